@@ -1,8 +1,10 @@
 //! From bytes to rows.
 
 mod dictionary;
+mod options;
 
 pub use dictionary::{Attribute, AttributeId, Dictionary, Json, Operation, Renumber, ValueId};
+pub use options::{AttributeRule, Empty, IdType, Layout, Options, Source, Vocabulary};
 
 /// One valid row: numbers into the [`Dictionary`] of the reading that it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,121 @@
+//! What delivery tells while it runs, and how it ends.
+
+use std::time::Duration;
+
+use crate::plan::Batch;
+
+/// What delivery tells, in the order in which it happens.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A request was started.
+    Sent(Purpose),
+    /// A request came to its end, well or not.
+    Answered {
+        /// From its start.
+        latency: Duration,
+        /// What the answer means.
+        answer: Answer,
+    },
+    /// A batch, or a part of one, is done with. Each row of the plan is settled at most once; those that never are
+    /// remain unsent.
+    Settled {
+        /// Whose rows.
+        batch: Batch,
+        /// What became of them.
+        outcome: Outcome,
+        /// How many requests carried it.
+        attempts: u32,
+    },
+    /// The state of the pool, about four times a second.
+    Pulse(Pulse),
+}
+
+/// Why a request was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A planned batch's first try.
+    First,
+    /// The same batch, or part, again.
+    Retry,
+    /// A part of a batch that was refused as a whole, for the first time.
+    Split,
+}
+
+/// What an answer means, for counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// 200, and the body says ok.
+    Acknowledged,
+    /// 429, or 503 with `retry-after`.
+    Throttled,
+    /// Refused for what it says.
+    Refused,
+    /// Anything that may go better the next time.
+    Troubled,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The API answered 200 with status ok.
+    Acknowledged,
+    /// The API refused it for good, or attempts ran out.
+    Failed(Reason),
+    /// The run stopped before it was settled.
+    Unsent(Reason),
+}
+
+/// Why a batch is not acknowledged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reason {
+    /// The last answer's status, if there was an answer.
+    pub status: Option<u16>,
+    /// The server's words, cleaned and cut, or ours.
+    pub error: String,
+}
+
+/// The state of the pool.
+#[derive(Clone, Debug)]
+pub struct Pulse {
+    /// Requests in flight.
+    pub in_flight: usize,
+    /// The pace in force, requests per second.
+    pub pace: f64,
+    /// Why nothing starts just now, and for how much longer.
+    pub held: Option<(Held, Duration)>,
+}
+
+/// Why nothing starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// The server asked for a pause.
+    Pause,
+    /// The server answers nobody; the time is until the next probe.
+    Outage,
+}
+
+/// How delivery ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Every batch is settled.
+    Complete,
+    /// Rows are left.
+    Stopped(Stop),
+}
+
+/// Why delivery stopped early.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// 401 or 403.
+    KeyRefused(Reason),
+    /// The first answers were 404: there is no such operation at this address.
+    WrongAddress(Reason),
+    /// The API served nobody for `max_outage`.
+    Outage(Reason),
+    /// `max_duration` is over.
+    OutOfTime,
+    /// SIGINT.
+    Interrupted,
+    /// SIGTERM.
+    Terminated,
+}

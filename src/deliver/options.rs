@@ -1,0 +1,85 @@
+//! What delivery may do, and how fast.
+
+use std::fmt;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The most requests in any window of time: `10/s` or `300/m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many requests.
+    pub requests: NonZeroU32,
+    /// In any window of this length.
+    pub window: Duration,
+}
+
+impl Rate {
+    /// The most requests that may be asked for in a window.
+    pub const MOST: u32 = 1_000_000;
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let unit = if self.window == Duration::from_secs(60) { "m" } else { "s" };
+        write!(f, "{}/{unit}", self.requests)
+    }
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is no rate: write requests per second or minute, as `10/s` or `300/m`");
+        let (requests, unit) = text.trim().split_once('/').ok_or_else(wrong)?;
+        let window = match unit.trim() {
+            "s" => Duration::from_secs(1),
+            "m" => Duration::from_secs(60),
+            _ => return Err(wrong()),
+        };
+        let requests = requests.trim().parse::<NonZeroU32>().map_err(|_| wrong())?;
+        if requests.get() > Self::MOST {
+            return Err(format!("`{text}` is more than this program can pace: at most {} a window", Self::MOST));
+        }
+        Ok(Self { requests, window })
+    }
+}
+
+/// What delivery may do, and how fast.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The ceiling for all requests, repeated ones included.
+    pub rate: Rate,
+    /// Most requests in flight.
+    pub concurrency: NonZeroUsize,
+    /// Tries for one batch while the API is otherwise well.
+    pub max_attempts: NonZeroU32,
+    /// The longest wait before a batch's first repetition; it doubles with each further one.
+    pub retry_initial_delay: Duration,
+    /// The longest wait before any repetition.
+    pub retry_max_delay: Duration,
+    /// For one request, from its start to the end of its answer.
+    pub timeout: Duration,
+    /// How long to wait for an API that answers nobody.
+    pub max_outage: Duration,
+    /// No request starts later than this.
+    pub max_duration: Option<Duration>,
+    /// Most requests that splitting may add, as a share of the planned ones.
+    pub max_split_share: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            rate: Rate { requests: NonZeroU32::new(10).expect("10 is not 0"), window: Duration::from_secs(1) },
+            concurrency: NonZeroUsize::new(16).expect("16 is not 0"),
+            max_attempts: NonZeroU32::new(5).expect("5 is not 0"),
+            retry_initial_delay: Duration::from_millis(500),
+            retry_max_delay: Duration::from_secs(30),
+            timeout: Duration::from_secs(60),
+            max_outage: Duration::from_secs(600),
+            max_duration: None,
+            max_split_share: 1.0,
+        }
+    }
+}

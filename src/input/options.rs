@@ -1,0 +1,110 @@
+//! How inputs are to be read.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::Json;
+
+/// Where bytes come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file, by the path that the user gave.
+    File(PathBuf),
+    /// Standard input.
+    Stdin,
+}
+
+/// The shape of an input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// Whichever the header fits.
+    #[default]
+    Auto,
+    /// A row has a user, an attribute and a value.
+    Long,
+    /// A row has a user and a column per attribute.
+    Wide,
+}
+
+/// What names a user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IdType {
+    /// User.com's own id, an integer.
+    #[default]
+    Id,
+    /// The client's own id, a string.
+    CustomId,
+}
+
+/// What becomes of an empty value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Empty {
+    /// The row is invalid.
+    Reject,
+    /// The row is left out, and counted.
+    Skip,
+    /// The empty string is sent.
+    Send,
+}
+
+/// Which attribute names are allowed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Vocabulary {
+    /// The standard attributes alone.
+    #[default]
+    Standard,
+    /// Any other name is a custom attribute.
+    Custom,
+}
+
+/// What the configuration says of one attribute.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AttributeRule {
+    /// How its values are written in JSON; by default as strings, exactly as they stand.
+    pub json: Json,
+    /// What is sent instead of a value of the input.
+    pub map: BTreeMap<String, String>,
+}
+
+/// How inputs are to be read.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The shape of the inputs.
+    pub layout: Layout,
+    /// The byte between fields; `None`: detected from the header.
+    pub delimiter: Option<u8>,
+    /// Of inputs without a byte-order mark.
+    pub encoding: &'static encoding_rs::Encoding,
+    /// Header names, as the inputs have them, of what they hold: `user_id`, `attribute`, `value`, or the name of an
+    /// attribute (in the wide layout). Keys are the inputs' names.
+    pub columns: BTreeMap<String, String>,
+    /// What names a user.
+    pub id_type: IdType,
+    /// Which attribute names are allowed.
+    pub vocabulary: Vocabulary,
+    /// What becomes of an empty value; `None`: rejected in the long layout, skipped in the wide one.
+    pub empty: Option<Empty>,
+    /// The value that clears an attribute.
+    pub null_token: Option<String>,
+    /// What the configuration says of attributes, by name.
+    pub attributes: BTreeMap<String, AttributeRule>,
+    /// Most threads to read a file with.
+    pub threads: std::num::NonZeroUsize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            layout: Layout::Auto,
+            delimiter: None,
+            encoding: encoding_rs::UTF_8,
+            columns: BTreeMap::new(),
+            id_type: IdType::Id,
+            vocabulary: Vocabulary::Standard,
+            empty: None,
+            null_token: None,
+            attributes: BTreeMap::new(),
+            threads: std::num::NonZeroUsize::MIN,
+        }
+    }
+}
