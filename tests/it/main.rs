@@ -1,1 +1,11 @@
-fn main(){}
+//! The tests of the whole program and of its layers, in one binary.
+
+mod cli;
+mod config;
+mod deliver;
+mod fixtures;
+mod house;
+mod input;
+mod plan;
+mod report;
+mod sandbox;
