@@ -1,5 +1,7 @@
 //! What the main fixture promises to those that use it. `fixtures/users.py` writes it.
 
+#![expect(clippy::unwrap_used, reason = "a fixture that can't be read fails the test, as it should")]
+
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 

@@ -1,5 +1,7 @@
 //! The architecture, kept by tests: which layer may use which, who may print, what lies where, how long files are.
 
+#![expect(clippy::unwrap_used, reason = "a source file that can't be read fails the test, as it should")]
+
 mod scanner;
 
 use std::collections::{BTreeMap, BTreeSet};

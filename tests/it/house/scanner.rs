@@ -93,12 +93,12 @@ pub(super) fn tokens(code: &str) -> Vec<Token<'_>> {
             }
         }
     }
-    without_tests(tokens)
+    without_tests(&tokens)
 }
 
-fn without_tests(tokens: Vec<Token<'_>>) -> Vec<Token<'_>> {
+fn without_tests<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
     let mut kept = Vec::new();
-    let mut rest = tokens.as_slice();
+    let mut rest = tokens;
     while let Some((token, later)) = rest.split_first() {
         let is_for_tests = starts_with(rest, &["#", "[", "cfg", "(", "test", ")", "]"])
             || starts_with(rest, &["#", "[", "cfg", "(", "all", "(", "test"]);
