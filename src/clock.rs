@@ -5,6 +5,8 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the place the ban points to")]
 
+use std::time::SystemTime;
+
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -16,4 +18,9 @@ pub fn now() -> Instant {
 /// The wall clock, in UTC: for dates in reports, never for intervals.
 pub fn today() -> Timestamp {
     Timestamp::now()
+}
+
+/// The wall clock, as the standard library has it: for what servers say in dates.
+pub fn system() -> SystemTime {
+    SystemTime::now()
 }

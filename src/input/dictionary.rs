@@ -1,12 +1,32 @@
 //! What the numbers of a [`Row`](super::Row) stand for.
 
+use std::collections::BTreeMap;
+
+use super::rules::{self, Finding, Kind, Rule, STANDARD_KINDS};
+use super::texts::Texts;
+use super::{AttributeRule, Options, Vocabulary};
+
+/// How many standard attributes there are.
+pub const STANDARD_COUNT: usize = STANDARD_KINDS.len();
+
+/// The names of the standard attributes, in the order of their numbers.
+pub const STANDARD: [&str; STANDARD_COUNT] = {
+    let mut names = [""; STANDARD_COUNT];
+    let mut at = 0;
+    while at < STANDARD_COUNT {
+        names[at] = STANDARD_KINDS[at].0;
+        at += 1;
+    }
+    names
+};
+
 /// A number of an attribute. Standard attributes come first, in the fixed order of [`STANDARD`]; custom ones follow in
 /// the order in which the input names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttributeId(pub u16);
 
-/// A number of a value among those of one attribute, in the order in which the input names them, from 0, without gaps
-/// (though values that were found invalid have numbers too, which no row carries).
+/// A number of a value among those of one attribute, in the order in which the input names them, from 0, without gaps.
+/// Only valid values have one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ValueId(pub u32);
 
@@ -43,37 +63,295 @@ pub struct Attribute {
     /// How its values are written.
     pub json: Json,
     /// What is sent instead of a value of the input: `male` may stand for `2`.
-    pub map: std::collections::BTreeMap<String, String>,
+    pub map: BTreeMap<String, String>,
 }
 
 /// The texts behind the numbers of the rows of one reading.
-#[derive(Debug, Default)]
-pub struct Dictionary {}
+///
+/// A value is checked when it comes for the first time, and never again: inputs have far fewer values than rows.
+#[derive(Clone, Debug, Default)]
+pub struct Dictionary {
+    names: Texts,
+    attributes: Vec<Entry>,
+    users: Texts,
+    vocabulary: Vocabulary,
+    null_token: Option<String>,
+    rules: BTreeMap<String, AttributeRule>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    attribute: Attribute,
+    kind: Kind,
+    values: Texts,
+    null: Option<ValueId>,
+    suspects: Suspects,
+}
+
+/// Which values raise suspicion.
+#[derive(Clone, Debug, Default)]
+struct Suspects {
+    rule: Option<Rule>,
+    by_value: Vec<bool>,
+}
+
+/// What a value of the input turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    Valid(ValueId),
+    Suspect(ValueId, Rule),
+    Wrong(Rule),
+    Empty,
+    NotText,
+}
+
+/// Why a name stands for no attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum NoAttribute {
+    NotAllowed,
+    TooLong,
+    TooMany,
+}
 
 impl Dictionary {
-    /// The attribute of this number. Panics on a number of another dictionary.
-    pub fn attribute(&self, _id: AttributeId) -> &Attribute {
-        unimplemented!()
+    /// The standard attributes, without any value, as the options describe them. Custom ones join as they are named.
+    pub fn new(options: &Options) -> Self {
+        let mut new = Self {
+            vocabulary: options.vocabulary,
+            null_token: options.null_token.clone(),
+            rules: options.attributes.clone(),
+            ..Self::default()
+        };
+        for (name, kind) in STANDARD_KINDS {
+            new.add(name, kind, Operation::Standard);
+        }
+        new
     }
+
+    /// The attribute of this number. Panics on a number of another dictionary.
+    pub fn attribute(&self, id: AttributeId) -> &Attribute {
+        &self.entry(id).attribute
+    }
+
     /// Every attribute's number: standard ones first, whether or not a row names them.
     pub fn attributes(&self) -> impl Iterator<Item = AttributeId> + '_ {
-        std::iter::empty()
+        (0..).take(self.attributes.len()).map(AttributeId)
     }
+
     /// How many values have a number for this attribute.
-    pub fn values(&self, _attribute: AttributeId) -> usize {
-        unimplemented!()
+    pub fn values(&self, attribute: AttributeId) -> usize {
+        self.entry(attribute).values.len()
     }
+
     /// The value's text as the input has it; `None` where the value clears the attribute (JSON null).
-    pub fn value(&self, _attribute: AttributeId, _value: ValueId) -> Option<&str> {
-        unimplemented!()
+    pub fn value(&self, attribute: AttributeId, value: ValueId) -> Option<&str> {
+        let entry = self.entry(attribute);
+        (entry.null != Some(value)).then(|| entry.values.get(value.0))
     }
+
     /// The client's own id behind a user's number; `None` where the number is User.com's own id.
-    pub fn user(&self, _user: u64) -> Option<&str> {
-        unimplemented!()
+    pub fn user(&self, user: u64) -> Option<&str> {
+        let number = u32::try_from(user).ok().filter(|number| (*number as usize) < self.users.len())?;
+        Some(self.users.get(number))
     }
+
     /// How many of the client's own ids there are: 0 where users go by User.com's ids.
     pub fn users(&self) -> usize {
-        unimplemented!()
+        self.users.len()
+    }
+
+    /// The number of the attribute of this name, if it is allowed; a custom attribute gets one when it comes for the
+    /// first time.
+    pub fn attribute_id(&mut self, name: &str) -> Option<AttributeId> {
+        self.take_attribute(name.as_bytes()).ok()
+    }
+
+    /// The number of a value of an attribute, whatever the attribute's rules. The null token's value is null.
+    pub fn intern(&mut self, attribute: AttributeId, text: &str) -> ValueId {
+        let token = self.null_token.as_deref() == Some(text);
+        let entry = self.entry_mut(attribute);
+        match entry.values.find(text.as_bytes()) {
+            Some(number) => ValueId(number),
+            None if token => entry.insert_null(text),
+            None => entry.insert(text, None),
+        }
+    }
+
+    /// The number of one of the client's own ids.
+    pub fn intern_user(&mut self, text: &str) -> u64 {
+        u64::from(self.users.intern(text))
+    }
+
+    /// A dictionary with the same attributes, yet without any value or user.
+    pub(super) fn fork(&self) -> Self {
+        let attributes = self.attributes.iter().map(Entry::fork).collect();
+        Self { attributes, users: Texts::default(), ..self.clone_names() }
+    }
+
+    /// Takes over what a fork interned since.
+    pub(super) fn join(&mut self, later: &Self) -> Renumber {
+        let mut renumber = Renumber::default();
+        for entry in &later.attributes {
+            let name = &entry.attribute.name;
+            let id = self.names.find(name.as_bytes()).map_or_else(
+                || self.add(name, entry.kind, entry.attribute.operation),
+                |number| AttributeId(u16::try_from(number).expect("attributes are numbered in 16 bits")),
+            );
+            renumber.attributes.push(id);
+            renumber.values.push(self.entry_mut(id).join(entry));
+        }
+        renumber.users = later.users.iter().map(|user| u64::from(self.users.intern(user))).collect();
+        renumber
+    }
+
+    pub(super) fn take_user(&mut self, text: &[u8]) -> Option<u64> {
+        let number = match self.users.find(text) {
+            Some(number) => number,
+            None => self.users.insert(std::str::from_utf8(text).ok()?),
+        };
+        Some(u64::from(number))
+    }
+
+    pub(super) fn find_attribute(&self, name: &[u8]) -> Option<AttributeId> {
+        let number = self.names.find(name)?;
+        Some(AttributeId(u16::try_from(number).expect("attributes are numbered in 16 bits")))
+    }
+
+    pub(super) fn take_attribute(&mut self, name: &[u8]) -> Result<AttributeId, NoAttribute> {
+        match self.find_attribute(name) {
+            Some(id) => Ok(id),
+            None => self.name_custom(name),
+        }
+    }
+
+    pub(super) fn take(&mut self, attribute: AttributeId, text: &[u8]) -> Taken {
+        let entry = &self.attributes[usize::from(attribute.0)];
+        match entry.values.find(text) {
+            Some(number) => entry.known(ValueId(number)),
+            None => self.take_new(attribute, text),
+        }
+    }
+
+    /// The empty string, as a value to be sent: no rule of the API's holds for it, as it is asked for by name.
+    pub(super) fn take_empty(&mut self, attribute: AttributeId) -> Taken {
+        let entry = self.entry_mut(attribute);
+        match rules::untyped(entry.attribute.json, "") {
+            Some(rule) => Taken::Wrong(rule),
+            None => Taken::Valid(entry.insert("", None)),
+        }
+    }
+
+    /// Whether a value is empty without standing for anything.
+    pub(super) fn is_blank(&self, attribute: AttributeId, text: &[u8]) -> bool {
+        text.is_empty()
+            && self.null_token.as_deref() != Some("")
+            && !self.entry(attribute).attribute.map.contains_key("")
+    }
+
+    #[cold]
+    fn name_custom(&mut self, name: &[u8]) -> Result<AttributeId, NoAttribute> {
+        let name = std::str::from_utf8(name).ok().ok_or(NoAttribute::NotAllowed)?;
+        if self.vocabulary == Vocabulary::Standard || name.is_empty() {
+            return Err(NoAttribute::NotAllowed);
+        }
+        if name.chars().nth(255).is_some() {
+            return Err(NoAttribute::TooLong);
+        }
+        if self.attributes.len() > usize::from(u16::MAX) {
+            return Err(NoAttribute::TooMany);
+        }
+        Ok(self.add(name, Kind::Text, Operation::Custom))
+    }
+
+    #[cold]
+    fn take_new(&mut self, attribute: AttributeId, text: &[u8]) -> Taken {
+        let Ok(text) = std::str::from_utf8(text) else { return Taken::NotText };
+        let token = self.null_token.as_deref() == Some(text);
+        let entry = self.entry_mut(attribute);
+        if token {
+            return Taken::Valid(entry.insert_null(text));
+        }
+        let sent = entry.attribute.map.get(text).map(String::as_str);
+        if text.is_empty() && sent.is_none() {
+            return Taken::Empty;
+        }
+        match rules::examine(entry.kind, entry.attribute.json, sent.unwrap_or(text)) {
+            Finding::Fine => Taken::Valid(entry.insert(text, None)),
+            Finding::Suspect(rule) => Taken::Suspect(entry.insert(text, Some(rule)), rule),
+            Finding::Wrong(rule) => Taken::Wrong(rule),
+        }
+    }
+
+    fn add(&mut self, name: &str, kind: Kind, operation: Operation) -> AttributeId {
+        let AttributeRule { json, map } = self.rules.get(name).cloned().unwrap_or_default();
+        let attribute = Attribute { name: name.to_owned(), operation, json, map };
+        self.attributes.push(Entry::new(attribute, kind));
+        AttributeId(u16::try_from(self.names.insert(name)).expect("no more are named than fit 16 bits"))
+    }
+
+    fn clone_names(&self) -> Self {
+        Self {
+            names: self.names.clone(),
+            vocabulary: self.vocabulary,
+            null_token: self.null_token.clone(),
+            rules: self.rules.clone(),
+            ..Self::default()
+        }
+    }
+
+    fn entry(&self, id: AttributeId) -> &Entry {
+        &self.attributes[usize::from(id.0)]
+    }
+
+    fn entry_mut(&mut self, id: AttributeId) -> &mut Entry {
+        &mut self.attributes[usize::from(id.0)]
+    }
+}
+
+impl Entry {
+    fn new(attribute: Attribute, kind: Kind) -> Self {
+        Self { attribute, kind, values: Texts::default(), null: None, suspects: Suspects::default() }
+    }
+
+    fn fork(&self) -> Self {
+        Self::new(self.attribute.clone(), self.kind)
+    }
+
+    fn known(&self, value: ValueId) -> Taken {
+        match self.suspects.rule {
+            Some(rule) if self.suspects.by_value.get(value.0 as usize) == Some(&true) => {
+                Taken::Suspect(value, rule)
+            }
+            _ => Taken::Valid(value),
+        }
+    }
+
+    fn insert(&mut self, text: &str, suspicion: Option<Rule>) -> ValueId {
+        let number = self.values.insert(text);
+        if let Some(rule) = suspicion {
+            self.suspects.rule = Some(rule);
+            self.suspects.by_value.resize(number as usize, false);
+            self.suspects.by_value.push(true);
+        }
+        ValueId(number)
+    }
+
+    fn insert_null(&mut self, token: &str) -> ValueId {
+        let value = self.insert(token, None);
+        self.null = Some(value);
+        value
+    }
+
+    fn join(&mut self, later: &Self) -> Vec<ValueId> {
+        let renumber = |(number, text): (u32, &str)| match self.values.find(text.as_bytes()) {
+            Some(known) => ValueId(known),
+            None if later.null == Some(ValueId(number)) => self.insert_null(text),
+            None => match later.known(ValueId(number)) {
+                Taken::Suspect(_, rule) => self.insert(text, Some(rule)),
+                _ => self.insert(text, None),
+            },
+        };
+        (0..).zip(later.values.iter()).map(renumber).collect()
     }
 }
 

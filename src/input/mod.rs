@@ -1,10 +1,35 @@
 //! From bytes to rows.
 
+mod columns;
+mod complaint;
 mod dictionary;
+mod excerpt;
+mod header;
+mod intake;
+mod invalid;
 mod options;
+mod ranges;
+mod reading;
+mod records;
+mod refusal;
+mod rules;
+mod shape;
+mod source;
+mod suggest;
+mod tally;
+mod texts;
 
-pub use dictionary::{Attribute, AttributeId, Dictionary, Json, Operation, Renumber, ValueId};
+pub use dictionary::{
+    Attribute, AttributeId, Dictionary, Json, Operation, Renumber, STANDARD, STANDARD_COUNT, ValueId,
+};
+pub use invalid::{InvalidRow, InvalidRows};
 pub use options::{AttributeRule, Empty, IdType, Layout, Options, Source, Vocabulary};
+pub use reading::{Reading, SourceRead, read};
+pub use refusal::{Blame, Refusal};
+pub use source::Compression;
+pub use tally::{Cause, Counts, Place, Warning};
+
+use excerpt::excerpt;
 
 /// One valid row: numbers into the [`Dictionary`] of the reading that it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

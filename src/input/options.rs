@@ -1,6 +1,7 @@
 //! How inputs are to be read.
 
 use std::collections::BTreeMap;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use super::Json;
@@ -27,7 +28,7 @@ pub enum Layout {
 }
 
 /// What names a user.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum IdType {
     /// User.com's own id, an integer.
     #[default]
@@ -89,7 +90,11 @@ pub struct Options {
     /// What the configuration says of attributes, by name.
     pub attributes: BTreeMap<String, AttributeRule>,
     /// Most threads to read a file with.
-    pub threads: std::num::NonZeroUsize,
+    pub threads: NonZeroUsize,
+    /// Fewest bytes of a file that are worth a thread of their own.
+    pub bytes_per_thread: NonZeroU64,
+    /// Where temporary files go; `None`: where the system has them.
+    pub temp_dir: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -104,7 +109,9 @@ impl Default for Options {
             empty: None,
             null_token: None,
             attributes: BTreeMap::new(),
-            threads: std::num::NonZeroUsize::MIN,
+            threads: NonZeroUsize::MIN,
+            bytes_per_thread: NonZeroU64::new(8 << 20).expect("8 MiB are not 0"),
+            temp_dir: None,
         }
     }
 }

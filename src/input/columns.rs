@@ -1,0 +1,179 @@
+//! What the columns of an input hold.
+
+use super::records::Record;
+use super::rules::STANDARD_KINDS;
+use super::{AttributeId, Dictionary, Layout, Options, Vocabulary};
+
+/// What the columns of an input hold.
+#[derive(Clone, Debug)]
+pub(super) struct Columns {
+    /// The header as it stands, to know it again.
+    pub(super) names: Vec<Vec<u8>>,
+    pub(super) shape: Shape,
+    /// Columns of a wide input that hold nothing to send.
+    pub(super) ignored: Vec<usize>,
+}
+
+/// Where a row's parts are.
+#[derive(Clone, Debug)]
+pub(super) enum Shape {
+    Long { user: usize, attribute: usize, value: usize },
+    Wide { user: usize, cells: Vec<Cell> },
+}
+
+/// A column of the wide layout.
+#[derive(Clone, Debug)]
+pub(super) struct Cell {
+    pub(super) column: usize,
+    pub(super) name: String,
+    /// Number 0 until [`Columns::number`] was called.
+    pub(super) attribute: AttributeId,
+}
+
+/// Why a header is not understood.
+#[derive(Debug)]
+pub(super) enum Misfit {
+    Missing,
+    Duplicate { first: usize, second: usize, meaning: String },
+}
+
+/// What a column is said to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Role {
+    User,
+    Attribute,
+    Value,
+    Named(String),
+}
+
+impl Columns {
+    pub(super) fn understand(names: &[Vec<u8>], options: &Options) -> Result<Self, Misfit> {
+        let roles = roles(names, options);
+        let all = |role: &Role| -> Vec<usize> { (0..roles.len()).filter(|at| roles[*at] == *role).collect() };
+        let user = single(&all(&Role::User), "user_id");
+        let (attribute, value) = (all(&Role::Attribute), all(&Role::Value));
+        let is_long = !attribute.is_empty() && !value.is_empty() && options.layout != Layout::Wide;
+        let mut ignored = Vec::new();
+        let shape = if is_long {
+            Shape::Long {
+                user: user?,
+                attribute: single(&attribute, "attribute")?,
+                value: single(&value, "value")?,
+            }
+        } else if options.layout == Layout::Long {
+            return Err(Misfit::Missing);
+        } else {
+            let user = user?;
+            let mut cells: Vec<Cell> = Vec::new();
+            for (column, role) in roles.iter().enumerate().filter(|(column, _)| *column != user) {
+                match attribute_name(role, options.vocabulary) {
+                    Some(name) => cells.push(Cell { column, name, attribute: AttributeId(0) }),
+                    None => ignored.push(column),
+                }
+            }
+            find_duplicate(&cells)?;
+            if cells.is_empty() {
+                return Err(Misfit::Missing);
+            }
+            Shape::Wide { user, cells }
+        };
+        Ok(Self { names: names.to_vec(), shape, ignored })
+    }
+
+    /// Whether a record is the header once more, in the columns that matter.
+    pub(super) fn is_header(&self, record: &Record<'_>) -> bool {
+        let same = |column: usize| self.names[column] == record.get(column);
+        match &self.shape {
+            Shape::Long { user, attribute, value } => same(*user) && same(*attribute) && same(*value),
+            Shape::Wide { user, cells } => same(*user) && cells.iter().all(|cell| same(cell.column)),
+        }
+    }
+
+    pub(super) fn width(&self) -> usize {
+        self.names.len()
+    }
+
+    pub(super) fn layout(&self) -> Layout {
+        match self.shape {
+            Shape::Long { .. } => Layout::Long,
+            Shape::Wide { .. } => Layout::Wide,
+        }
+    }
+
+    /// Gives the attributes of the wide layout their numbers.
+    pub(super) fn number(&mut self, dictionary: &mut Dictionary) -> Result<(), TooMany> {
+        let Shape::Wide { cells, .. } = &mut self.shape else { return Ok(()) };
+        for cell in cells {
+            cell.attribute = dictionary.take_attribute(cell.name.as_bytes()).map_err(|_| TooMany)?;
+        }
+        Ok(())
+    }
+}
+
+/// There are more attributes than numbers for them.
+#[derive(Debug)]
+pub(super) struct TooMany;
+
+/// Names that the options map come first: a column of the plain name then holds something else.
+fn roles(names: &[Vec<u8>], options: &Options) -> Vec<Role> {
+    let names: Vec<String> =
+        names.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();
+    let mapped: Vec<Option<Role>> = names
+        .iter()
+        .map(|name| {
+            let same = |(from, _): &(&String, &String)| from.trim().to_lowercase() == name.to_lowercase();
+            options.columns.iter().find(same).map(|(_, to)| role(to.trim()))
+        })
+        .collect();
+    let plain = |name: &String| {
+        let role = role(name);
+        let is_taken = !matches!(role, Role::Named(_)) && mapped.contains(&Some(role.clone()));
+        if is_taken { Role::Named(name.to_lowercase()) } else { role }
+    };
+    names.iter().zip(&mapped).map(|(name, mapped)| mapped.clone().unwrap_or_else(|| plain(name))).collect()
+}
+
+fn role(name: &str) -> Role {
+    match name.to_lowercase().as_str() {
+        "user_id" => Role::User,
+        "attribute" => Role::Attribute,
+        "value" => Role::Value,
+        _ => Role::Named(name.to_owned()),
+    }
+}
+
+/// The attribute that a column of the wide layout sets. Standard ones go by any case.
+fn attribute_name(role: &Role, vocabulary: Vocabulary) -> Option<String> {
+    let name = match role {
+        Role::Named(name) => name,
+        Role::Attribute => "attribute",
+        Role::Value => "value",
+        Role::User => return None,
+    };
+    let standard = STANDARD_KINDS.iter().find(|(standard, _)| standard.eq_ignore_ascii_case(name));
+    match standard {
+        Some((standard, _)) => Some((*standard).to_owned()),
+        None if vocabulary == Vocabulary::Custom && (1..=255).contains(&name.chars().count()) => {
+            Some(name.to_owned())
+        }
+        None => None,
+    }
+}
+
+fn single(columns: &[usize], meaning: &str) -> Result<usize, Misfit> {
+    match *columns {
+        [] => Err(Misfit::Missing),
+        [column] => Ok(column),
+        [first, second, ..] => Err(Misfit::Duplicate { first, second, meaning: meaning.to_owned() }),
+    }
+}
+
+fn find_duplicate(cells: &[Cell]) -> Result<(), Misfit> {
+    let mut seen = std::collections::HashMap::new();
+    for cell in cells {
+        if let Some(first) = seen.insert(&cell.name, cell.column) {
+            return Err(Misfit::Duplicate { first, second: cell.column, meaning: cell.name.clone() });
+        }
+    }
+    Ok(())
+}

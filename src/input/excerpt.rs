@@ -1,0 +1,65 @@
+//! How values of the input are shown in messages.
+
+use std::fmt::Write;
+
+/// The most characters of a value that a message shows.
+const SHOWN: usize = 40;
+
+/// A value as a message shows it: control characters and bytes that are not text escaped, cut when it is long.
+pub(super) fn excerpt(bytes: &[u8]) -> String {
+    // Four bytes a character at most: what lies behind can't be shown anyway.
+    let start = bytes.get(..SHOWN * 4 + 4).unwrap_or(bytes);
+    let mut shown = String::new();
+    let mut count = 0;
+    for (character, escaped) in characters(start) {
+        if count == SHOWN {
+            write!(shown, "… ({} bytes)", bytes.len()).expect("a string takes everything");
+            return shown;
+        }
+        count += 1;
+        match escaped {
+            Some(byte) => write!(shown, "\\x{byte:02x}").expect("a string takes everything"),
+            None if character.is_control() => shown.extend(character.escape_default()),
+            None => shown.push(character),
+        }
+    }
+    shown
+}
+
+/// All of it, with bytes that are not text escaped as `\xff`.
+pub(super) fn escape(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            write!(text, "\\x{byte:02x}").expect("a string takes everything");
+        }
+    }
+    text
+}
+
+/// Characters, and bytes that are none.
+fn characters(bytes: &[u8]) -> impl Iterator<Item = (char, Option<u8>)> {
+    bytes.utf8_chunks().flat_map(|chunk| {
+        let none = chunk.invalid().iter().map(|byte| (char::REPLACEMENT_CHARACTER, Some(*byte)));
+        chunk.valid().chars().map(|character| (character, None)).chain(none)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_short_and_printable() {
+        assert_eq!(excerpt("Kraków".as_bytes()), "Kraków");
+        assert_eq!(excerpt(b"a\nb\xff\0"), r"a\nb\xff\u{0}");
+        assert_eq!(excerpt("ą".repeat(1000).as_bytes()), format!("{}… (2000 bytes)", "ą".repeat(40)));
+    }
+
+    #[test]
+    fn escaping_cuts_nothing() {
+        assert_eq!(escape(b"Krak\xf3w\n"), "Krak\\xf3w\n");
+        assert_eq!(escape(&[b'a'; 10_000]).len(), 10_000);
+    }
+}

@@ -1,0 +1,328 @@
+//! From records to rows.
+
+use std::io;
+
+use super::columns::{Cell, Columns, Shape};
+use super::complaint::Complaint;
+use super::dictionary::Taken;
+use super::invalid::{InvalidRow, Spool};
+use super::records::{Record, line_of};
+use super::rules::Rule;
+use super::tally::{Counts, Place, Samples};
+use super::{AttributeId, Dictionary, Empty, IdType, Options, Row, Sink, ValueId, excerpt};
+
+/// What is the same for all records of one input.
+#[derive(Debug)]
+pub(super) struct Frame<'a> {
+    pub(super) input: &'a str,
+    pub(super) columns: &'a Columns,
+    pub(super) delimiter: u8,
+    pub(super) id_type: IdType,
+    pub(super) empty: Empty,
+    pub(super) decoded: Decoded,
+}
+
+/// Where text comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decoded {
+    /// The bytes of the input, which may not be text.
+    AsIs,
+    /// A decoder, which has put U+FFFD in place of what it could not decode.
+    Replaced,
+}
+
+/// What a field of the input is not.
+const REPLACED: &str = "\u{fffd}";
+
+/// Takes records in, and keeps all that comes of them.
+#[derive(Debug)]
+pub(super) struct Intake<S> {
+    pub(super) sink: S,
+    pub(super) dictionary: Dictionary,
+    pub(super) counts: Counts,
+    pub(super) invalid: Spool,
+    pub(super) causes: Samples<Complaint>,
+    pub(super) suspicions: Samples<(AttributeId, Rule)>,
+}
+
+/// A row as it stands in the input.
+#[derive(Clone, Copy)]
+struct Written<'a> {
+    user: &'a [u8],
+    attribute: &'a [u8],
+    value: &'a [u8],
+    line: u64,
+}
+
+impl<S: Sink> Intake<S> {
+    pub(super) fn new(options: &Options, sink: S) -> Self {
+        Self {
+            sink,
+            dictionary: Dictionary::new(options),
+            counts: Counts::default(),
+            invalid: Spool::new(options.temp_dir.clone()),
+            causes: Samples::default(),
+            suspicions: Samples::default(),
+        }
+    }
+
+    /// An empty one, for a later byte range.
+    pub(super) fn fork(&self) -> Self {
+        Self {
+            sink: self.sink.fork(),
+            dictionary: self.dictionary.fork(),
+            counts: Counts::default(),
+            invalid: self.invalid.fork(),
+            causes: Samples::default(),
+            suspicions: Samples::default(),
+        }
+    }
+
+    /// Appends what a fork took in, so many lines further down.
+    pub(super) fn join(&mut self, later: Self, lines: u64) -> io::Result<()> {
+        let renumber = self.dictionary.join(&later.dictionary);
+        let attribute = |old: AttributeId| renumber.attributes[usize::from(old.0)];
+        self.sink.join(later.sink, &renumber);
+        self.counts.read += later.counts.read;
+        self.counts.invalid += later.counts.invalid;
+        self.counts.skipped += later.counts.skipped;
+        self.causes.join(later.causes, lines, |complaint| complaint.renumber(attribute));
+        self.suspicions.join(later.suspicions, lines, |(old, rule)| (attribute(old), rule));
+        self.invalid.join(later.invalid, lines)
+    }
+
+    /// Takes the next record. Fails only if an invalid row can't be kept.
+    pub(super) fn record(&mut self, frame: &Frame<'_>, record: &Record<'_>) -> io::Result<()> {
+        if record.torn {
+            return self.unparsable(frame, record, Complaint::OpenQuote);
+        }
+        let (found, expected) = (record.len(), frame.columns.width());
+        if found != expected {
+            return self.unparsable(frame, record, Complaint::Fields);
+        }
+        match &frame.columns.shape {
+            Shape::Long { user, attribute, value } => {
+                let written = Written {
+                    user: record.get(*user),
+                    attribute: record.get(*attribute),
+                    value: record.get(*value),
+                    line: record.line,
+                };
+                self.long(frame, record, written)
+            }
+            Shape::Wide { user, cells } => self.wide(frame, record, record.get(*user), cells),
+        }
+    }
+
+    fn long(&mut self, frame: &Frame<'_>, record: &Record<'_>, written: Written<'_>) -> io::Result<()> {
+        let user = match self.user(frame, record, written.user) {
+            Ok(user) => user,
+            Err(complaint) => return self.reject(frame, written, complaint),
+        };
+        match self.dictionary.take_attribute(written.attribute.trim_ascii()) {
+            Ok(attribute) => self.value(frame, written, user, attribute),
+            Err(no) => self.reject(frame, written, Complaint::Attribute(no)),
+        }
+    }
+
+    fn wide(
+        &mut self,
+        frame: &Frame<'_>,
+        record: &Record<'_>,
+        user_text: &[u8],
+        cells: &[Cell],
+    ) -> io::Result<()> {
+        let user = self.user(frame, record, user_text);
+        if user == Err(Complaint::RepeatedHeader) {
+            return self.unparsable(frame, record, Complaint::RepeatedHeader);
+        }
+        for Cell { column, name, attribute } in cells {
+            let value = record.get(*column);
+            let written = Written { user: user_text, attribute: name.as_bytes(), value, line: record.line };
+            match user {
+                Ok(user) => self.value(frame, written, user, *attribute)?,
+                Err(_) if frame.empty == Empty::Skip && self.dictionary.is_blank(*attribute, value) => {
+                    self.skip()
+                }
+                Err(complaint) => self.reject(frame, written, complaint)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn value(
+        &mut self,
+        frame: &Frame<'_>,
+        written: Written<'_>,
+        user: u64,
+        attribute: AttributeId,
+    ) -> io::Result<()> {
+        if frame.decoded == Decoded::Replaced && is_replaced(written.value) {
+            return self.reject(frame, written, Complaint::NotText);
+        }
+        let taken = match self.dictionary.take(attribute, written.value) {
+            Taken::Empty => match frame.empty {
+                Empty::Reject => return self.reject(frame, written, Complaint::Empty(attribute)),
+                Empty::Send => self.dictionary.take_empty(attribute),
+                Empty::Skip => {
+                    self.skip();
+                    return Ok(());
+                }
+            },
+            taken => taken,
+        };
+        match taken {
+            Taken::Valid(value) => self.accept(user, attribute, value),
+            Taken::Suspect(value, rule) => {
+                let place = || place(frame, written.line, written.value);
+                self.suspicions.count((attribute, rule), place);
+                self.accept(user, attribute, value);
+            }
+            Taken::Wrong(rule) => return self.reject(frame, written, Complaint::Rule(attribute, rule)),
+            Taken::Empty => return self.reject(frame, written, Complaint::Empty(attribute)),
+            Taken::NotText => return self.reject(frame, written, Complaint::NotText),
+        }
+        Ok(())
+    }
+
+    fn user(&mut self, frame: &Frame<'_>, record: &Record<'_>, text: &[u8]) -> Result<u64, Complaint> {
+        let text = text.trim_ascii();
+        let user = match frame.id_type {
+            IdType::Id => number(text),
+            IdType::CustomId if text.is_empty() || frame.columns.is_header(record) => None,
+            IdType::CustomId if frame.decoded == Decoded::Replaced && is_replaced(text) => None,
+            IdType::CustomId => self.dictionary.take_user(text),
+        };
+        user.ok_or_else(|| {
+            if frame.columns.is_header(record) {
+                Complaint::RepeatedHeader
+            } else {
+                Complaint::User(frame.id_type)
+            }
+        })
+    }
+
+    #[inline]
+    fn accept(&mut self, user: u64, attribute: AttributeId, value: ValueId) {
+        self.counts.read += 1;
+        self.sink.accept(Row { user, attribute, value });
+    }
+
+    fn skip(&mut self) {
+        self.counts.read += 1;
+        self.counts.skipped += 1;
+    }
+
+    #[cold]
+    fn reject(&mut self, frame: &Frame<'_>, row: Written<'_>, complaint: Complaint) -> io::Result<()> {
+        let text = |bytes| {
+            std::str::from_utf8(bytes)
+                .ok()
+                .filter(|text| frame.decoded == Decoded::AsIs || !text.contains(REPLACED))
+        };
+        let parts = (text(row.user), text(row.attribute), text(row.value));
+        let (Some(user_id), Some(attribute), Some(value)) = parts else {
+            let fields = [row.user, row.attribute, row.value];
+            let raw = line_of(fields.into_iter(), frame.delimiter);
+            return self.keep_raw(frame, row.line, &raw, Complaint::NotText, "");
+        };
+        let found = complaint.part(user_id, attribute, value);
+        self.causes.count(complaint, || place(frame, row.line, found.as_bytes()));
+        let error = complaint.of(found, &self.dictionary);
+        self.keep(InvalidRow {
+            user_id: user_id.to_owned(),
+            attribute: attribute.to_owned(),
+            value: value.to_owned(),
+            error,
+            source: frame.input.to_owned(),
+            line: row.line,
+        })
+    }
+
+    #[cold]
+    fn unparsable(&mut self, frame: &Frame<'_>, record: &Record<'_>, complaint: Complaint) -> io::Result<()> {
+        let raw = super::records::raw(record, frame.delimiter);
+        let detail = match complaint {
+            Complaint::Fields => {
+                let plural = if frame.columns.width() == 1 { "" } else { "s" };
+                format!("expected {} field{plural}, found {}", frame.columns.width(), record.len())
+            }
+            _ => String::new(),
+        };
+        self.keep_raw(frame, record.line, &raw, complaint, &detail)
+    }
+
+    fn keep_raw(
+        &mut self,
+        frame: &Frame<'_>,
+        line: u64,
+        raw: &[u8],
+        complaint: Complaint,
+        detail: &str,
+    ) -> io::Result<()> {
+        self.causes.count(complaint, || place(frame, line, raw));
+        let what = if detail.is_empty() { complaint.what(&self.dictionary) } else { detail.to_owned() };
+        let error = format!("{what}: {}", excerpt::escape(raw));
+        self.keep(InvalidRow { error, source: frame.input.to_owned(), line, ..InvalidRow::default() })
+    }
+
+    fn keep(&mut self, row: InvalidRow) -> io::Result<()> {
+        self.counts.read += 1;
+        self.counts.invalid += 1;
+        self.invalid.push(&row)
+    }
+}
+
+fn place(frame: &Frame<'_>, line: u64, found: &[u8]) -> Place {
+    Place { input: frame.input.to_owned(), line, found: excerpt(found) }
+}
+
+fn is_replaced(text: &[u8]) -> bool {
+    memchr::memmem::find(text, REPLACED.as_bytes()).is_some()
+}
+
+/// A positive integer of at most 63 bits, in digits alone.
+fn number(digits: &[u8]) -> Option<u64> {
+    const MOST_DIGITS: usize = 19;
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+    let significant = &digits[zeros..];
+    if significant.is_empty() || significant.len() > MOST_DIGITS {
+        return None;
+    }
+    let mut number = 0_u64;
+    for digit in significant {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = number * 10 + u64::from(digit);
+    }
+    (number <= i64::MAX.cast_unsigned()).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number;
+
+    #[test]
+    fn a_user_id_is_a_positive_integer_of_63_bits() {
+        for (text, expected) in [
+            ("1", Some(1)),
+            ("007", Some(7)),
+            ("9223372036854775807", Some(i64::MAX.cast_unsigned())),
+            ("00000000000000000000000000000042", Some(42)),
+            ("9223372036854775808", None),
+            ("99999999999999999999", None),
+            ("0", None),
+            ("000", None),
+            ("", None),
+            ("-1", None),
+            ("+1", None),
+            ("1.0", None),
+            ("1 2", None),
+            ("١", None),
+        ] {
+            assert_eq!(number(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+}

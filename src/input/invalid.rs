@@ -1,0 +1,146 @@
+//! Invalid rows, kept until the report.
+
+use std::io::{self, Seek, SeekFrom};
+use std::path::PathBuf;
+
+use tempfile::SpooledTempFile;
+
+/// How many bytes of invalid rows stay in memory; all of them go to a temporary file when there are more.
+const IN_MEMORY: usize = 4 << 20;
+
+/// A row that is invalid.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InvalidRow {
+    /// As in the input; empty, with the next two, where the record can't be parsed.
+    pub user_id: String,
+    /// As in the input.
+    pub attribute: String,
+    /// As in the input.
+    pub value: String,
+    /// What is wrong with it; with the record's text where that can't be parsed.
+    pub error: String,
+    /// The name of the input.
+    pub source: String,
+    /// The line where its record starts, from 1, of the decoded text.
+    pub line: u64,
+}
+
+/// Every invalid row, in the order of the input. A few are kept in memory, many in a temporary file without a name.
+#[derive(Debug)]
+pub struct InvalidRows {
+    file: SpooledTempFile,
+    len: u64,
+}
+
+impl InvalidRows {
+    /// How many there are.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// All of them, from the first one, as often as it is called. Fails if the temporary file can't be read.
+    pub fn iter(&mut self) -> io::Result<impl Iterator<Item = io::Result<InvalidRow>> + '_> {
+        self.file.seek(SeekFrom::Start(0))?;
+        let rows = csv::ReaderBuilder::new().has_headers(false).from_reader(&mut self.file);
+        Ok(rows.into_records().map(|record| parse(&record?)))
+    }
+}
+
+fn parse(record: &csv::StringRecord) -> io::Result<InvalidRow> {
+    let line = record.get(0).and_then(|line| line.parse().ok());
+    let field = |number| record.get(number).unwrap_or_default().to_owned();
+    Ok(InvalidRow {
+        user_id: field(1),
+        attribute: field(2),
+        value: field(3),
+        error: field(4),
+        source: field(5),
+        line: line.ok_or_else(|| io::Error::other("the temporary file was changed"))?,
+    })
+}
+
+/// Takes invalid rows.
+#[derive(Debug)]
+pub(super) struct Spool {
+    rows: csv::Writer<SpooledTempFile>,
+    directory: Option<PathBuf>,
+    len: u64,
+}
+
+impl Spool {
+    /// An empty one, which writes to this directory, or else to the system's, when it must.
+    pub(super) fn new(directory: Option<PathBuf>) -> Self {
+        let file = match &directory {
+            Some(directory) => tempfile::spooled_tempfile_in(IN_MEMORY, directory),
+            None => tempfile::spooled_tempfile(IN_MEMORY),
+        };
+        Self { rows: csv::WriterBuilder::new().has_headers(false).from_writer(file), directory, len: 0 }
+    }
+
+    pub(super) fn fork(&self) -> Self {
+        Self::new(self.directory.clone())
+    }
+
+    pub(super) fn push(&mut self, row: &InvalidRow) -> io::Result<()> {
+        let line = row.line.to_string();
+        // The line comes first, lest a text that starts with a byte-order mark loses it on the way back.
+        self.rows.write_record([&line, &row.user_id, &row.attribute, &row.value, &row.error, &row.source])?;
+        self.len += 1;
+        Ok(())
+    }
+
+    /// Appends what a fork took, each row so many lines further down.
+    pub(super) fn join(&mut self, later: Self, lines: u64) -> io::Result<()> {
+        for row in later.seal()?.iter()? {
+            let row = row?;
+            self.push(&InvalidRow { line: row.line + lines, ..row })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn seal(self) -> io::Result<InvalidRows> {
+        let file = self.rows.into_inner().map_err(csv::IntoInnerError::into_error)?;
+        Ok(InvalidRows { file, len: self.len })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_rows_than_fit_in_memory_come_back_in_order_and_twice() {
+        let mut spool = Spool::new(None);
+        let mut later = spool.fork();
+        let row = |line: u64| InvalidRow {
+            user_id: "\u{feff}".to_owned(),
+            value: "\r\n\"\0,".repeat(100),
+            error: format!("{line}"),
+            line,
+            ..InvalidRow::default()
+        };
+        (1..=10_000).try_for_each(|line| spool.push(&row(line))).unwrap();
+        (1..=10_000).try_for_each(|line| later.push(&row(line))).unwrap();
+        spool.join(later, 10_000).unwrap();
+        let mut rows = spool.seal().unwrap();
+        assert_eq!(rows.len(), 20_000);
+        for _ in 0..2 {
+            for (line, found) in (1..).zip(rows.iter().unwrap()) {
+                let found = found.unwrap();
+                assert_eq!(found, InvalidRow { error: found.error.clone(), ..row(line) });
+            }
+        }
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_loses_no_row_silently() {
+        let mut spool = Spool::new(Some("/nonexistent".into()));
+        let row = InvalidRow { value: "x".repeat(IN_MEMORY), ..InvalidRow::default() };
+        assert!((0..3).try_for_each(|_| spool.push(&row)).is_err());
+    }
+}

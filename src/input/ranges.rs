@@ -1,0 +1,140 @@
+//! One file, several threads: each reads a range of its bytes.
+//!
+//! Where a record starts can only be known by reading all that stands before, as a line end may be part of a quoted
+//! value. So ranges after the first are read on the guess that they start with a record, and what comes of one counts
+//! only if the range before it really ends between two records. If not, whoever read that goes on through it.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::thread;
+
+use super::intake::{Frame, Intake};
+use super::reading::{Ending, Trouble, drain};
+use super::records::{Boundary, Records};
+use super::{Options, Sink};
+
+/// How far a line end is looked for.
+const LONGEST_SEARCH: u64 = 1 << 20;
+
+/// A file, to be read from one of its bytes on, whatever other threads read.
+#[derive(Clone, Debug)]
+pub(super) struct FileRange {
+    file: Arc<File>,
+    /// The next byte's place.
+    pub(super) at: u64,
+}
+
+impl Read for FileRange {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        #[cfg(unix)]
+        let read = std::os::unix::fs::FileExt::read_at(&*self.file, into, self.at)?;
+        #[cfg(windows)]
+        let read = std::os::windows::fs::FileExt::seek_read(&*self.file, into, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+/// A file that is worth several threads.
+#[derive(Debug)]
+pub(super) struct Ranges {
+    file: Arc<File>,
+    /// Where the ranges start, ascending; two at least.
+    starts: Vec<u64>,
+}
+
+impl Ranges {
+    /// Divides what a file has from `start` to `size`, at line ends. `None` if it is not worth it.
+    pub(super) fn divide(file: File, start: u64, size: u64, options: &Options) -> io::Result<Option<Self>> {
+        let file = Arc::new(file);
+        let count = count(size.saturating_sub(start), options.bytes_per_thread, options.threads.get() as u64);
+        let mut starts = vec![start];
+        for number in 1..count {
+            let near = start + (size - start) / count * number;
+            let Some(line) = line_after(&file, near)? else { continue };
+            if starts.last().is_some_and(|last| *last < line) && line < size {
+                starts.push(line);
+            }
+        }
+        Ok((starts.len() > 1).then_some(Self { file, starts }))
+    }
+
+    /// Reads all of them. The header, on whose lines `line` follows, was read before. Returns where the file ended.
+    pub(super) fn read<S: Sink>(
+        &self,
+        line: u64,
+        frame: &Frame<'_>,
+        intake: &mut Intake<S>,
+    ) -> Result<Records<FileRange>, Trouble> {
+        thread::scope(|scope| {
+            let later = (1..self.starts.len()).map(|number| {
+                let mut fork = intake.fork();
+                let mut records = self.records(number, frame.delimiter);
+                scope.spawn(move || {
+                    let ending = drain(&mut records, frame, &mut fork);
+                    (fork, records, ending)
+                })
+            });
+            let later: Vec<_> = later.collect();
+            let mut records = self.records(0, frame.delimiter);
+            records.move_down(line - 1);
+            let mut ending = drain(&mut records, frame, intake)?;
+            for (number, thread) in (1..).zip(later) {
+                let guessed = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                match ending {
+                    Ending::Range(Boundary::BetweenRecords) => {
+                        let above = records.line() - 1;
+                        let (fork, next, end) = guessed;
+                        records = next;
+                        records.move_down(above);
+                        intake.join(fork, above).map_err(|cause| Trouble::disk(cause, &records))?;
+                        ending = end.map_err(|trouble| trouble.move_down(above))?;
+                    }
+                    Ending::Range(Boundary::WithinRecord) => {
+                        drop(guessed);
+                        records.read_at_most(self.len(number));
+                        ending = drain(&mut records, frame, intake)?;
+                    }
+                    Ending::Input => break,
+                }
+            }
+            Ok(records)
+        })
+    }
+
+    fn records(&self, number: usize, delimiter: u8) -> Records<FileRange> {
+        let range = FileRange { file: Arc::clone(&self.file), at: self.starts[number] };
+        let mut records = Records::new(range, Vec::new(), delimiter);
+        records.read_at_most(self.len(number));
+        records
+    }
+
+    /// How many bytes a range has. The last one has all that follows, even what is appended in the meantime.
+    fn len(&self, number: usize) -> u64 {
+        self.starts.get(number + 1).map_or(u64::MAX, |end| end - self.starts[number])
+    }
+}
+
+fn count(bytes: u64, worth: NonZeroU64, threads: u64) -> u64 {
+    (bytes / worth).min(threads)
+}
+
+/// The place after the first line end from this place on.
+fn line_after(file: &Arc<File>, place: u64) -> io::Result<Option<u64>> {
+    let range = FileRange { file: Arc::clone(file), at: place };
+    let mut search = range.take(LONGEST_SEARCH);
+    let mut chunk = [0; 4 << 10];
+    let mut at = place;
+    loop {
+        let read = search.read(&mut chunk)?;
+        if read == 0 {
+            return Ok(None);
+        }
+        if let Some(end) = memchr::memchr(b'\n', &chunk[..read]) {
+            return Ok(Some(at + end as u64 + 1));
+        }
+        at += read as u64;
+    }
+}

@@ -1,0 +1,179 @@
+//! Inputs that can't be read as a whole.
+
+use std::io;
+
+/// Why an input is refused as a whole: nothing of it is sent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The input can't be opened.
+    #[error("{input}: {}", reason(.cause))]
+    Open {
+        /// Its name.
+        input: String,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// The input is a directory.
+    #[error("{input}: is a directory")]
+    Directory {
+        /// Its name.
+        input: String,
+    },
+    /// Reading went wrong on the way.
+    #[error("{input}:{line}: cannot be read any further: {}", reason(.cause))]
+    Read {
+        /// Its name.
+        input: String,
+        /// The line up to which it was read.
+        line: u64,
+        /// What the system, or the decompressor, said.
+        cause: io::Error,
+    },
+    /// Compressed bytes end in the middle.
+    #[error("{input}:{line}: the compressed file ends too early, after {rows} rows")]
+    Truncated {
+        /// Its name.
+        input: String,
+        /// The line, of the text inside, up to which it was read.
+        line: u64,
+        /// How many rows were read before.
+        rows: u64,
+    },
+    /// The file became shorter while it was read.
+    #[error("{input}:{line}: the file shrank while it was read: {found} of {expected} bytes were there")]
+    Shrunk {
+        /// Its name.
+        input: String,
+        /// The line up to which it was read.
+        line: u64,
+        /// Its size when it was opened.
+        expected: u64,
+        /// How many bytes were there.
+        found: u64,
+    },
+    /// There is not even a header.
+    #[error("{input}: is empty: not even a header is there")]
+    Empty {
+        /// Its name.
+        input: String,
+    },
+    /// The header does not end.
+    #[error("{input}:{line}: the header does not end within {limit} bytes")]
+    EndlessHeader {
+        /// Its name.
+        input: String,
+        /// The line of its header.
+        line: u64,
+        /// How far it was read.
+        limit: usize,
+    },
+    /// The header does not name the columns that are needed.
+    #[error("{input}:{line}: the header has {}, but {wanted} needed", columns(.found))]
+    Header {
+        /// Its name.
+        input: String,
+        /// The line of its header.
+        line: u64,
+        /// The names of its columns.
+        found: Vec<String>,
+        /// The columns that would do, with `is` or `are`.
+        wanted: &'static str,
+        /// What to do about it.
+        suggestion: String,
+    },
+    /// Two columns of the header mean the same.
+    #[error("{input}:{line}: the columns `{first}` and `{second}` both hold `{meaning}`")]
+    DuplicateColumn {
+        /// Its name.
+        input: String,
+        /// The line of its header.
+        line: u64,
+        /// The name of the one column.
+        first: String,
+        /// The name of the other.
+        second: String,
+        /// What they both hold.
+        meaning: String,
+    },
+    /// The header names more attributes than can be told apart.
+    #[error("{input}:{line}: the inputs name more than {} attributes", u32::from(u16::MAX) + 1)]
+    TooManyAttributes {
+        /// Its name.
+        input: String,
+        /// The line of its header.
+        line: u64,
+    },
+    /// A record does not end.
+    #[error("{input}:{line}: the record that starts here does not end within {limit} bytes")]
+    EndlessRecord {
+        /// Its name.
+        input: String,
+        /// The line where it starts.
+        line: u64,
+        /// The most bytes of one record.
+        limit: usize,
+    },
+    /// Invalid rows can't be kept until the report.
+    #[error("temporary file: invalid rows cannot be kept: {}", reason(.cause))]
+    Disk {
+        /// What the system said.
+        cause: io::Error,
+    },
+}
+
+/// Whose fault it is that nothing can be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The input's: another input, or other options, will do.
+    Input,
+    /// The local disk's.
+    Disk,
+}
+
+impl Refusal {
+    /// Whose fault it is.
+    pub fn blame(&self) -> Blame {
+        if matches!(self, Self::Disk { .. }) { Blame::Disk } else { Blame::Input }
+    }
+
+    /// What to do about it, in the imperative.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Open { cause, .. } if cause.kind() == io::ErrorKind::NotFound => "check the path",
+            Self::Directory { .. } => "name the files in it",
+            Self::Truncated { .. } | Self::Shrunk { .. } => {
+                "wait until the file is written whole, then try again"
+            }
+            Self::Empty { .. } => "start the input with a line `user_id,attribute,value`",
+            Self::EndlessHeader { .. } | Self::EndlessRecord { .. } => {
+                "look for a quote that is never closed"
+            }
+            Self::Header { suggestion, .. } => suggestion,
+            Self::DuplicateColumn { .. } => "remove or rename one of them",
+            Self::TooManyAttributes { .. } => "split the input",
+            Self::Disk { .. } => "make room, or name another place with `--temp-dir`",
+            Self::Open { .. } | Self::Read { .. } => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// The first few, in backticks.
+fn columns(names: &[String]) -> String {
+    const SHOWN: usize = 12;
+    let mut shown: Vec<String> =
+        names.iter().take(SHOWN).map(|name| format!("`{}`", super::excerpt(name.as_bytes()))).collect();
+    if names.len() > SHOWN {
+        shown.push(format!("{} more", names.len() - SHOWN));
+    }
+    format!("{} {}", if names.len() == 1 { "the column" } else { "the columns" }, shown.join(", "))
+}

@@ -1,0 +1,91 @@
+//! What the user probably meant.
+
+use super::{Layout, Options};
+
+/// Names that such columns often have.
+const USUAL: [(&str, &[&str]); 3] = [
+    ("user_id", &["user_id", "userid", "user", "id", "custom_id", "customer_id", "client_id", "uid"]),
+    ("attribute", &["attribute", "attributes", "attribute_name", "attr", "field", "key", "property", "name"]),
+    ("value", &["value", "values", "val", "new_value", "attribute_value", "content"]),
+];
+
+/// How like a name must be to be suggested, from 0 to 1.
+const LIKE: f64 = 0.8;
+
+/// The columns that a layout takes.
+pub(super) fn wanted(layout: Layout) -> &'static str {
+    match layout {
+        Layout::Long => "`user_id`, `attribute` and `value` are",
+        Layout::Wide => "`user_id` and at least one attribute are",
+        Layout::Auto => "`user_id`, `attribute` and `value`, or `user_id` and at least one attribute, are",
+    }
+}
+
+/// What to do about a header with these columns.
+pub(super) fn columns(found: &[String], options: &Options) -> String {
+    if found.iter().any(|name| name.contains("\\u{0}") || name.starts_with("\\xff")) {
+        return "name the encoding, as `--encoding utf-16le`".to_owned();
+    }
+    let mut left: Vec<&String> = found.iter().collect();
+    let mut mapping = Vec::new();
+    for (wanted, usual) in USUAL {
+        let likeness = |name: &&String| usual.iter().map(|usual| like(name, usual)).fold(0.0, f64::max);
+        let best = (0..left.len()).max_by(|a, b| likeness(&left[*a]).total_cmp(&likeness(&left[*b])));
+        if let Some(best) = best.filter(|best| likeness(&left[*best]) >= LIKE) {
+            mapping.push(format!("{wanted}={}", left.remove(best)));
+        }
+    }
+    if mapping.is_empty() || found.len() < 2 {
+        let line = if options.layout == Layout::Wide { "user_id,city" } else { "user_id,attribute,value" };
+        return format!("start the input with a header, as `{line}`, or name its columns with `--columns`");
+    }
+    format!("name the columns, perhaps `--columns {}`", mapping.join(","))
+}
+
+/// The one of these that a name is probably meant for.
+pub(super) fn nearest<'a>(name: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    const LONGEST: usize = 64;
+    if name.len() > LONGEST {
+        return None;
+    }
+    let ranked = among.map(|known| (like(name, known), known));
+    ranked.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(like, _)| *like >= LIKE).map(|(_, known)| known)
+}
+
+fn like(name: &str, known: &str) -> f64 {
+    let plain = |text: &str| text.to_lowercase().replace([' ', '-', '_'], "");
+    strsim::normalized_damerau_levenshtein(&plain(name), &plain(known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(found: &[&str], expected: &str) {
+        let found: Vec<String> = found.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(columns(&found, &Options::default()), expected);
+    }
+
+    #[test]
+    fn the_likeliest_columns_are_suggested() {
+        check(
+            &["User ID", "Key", "Val"],
+            "name the columns, perhaps `--columns user_id=User ID,attribute=Key,value=Val`",
+        );
+        check(&["custom_id", "city"], "name the columns, perhaps `--columns user_id=custom_id`");
+    }
+
+    #[test]
+    fn nothing_is_suggested_where_nothing_is_like_it() {
+        let none = "start the input with a header, as `user_id,attribute,value`, or name its columns with `--columns`";
+        check(&["10", "city", "Kraków"], none);
+    }
+
+    #[test]
+    fn a_slip_finds_its_name() {
+        assert_eq!(nearest("contry", ["city", "country"].into_iter()), Some("country"));
+        assert_eq!(nearest("City", ["city", "country"].into_iter()), Some("city"));
+        assert_eq!(nearest("shoe_size", ["city", "country"].into_iter()), None);
+    }
+}

@@ -1,0 +1,106 @@
+//! What is counted while reading.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// How many places of each cause, and of each warning, are kept.
+const PLACES: usize = 5;
+
+/// How many rows there were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All of them: those that went to the sink, the invalid and the skipped ones.
+    pub read: u64,
+    /// Rows that break a rule.
+    pub invalid: u64,
+    /// Rows that have no value and need none.
+    pub skipped: u64,
+}
+
+/// A place in the input, with what was found there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The name of the input.
+    pub input: String,
+    /// The line where the record starts, from 1.
+    pub line: u64,
+    /// An excerpt of what was found.
+    pub found: String,
+}
+
+/// Why rows are invalid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// What is wrong with them.
+    pub what: String,
+    /// How many there are.
+    pub count: u64,
+    /// The first few of them.
+    pub places: Vec<Place>,
+}
+
+/// What looks wrong, though it keeps no row back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// What looks wrong.
+    pub what: String,
+    /// How often.
+    pub count: u64,
+    /// The first few times.
+    pub places: Vec<Place>,
+}
+
+/// Counts occurrences by kind, and keeps the first few places of each.
+#[derive(Clone, Debug)]
+pub(super) struct Samples<K> {
+    by_kind: HashMap<K, usize>,
+    kinds: Vec<Sample<K>>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Sample<K> {
+    pub(super) kind: K,
+    pub(super) count: u64,
+    pub(super) places: Vec<Place>,
+}
+
+impl<K> Default for Samples<K> {
+    fn default() -> Self {
+        Self { by_kind: HashMap::new(), kinds: Vec::new() }
+    }
+}
+
+impl<K: Copy + Eq + Hash> Samples<K> {
+    pub(super) fn count(&mut self, kind: K, place: impl FnOnce() -> Place) {
+        let sample = self.of(kind);
+        sample.count += 1;
+        if sample.places.len() < PLACES {
+            sample.places.push(place());
+        }
+    }
+
+    /// Appends what came later, so many lines further down, of kinds that go by other names here.
+    pub(super) fn join(&mut self, later: Self, lines: u64, rename: impl Fn(K) -> K) {
+        for Sample { kind, count, places } in later.kinds {
+            let sample = self.of(rename(kind));
+            sample.count += count;
+            let room = PLACES - sample.places.len();
+            let places = places.into_iter().take(room);
+            sample.places.extend(places.map(|place| Place { line: place.line + lines, ..place }));
+        }
+    }
+
+    /// The most frequent first.
+    pub(super) fn sorted(mut self) -> Vec<Sample<K>> {
+        self.kinds.sort_by_key(|sample| std::cmp::Reverse(sample.count));
+        self.kinds
+    }
+
+    fn of(&mut self, kind: K) -> &mut Sample<K> {
+        let at = *self.by_kind.entry(kind).or_insert_with(|| {
+            self.kinds.push(Sample { kind, count: 0, places: Vec::new() });
+            self.kinds.len() - 1
+        });
+        &mut self.kinds[at]
+    }
+}

@@ -1,0 +1,114 @@
+//! Distinct texts and their numbers.
+
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+
+/// Texts that each have a number: 0, 1, 2 and so on, in the order in which they came.
+///
+/// They lie end to end in one string, so that a million of them are three allocations, not a million.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Texts {
+    joined: String,
+    ends: Vec<usize>,
+    slots: HashTable<Slot>,
+    state: RandomState,
+}
+
+/// A number with a part of its text's hash, so that growing the table and most unequal texts need no look at the text.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    hash: u32,
+    number: u32,
+}
+
+impl Slot {
+    /// The table takes some of the highest and some of the lowest bits, so both ends must vary.
+    fn spread(self) -> u64 {
+        spread(self.hash)
+    }
+}
+
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
+}
+
+impl Texts {
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The text of a number. Panics on one that was not given out.
+    pub(super) fn get(&self, number: u32) -> &str {
+        let number = number as usize;
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+        self.joined.get(start..self.ends[number]).expect("texts are joined whole")
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        (0..).zip(&self.ends).map(|(number, _)| self.get(number))
+    }
+
+    pub(super) fn find(&self, text: &[u8]) -> Option<u32> {
+        let hash = self.hash(text);
+        let found = self.slots.find(spread(hash), |slot| slot.hash == hash && self.holds(slot.number, text));
+        found.map(|slot| slot.number)
+    }
+
+    /// The text's number, a new one if it is new.
+    pub(super) fn intern(&mut self, text: &str) -> u32 {
+        match self.find(text.as_bytes()) {
+            Some(number) => number,
+            None => self.insert(text),
+        }
+    }
+
+    /// Gives a number to a text that has none.
+    pub(super) fn insert(&mut self, text: &str) -> u32 {
+        let number = u32::try_from(self.ends.len()).expect("memory ends before four billion distinct texts");
+        self.joined.push_str(text);
+        self.ends.push(self.joined.len());
+        let slot = Slot { hash: self.hash(text.as_bytes()), number };
+        self.slots.insert_unique(slot.spread(), slot, |slot| slot.spread());
+        number
+    }
+
+    fn holds(&self, number: u32, text: &[u8]) -> bool {
+        let number = number as usize;
+        let start = if number == 0 { 0 } else { self.ends[number - 1] };
+        self.joined.as_bytes()[start..self.ends[number]] == *text
+    }
+
+    fn hash(&self, text: &[u8]) -> u32 {
+        let mut hasher = self.state.build_hasher();
+        hasher.write(text);
+        let hash = hasher.finish();
+        #[expect(clippy::cast_possible_truncation, reason = "a part of the hash is meant")]
+        let part = (hash >> 32) as u32 ^ hash as u32;
+        part
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_text_keeps_the_number_of_its_first_coming(texts in prop::collection::vec("[ab]{0,4}", 0..200)) {
+            let mut interned = Texts::default();
+            let mut seen: Vec<&str> = Vec::new();
+            for text in &texts {
+                if !seen.contains(&text.as_str()) {
+                    seen.push(text);
+                }
+                let number = interned.intern(text) as usize;
+                prop_assert_eq!(seen[number], text.as_str());
+            }
+            prop_assert_eq!(interned.iter().collect::<Vec<_>>(), seen);
+        }
+    }
+}
