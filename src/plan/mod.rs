@@ -1,5 +1,28 @@
 //! From rows to batches.
 
+mod body;
+mod builder;
+mod column;
+mod conflict;
+mod cursor;
+mod dense;
+mod phase;
+mod rows;
+mod settle;
+mod sparse;
+mod store;
+mod summary;
+mod user;
+mod users;
+mod value;
+
+pub use builder::Builder;
+pub use cursor::{Batches, Cursor};
+pub use phase::Phase;
+pub use store::{Conflict, Plan};
+pub use summary::{AttributeSummary, GroupSummary, Shared, Summary, Totals};
+pub use user::User;
+
 /// One request's worth of users: a slice of one group, by number. Copies are free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Batch {

@@ -1,0 +1,195 @@
+//! The plan itself: what is to be sent, and by which request.
+
+use std::num::NonZeroU32;
+
+use super::column::{Column, Disagreement, Range};
+use super::cursor::{Batches, Cursor};
+use super::users::Users;
+use super::{Batch, Phase, User};
+use crate::input::{Attribute, Dictionary, Operation, ValueId};
+
+/// What is to be sent: groups of users that get one value of one attribute, cut into batches. It never changes.
+///
+/// Groups have numbers from 0 without gaps, in the order in which they are to be sent; so have the users of a group.
+/// Numbers of another plan panic.
+#[derive(Debug)]
+pub struct Plan {
+    dictionary: Dictionary,
+    users: Users,
+    batch_size: NonZeroU32,
+    columns: Vec<Place>,
+    groups: u32,
+}
+
+/// A column and its place in the plan.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) phase: Phase,
+    pub(super) column: Column,
+    /// The number of its first group.
+    pub(super) first: u32,
+    pub(super) requests: u64,
+}
+
+/// One user's values of one attribute that disagree.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Conflict<'a> {
+    /// The attribute's name.
+    pub attribute: &'a str,
+    /// The user.
+    pub user: User<'a>,
+    /// Every distinct value, in the order of the input; `None` clears the attribute.
+    pub values: Vec<Option<&'a str>>,
+}
+
+impl Plan {
+    pub(super) fn new(
+        columns: Vec<(Phase, Column)>,
+        mut users: Users,
+        dictionary: Dictionary,
+        batch_size: NonZeroU32,
+    ) -> Self {
+        users.forget_ranks();
+        let mut groups = 0_u32;
+        let place = |(phase, column): (Phase, Column)| {
+            let first = groups;
+            groups = groups.checked_add(column.groups.len()).expect("fewer than 2^32 groups fit memory");
+            let requests =
+                column.groups.sizes().map(|users| u64::from(users.div_ceil(batch_size.get()))).sum();
+            Place { phase, column, first, requests }
+        };
+        let columns = columns.into_iter().map(place).collect();
+        Self { dictionary, users, batch_size, columns, groups }
+    }
+
+    /// A cursor before the first batch.
+    pub fn cursor(&self) -> Cursor {
+        Cursor::default()
+    }
+
+    /// Every batch, in the order in which they are to be sent.
+    pub fn batches(&self) -> Batches<'_> {
+        Batches::new(self)
+    }
+
+    /// When a batch may go: after all those of earlier phases.
+    pub fn phase(&self, batch: Batch) -> Phase {
+        self.place(batch.group).phase
+    }
+
+    /// The operation that sends a batch.
+    pub fn operation(&self, batch: Batch) -> Operation {
+        self.attribute(batch.group).operation
+    }
+
+    /// How many batches there are: one request each, if all goes well.
+    pub fn requests(&self) -> u64 {
+        self.columns.iter().map(|place| place.requests).sum()
+    }
+
+    /// How many rows stand: one per user and attribute.
+    pub fn rows(&self) -> u64 {
+        self.columns.iter().map(|place| place.column.users()).sum()
+    }
+
+    /// How many rows lost to another one of the same user and attribute, be its value equal or not. With
+    /// [`OnConflict::Error`](super::OnConflict::Error), every value in [`disputed`](Self::disputed) is a row that
+    /// neither stands nor lost; the counts add up with these.
+    pub fn superseded(&self) -> u64 {
+        self.columns.iter().map(|place| place.column.superseded()).sum()
+    }
+
+    /// How many groups there are.
+    pub fn groups(&self) -> u32 {
+        self.groups
+    }
+
+    /// The most users in a batch.
+    pub fn batch_size(&self) -> NonZeroU32 {
+        self.batch_size
+    }
+
+    /// The attribute that a group sets.
+    pub fn attribute(&self, group: u32) -> &Attribute {
+        self.dictionary.attribute(self.place(group).column.attribute)
+    }
+
+    /// The value that a group sets, as the input has it; `None` where it clears the attribute.
+    pub fn value(&self, group: u32) -> Option<&str> {
+        let place = self.place(group);
+        self.dictionary.value(place.column.attribute, place.value(group))
+    }
+
+    /// How many users a group has, at least 1.
+    pub fn group_len(&self, group: u32) -> u32 {
+        self.place(group).range(group).len()
+    }
+
+    /// The users of a batch, or of any other range of a group, ascending.
+    pub fn users(&self, batch: Batch) -> impl Iterator<Item = User<'_>> + '_ {
+        let place = self.place(batch.group);
+        let range = place.range(batch.group);
+        (batch.first..batch.first + batch.len)
+            .map(move |position| self.name(place.column.ids.get(range.at(position))))
+    }
+
+    /// The user at this position of a group.
+    pub fn user(&self, group: u32, position: u32) -> User<'_> {
+        let place = self.place(group);
+        self.name(place.column.ids.get(place.range(group).at(position)))
+    }
+
+    /// With [`OnConflict::Error`](super::OnConflict::Error) all conflicts, by attribute and user; otherwise none. Their
+    /// rows are in no group.
+    pub fn disputed(&self) -> impl Iterator<Item = Conflict<'_>> + '_ {
+        self.columns.iter().filter(|place| place.column.disputed > 0).flat_map(|place| self.conflicts(place))
+    }
+
+    /// How much memory the plan holds, without the texts of its dictionary.
+    pub fn memory_bytes(&self) -> usize {
+        self.users.memory_bytes()
+            + self.columns.iter().map(|place| place.column.memory_bytes()).sum::<usize>()
+    }
+
+    /// The conflicts that are remembered for an attribute.
+    pub(super) fn conflicts(&self, place: &Place) -> impl Iterator<Item = Conflict<'_>> {
+        let id = place.column.attribute;
+        let attribute = self.attribute_name(place);
+        place.column.disagreements.iter().map(move |Disagreement { user, values }| Conflict {
+            attribute,
+            user: self.name(*user),
+            values: values.iter().map(|&value| self.dictionary.value(id, ValueId(value))).collect(),
+        })
+    }
+
+    pub(super) fn attribute_name(&self, place: &Place) -> &str {
+        &self.dictionary.attribute(place.column.attribute).name
+    }
+
+    pub(super) fn places(&self) -> &[Place] {
+        &self.columns
+    }
+
+    /// Where a group is.
+    #[inline]
+    pub(super) fn place(&self, group: u32) -> &Place {
+        let after = self.columns.partition_point(|place| place.first <= group);
+        &self.columns[after - 1]
+    }
+
+    fn name(&self, number: u64) -> User<'_> {
+        self.users.name(number, &self.dictionary)
+    }
+}
+
+impl Place {
+    /// Where the users of a group are in the column.
+    #[inline]
+    pub(super) fn range(&self, group: u32) -> Range {
+        self.column.groups.range(group - self.first)
+    }
+
+    fn value(&self, group: u32) -> ValueId {
+        self.column.groups.value(group - self.first)
+    }
+}

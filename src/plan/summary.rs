@@ -1,0 +1,188 @@
+//! A plan in figures.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use serde::Serialize;
+
+use super::store::Place;
+use super::{Conflict, Phase, Plan};
+
+/// Coalescing gains nothing below so many users a request,
+const FEW_USERS: f64 = 2.0;
+/// and it matters above so many requests.
+const MANY_REQUESTS: u64 = 1_000;
+/// Conflicts, and shared values, to show of an attribute.
+const EXAMPLES: usize = 5;
+
+/// A plan in figures, for people who want to know what a run would do. Texts are borrowed from the plan.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary<'p> {
+    /// Over all attributes.
+    pub totals: Totals,
+    /// Each attribute that has rows, in the order of sending.
+    pub attributes: Vec<AttributeSummary<'p>>,
+    /// Names of attributes, the one with the most requests first.
+    pub costliest: Vec<&'p str>,
+    /// The largest groups, the largest first.
+    pub largest: Vec<GroupSummary<'p>>,
+    /// The first few conflicts of each attribute, by user.
+    pub conflicts: Vec<Conflict<'p>>,
+    /// Attributes that should be one user's alone, and have a value that several users would get.
+    pub shared: Vec<Shared<'p>>,
+}
+
+/// Sums over all attributes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Valid rows, as read.
+    pub rows: u64,
+    /// Rows that stand: one per user and attribute.
+    pub standing: u64,
+    /// Rows that lost to another one of the same user and attribute.
+    pub superseded: u64,
+    /// Pairs of user and attribute that had values which disagree.
+    pub conflicts: u64,
+    /// Pairs of attribute and value that have users.
+    pub groups: u64,
+    /// Requests, if all goes well.
+    pub requests: u64,
+}
+
+/// One attribute in figures.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct AttributeSummary<'p> {
+    /// Its name.
+    pub name: &'p str,
+    /// Valid rows, as read.
+    pub rows: u64,
+    /// Users that get a value: one standing row each.
+    pub users: u64,
+    /// Distinct values that users get.
+    pub values: u64,
+    /// Requests, if all goes well.
+    pub requests: u64,
+    /// On average; 0 without requests.
+    pub users_per_request: f64,
+    /// Rows that lost to another one of the same user.
+    pub superseded: u64,
+    /// Users that had values which disagree.
+    pub conflicts: u64,
+    /// Nearly every user has a value of its own, so that it takes about as many requests as users, and many of them.
+    pub uncoalesced: bool,
+}
+
+/// One group in figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct GroupSummary<'p> {
+    /// The attribute's name.
+    pub attribute: &'p str,
+    /// The value, as the input has it; `None` clears the attribute.
+    pub value: Option<&'p str>,
+    /// How many users get it.
+    pub users: u32,
+    /// In how many requests.
+    pub requests: u32,
+}
+
+/// Values of one attribute that several users would get, though they should be one user's alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Shared<'p> {
+    /// The attribute's name.
+    pub attribute: &'p str,
+    /// How many values are shared.
+    pub values: u64,
+    /// The first few of them.
+    pub examples: Vec<GroupSummary<'p>>,
+}
+
+impl Plan {
+    /// The plan in figures, with the `top` largest groups. Takes a few nanoseconds a group.
+    pub fn summary(&self, top: usize) -> Summary<'_> {
+        let attributes: Vec<_> = self.places().iter().map(|place| self.summarise(place)).collect();
+        let mut costliest: Vec<_> = attributes.iter().collect();
+        costliest.sort_by_key(|attribute| Reverse(attribute.requests));
+        Summary {
+            totals: attributes.iter().fold(Totals::default(), Totals::and),
+            costliest: costliest.into_iter().map(|attribute| attribute.name).collect(),
+            attributes,
+            largest: self.largest(top),
+            conflicts: self.places().iter().flat_map(|place| self.conflicts(place).take(EXAMPLES)).collect(),
+            shared: self.places().iter().filter_map(|place| self.shared(place)).collect(),
+        }
+    }
+
+    fn summarise(&self, place: &Place) -> AttributeSummary<'_> {
+        let column = &place.column;
+        let (users, requests) = (column.users(), place.requests);
+        #[expect(clippy::cast_precision_loss, reason = "an average for people")]
+        let users_per_request = if requests == 0 { 0.0 } else { users as f64 / requests as f64 };
+        AttributeSummary {
+            name: self.attribute_name(place),
+            rows: column.rows,
+            users,
+            values: column.groups.len().into(),
+            requests,
+            users_per_request,
+            superseded: column.superseded(),
+            conflicts: column.conflicts,
+            uncoalesced: requests > MANY_REQUESTS && users_per_request < FEW_USERS,
+        }
+    }
+
+    fn largest(&self, top: usize) -> Vec<GroupSummary<'_>> {
+        let mut largest = BinaryHeap::new();
+        for place in self.places() {
+            for (group, users) in (place.first..).zip(place.column.groups.sizes()) {
+                let candidate = Reverse((users, Reverse(group)));
+                if largest.len() < top {
+                    largest.push(candidate);
+                } else if let Some(mut smallest) =
+                    largest.peek_mut().filter(|smallest| candidate < **smallest)
+                {
+                    *smallest = candidate;
+                }
+            }
+        }
+        largest
+            .into_sorted_vec()
+            .into_iter()
+            .map(|Reverse((_, Reverse(group)))| self.group_summary(group))
+            .collect()
+    }
+
+    fn shared(&self, place: &Place) -> Option<Shared<'_>> {
+        if place.phase == Phase::Ordinary {
+            return None;
+        }
+        let sizes = (place.first..).zip(place.column.groups.sizes());
+        let mut shared = sizes.filter(|(_, users)| *users > 1).map(|(group, _)| group);
+        let examples: Vec<_> =
+            shared.by_ref().take(EXAMPLES).map(|group| self.group_summary(group)).collect();
+        let values = examples.len() as u64 + shared.count() as u64;
+        (values > 0).then(|| Shared { attribute: self.attribute_name(place), values, examples })
+    }
+
+    fn group_summary(&self, group: u32) -> GroupSummary<'_> {
+        let users = self.group_len(group);
+        GroupSummary {
+            attribute: &self.attribute(group).name,
+            value: self.value(group),
+            users,
+            requests: users.div_ceil(self.batch_size().get()),
+        }
+    }
+}
+
+impl Totals {
+    fn and(self, attribute: &AttributeSummary<'_>) -> Self {
+        Self {
+            rows: self.rows + attribute.rows,
+            standing: self.standing + attribute.users,
+            superseded: self.superseded + attribute.superseded,
+            conflicts: self.conflicts + attribute.conflicts,
+            groups: self.groups + attribute.values,
+            requests: self.requests + attribute.requests,
+        }
+    }
+}
