@@ -1,0 +1,131 @@
+//! How a sandbox is to behave.
+
+use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::fault::Fault;
+
+/// How a sandbox is to behave. By default it is a friendly server: no limits, no faults, any token.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The key that is accepted; `None`: any well-formed `Token <something>`.
+    pub token: Option<String>,
+    /// What the key may do.
+    pub permission: Permission,
+    /// The most requests in any window of this length; above it: 429. `None`: no limit.
+    pub rate: Option<(u32, Duration)>,
+    /// How long each request takes at least.
+    pub latency: Duration,
+    /// How much longer it takes at most, evenly spread.
+    pub latency_jitter: Duration,
+    /// The share of requests, from 0 to 1, answered 500, 502 or 503 with a JSON or an HTML body: half of them after
+    /// they were applied.
+    pub error_rate: f64,
+    /// The share of requests whose connection breaks instead of an answer: half of them after they were applied.
+    pub drop_rate: f64,
+    /// The share of requests that are never answered, while their connection stays open: half of them after they
+    /// were applied.
+    pub stall_rate: f64,
+    /// What befalls the first requests that pass the rate limit, in the order of their arrival. Chance decides on
+    /// the requests after them.
+    pub script: Vec<Option<Fault>>,
+    /// When the API serves nobody.
+    pub outages: Vec<Outage>,
+    /// Users who don't exist, by either kind of id, as text.
+    pub reject_ids: BTreeSet<String>,
+    /// How a request that names one of them is refused.
+    pub reject: Reject,
+    /// The most ids in one request; above it: 400.
+    pub max_ids: Option<usize>,
+    /// The most bytes in one body; above it: 413.
+    pub max_body: Option<usize>,
+    /// Attributes with a value that is refused with 400, whoever it is for. Values that aren't strings are given as
+    /// their JSON text.
+    pub reject_values: BTreeSet<(String, String)>,
+    /// Whether each request is remembered.
+    pub log: Log,
+    /// What all chance comes from: the same seed, the same faults, by the order in which requests arrive.
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            token: None,
+            permission: Permission::default(),
+            rate: None,
+            latency: Duration::ZERO,
+            latency_jitter: Duration::ZERO,
+            error_rate: 0.0,
+            drop_rate: 0.0,
+            stall_rate: 0.0,
+            script: Vec::new(),
+            outages: Vec::new(),
+            reject_ids: BTreeSet::new(),
+            reject: Reject::default(),
+            max_ids: None,
+            max_body: None,
+            reject_values: BTreeSet::new(),
+            log: Log::default(),
+            seed: 0,
+        }
+    }
+}
+
+/// What a key that is known may do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Permission {
+    /// Everything.
+    #[default]
+    Granted,
+    /// Nothing: every request is answered 403.
+    Denied,
+}
+
+/// How a request is refused that names users who don't exist.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reject {
+    /// 400 for the whole request, and the body names the unknown users.
+    #[default]
+    Naming,
+    /// 400 for the whole request, and the body names nobody.
+    Unnamed,
+    /// 404 for the whole request.
+    NotFound,
+    /// Not at all: the other users are updated, and the answer is 200.
+    Ignored,
+}
+
+/// A time in which the API serves nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// When it starts, counted from the sandbox's own start.
+    pub start: Duration,
+    /// How long it lasts.
+    pub length: Duration,
+    /// What clients see of it.
+    pub manner: OutageManner,
+}
+
+/// What clients see of an outage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutageManner {
+    /// Every request is answered 503, without `retry-after`.
+    Unavailable,
+    /// New connections are reset, and open ones break at their next request.
+    Unreachable,
+}
+
+/// Whether each request is remembered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Log {
+    /// Only counters are kept.
+    #[default]
+    Omit,
+    /// Each request is kept, for [`Sandbox::log`](super::Sandbox::log).
+    Keep,
+}

@@ -1,0 +1,30 @@
+//! A user, as the API shows one.
+
+use serde_json::{Map, Value, json};
+
+use super::attribute::{self, STANDARD};
+use super::state::{State, User};
+
+/// All that the API shows of a user: null where a standard attribute was never set. A user that is known by the
+/// client's own id alone has the `id` null.
+pub(super) fn profile(state: &State, user: User<'_>) -> Value {
+    let mut fields = Map::new();
+    fields.insert("id".to_owned(), if let User::Id(id) = user { json!(id) } else { Value::Null });
+    for (name, kind) in STANDARD {
+        let shown = state.value(user, name).map_or(Value::Null, |value| kind.show(value));
+        fields.insert(name.to_owned(), shown);
+    }
+    // Two names for one thing: the one is today's, the other was the specification's.
+    let own = [fields.get("custom_id"), fields.get("user_id")].into_iter().flatten().find(|id| !id.is_null());
+    let own = match (own, user) {
+        (Some(own), _) => own.clone(),
+        (None, User::CustomId(id)) => json!(id),
+        (None, User::Id(_)) => Value::Null,
+    };
+    fields.insert("custom_id".to_owned(), own.clone());
+    fields.insert("user_id".to_owned(), own);
+    let custom = state.values(user).filter(|(name, _)| attribute::kind(name).is_none());
+    let custom: Vec<Value> = custom.map(|(name, value)| json!({ "name": name, "value": value })).collect();
+    fields.insert("attributes".to_owned(), Value::Array(custom));
+    Value::Object(fields)
+}

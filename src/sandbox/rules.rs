@@ -1,0 +1,144 @@
+//! What the API accepts, beyond the shape of a body.
+
+use std::collections::BTreeSet;
+
+use foldhash::fast::RandomState;
+use hashbrown::HashSet;
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::attribute;
+use super::options::{Options, Permission, Reject};
+use super::state::{User, Users, plain_text};
+use super::update::Update;
+
+/// Which attributes an operation sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Vocabulary {
+    Standard,
+    /// All other names.
+    Custom,
+}
+
+const CUSTOM_NAME_LENGTH: usize = 255;
+const HIGHEST_ID: u64 = i64::MAX.unsigned_abs();
+
+/// Who may do what, and which users and values there are.
+#[derive(Debug)]
+pub(super) struct Rules {
+    token: Option<String>,
+    permission: Permission,
+    unknown_ids: HashSet<u64, RandomState>,
+    unknown_custom_ids: HashSet<String, RandomState>,
+    reject: Reject,
+    max_ids: usize,
+    reject_values: BTreeSet<(String, String)>,
+}
+
+impl Rules {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            token: options.token.clone(),
+            permission: options.permission,
+            unknown_ids: options.reject_ids.iter().filter_map(|id| id.parse().ok()).collect(),
+            unknown_custom_ids: options.reject_ids.iter().cloned().collect(),
+            reject: options.reject,
+            max_ids: options.max_ids.unwrap_or(usize::MAX),
+            reject_values: options.reject_values.clone(),
+        }
+    }
+
+    /// Whether this value of the header `authorization` opens the door.
+    pub(super) fn authorize(&self, header: Option<&str>) -> Result<(), Answer> {
+        let Some(token) = header.and_then(|header| header.strip_prefix("Token ")) else {
+            return Err(Answer::unauthorized("Authentication credentials were not provided."));
+        };
+        let known = self.token.as_ref().map_or(!token.trim().is_empty(), |known| known == token);
+        match (known, self.permission) {
+            (false, _) => Err(Answer::unauthorized("Invalid token.")),
+            (true, Permission::Denied) => Err(Answer::forbidden()),
+            (true, Permission::Granted) => Ok(()),
+        }
+    }
+
+    /// The update as it is to be applied, or why it is refused.
+    pub(super) fn examine<'a>(
+        &self,
+        update: Update<'a>,
+        vocabulary: Vocabulary,
+    ) -> Result<Update<'a>, Answer> {
+        if update.users.len() > self.max_ids {
+            let fault = format!("Ensure this field has no more than {} elements.", self.max_ids);
+            return Err(Answer::bad_request(&json!({ "ids": [fault] })));
+        }
+        let refuse = |field: &str, fault: String| Answer::bad_request(&json!({ field: [fault] }));
+        check_attribute(&update.attribute, vocabulary).map_err(|fault| refuse("attribute", fault))?;
+        self.check_value(&update.attribute, &update.value).map_err(|fault| refuse("value", fault))?;
+        let users = self.known(update.users)?;
+        Ok(Update { users, ..update })
+    }
+
+    /// Whether this user exists.
+    pub(super) fn knows(&self, user: User<'_>) -> bool {
+        match user {
+            User::Id(id) => (1..=HIGHEST_ID).contains(&id) && !self.unknown_ids.contains(&id),
+            User::CustomId(id) => !self.unknown_custom_ids.contains(id),
+        }
+    }
+
+    fn check_value(&self, attribute: &str, value: &Value) -> Result<(), String> {
+        let text = plain_text(value);
+        let refused = !self.reject_values.is_empty()
+            && self.reject_values.contains(&(attribute.to_owned(), text.clone().into_owned()));
+        if refused {
+            return Err(format!("\"{text}\" is not a valid choice."));
+        }
+        attribute::kind(attribute).map_or(Ok(()), |kind| kind.check(value))
+    }
+
+    fn known(&self, users: Users) -> Result<Users, Answer> {
+        match users {
+            Users::Ids(ids) => self.partition(ids, |id| User::Id(*id)).map(Users::Ids),
+            Users::CustomIds(ids) => self.partition(ids, |id| User::CustomId(id)).map(Users::CustomIds),
+        }
+    }
+
+    fn partition<I>(&self, mut ids: Vec<I>, user: impl Fn(&I) -> User<'_>) -> Result<Vec<I>, Answer> {
+        if ids.iter().all(|id| self.knows(user(id))) {
+            return Ok(ids);
+        }
+        match self.reject {
+            Reject::Ignored => {
+                ids.retain(|id| self.knows(user(id)));
+                Ok(ids)
+            }
+            Reject::NotFound => Err(Answer::not_found()),
+            Reject::Unnamed => Err(Answer::bad_request(&json!({ "detail": "Invalid input." }))),
+            Reject::Naming => {
+                let faults: Vec<String> =
+                    ids.iter().map(&user).filter(|user| !self.knows(*user)).map(invalid_pk).collect();
+                Err(Answer::bad_request(&json!({ "ids": faults })))
+            }
+        }
+    }
+}
+
+fn check_attribute(name: &str, vocabulary: Vocabulary) -> Result<(), String> {
+    match (vocabulary, attribute::kind(name)) {
+        (Vocabulary::Standard, Some(_)) => Ok(()),
+        (Vocabulary::Standard, None) => Err(format!("\"{name}\" is not a valid choice.")),
+        (Vocabulary::Custom, Some(_)) => Err(format!("\"{name}\" is a standard attribute.")),
+        (Vocabulary::Custom, None) => match name.chars().count() {
+            0 => Err("This field may not be blank.".to_owned()),
+            1..=CUSTOM_NAME_LENGTH => Ok(()),
+            _ => Err(format!("Ensure this field has no more than {CUSTOM_NAME_LENGTH} characters.")),
+        },
+    }
+}
+
+fn invalid_pk(user: User<'_>) -> String {
+    match user {
+        User::Id(id) => format!("Invalid pk \"{id}\" - object does not exist."),
+        User::CustomId(id) => format!("Invalid pk \"{id}\" - object does not exist."),
+    }
+}
