@@ -21,7 +21,7 @@ impl Rate {
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = if self.window == Duration::from_secs(60) { "m" } else { "s" };
+        let unit = if self.window == Duration::from_mins(1) { "m" } else { "s" };
         write!(f, "{}/{unit}", self.requests)
     }
 }
@@ -34,10 +34,10 @@ impl FromStr for Rate {
         let (requests, unit) = text.trim().split_once('/').ok_or_else(wrong)?;
         let window = match unit.trim() {
             "s" => Duration::from_secs(1),
-            "m" => Duration::from_secs(60),
+            "m" => Duration::from_mins(1),
             _ => return Err(wrong()),
         };
-        let requests = requests.trim().parse::<NonZeroU32>().map_err(|_| wrong())?;
+        let requests = requests.trim().parse::<NonZeroU32>().map_err(|_error| wrong())?;
         if requests.get() > Self::MOST {
             return Err(format!("`{text}` is more than this program can pace: at most {} a window", Self::MOST));
         }
@@ -68,6 +68,25 @@ pub struct Options {
     pub max_split_share: f64,
 }
 
+impl Options {
+    /// Searching may add so many requests even to a small plan: a batch of 1,000 with a few unknown users takes dozens.
+    const LEAST_EXTRA: f64 = 1000.0;
+
+    /// Most requests that searching may add to a plan of this many.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a bound, not a sum: its last digits don't matter"
+    )]
+    pub fn most_extra(&self, planned: u64) -> u64 {
+        if self.max_split_share <= 0.0 {
+            return 0;
+        }
+        (planned as f64 * self.max_split_share).max(Self::LEAST_EXTRA) as u64
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -76,8 +95,8 @@ impl Default for Options {
             max_attempts: NonZeroU32::new(5).expect("5 is not 0"),
             retry_initial_delay: Duration::from_millis(500),
             retry_max_delay: Duration::from_secs(30),
-            timeout: Duration::from_secs(60),
-            max_outage: Duration::from_secs(600),
+            timeout: Duration::from_mins(1),
+            max_outage: Duration::from_mins(10),
             max_duration: None,
             max_split_share: 1.0,
         }

@@ -1,0 +1,175 @@
+//! The real transport: reqwest, told to do nothing by itself.
+
+use std::error::Error as _;
+use std::num::NonZeroUsize;
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::{Client, Response, Url};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::transport::{Lost, Reach, Reply, Request, Transport};
+use crate::clock;
+use crate::input::{IdType, Operation};
+
+/// The longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The account to send to.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The address below which the operations lie, with its trailing slash.
+    pub base_url: Url,
+    /// The API key.
+    pub token: SecretString,
+    /// What names a user there.
+    pub id_type: IdType,
+}
+
+/// Sends requests over HTTP. One for a run: it holds the connections.
+#[derive(Debug)]
+pub struct Http {
+    client: Client,
+    standard: Url,
+    custom: Url,
+}
+
+/// The transport can't be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpError {
+    /// The key has characters that no header may have.
+    #[error("the API key holds characters that can't be sent")]
+    Token,
+    /// The address can't be extended.
+    #[error("`{0}` is no address that operations can lie below")]
+    Address(Url),
+    /// The TLS library or the system's certificates fail.
+    #[error("can't set up TLS")]
+    Tls(#[source] reqwest::Error),
+}
+
+impl Http {
+    /// A transport to this account, with as many connections as requests in flight.
+    ///
+    /// # Errors
+    /// When the key or the address can't be used, or TLS can't be set up.
+    pub fn new(target: &Target, timeout: Duration, concurrency: NonZeroUsize) -> Result<Self, HttpError> {
+        let mut headers = HeaderMap::new();
+        let mut token = HeaderValue::from_str(&format!("Token {}", target.token.expose_secret()))
+            .map_err(|_error| HttpError::Token)?;
+        token.set_sensitive(true);
+        headers.insert(AUTHORIZATION, token);
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*; version=2"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        // Asking twice is fine: a second provider is refused, and the first one serves.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let client = Client::builder()
+            .default_headers(headers)
+            .user_agent(concat!("attrsync/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(timeout.min(CONNECT_TIMEOUT))
+            .timeout(timeout)
+            .pool_max_idle_per_host(concurrency.get())
+            .build()
+            .map_err(HttpError::Tls)?;
+        let users = match target.id_type {
+            IdType::Id => "users",
+            IdType::CustomId => "users-by-id",
+        };
+        let operation = |name: &str| {
+            target
+                .base_url
+                .join(&format!("{users}/{name}/"))
+                .map_err(|_error| HttpError::Address(target.base_url.clone()))
+        };
+        Ok(Self {
+            client,
+            standard: operation("mass_update_standard_attributes")?,
+            custom: operation("mass_update_custom_attributes")?,
+        })
+    }
+}
+
+impl Transport for Http {
+    async fn send(&self, request: Request) -> Result<Reply, Lost> {
+        let url = match request.operation {
+            Operation::Standard => &self.standard,
+            Operation::Custom => &self.custom,
+        };
+        let response = self.client.put(url.clone()).body(request.body).send().await.map_err(|e| lost(e, Reach::Perhaps))?;
+        let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let status = response.status().as_u16();
+        let retry_after = header(RETRY_AFTER).and_then(|after| retry_after(after, header(DATE), clock::system()));
+        let location = header(LOCATION).map(str::to_owned);
+        let body = beginning(response).await.map_err(|e| lost(e, Reach::Perhaps))?;
+        Ok(Reply { status, retry_after, location, body })
+    }
+}
+
+/// The body, up to the bound.
+async fn beginning(mut response: Response) -> Result<Bytes, reqwest::Error> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await? {
+        let room = Reply::MOST_BODY - body.len();
+        body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
+        if body.len() == Reply::MOST_BODY {
+            break;
+        }
+    }
+    Ok(body.freeze())
+}
+
+/// How long the server asks to be left alone: seconds, or until a date. A date is taken against the server's own clock
+/// where it tells it, since ours may be wrong.
+fn retry_after(after: &str, date: Option<&str>, now: SystemTime) -> Option<Duration> {
+    if let Ok(seconds) = after.trim().parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = httpdate::parse_http_date(after.trim()).ok()?;
+    let now = date.and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or(now);
+    Some(until.duration_since(now).unwrap_or(Duration::ZERO))
+}
+
+fn lost(error: reqwest::Error, reach: Reach) -> Lost {
+    let reach = if error.is_connect() { Reach::Nowhere } else { reach };
+    let what = if error.is_timeout() {
+        "no answer in time".to_owned()
+    } else {
+        // The innermost cause says it best: `connection refused`, `connection reset by peer`.
+        let error = error.without_url();
+        let mut cause: &dyn std::error::Error = &error;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        if error.source().is_none() { error.to_string() } else { format!("{error}: {cause}") }
+    };
+    Lost { reach, error: what }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_comes_as_seconds_or_as_any_of_three_dates() {
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:00 GMT").unwrap();
+        let seconds = |after| retry_after(after, None, now).map(|d| d.as_secs());
+        assert_eq!(seconds("3"), Some(3));
+        assert_eq!(seconds(" 3 "), Some(3));
+        assert_eq!(seconds("Sun, 06 Nov 1994 08:49:37 GMT"), Some(37));
+        assert_eq!(seconds("Sunday, 06-Nov-94 08:49:37 GMT"), Some(37));
+        assert_eq!(seconds("Sun Nov  6 08:49:37 1994"), Some(37));
+        assert_eq!(seconds("Sun, 06 Nov 1994 08:48:00 GMT"), Some(0));
+        assert_eq!(seconds("soon"), None);
+        assert_eq!(seconds("-1"), None);
+    }
+
+    #[test]
+    fn a_date_is_taken_against_the_servers_clock() {
+        let ours = httpdate::parse_http_date("Sun, 06 Nov 1994 05:00:00 GMT").unwrap();
+        let after = retry_after("Sun, 06 Nov 1994 08:49:37 GMT", Some("Sun, 06 Nov 1994 08:49:30 GMT"), ours);
+        assert_eq!(after, Some(Duration::from_secs(7)));
+    }
+}

@@ -1,0 +1,296 @@
+//! Whom a refusal is for: the bookkeeping round the [`Search`]es of a run.
+//!
+//! A refused batch is searched, so that one unknown user doesn't fail all others. But a value that the API refuses is
+//! refused for its whole group, and it would be a waste to ask for each of its users. So, as long as nobody of a group
+//! was ever accepted, one batch of it is searched and the others wait; two users refused alone, for the same reason,
+//! condemn the group, as do the server's words where they name the value. (One is not enough: he may be the unknown one.)
+//!
+//! No I/O and no time: answers in, [`Step`]s out.
+
+use std::collections::{HashMap, HashSet};
+
+use super::blame::Blame;
+use super::event::{Outcome, Purpose, Reason};
+use super::job::Job;
+use super::split::{Opening, Search};
+use crate::plan::{Batch, Plan};
+
+/// How many users are asked for alone before an address is doubted.
+const STRANGERS: u32 = 3;
+
+/// What follows from an answer.
+#[derive(Debug)]
+pub(super) enum Step {
+    Send(Job),
+    Settle { part: Batch, outcome: Outcome, attempts: u32 },
+}
+
+/// What is known of refusals in this run.
+#[derive(Debug)]
+pub(super) struct Refusals {
+    /// Most requests that searching may add.
+    most_extra: u64,
+    extra: u64,
+    /// By the batch that was refused as a whole.
+    searches: HashMap<Batch, Searching>,
+    /// Groups of several batches of which somebody was accepted.
+    accepted: HashSet<u32>,
+    /// Groups of which nobody was accepted so far, while a batch of theirs is searched: the jobs that wait for it.
+    suspects: HashMap<u32, Vec<Job>>,
+    /// Why users were refused alone, by group, as long as nobody of it was accepted, without what differs from user to
+    /// user.
+    alone: HashMap<u32, Vec<String>>,
+    condemned: HashMap<u32, Reason>,
+    /// Somebody was accepted, whoever.
+    anybody_accepted: bool,
+    limits: Limits,
+}
+
+#[derive(Debug)]
+struct Searching {
+    search: Search,
+    /// Requests that carried the batch as a whole.
+    sent: u32,
+    /// The largest part that was accepted.
+    largest: u32,
+}
+
+/// What the server was found to take at most.
+#[derive(Clone, Copy, Debug, Default)]
+struct Limits {
+    bytes: Option<usize>,
+    users: Option<u32>,
+}
+
+impl Refusals {
+    /// Nothing is known yet; searching may add this many requests.
+    pub(super) fn new(most_extra: u64) -> Self {
+        Self {
+            most_extra,
+            extra: 0,
+            searches: HashMap::new(),
+            accepted: HashSet::new(),
+            suspects: HashMap::new(),
+            alone: HashMap::new(),
+            condemned: HashMap::new(),
+            anybody_accepted: false,
+            limits: Limits::default(),
+        }
+    }
+
+    /// How many jobs wait for what becomes of others.
+    pub(super) fn waiting(&self) -> usize {
+        self.suspects.values().map(Vec::len).sum()
+    }
+
+    /// Whether a job should not be sent now: its group is condemned, or waits for the search through another batch.
+    pub(super) fn withholds(&self, job: &Job) -> bool {
+        let group = job.part.group;
+        job.search.is_none() && (self.condemned.contains_key(&group) || self.suspects.contains_key(&group))
+    }
+
+    /// What to do with a job that should not be sent now.
+    pub(super) fn withhold(&mut self, job: Job) -> Vec<Step> {
+        if let Some(reason) = self.condemned.get(&job.part.group) {
+            return vec![settle(&job, Outcome::Failed(reason.clone()))];
+        }
+        self.suspects.entry(job.part.group).or_default().push(job);
+        Vec::new()
+    }
+
+    /// What to do with a batch that was not sent yet.
+    pub(super) fn claim(&self, batch: Batch, plan: &Plan) -> Vec<Step> {
+        cut(batch, self.limits, plan)
+            .map(|(number, part)| {
+                let purpose = if number == 0 { Purpose::First } else { Purpose::Split };
+                Step::Send(Job { purpose, ..Job::new(part) })
+            })
+            .collect()
+    }
+
+    /// The job was acknowledged.
+    pub(super) fn accepted(&mut self, job: &Job, plan: &Plan) -> Vec<Step> {
+        let Batch { group, len, .. } = job.part;
+        self.anybody_accepted = true;
+        self.condemned.remove(&group);
+        self.alone.remove(&group);
+        if plan.group_len(group) > len {
+            self.accepted.insert(group);
+        }
+        let mut steps = vec![settle(job, Outcome::Acknowledged)];
+        steps.extend(self.release(group));
+        if let Some(batch) = job.search
+            && let Some(searching) = self.searches.get_mut(&batch)
+        {
+            searching.largest = searching.largest.max(len);
+            if searching.search.confirms() {
+                // He was thought to be the offender, since all but him were accepted: it is the number of users.
+                let most = searching.largest;
+                self.limits.users = Some(self.limits.users.map_or(most, |users| users.min(most)));
+            }
+            searching.search.settled();
+            steps.extend(self.go_on(batch));
+        }
+        steps
+    }
+
+    /// The job failed for a reason that a search can't better.
+    pub(super) fn failed(&mut self, job: &Job, reason: Reason) -> Vec<Step> {
+        let mut steps = vec![settle(job, Outcome::Failed(reason))];
+        if let Some(batch) = job.search
+            && let Some(searching) = self.searches.get_mut(&batch)
+        {
+            searching.search.settled();
+            steps.extend(self.go_on(batch));
+        }
+        steps
+    }
+
+    /// The job was refused for something in it.
+    pub(super) fn refused(&mut self, job: Job, reason: &Reason, blame: Blame, body: usize) -> Vec<Step> {
+        let group = job.part.group;
+        let accepted = self.accepted.contains(&group);
+        if let Some(condemned) = self.condemned.get(&group).cloned() {
+            return self.fail_whole(&job, &condemned);
+        }
+        if blame == Blame::Value && !accepted {
+            return self.condemn(&job, reason);
+        }
+        match blame {
+            Blame::Bytes => self.limits.bytes = Some(self.limits.bytes.map_or(body / 2, |bytes| bytes.min(body / 2))),
+            Blame::Users(most) => self.limits.users = Some(self.limits.users.map_or(most, |users| users.min(most))),
+            _ => {}
+        }
+        let too_large = matches!(blame, Blame::Bytes | Blame::Users(_));
+        if job.part.len == 1 {
+            // A user whom the server names, or one who is too large by himself, says nothing of the value.
+            let telling = !accepted && !too_large && !matches!(blame, Blame::Named(_));
+            return self.refused_alone(&job, reason, telling);
+        }
+        if self.extra >= self.most_extra {
+            let error = format!("{} (not searched further: {} extra requests were spent, the most that `max_split_share` allows)", reason.error, self.extra);
+            return self.fail_whole(&job, &Reason { status: reason.status, error });
+        }
+        if let Some(batch) = job.search
+            && let Some(searching) = self.searches.get_mut(&batch)
+        {
+            if too_large {
+                searching.search.too_large();
+            } else {
+                searching.search.refuse();
+            }
+            return self.go_on(batch);
+        }
+        if !accepted && let Some(waiting) = self.suspects.get_mut(&group) {
+            waiting.push(job);
+            return Vec::new();
+        }
+        if !accepted && !too_large {
+            self.suspects.entry(group).or_default();
+        }
+        let opening = match blame {
+            Blame::Bytes | Blame::Users(_) => Opening::TooLarge,
+            Blame::Named(places) => Opening::Named(places),
+            _ if reason.status == Some(404) && !self.anybody_accepted => Opening::Singles(STRANGERS),
+            _ => Opening::Halves,
+        };
+        let batch = job.part;
+        let search = Search::new(batch.first..batch.first + batch.len, opening);
+        self.searches.insert(batch, Searching { search, sent: job.sent, largest: 0 });
+        self.go_on(batch)
+    }
+
+    fn refused_alone(&mut self, job: &Job, reason: &Reason, telling: bool) -> Vec<Step> {
+        let doubted = reason.status == Some(404) && !self.anybody_accepted;
+        if telling && !doubted {
+            let (alone, class) = (self.alone.entry(job.part.group).or_default(), class(&reason.error));
+            if alone.contains(&class) {
+                return self.condemn(job, reason);
+            }
+            alone.push(class);
+        }
+        let mut steps = vec![settle(job, Outcome::Failed(reason.clone()))];
+        if let Some(batch) = job.search
+            && let Some(searching) = self.searches.get_mut(&batch)
+        {
+            searching.search.refuse();
+            if telling {
+                searching.search.isolate_next();
+            }
+            steps.extend(self.go_on(batch));
+        }
+        steps
+    }
+
+    /// Fails this job, and all of its group that is not on its way.
+    fn condemn(&mut self, job: &Job, reason: &Reason) -> Vec<Step> {
+        let group = job.part.group;
+        self.condemned.insert(group, reason.clone());
+        self.alone.remove(&group);
+        let waiting = self.suspects.remove(&group).unwrap_or_default();
+        let mut steps = self.fail_whole(job, reason);
+        steps.extend(waiting.iter().map(|job| settle(job, Outcome::Failed(reason.clone()))));
+        steps
+    }
+
+    /// Fails this job, and whatever is left of the search that it belongs to.
+    fn fail_whole(&mut self, job: &Job, reason: &Reason) -> Vec<Step> {
+        let failed = Outcome::Failed(reason.clone());
+        let Some((batch, mut searching)) = job.search.and_then(|batch| self.searches.remove_entry(&batch)) else {
+            return vec![settle(job, failed)];
+        };
+        searching.search.settled();
+        let mut steps = vec![settle(job, failed.clone())];
+        steps.extend(searching.search.into_rest().map(|rest| {
+            let part = Batch { group: batch.group, first: rest.start, len: rest.end - rest.start };
+            Step::Settle { part, outcome: failed.clone(), attempts: searching.sent }
+        }));
+        steps.extend(self.release(batch.group));
+        steps
+    }
+
+    /// The next request of a search; at its end, what waited for it.
+    fn go_on(&mut self, batch: Batch) -> Vec<Step> {
+        let Some(searching) = self.searches.get(&batch) else { return Vec::new() };
+        if let Some(next) = searching.search.ask() {
+            self.extra += 1;
+            let part = Batch { group: batch.group, first: next.start, len: next.end - next.start };
+            let purpose = Purpose::Split;
+            return vec![Step::Send(Job { purpose, search: Some(batch), sent: searching.sent, ..Job::new(part) })];
+        }
+        self.searches.remove(&batch);
+        self.release(batch.group)
+    }
+
+    fn release(&mut self, group: u32) -> Vec<Step> {
+        self.suspects.remove(&group).unwrap_or_default().into_iter().map(Step::Send).collect()
+    }
+}
+
+fn settle(job: &Job, outcome: Outcome) -> Step {
+    Step::Settle { part: job.part, outcome, attempts: job.sent }
+}
+
+/// A reason without its numbers: `Invalid pk "42"` and `Invalid pk "43"` are the same.
+fn class(error: &str) -> String {
+    error.chars().filter(|c| !c.is_ascii_digit()).collect()
+}
+
+/// The parts of a batch that keep the limits, numbered, about equally large.
+fn cut(batch: Batch, limits: Limits, plan: &Plan) -> impl Iterator<Item = (u32, Batch)> {
+    let by_users = limits.users.map_or(1, |most| batch.len.div_ceil(most));
+    let by_bytes = limits.bytes.map_or(1, |most| {
+        let mut body = Vec::new();
+        plan.body(batch, &mut body);
+        u32::try_from(body.len().div_ceil(most.max(1))).unwrap_or(u32::MAX)
+    });
+    let parts = by_users.max(by_bytes).clamp(1, batch.len);
+    let place = move |number: u32| {
+        let place = u64::from(batch.len) * u64::from(number) / u64::from(parts);
+        u32::try_from(place).expect("inside the batch")
+    };
+    (0..parts).map(move |number| {
+        let (start, end) = (place(number), place(number + 1));
+        (number, Batch { group: batch.group, first: batch.first + start, len: end - start })
+    })
+}

@@ -1,0 +1,98 @@
+//! The server's words, made fit for a report: a line, of sane length, without control characters.
+
+use serde_json::Value;
+
+/// The most characters of a server's words that a report repeats.
+const MOST_CHARS: usize = 300;
+
+/// What an answer's body says, in a line; empty where it says nothing.
+///
+/// Knows the shapes of Django REST framework, `{"detail": "…"}` and `{"field": ["…"]}`, and takes the title of an HTML
+/// page for the page.
+pub(super) fn words(body: &[u8]) -> String {
+    let text = match serde_json::from_slice::<Value>(body) {
+        Ok(Value::Object(fields)) => {
+            let said: Vec<String> = fields
+                .iter()
+                .map(|(name, value)| match (name.as_str(), flat(value)) {
+                    ("detail", text) => text,
+                    (name, text) => format!("{name}: {text}"),
+                })
+                .collect();
+            said.join("; ")
+        }
+        Ok(value) => flat(&value),
+        Err(_) => page(&String::from_utf8_lossy(body)),
+    };
+    clean(&text)
+}
+
+fn flat(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(flat).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+/// The title of an HTML page; any other text as it is.
+fn page(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    let title = lower.find("<title>").and_then(|start| {
+        let start = start + "<title>".len();
+        let end = start + lower.get(start..)?.find("</title>")?;
+        text.get(start..end)
+    });
+    match title {
+        Some(title) => format!("an HTML page, `{}`", title.trim()),
+        None if lower.trim_start().starts_with('<') => "an HTML page".to_owned(),
+        None => text.to_owned(),
+    }
+}
+
+/// One line, without control characters, of at most [`MOST_CHARS`] characters.
+pub(super) fn clean(text: &str) -> String {
+    let mut line = String::new();
+    let mut chars = 0;
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+        if !line.is_empty() {
+            line.push(' ');
+            chars += 1;
+        }
+        for c in word.chars() {
+            if chars == MOST_CHARS {
+                line.push('…');
+                return line;
+            }
+            line.push(c);
+            chars += 1;
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_what_the_framework_says() {
+        assert_eq!(words(br#"{"detail":"Not found."}"#), "Not found.");
+        assert_eq!(words(br#"{"ids":["Invalid pk \"42\""],"value":["too long","odd"]}"#), r#"ids: Invalid pk "42"; value: too long, odd"#);
+    }
+
+    #[test]
+    fn survives_pages_garbage_and_silence() {
+        assert_eq!(words(b"<html><head><TITLE> 502 Bad\nGateway </title>"), "an HTML page, `502 Bad Gateway`");
+        assert_eq!(words(b"<!doctype html><p>no"), "an HTML page");
+        assert_eq!(words(b"\xff\x00a\x1b[31mb"), "\u{fffd} a [31mb");
+        assert_eq!(words(b""), "");
+    }
+
+    #[test]
+    fn cuts_what_is_too_long_between_characters() {
+        let cut = clean(&"ż".repeat(1000));
+        assert_eq!(cut.chars().count(), MOST_CHARS + 1);
+        assert!(cut.ends_with("ż…"));
+    }
+}

@@ -1,0 +1,129 @@
+//! Whom a refusal is for.
+
+use std::collections::BTreeSet;
+
+use attrsync::deliver::{End, Options};
+use proptest::prelude::*;
+
+use super::scripted::{Act, Asked, Script, ok, status};
+use super::{one_city, options, plan, run};
+
+/// Refuses requests that hold one of these users, without naming him.
+fn refusing(poison: &BTreeSet<u64>, answer: fn(&[u64]) -> Act) -> Script {
+    let poison = poison.clone();
+    Box::new(move |asked| {
+        let bad: Vec<u64> = asked.ids.iter().copied().filter(|id| poison.contains(id)).collect();
+        if bad.is_empty() { ok() } else { answer(&bad) }
+    })
+}
+
+fn unnamed(_: &[u64]) -> Act {
+    status(400, r#"{"detail": "Bad request."}"#)
+}
+
+fn naming(bad: &[u64]) -> Act {
+    let said: Vec<String> = bad.iter().map(|id| format!("Invalid pk \\\"{id}\\\" - object does not exist.")).collect();
+    status(400, &format!(r#"{{"ids": ["{}"]}}"#, said.join(r#"", ""#)))
+}
+
+fn not_found(_: &[u64]) -> Act {
+    status(404, r#"{"detail": "Not found."}"#)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    #[test]
+    fn good_users_are_served_and_bad_ones_found(
+        users in 5u64..3000,
+        picks in prop::collection::vec(any::<prop::sample::Index>(), 1..6),
+        batch_size in 5u32..1500,
+        way in 0usize..3,
+    ) {
+        let poison: BTreeSet<u64> = picks.iter().map(|pick| pick.index(usize::try_from(users).unwrap()) as u64 + 1).collect();
+        // Three users refused out of three asked alone can't be told from a refused value.
+        prop_assume!((1..=3).any(|user| !poison.contains(&user)));
+        let answer = [unnamed, naming, not_found][way];
+        let run = run(&one_city(users, batch_size), &options(), refusing(&poison, answer));
+        prop_assert_eq!(&run.end, &End::Complete);
+        let failed: BTreeSet<u64> = run.failed().into_iter().collect();
+        if failed.len() > poison.len() {
+            // Two neighbours at the head of the group, and nobody accepted before: taken for a refused value.
+            prop_assert!(poison.contains(&1) && poison.contains(&2), "{:?}", run.reasons());
+        } else {
+            prop_assert_eq!(failed, poison);
+            prop_assert_eq!(run.acknowledged().len() + run.failed().len(), usize::try_from(users).unwrap());
+            let log = run.api.log();
+            prop_assert!(log.applied.values().all(|(_, times)| *times == 1), "applied once");
+            prop_assert!(run.failed().iter().all(|id| log.refused_alone.contains(&("city".to_owned(), *id))));
+        }
+    }
+}
+
+#[test]
+fn a_value_that_is_refused_costs_a_handful_of_requests_for_its_whole_group() {
+    for (body, most) in [(r#"{"value": ["too long"]}"#, 1), (r#"{"detail": "\"Oslo\" is no city"}"#, 1), (r#"{"detail": "no"}"#, 14)] {
+        let run = run(&one_city(100_000, 1000), &options(), Box::new(|_| status(400, body)));
+        assert_eq!((run.end.clone(), run.failed().len()), (End::Complete, 100_000));
+        // With those that were on their way when the first refusal came: one, as it was the first request of the run.
+        assert!(run.sent.len() <= most, "{body}: {} requests", run.sent.len());
+    }
+}
+
+#[test]
+fn a_refused_value_does_not_touch_other_groups() {
+    let rows = (1..=4000).map(|user| (user, "city", if user % 2 == 0 { "Oslo" } else { "Bergen" }));
+    let refuse = |asked: &Asked| if asked.value == "Oslo" { status(400, "no") } else { ok() };
+    let run = run(&plan(rows, 100), &options(), Box::new(refuse));
+    assert_eq!((run.end.clone(), run.failed().len(), run.acknowledged().len()), (End::Complete, 2000, 2000));
+    assert!(run.sent.len() < 20 + 20 + 20, "{}", run.sent.len());
+}
+
+#[test]
+fn users_that_the_server_names_cost_little() {
+    let poison = BTreeSet::from([17, 400, 401, 999]);
+    let run = run(&one_city(1000, 1000), &options(), refusing(&poison, naming));
+    assert_eq!(run.failed(), poison.into_iter().collect::<Vec<_>>());
+    assert!(run.sent.len() <= 10, "{}", run.sent.len());
+}
+
+#[test]
+fn a_body_that_is_too_large_teaches_all_later_batches() {
+    let limit = |asked: &Asked| if asked.bytes > 3000 { status(413, "<html>too large</html>") } else { ok() };
+    let run = run(&one_city(100_000, 1000), &options(), Box::new(limit));
+    assert_eq!((run.end.clone(), run.acknowledged().len()), (End::Complete, 100_000));
+    let log = run.api.log();
+    let refused = run.sent.len() - log.sizes.iter().filter(|size| **size <= 500).count();
+    assert!(refused <= 12, "{refused} batches were too large");
+    assert!(log.applied.values().all(|(_, times)| *times == 1));
+}
+
+#[test]
+fn a_limit_of_ids_that_shows_as_a_plain_refusal_is_learnt() {
+    let limit = |asked: &Asked| {
+        if asked.ids.len() > 300 { status(400, r#"{"ids": ["Ensure this field has no more than 300 elements."]}"#) } else { ok() }
+    };
+    let run = run(&one_city(50_000, 1000), &options(), Box::new(limit));
+    assert_eq!((run.end.clone(), run.acknowledged().len()), (End::Complete, 50_000));
+    assert!(run.sent.len() < 50 * 4 + 8 * 8, "{}", run.sent.len());
+}
+
+#[test]
+fn past_the_cap_of_extra_requests_batches_fail_whole_and_say_so() {
+    let poison: BTreeSet<u64> = (1..=200_000).step_by(100).collect();
+    let options = Options { max_split_share: 0.5, ..options() };
+    let run = run(&one_city(200_000, 1000), &options, refusing(&poison, unnamed));
+    assert_eq!(run.end, End::Complete);
+    assert_eq!(run.acknowledged().len() + run.failed().len(), 200_000);
+    assert!(run.sent.len() <= 200 + 1000 + 8, "{}", run.sent.len());
+    assert!(run.reasons().keys().any(|reason| reason.contains("max_split_share")), "{:?}", run.reasons());
+}
+
+#[test]
+fn an_address_without_the_operation_stops_the_run_after_a_few_requests() {
+    for (users, batch_size) in [(1000, 1000), (5000, 1000), (50, 1)] {
+        let run = run(&one_city(users, batch_size), &options(), Box::new(|_| status(404, "<html>nothing here</html>")));
+        assert!(matches!(run.end, End::Stopped(attrsync::deliver::Stop::WrongAddress(_))), "{:?}", run.end);
+        assert!(run.sent.len() <= 5, "{}", run.sent.len());
+        assert_eq!(run.acknowledged().len(), 0);
+    }
+}

@@ -1,0 +1,134 @@
+//! A made-up server: what it does is decided by a function of the request.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use attrsync::deliver::{Lost, Reach, Reply, Request, Transport};
+use tokio::time::Instant;
+
+/// One request, as the server sees it.
+pub(super) struct Asked {
+    /// From 0, in the order of starts.
+    pub(super) number: usize,
+    /// Since the run began.
+    pub(super) at: Duration,
+    pub(super) ids: Vec<u64>,
+    pub(super) attribute: String,
+    pub(super) value: String,
+    pub(super) in_flight: usize,
+    pub(super) bytes: usize,
+}
+
+/// What the server does about it.
+#[derive(Clone, Debug)]
+pub(super) struct Act {
+    pub(super) after: Duration,
+    pub(super) applied: bool,
+    pub(super) answer: Result<Reply, Lost>,
+}
+
+const OK: &str = r#"{"status": "ok"}"#;
+
+pub(super) fn ok() -> Act {
+    let body = OK.into();
+    Act { after: LATENCY, applied: true, answer: Ok(Reply { status: 200, body, ..Reply::default() }) }
+}
+
+pub(super) fn status(status: u16, body: &str) -> Act {
+    let body = body.to_owned().into();
+    Act { after: LATENCY, applied: false, answer: Ok(Reply { status, body, ..Reply::default() }) }
+}
+
+pub(super) fn throttled(seconds: u64) -> Act {
+    let retry_after = Some(Duration::from_secs(seconds));
+    Act { after: LATENCY, applied: false, answer: Ok(Reply { status: 429, retry_after, ..Reply::default() }) }
+}
+
+pub(super) fn lost(reach: Reach) -> Act {
+    Act { after: LATENCY, applied: false, answer: Err(Lost { reach, error: "connection reset".into() }) }
+}
+
+pub(super) const LATENCY: Duration = Duration::from_millis(20);
+
+pub(super) type Script = Box<dyn FnMut(&Asked) -> Act + Send>;
+
+pub(super) struct Api {
+    begun: Instant,
+    state: Mutex<State>,
+}
+
+struct State {
+    script: Script,
+    in_flight: usize,
+    log: Log,
+}
+
+/// What the server remembers.
+#[derive(Clone, Default)]
+pub(super) struct Log {
+    pub(super) starts: Vec<Duration>,
+    pub(super) sizes: Vec<usize>,
+    pub(super) most_in_flight: usize,
+    /// What was applied, by attribute and user, and how often.
+    pub(super) applied: BTreeMap<(String, u64), (String, u32)>,
+    /// Who was in a request that was refused or lost at least once.
+    pub(super) troubled: BTreeSet<(String, u64)>,
+    /// Requests for one user that were refused.
+    pub(super) refused_alone: BTreeSet<(String, u64)>,
+}
+
+impl Api {
+    pub(super) fn new(script: Script, begun: Instant) -> Self {
+        Self { begun, state: Mutex::new(State { script, in_flight: 0, log: Log::default() }) }
+    }
+
+    pub(super) fn log(&self) -> Log {
+        self.state.lock().unwrap().log.clone()
+    }
+}
+
+impl Transport for Api {
+    async fn send(&self, request: Request) -> Result<Reply, Lost> {
+        let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+        let ids: Vec<u64> = body["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect();
+        let attribute = body["attribute"].as_str().unwrap().to_owned();
+        let value = body["value"].as_str().unwrap().to_owned();
+        let act = {
+            let state = &mut *self.state.lock().unwrap();
+            let at = attrsync::clock::now() - self.begun;
+            state.in_flight += 1;
+            let asked = Asked {
+                number: state.log.starts.len(),
+                at,
+                ids,
+                attribute,
+                value,
+                in_flight: state.in_flight,
+                bytes: request.body.len(),
+            };
+            state.log.starts.push(at);
+            state.log.sizes.push(asked.ids.len());
+            state.log.most_in_flight = state.log.most_in_flight.max(state.in_flight);
+            let act = (state.script)(&asked);
+            let accepted = matches!(&act.answer, Ok(reply) if reply.status == 200 && reply.body == OK);
+            for id in &asked.ids {
+                let key = (asked.attribute.clone(), *id);
+                if !accepted {
+                    state.log.troubled.insert(key.clone());
+                    if asked.ids.len() == 1 {
+                        state.log.refused_alone.insert(key.clone());
+                    }
+                }
+                if act.applied {
+                    let held = state.log.applied.entry(key).or_default();
+                    *held = (asked.value.clone(), held.1 + 1);
+                }
+            }
+            act
+        };
+        tokio::time::sleep(act.after).await;
+        self.state.lock().unwrap().in_flight -= 1;
+        act.answer
+    }
+}

@@ -1,0 +1,125 @@
+//! Outages, and the ways in which a run stops early.
+
+use std::time::Duration;
+
+use attrsync::deliver::{End, Options, Outcome, Reach, Stop};
+
+use super::scripted::{Act, Asked, Script, lost, ok, status, throttled};
+use super::{many_cities, options, run, run_until};
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// Serves nobody between these times.
+fn down(from: Duration, to: Duration, how: fn() -> Act) -> Script {
+    Box::new(move |asked: &Asked| if asked.at >= from && asked.at < to { how() } else { ok() })
+}
+
+#[test]
+fn a_wrong_key_costs_one_request() {
+    for code in [401, 403] {
+        let run = run(&many_cities(100), &options(), Box::new(move |_| status(code, r#"{"detail": "Invalid token."}"#)));
+        assert_eq!(run.sent.len(), 1);
+        let End::Stopped(Stop::KeyRefused(reason)) = run.end else { panic!("{:?}", run.end) };
+        assert_eq!(reason.status, Some(code));
+        assert!(matches!(&run.settled[..], [(_, Outcome::Unsent(_), 1)]), "{:?}", run.settled);
+    }
+}
+
+#[test]
+fn an_outage_costs_time_only() {
+    let ways: [fn() -> Act; 3] = [|| lost(Reach::Nowhere), || lost(Reach::Perhaps), || status(502, "")];
+    for how in ways {
+        for from in [Duration::ZERO, Duration::from_millis(300)] {
+            let run = run(&many_cities(2000), &options(), down(from, from + 9 * MINUTE, how));
+            assert_eq!((&run.end, run.acknowledged().len()), (&End::Complete, 2000), "{:?}", run.reasons());
+            assert!(run.took > 9 * MINUTE && run.took < 10 * MINUTE, "{:?}", run.took);
+            assert!(run.sent.len() < 2000 + 60, "it probes, it doesn't hammer: {}", run.sent.len());
+        }
+    }
+}
+
+#[test]
+fn an_api_that_stays_away_is_given_up_in_time() {
+    let ways: [fn() -> Act; 3] = [|| lost(Reach::Nowhere), || status(503, ""), || throttled(2)];
+    for how in ways {
+        let from = Duration::from_millis(300);
+        let run = run(&many_cities(2000), &options(), down(from, 100 * MINUTE, how));
+        assert!(matches!(run.end, End::Stopped(Stop::Outage(_))), "{:?}", run.end);
+        // A pause that would outlast the patience isn't waited for.
+        assert!(run.took > 9 * MINUTE + Duration::from_secs(57) && run.took < 11 * MINUTE, "{:?}", run.took);
+        assert!(run.failed().is_empty(), "an outage is nobody's fault: {:?}", run.reasons());
+        assert!(run.acknowledged().len() > 100);
+    }
+}
+
+#[test]
+fn a_pause_longer_than_the_patience_stops_at_once() {
+    let run = run(&many_cities(100), &options(), Box::new(|asked| if asked.number < 50 { ok() } else { throttled(86_400) }));
+    assert!(matches!(run.end, End::Stopped(Stop::Outage(_))), "{:?}", run.end);
+    assert!(run.took < MINUTE);
+}
+
+#[test]
+fn a_batch_that_the_server_chokes_on_fails_alone() {
+    let options = Options { max_attempts: 3.try_into().unwrap(), ..options() };
+    let run = run(&many_cities(100), &options, Box::new(|asked| if asked.ids == [42] { status(500, "boom") } else { ok() }));
+    assert_eq!((&run.end, run.failed(), run.acknowledged().len()), (&End::Complete, vec![42], 99));
+    let (_, outcome, attempts) = run.settled.iter().find(|(_, outcome, _)| matches!(outcome, Outcome::Failed(_))).unwrap();
+    let Outcome::Failed(reason) = outcome else { panic!() };
+    assert_eq!(*attempts, 3);
+    assert!(reason.error.starts_with("gave up after 3 attempts in ") && reason.error.ends_with("500 Internal Server Error: boom"), "{}", reason.error);
+}
+
+#[test]
+fn a_signal_lets_requests_in_flight_finish_and_starts_no_more() {
+    for stop in [Stop::Interrupted, Stop::Terminated] {
+        let slow = |_: &Asked| Act { after: Duration::from_secs(2), ..ok() };
+        let run = run_until(&many_cities(1000), &options(), Box::new(slow), Some((Duration::from_secs(9), stop.clone())));
+        assert_eq!(run.end, End::Stopped(stop));
+        let log = run.api.log();
+        assert!(log.starts.iter().all(|at| *at <= Duration::from_secs(9)));
+        assert_eq!(run.acknowledged().len(), log.applied.len(), "what was in flight is settled");
+        assert!(run.took <= Duration::from_secs(11), "{:?}", run.took);
+    }
+}
+
+#[test]
+fn requests_that_never_end_do_not_hold_up_a_stop_for_ever() {
+    let stuck = |asked: &Asked| Act { after: if asked.number > 5 { 100 * MINUTE } else { Duration::ZERO }, ..ok() };
+    let run = run_until(&many_cities(1000), &options(), Box::new(stuck), Some((MINUTE, Stop::Interrupted)));
+    assert_eq!(run.end, End::Stopped(Stop::Interrupted));
+    assert!(run.took <= MINUTE + Duration::from_secs(31), "{:?}", run.took);
+}
+
+#[test]
+fn time_runs_out() {
+    let options = Options { max_duration: Some(Duration::from_secs(3)), ..options() };
+    let run = run(&many_cities(100_000), &options, Box::new(|_| ok()));
+    assert_eq!(run.end, End::Stopped(Stop::OutOfTime));
+    assert!(run.api.log().starts.iter().all(|at| *at <= Duration::from_secs(3)));
+    assert!(run.acknowledged().len() > 1000, "{}", run.acknowledged().len());
+}
+
+#[test]
+fn attributes_that_change_identity_wait_for_all_others() {
+    let mut rows = Vec::new();
+    let names: Vec<String> = (0..40).map(|n| format!("v{n}@example.com")).collect();
+    for (user, name) in (1..).zip(&names) {
+        rows.extend([(user, "user_id", name.as_str()), (user, "email", name.as_str()), (user, "city", name.as_str())]);
+    }
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let log = std::sync::Arc::clone(&seen);
+    let script = move |asked: &Asked| {
+        let act = if asked.number % 3 == 2 { status(500, "") } else { ok() };
+        let done = asked.at + act.after;
+        log.lock().unwrap().push((asked.attribute.clone(), asked.at, done));
+        act
+    };
+    let run = run(&super::plan(rows, 1000), &options(), Box::new(script));
+    assert_eq!((&run.end, run.acknowledged().len()), (&End::Complete, 120));
+    let seen = seen.lock().unwrap();
+    let ends = |name: &str| seen.iter().filter(|(attribute, ..)| attribute == name).map(|(_, _, end)| *end).max().unwrap();
+    let starts = |name: &str| seen.iter().filter(|(attribute, ..)| attribute == name).map(|(_, at, _)| *at).min().unwrap();
+    assert!(ends("city") <= starts("email"));
+    assert!(ends("email") <= starts("user_id"));
+}
