@@ -1,0 +1,378 @@
+//! The closing screen: what happened, and what to do next.
+
+use std::fmt::{self, Display};
+use std::path::Path;
+use std::time::Duration;
+
+use indicatif::HumanCount;
+
+use super::advice::{Rerun, advice};
+use super::style::{ADVICE, BAD, DOUBTFUL, GOOD, Styled};
+use super::wording::{Cut, answer, counted, short_time, time, why_stopped};
+use super::{ExitCode, Fates, Requests, Tally};
+use crate::deliver::End;
+use crate::input::Cause;
+
+/// What is said when a run that got as far as sending is over. Displayed on one screen of 80 columns and 24 lines, with
+/// ANSI styles, with a line end.
+#[derive(Clone, Copy, Debug)]
+pub struct Closing<'a> {
+    /// How it ended, for scripts.
+    pub exit: ExitCode,
+    /// How delivery ended.
+    pub end: &'a End,
+    /// What was counted.
+    pub tally: &'a Tally,
+    /// From the start of the program.
+    pub duration: Duration,
+    /// Why rows are invalid, the most frequent first.
+    pub causes: &'a [Cause],
+    /// The failures report.
+    pub failures: &'a Path,
+    /// The other files that were written.
+    pub written: &'a [&'a Path],
+    /// What the same command would do next.
+    pub rerun: Rerun,
+}
+
+const COLUMNS: usize = 80;
+const LINES: usize = 23;
+const LABEL: usize = 10;
+const MOST_REASONS: usize = 5;
+const MOST_CAUSES: usize = 4;
+
+impl Display for Closing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let advice = advice(self.exit, self.end, self.tally, self.failures, self.rerun);
+        let head = [self.headline(), String::new()];
+        let mut body = self.rows();
+        body.extend(self.requests());
+        let mut foot = self.files();
+        foot.extend(advice.iter().map(|advice| format!("{} {advice}", Styled(ADVICE, "next:"))));
+
+        let room = LINES.saturating_sub(head.len() + body.len() + foot.len());
+        let reasons = self.reasons(MOST_REASONS.min(room.saturating_sub(2)));
+        let causes = self.causes(MOST_CAUSES.min(room.saturating_sub(reasons.len() + 1)));
+        for line in head.into_iter().chain(body).chain(reasons).chain(causes).chain(foot) {
+            writeln!(f, "{line}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Closing<'_> {
+    fn headline(&self) -> String {
+        let style = match self.exit {
+            ExitCode::Complete => GOOD,
+            ExitCode::Incomplete | ExitCode::Interrupted | ExitCode::Terminated => DOUBTFUL,
+            ExitCode::Usage | ExitCode::Refused | ExitCode::Stopped | ExitCode::Internal => BAD,
+        };
+        let outcome = self.exit.outcome();
+        let words = self.what_happened();
+        // Why it stopped is worth a second line.
+        let words = Cut(&words, 2 * COLUMNS - outcome.len() - 2);
+        format!("{} {words}", Styled(style, format_args!("{outcome}:")))
+    }
+
+    fn what_happened(&self) -> String {
+        let Tally { fates, requests, .. } = self.tally;
+        let effort = format!("{} in {}", counted(requests.sent, "request"), time(self.duration));
+        match (self.exit, self.end) {
+            (ExitCode::Internal, _) if !fates.add_up() => "the fates of rows do not add up".to_owned(),
+            (ExitCode::Internal, _) => "the run could not be recorded".to_owned(),
+            (ExitCode::Complete, _) if fates.acknowledged == 0 => "there was nothing to send".to_owned(),
+            (ExitCode::Complete, _) => {
+                format!("{} acknowledged, {effort}", counted(fates.acknowledged, "row"))
+            }
+            (_, End::Stopped(stop)) if fates.unsent > 0 => why_stopped(stop),
+            _ => {
+                let lost = fates.invalid + fates.failed + fates.unsent;
+                format!("{} of {} did not make it, {effort}", HumanCount(lost), counted(fates.read, "row"))
+            }
+        }
+    }
+
+    fn rows(&self) -> Vec<String> {
+        let Fates { read, invalid, skipped, superseded, unchanged, resumed, acknowledged, failed, unsent } =
+            self.tally.fates;
+        let fates = [
+            (acknowledged, "acknowledged"),
+            (resumed, "acknowledged before, in the run that this one continued"),
+            (unchanged, "unchanged since an earlier run"),
+            (superseded, "superseded by another row for the same user"),
+            (skipped, "skipped for an empty value"),
+            (invalid, "invalid"),
+            (failed, "failed"),
+            (unsent, "unsent"),
+        ];
+        let width = HumanCount(read).to_string().len();
+        let known = fates.into_iter().filter(|(count, _)| *count > 0);
+        std::iter::once((read, "read"))
+            .chain(known)
+            .zip(std::iter::once("rows").chain(std::iter::repeat("")))
+            .map(|((count, fate), label)| labelled(label, &format!("{:>width$} {fate}", grouped(count))))
+            .collect()
+    }
+
+    fn requests(&self) -> Vec<String> {
+        let Requests { planned, sent, retried, throttled, split, .. } = self.tally.requests;
+        let mut parts =
+            vec![format!("{} sent", HumanCount(sent)), format!("{} planned", HumanCount(planned))];
+        let troubles = [(retried, "retried"), (split, "split"), (throttled, "throttled")];
+        parts.extend(
+            troubles
+                .into_iter()
+                .filter(|(count, _)| *count > 0)
+                .map(|(count, what)| format!("{} {what}", HumanCount(count))),
+        );
+        let mut lines = vec![labelled("requests", &parts.join(", "))];
+        let latency = &self.tally.latency;
+        if !latency.max.is_zero() {
+            let (mean, max) = (short_time(latency.mean()), short_time(latency.max));
+            lines.push(labelled("answers", &format!("after {mean} on average, {max} at most")));
+        }
+        lines
+    }
+
+    fn reasons(&self, most: usize) -> Vec<String> {
+        let (top, others) = self.tally.failures.top(most);
+        let counted = top.into_iter().map(|failure| (failure.rows, answer(&failure.reason)));
+        list("failed", counted.collect(), others, "for other reasons")
+    }
+
+    fn causes(&self, most: usize) -> Vec<String> {
+        let (shown, hidden) = self.causes.split_at(most.min(self.causes.len()));
+        let counted = shown.iter().map(|cause| (cause.count, with_place(cause)));
+        list("invalid", counted.collect(), hidden.iter().map(|cause| cause.count).sum(), "for other causes")
+    }
+
+    fn files(&self) -> Vec<String> {
+        let Fates { invalid, failed, unsent, .. } = self.tally.fates;
+        let lost = (invalid + failed + unsent > 0).then_some(self.failures);
+        let names: Vec<_> = lost.iter().chain(self.written).map(|path| path.display().to_string()).collect();
+        if names.is_empty() { Vec::new() } else { vec![labelled("written", &names.join(", "))] }
+    }
+}
+
+/// How many rows, and why; labelled on the first line.
+fn list(label: &str, mut items: Vec<(u64, String)>, others: u64, why: &str) -> Vec<String> {
+    if others > 0 {
+        items.push((others, why.to_owned()));
+    }
+    let width = items.iter().map(|(count, _)| grouped(*count).len()).max().unwrap_or_default();
+    items
+        .into_iter()
+        .zip(std::iter::once(label).chain(std::iter::repeat("")))
+        .map(|((count, words), label)| labelled(label, &format!("{:>width$} {words}", grouped(count))))
+        .collect()
+}
+
+fn with_place(cause: &Cause) -> String {
+    match cause.places.first() {
+        Some(place) => format!("{} (first: {}:{})", cause.what, place.input, place.line),
+        None => cause.what.clone(),
+    }
+}
+
+fn labelled(label: &str, text: &str) -> String {
+    format!("{label:<LABEL$}{}", Cut(text, COLUMNS - LABEL))
+}
+
+/// `HumanCount` itself takes no width.
+fn grouped(count: u64) -> String {
+    HumanCount(count).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::{Answer, Event, Purpose, Reason, Stop};
+    use crate::input::Place;
+
+    fn tally(fates: Fates, requests: Requests) -> Tally {
+        let mut tally = Tally::new(Fates::default(), 0);
+        tally.take(&Event::Answered { latency: Duration::from_millis(120), answer: Answer::Acknowledged });
+        tally.take(&Event::Sent(Purpose::First));
+        Tally { fates, requests, ..tally }
+    }
+
+    fn cause(what: &str, count: u64) -> Cause {
+        let place = Place { input: "users.csv".into(), line: 1042, found: "x".into() };
+        Cause { what: what.into(), count, places: vec![place] }
+    }
+
+    fn screen(end: &End, tally: &Tally, causes: &[Cause], rerun: Rerun) -> String {
+        let closing = Closing {
+            exit: ExitCode::of(end, &tally.fates),
+            end,
+            tally,
+            duration: Duration::from_millis(4200),
+            causes,
+            failures: Path::new("failures.csv"),
+            written: &[Path::new("summary.json")],
+            rerun,
+        };
+        let screen = anstream::adapter::strip_str(&closing.to_string()).to_string();
+        assert!(screen.lines().count() <= 24, "too long:\n{screen}");
+        for line in screen.lines().skip(1).filter(|line| !line.starts_with("next:")) {
+            assert!(line.chars().count() <= 80, "too wide: {line}");
+        }
+        screen
+    }
+
+    #[test]
+    fn all_went_well() {
+        let fates = Fates { read: 12_000, superseded: 50, acknowledged: 11_950, ..Fates::default() };
+        let requests = Requests { planned: 42, sent: 42, acknowledged: 42, ..Requests::default() };
+        insta::assert_snapshot!(screen(&End::Complete, &tally(fates, requests), &[], Rerun::Continues), @"
+        complete: 11,950 rows acknowledged, 42 requests in 4.2s
+
+        rows      12,000 read
+                  11,950 acknowledged
+                      50 superseded by another row for the same user
+        requests  42 sent, 42 planned
+        answers   after 120ms on average, 120ms at most
+        written   summary.json
+        ");
+    }
+
+    #[test]
+    fn nothing_had_to_be_sent() {
+        let fates = Fates { read: 1, unchanged: 1, ..Fates::default() };
+        let tally = Tally::new(fates, 0);
+        insta::assert_snapshot!(screen(&End::Complete, &tally, &[], Rerun::Continues), @"
+        complete: there was nothing to send
+
+        rows      1 read
+                  1 unchanged since an earlier run
+        requests  0 sent, 0 planned
+        written   summary.json
+        ");
+    }
+
+    #[test]
+    fn some_rows_did_not_make_it() {
+        let fates =
+            Fates { read: 12_000, invalid: 1_020, acknowledged: 10_950, failed: 30, ..Fates::default() };
+        let requests =
+            Requests { planned: 40, sent: 63, retried: 3, split: 20, throttled: 1, ..Requests::default() };
+        let mut tally = tally(fates, requests);
+        tally.failures.add(&Reason { status: Some(404), error: "no such user".into() }, 25);
+        tally.failures.add(&Reason { status: None, error: "connection reset by peer".into() }, 5);
+        let causes = [cause("`phone_number` is not E.164", 1_000), cause("`country` is empty", 20)];
+        insta::assert_snapshot!(screen(&End::Complete, &tally, &causes, Rerun::Continues), @"
+        incomplete: 1,050 of 12,000 rows did not make it, 63 requests in 4.2s
+
+        rows      12,000 read
+                  10,950 acknowledged
+                   1,020 invalid
+                      30 failed
+        requests  63 sent, 40 planned, 3 retried, 20 split, 1 throttled
+        answers   after 120ms on average, 120ms at most
+        failed    25 404 Not Found: no such user
+                   5 connection reset by peer
+        invalid   1,000 `phone_number` is not E.164 (first: users.csv:1042)
+                     20 `country` is empty (first: users.csv:1042)
+        written   failures.csv, summary.json
+        next: correct the rows in `failures.csv`, then `attrsync sync failures.csv`
+        ");
+    }
+
+    #[test]
+    fn a_refused_key_says_what_to_check() {
+        let fates = Fates { read: 12_000, unsent: 12_000, ..Fates::default() };
+        let requests = Requests { planned: 40, sent: 1, ..Requests::default() };
+        let reason = Reason { status: Some(401), error: "Invalid token.".into() };
+        let end = End::Stopped(Stop::KeyRefused(reason));
+        insta::assert_snapshot!(screen(&end, &tally(fates, requests), &[], Rerun::Continues), @"
+        stopped: the API refused the key: 401 Unauthorized: Invalid token.
+
+        rows      12,000 read
+                  12,000 unsent
+        requests  1 sent, 40 planned
+        answers   after 120ms on average, 120ms at most
+        written   failures.csv, summary.json
+        next: check the API key, then run the same command again; it continues from here
+        ");
+    }
+
+    #[test]
+    fn an_interrupted_run_without_a_ledger_goes_on_from_its_report() {
+        let fates = Fates { read: 10, acknowledged: 6, unsent: 4, ..Fates::default() };
+        let requests = Requests { planned: 5, sent: 3, ..Requests::default() };
+        let end = End::Stopped(Stop::Interrupted);
+        insta::assert_snapshot!(screen(&end, &tally(fates, requests), &[], Rerun::StartsAnew), @"
+        interrupted: SIGINT came; what was in flight was finished
+
+        rows      10 read
+                   6 acknowledged
+                   4 unsent
+        requests  3 sent, 5 planned
+        answers   after 120ms on average, 120ms at most
+        written   failures.csv, summary.json
+        next: send the rest with `attrsync sync failures.csv`
+        ");
+    }
+
+    #[test]
+    fn the_worst_case_fits_one_screen() {
+        let fates = Fates {
+            read: 36_000_000_000,
+            invalid: 1_000_000_000,
+            skipped: 5_000_000_000,
+            superseded: 5_000_000_000,
+            unchanged: 5_000_000_000,
+            resumed: 5_000_000_000,
+            acknowledged: 5_000_000_000,
+            failed: 5_000_000_000,
+            unsent: 5_000_000_000,
+        };
+        let requests = Requests { planned: 9, sent: 9, acknowledged: 9, retried: 9, throttled: 9, split: 9 };
+        let mut tally = tally(fates, requests);
+        for status in 400..600 {
+            let error = "<html>\r\n<title>An error\u{7} whose words know no end</title>".repeat(9);
+            tally.failures.add(&Reason { status: Some(status), error }, 25_000_000);
+        }
+        let causes: Vec<_> = (1..100).map(|count| cause(&"all of it is wrong ".repeat(9), count)).collect();
+        let end = End::Stopped(Stop::Outage(Reason { status: Some(503), error: "down ".repeat(99) }));
+        insta::assert_snapshot!(screen(&end, &tally, &causes, Rerun::Continues), @"
+        stopped: the API served nobody for `--max-outage`: 503 Service Unavailable: down down down down down down down down down down down down down down down down dow…
+
+        rows      36,000,000,000 read
+                   5,000,000,000 acknowledged
+                   5,000,000,000 acknowledged before, in the run that this one continued
+                   5,000,000,000 unchanged since an earlier run
+                   5,000,000,000 superseded by another row for the same user
+                   5,000,000,000 skipped for an empty value
+                   1,000,000,000 invalid
+                   5,000,000,000 failed
+                   5,000,000,000 unsent
+        requests  9 sent, 9 planned, 9 retried, 9 split, 9 throttled
+        answers   after 120ms on average, 120ms at most
+        failed       25,000,000 400 Bad Request: <html>  <title>An error  whose words k…
+                     25,000,000 401 Unauthorized: <html>  <title>An error  whose words …
+                     25,000,000 402 Payment Required: <html>  <title>An error  whose wo…
+                     25,000,000 403 Forbidden: <html>  <title>An error  whose words kno…
+                  4,900,000,000 for other reasons
+        invalid   4,950 for other causes
+        written   failures.csv, summary.json
+        next: when the API is back, run the same command again; it continues from here
+        next: correct the rows in `failures.csv`, then `attrsync sync failures.csv`
+        next: lower `--rate`: something else uses the same limit
+        ");
+    }
+
+    #[test]
+    fn fates_that_do_not_add_up_are_a_bug() {
+        let fates = Fates { read: 10, acknowledged: 9, ..Fates::default() };
+        insta::assert_snapshot!(screen(&End::Complete, &Tally::new(fates, 1), &[], Rerun::Continues), @"
+        internal: the fates of rows do not add up
+
+        rows      10 read
+                   9 acknowledged
+        requests  0 sent, 1 planned
+        written   summary.json
+        next: keep the ledger and the reports of this run, and report the error
+        ");
+    }
+}

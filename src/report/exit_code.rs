@@ -1,0 +1,147 @@
+//! How a run ended, for scripts.
+
+use serde::{Serialize, Serializer};
+
+use super::Fates;
+use crate::deliver::{End, Stop};
+
+/// How a run ended. The codes and names are a promise to scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitCode {
+    /// 0: every valid row is held by the API, and none is invalid, failed or unsent.
+    Complete,
+    /// 1: the run went to its end; some rows are invalid or failed.
+    Incomplete,
+    /// 2: wrong flags or config; nothing was read, nothing sent.
+    Usage,
+    /// 3: the input was refused as a whole; nothing was sent.
+    Refused,
+    /// 4: stopped early; rows are unsent.
+    Stopped,
+    /// 5: a bug, or the local disk failed.
+    Internal,
+    /// 130: SIGINT; what was in flight was finished and recorded.
+    Interrupted,
+    /// 143: SIGTERM; what was in flight was finished and recorded.
+    Terminated,
+}
+
+impl ExitCode {
+    /// All of them, in the order of their codes.
+    pub const ALL: [Self; 8] = [
+        Self::Complete,
+        Self::Incomplete,
+        Self::Usage,
+        Self::Refused,
+        Self::Stopped,
+        Self::Internal,
+        Self::Interrupted,
+        Self::Terminated,
+    ];
+
+    /// How a run ended that got as far as sending.
+    ///
+    /// Accounting goes first: a run that lost count of its rows can't be trusted in anything else it says. A stop that
+    /// came too late to leave anything unsent stopped nothing.
+    pub fn of(end: &End, fates: &Fates) -> Self {
+        if !fates.add_up() {
+            return Self::Internal;
+        }
+        match end {
+            End::Complete if fates.unsent > 0 => Self::Internal,
+            End::Stopped(stop) if fates.unsent > 0 => Self::of_stop(stop),
+            End::Complete | End::Stopped(_) if fates.all_well() => Self::Complete,
+            End::Complete | End::Stopped(_) => Self::Incomplete,
+        }
+    }
+
+    /// The process's exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Complete => 0,
+            Self::Incomplete => 1,
+            Self::Usage => 2,
+            Self::Refused => 3,
+            Self::Stopped => 4,
+            Self::Internal => 5,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+        }
+    }
+
+    /// The outcome's name, as in the summary.
+    pub fn outcome(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Incomplete => "incomplete",
+            Self::Usage => "usage",
+            Self::Refused => "refused",
+            Self::Stopped => "stopped",
+            Self::Internal => "internal",
+            Self::Interrupted | Self::Terminated => "interrupted",
+        }
+    }
+
+    fn of_stop(stop: &Stop) -> Self {
+        match stop {
+            Stop::KeyRefused(_) | Stop::WrongAddress(_) | Stop::Outage(_) | Stop::OutOfTime => Self::Stopped,
+            Stop::Interrupted => Self::Interrupted,
+            Stop::Terminated => Self::Terminated,
+        }
+    }
+}
+
+impl Serialize for ExitCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Both {
+            outcome: &'static str,
+            exit_code: u8,
+        }
+        Both { outcome: self.outcome(), exit_code: self.code() }.serialize(serializer)
+    }
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(exit: ExitCode) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(end: &End, [invalid, failed, unsent]: [u64; 3], expected: ExitCode) {
+        let read = 10 + invalid + failed + unsent;
+        let fates = Fates { read, invalid, failed, unsent, acknowledged: 10, ..Fates::default() };
+        assert_eq!(ExitCode::of(end, &fates), expected, "{end:?}, {fates:?}");
+        let miscounted = Fates { acknowledged: 9, ..fates };
+        assert_eq!(ExitCode::of(end, &miscounted), ExitCode::Internal, "{end:?}, {miscounted:?}");
+    }
+
+    #[test]
+    fn the_end_and_the_fates_decide() {
+        let stopped = |stop| End::Stopped(stop);
+        check(&End::Complete, [0, 0, 0], ExitCode::Complete);
+        check(&End::Complete, [1, 0, 0], ExitCode::Incomplete);
+        check(&End::Complete, [0, 1, 0], ExitCode::Incomplete);
+        check(&End::Complete, [0, 0, 1], ExitCode::Internal);
+        check(&stopped(Stop::KeyRefused(crate::deliver::Reason::default())), [0, 0, 1], ExitCode::Stopped);
+        check(&stopped(Stop::OutOfTime), [1, 1, 1], ExitCode::Stopped);
+        check(&stopped(Stop::Interrupted), [0, 0, 1], ExitCode::Interrupted);
+        check(&stopped(Stop::Terminated), [0, 1, 1], ExitCode::Terminated);
+    }
+
+    #[test]
+    fn a_stop_that_left_nothing_unsent_stopped_nothing() {
+        check(&End::Stopped(Stop::OutOfTime), [0, 0, 0], ExitCode::Complete);
+        check(&End::Stopped(Stop::Interrupted), [0, 2, 0], ExitCode::Incomplete);
+    }
+
+    #[test]
+    fn codes_ascend_and_are_distinct() {
+        let codes = ExitCode::ALL.map(ExitCode::code);
+        assert!(codes.is_sorted_by(|a, b| a < b));
+    }
+}

@@ -1,0 +1,166 @@
+//! The rows that did not make it, as a CSV that can be fed back.
+
+use std::fmt::{Display, Write as _};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use super::{Draft, Unwritten};
+use crate::deliver::Reason;
+use crate::input::{InvalidRow, InvalidRows, Options};
+use crate::plan::{Batch, Plan};
+
+/// The failures report: a row for each invalid, failed and unsent row, and a valid input itself. Rows are written as
+/// they come; the file takes its place when it is published, so an input may be the very file that it replaces.
+#[derive(Debug)]
+pub struct FailuresReport {
+    rows: csv::Writer<Draft>,
+    null_token: String,
+    field: String,
+}
+
+/// Why a row is in the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// It is no valid row.
+    Invalid,
+    /// The API refused it for good, or attempts ran out.
+    Failed,
+    /// The run stopped before it was settled.
+    Unsent,
+}
+
+/// One row of the report.
+#[derive(Debug)]
+pub struct LostRow<'a, User> {
+    /// The user's id, as the input has it.
+    pub user: User,
+    /// The attribute, as the input has it.
+    pub attribute: &'a str,
+    /// The value, as the input has it; `None`: it clears the attribute.
+    pub value: Option<&'a str>,
+    /// Why it is here.
+    pub lost: Lost,
+    /// What the last answer was, or what is wrong with the row.
+    pub reason: &'a Reason,
+    /// How many requests carried it.
+    pub attempts: u32,
+    /// Which input it is from, and on which line, where that is known.
+    pub place: Option<(&'a str, u64)>,
+}
+
+impl FailuresReport {
+    const HEADER: [&str; 9] =
+        ["user_id", "attribute", "value", "fate", "status", "error", "attempts", "source", "line"];
+
+    /// Begins the report. A path that can't be written fails here, before anything is sent.
+    ///
+    /// It is written so that it reads back with the options that the inputs were read with: a value that clears its
+    /// attribute is their null token, and a byte-order mark overrides an encoding that is not UTF-8.
+    pub fn create(path: &Path, options: &Options) -> Result<Self, Unwritten> {
+        let mut draft = Draft::create(path)?;
+        if options.encoding != encoding_rs::UTF_8 {
+            draft.write_all("\u{feff}".as_bytes()).map_err(|error| Unwritten::writing(path, error))?;
+        }
+        let mut report = Self {
+            rows: csv::WriterBuilder::new().buffer_capacity(1 << 16).from_writer(draft),
+            null_token: options.null_token.clone().unwrap_or_default(),
+            field: String::new(),
+        };
+        report.rows.write_record(Self::HEADER).map_err(|error| report.unwritten(error))?;
+        Ok(report)
+    }
+
+    /// Adds a row.
+    pub fn add<User: Display>(&mut self, row: &LostRow<'_, User>) -> Result<(), Unwritten> {
+        self.write(row).map_err(|error| self.unwritten(error))
+    }
+
+    /// Adds every invalid row.
+    pub fn add_invalid(&mut self, rows: &mut InvalidRows) -> Result<(), Unwritten> {
+        let path = self.rows.get_ref().path().to_owned();
+        let unread = |error: io::Error| {
+            let words = format!("the invalid rows cannot be read back: {error}");
+            Unwritten::writing(&path, io::Error::new(error.kind(), words))
+        };
+        for row in rows.iter().map_err(unread)? {
+            let InvalidRow { user_id, attribute, value, error, source, line } = row.map_err(unread)?;
+            self.add(&LostRow {
+                user: user_id,
+                attribute: &attribute,
+                value: Some(&value),
+                lost: Lost::Invalid,
+                reason: &Reason { status: None, error },
+                attempts: 0,
+                place: Some((&source, line)),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Adds the rows of a batch.
+    pub fn add_batch(
+        &mut self,
+        plan: &Plan,
+        batch: Batch,
+        lost: Lost,
+        reason: &Reason,
+        attempts: u32,
+    ) -> Result<(), Unwritten> {
+        let (attribute, value) = (plan.attribute(batch.group).name.as_str(), plan.value(batch.group));
+        let row = |user| LostRow { user, attribute, value, lost, reason, attempts, place: None };
+        plan.users(batch).try_for_each(|user| self.add(&row(user)))
+    }
+
+    /// Puts the report in its place, even when nothing was lost: then it says so by being empty but for its header.
+    pub fn publish(self) -> Result<(), Unwritten> {
+        let path = self.rows.get_ref().path().to_owned();
+        let draft = self.rows.into_inner().map_err(|stuck| Unwritten::writing(&path, stuck.into_error()))?;
+        draft.publish()
+    }
+
+    fn write<User: Display>(&mut self, row: &LostRow<'_, User>) -> csv::Result<()> {
+        self.write_shown(&row.user)?;
+        self.rows.write_field(row.attribute)?;
+        self.rows.write_field(row.value.unwrap_or(&self.null_token))?;
+        self.rows.write_field(row.lost.name())?;
+        match row.reason.status {
+            Some(status) => self.write_shown(status)?,
+            None => self.rows.write_field("")?,
+        }
+        self.rows.write_field(&row.reason.error)?;
+        self.write_shown(row.attempts)?;
+        if let Some((source, line)) = row.place {
+            self.rows.write_field(source)?;
+            self.write_shown(line)?;
+        } else {
+            self.rows.write_field("")?;
+            self.rows.write_field("")?;
+        }
+        self.rows.write_record(None::<&[u8]>)
+    }
+
+    fn write_shown(&mut self, shown: impl Display) -> csv::Result<()> {
+        self.field.clear();
+        write!(self.field, "{shown}").expect("a string takes all that is written to it");
+        self.rows.write_field(&self.field)
+    }
+
+    fn unwritten(&self, error: csv::Error) -> Unwritten {
+        let error = match error.into_kind() {
+            csv::ErrorKind::Io(error) => error,
+            other => io::Error::other(format!("{other:?}")),
+        };
+        Unwritten::writing(self.rows.get_ref().path(), error)
+    }
+}
+
+impl Lost {
+    /// The fate's name, as in the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::Failed => "failed",
+            Self::Unsent => "unsent",
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The one place where errors and warnings get their form.
+
+use std::error::Error;
+use std::fmt::{self, Display};
+
+use anstyle::Style;
+
+use super::style::{ADVICE, BAD, DOUBTFUL, Styled};
+use super::wording::Cut;
+
+/// Something that went wrong, for a person: what, why, and what to do about it. Displayed over several lines with ANSI
+/// styles, without a line end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    severity: Severity,
+    text: String,
+    causes: Vec<String>,
+    hint: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Severity {
+    Error,
+    Warning,
+}
+
+impl Message {
+    /// An error that ends the run.
+    pub fn error(text: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, text: text.into(), causes: Vec::new(), hint: None }
+    }
+
+    /// A warning: the run goes on.
+    pub fn warning(text: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(text) }
+    }
+
+    /// An error that ends the run, with the causes below it.
+    pub fn from_error(error: &dyn Error) -> Self {
+        let causes = std::iter::successors(error.source(), |&cause| cause.source());
+        Self { causes: causes.map(ToString::to_string).collect(), ..Self::error(error.to_string()) }
+    }
+
+    /// Adds what the user can do, in the imperative.
+    #[must_use]
+    pub fn with_hint(self, hint: impl Into<Option<String>>) -> Self {
+        Self { hint: hint.into(), ..self }
+    }
+}
+
+impl Display for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (word, style) = match self.severity {
+            Severity::Error => ("error", BAD),
+            Severity::Warning => ("warning", DOUBTFUL),
+        };
+        part(f, "", word, style, &self.text)?;
+        for cause in &self.causes {
+            f.write_str("\n")?;
+            part(f, "  ", "caused by", Style::new(), cause)?;
+        }
+        if let Some(hint) = &self.hint {
+            f.write_str("\n")?;
+            part(f, "", "hint", ADVICE, hint)?;
+        }
+        Ok(())
+    }
+}
+
+/// One labelled text, whose further lines stand below its first.
+fn part(f: &mut fmt::Formatter<'_>, indent: &str, label: &str, style: Style, text: &str) -> fmt::Result {
+    write!(f, "{indent}{}", Styled(style, format_args!("{label}:")))?;
+    let below = indent.len() + label.len() + 2;
+    for (number, line) in text.lines().enumerate() {
+        let (ending, width) = if number == 0 { ("", 1) } else { ("\n", below) };
+        // What others wrote must not steer the terminal.
+        write!(f, "{ending}{:width$}{}", "", Cut(line, usize::MAX))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(message: &Message) -> String {
+        anstream::adapter::strip_str(&message.to_string()).to_string()
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot write `failures.csv`")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn causes_stand_below_what_they_caused_and_the_hint_comes_last() {
+        let error = Outer(std::io::Error::other("the disk\nis full"));
+        let message = Message::from_error(&error).with_hint("free some space".to_owned());
+        insta::assert_snapshot!(plain(&message), @"
+        error: cannot write `failures.csv`
+          caused by: the disk
+                     is full
+        hint: free some space
+        ");
+    }
+
+    #[test]
+    fn a_warning_is_no_error() {
+        let message = Message::warning("the column `colour` is ignored");
+        insta::assert_snapshot!(plain(&message), @"warning: the column `colour` is ignored");
+    }
+
+    #[test]
+    fn no_text_steers_the_terminal() {
+        let message = Message::warning("the column `\u{1b}[2J` is ignored");
+        assert!(!message.to_string().contains("\u{1b}[2J"));
+        assert!(message.to_string().contains('\u{1b}'));
+    }
+}

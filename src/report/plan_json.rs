@@ -1,0 +1,75 @@
+//! The plan as JSON.
+
+use serde::{Serialize, Serializer};
+
+use super::PlanScreen;
+use crate::input::Place;
+use crate::plan::Summary;
+
+impl Serialize for PlanScreen<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let totals = &self.plan.totals;
+        Json {
+            rows: Rows {
+                read: self.counts.read,
+                invalid: self.counts.invalid,
+                skipped: self.counts.skipped,
+                superseded: totals.superseded,
+                planned: totals.standing,
+            },
+            requests: totals.requests,
+            rate: self.rate.to_string(),
+            duration_seconds: self.duration_of(totals.requests).as_secs_f64(),
+            plan: self.plan,
+            invalid: self
+                .causes
+                .iter()
+                .map(|cause| Finding::new(&cause.what, cause.count, &cause.places))
+                .collect(),
+            warnings: self
+                .warnings
+                .iter()
+                .map(|warning| Finding::new(&warning.what, warning.count, &warning.places))
+                .collect(),
+        }
+        .serialize(serializer)
+    }
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    rows: Rows,
+    requests: u64,
+    rate: String,
+    duration_seconds: f64,
+    #[serde(flatten)]
+    plan: &'a Summary<'a>,
+    invalid: Vec<Finding<'a>>,
+    warnings: Vec<Finding<'a>>,
+}
+
+#[derive(Serialize)]
+struct Rows {
+    read: u64,
+    invalid: u64,
+    skipped: u64,
+    superseded: u64,
+    planned: u64,
+}
+
+#[derive(Serialize)]
+struct Finding<'a> {
+    what: &'a str,
+    count: u64,
+    places: Vec<String>,
+}
+
+impl<'a> Finding<'a> {
+    fn new(what: &'a str, count: u64, places: &[Place]) -> Self {
+        Self {
+            what,
+            count,
+            places: places.iter().map(|place| format!("{}:{}", place.input, place.line)).collect(),
+        }
+    }
+}

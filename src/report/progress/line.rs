@@ -1,0 +1,173 @@
+//! The state in words, in as much room as there is.
+
+use indicatif::HumanCount;
+
+use super::State;
+use crate::deliver::Held;
+use crate::report::wording::{Cut, counted, time_left};
+
+/// The state in at most `width` columns. What matters least is left out first.
+pub(super) fn fitted(state: &State, width: usize) -> String {
+    let mut parts = parts(state);
+    loop {
+        let line = parts.iter().map(|part| part.text.as_str()).collect::<Vec<_>>().join("  ");
+        if line.chars().count() <= width || parts.len() == 1 {
+            return Cut(&line, width).to_string();
+        }
+        let least = parts.iter().min_by_key(|part| part.weight).map(|part| part.weight);
+        parts.retain(|part| Some(part.weight) != least);
+    }
+}
+
+/// The state as one line of a log.
+pub(super) fn logged(state: &State) -> String {
+    let State { settled, rows, requests, rate, retried, .. } = state;
+    let (percent, tenths) = (permille(state) / 10, permille(state) % 10);
+    let throttled = (state.throttled > 0).then(|| format!(" throttled={}", state.throttled));
+    let eta = state.eta.map(|eta| format!(" eta={}", time_left(eta).replace(' ', "")));
+    let held = held(state).map(|held| format!(" held=\"{held}\""));
+    format!(
+        "progress {percent}.{tenths}% rows={settled}/{rows} requests={requests} rate={rate:.1}/s retries={retried}{}{}{}",
+        throttled.unwrap_or_default(),
+        eta.unwrap_or_default(),
+        held.unwrap_or_default()
+    )
+}
+
+struct Part {
+    /// Greater stays longer.
+    weight: u8,
+    text: String,
+}
+
+fn parts(state: &State) -> Vec<Part> {
+    let part = |weight, text| Some(Part { weight, text });
+    let held = held(state);
+    let moving = held.is_none();
+    [
+        part(9, format!("{}%", permille(state) / 10)),
+        part(7, format!("{}/{} rows", HumanCount(state.settled), HumanCount(state.rows))),
+        held.and_then(|held| part(8, held)),
+        (state.requests > 0).then(|| counted(state.requests, "request")).and_then(|sent| part(3, sent)),
+        moving.then(|| format!("{:.1}/s", state.rate)).and_then(|rate| part(5, rate)),
+        state.eta.and_then(|eta| part(6, format!("ETA {}", time_left(eta)))),
+        (state.retried > 0).then(|| counted(state.retried, "retry")).and_then(|retried| part(4, retried)),
+        (state.throttled > 0)
+            .then(|| format!("{} throttled", HumanCount(state.throttled)))
+            .and_then(|text| part(2, text)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn held(state: &State) -> Option<String> {
+    let (held, left) = state.held?;
+    let left = time_left(left);
+    Some(match held {
+        Held::Pause => format!("paused by the server, {left} left"),
+        Held::Outage => format!("no answer from the API, next probe in {left}"),
+    })
+}
+
+/// In thousandths, rounded down: all but one row is not all.
+fn permille(state: &State) -> u128 {
+    (u128::from(state.settled) * 1000).checked_div(state.rows.into()).unwrap_or(1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn state() -> State {
+        State {
+            settled: 4310,
+            rows: 10_000,
+            requests: 1200,
+            rate: 9.84,
+            eta: Some(Duration::from_secs(80)),
+            retried: 3,
+            throttled: 1,
+            held: None,
+            elapsed: Duration::from_secs(5),
+        }
+    }
+
+    #[test]
+    fn what_matters_least_is_left_out_first() {
+        let widths = [80, 79, 66, 55, 40, 25, 10, 3, 2, 0];
+        let lines = widths.map(|width| format!("{width:2}|{}|", fitted(&state(), width))).join("\n");
+        insta::assert_snapshot!(lines, @"
+        80|43%  4,310/10,000 rows  1,200 requests  9.8/s  ETA 1m 20s  3 retries|
+        79|43%  4,310/10,000 rows  1,200 requests  9.8/s  ETA 1m 20s  3 retries|
+        66|43%  4,310/10,000 rows  9.8/s  ETA 1m 20s  3 retries|
+        55|43%  4,310/10,000 rows  9.8/s  ETA 1m 20s  3 retries|
+        40|43%  4,310/10,000 rows  ETA 1m 20s|
+        25|43%  4,310/10,000 rows|
+        10|43%|
+         3|43%|
+         2|4…|
+         0||
+        ");
+    }
+
+    #[test]
+    fn a_pause_takes_the_place_of_the_rate() {
+        let paused = State { held: Some((Held::Pause, Duration::from_millis(11_200))), rate: 0.0, ..state() };
+        let down = State { held: Some((Held::Outage, Duration::from_secs(8))), eta: None, ..state() };
+        let lines =
+            [&paused, &down].map(|state| format!("{}\n{}", fitted(state, 80), fitted(state, 50))).join("\n");
+        insta::assert_snapshot!(lines, @"
+        43%  4,310/10,000 rows  paused by the server, 12s left  ETA 1m 20s  3 retries
+        43%  paused by the server, 12s left
+        43%  4,310/10,000 rows  no answer from the API, next probe in 8s  3 retries
+        43%  no answer from the API, next probe in 8s
+        ");
+    }
+
+    #[test]
+    fn a_log_line_has_everything() {
+        let quiet = State { retried: 0, throttled: 0, ..state() };
+        let down = State { held: Some((Held::Outage, Duration::from_secs(8))), eta: None, ..state() };
+        let lines = [&quiet, &state(), &down].map(logged).join("\n");
+        insta::assert_snapshot!(lines, @r#"
+        progress 43.1% rows=4310/10000 requests=1200 rate=9.8/s retries=0 eta=1m20s
+        progress 43.1% rows=4310/10000 requests=1200 rate=9.8/s retries=3 throttled=1 eta=1m20s
+        progress 43.1% rows=4310/10000 requests=1200 rate=9.8/s retries=3 throttled=1 held="no answer from the API, next probe in 8s"
+        "#);
+    }
+
+    #[test]
+    fn all_but_one_row_is_not_all() {
+        let almost = State { settled: 99_999, rows: 100_000, ..State::default() };
+        assert!(fitted(&almost, 80).starts_with("99%"), "{}", fitted(&almost, 80));
+        assert!(fitted(&State::default(), 80).starts_with("100%"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_is_wider_than_there_is_room(
+            width in 0_usize..120,
+            (settled, requests, retried, throttled) in any::<(u64, u64, u64, u64)>(),
+            eta in proptest::option::of(0_u64..1_000_000_000),
+            held in proptest::option::of(0_u64..1_000_000),
+        ) {
+            let state = State {
+                settled,
+                rows: u64::MAX,
+                requests,
+                rate: 1e6,
+                eta: eta.map(Duration::from_secs),
+                retried,
+                throttled,
+                held: held.map(|seconds| (Held::Outage, Duration::from_secs(seconds))),
+                elapsed: Duration::ZERO,
+            };
+            prop_assert!(fitted(&state, width).chars().count() <= width);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! How far the run is.
+
+mod bar;
+mod heartbeat;
+mod line;
+mod speed;
+
+use std::time::Duration;
+
+pub use bar::{AboveBar, AboveWriter, Bar};
+pub use heartbeat::Heartbeat;
+pub(super) use speed::Speed;
+
+use crate::deliver::Held;
+
+/// Who shows how far the run is.
+pub trait Progress {
+    /// Shows the state, about four times a second.
+    fn show(&mut self, state: &State);
+
+    /// Clears what is shown, for good.
+    fn close(&mut self);
+}
+
+/// How far the run is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct State {
+    /// Rows of the plan that are settled.
+    pub settled: u64,
+    /// Rows of the plan.
+    pub rows: u64,
+    /// Requests started.
+    pub requests: u64,
+    /// Requests started per second, over the last seconds.
+    pub rate: f64,
+    /// How long the rest will take, where that can be told.
+    pub eta: Option<Duration>,
+    /// Requests that repeated an earlier one.
+    pub retried: u64,
+    /// Answers that there were too many requests.
+    pub throttled: u64,
+    /// Why nothing starts just now, and for how much longer.
+    pub held: Option<(Held, Duration)>,
+    /// Since the first event.
+    pub elapsed: Duration,
+}
+
+/// Shows nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silence;
+
+impl Progress for Silence {
+    fn show(&mut self, _: &State) {}
+
+    fn close(&mut self) {}
+}
+
+impl<P: Progress + ?Sized> Progress for Box<P> {
+    fn show(&mut self, state: &State) {
+        (**self).show(state);
+    }
+
+    fn close(&mut self) {
+        (**self).close();
+    }
+}

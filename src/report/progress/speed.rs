@@ -1,0 +1,120 @@
+//! How fast the run is, over the last seconds.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::deliver::Pulse;
+use crate::report::Requests;
+
+/// Requests per second, over the last [`Speed::WINDOW`].
+#[derive(Debug, Default)]
+pub(crate) struct Speed {
+    samples: VecDeque<Sample>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    at: Instant,
+    sent: u64,
+    first: u64,
+}
+
+impl Speed {
+    const WINDOW: Duration = Duration::from_secs(5);
+    /// Before that much time there is no telling.
+    const LEAST: Duration = Duration::from_millis(500);
+
+    /// Takes how many requests there are now.
+    pub(crate) fn sample(&mut self, at: Instant, requests: &Requests) {
+        self.samples.push_back(Sample { at, sent: requests.sent, first: first_tries(requests) });
+        while self.samples.get(1).is_some_and(|second| at - second.at >= Self::WINDOW) {
+            self.samples.pop_front();
+        }
+    }
+
+    /// Requests started per second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.per_second(|sample| sample.sent)
+    }
+
+    /// How long the rest of the plan will take. While nothing starts, that is the wait and then the pace in force.
+    pub(crate) fn time_left(&self, requests: &Requests, pulse: &Pulse) -> Option<Duration> {
+        let left = real(requests.planned.saturating_sub(first_tries(requests)));
+        let (wait, rate) = match pulse.held {
+            Some((_, wait)) => (wait, pulse.pace),
+            None => (Duration::ZERO, self.per_second(|sample| sample.first)),
+        };
+        let sending = Duration::try_from_secs_f64(left / rate).ok()?;
+        wait.checked_add(sending)
+    }
+
+    fn per_second(&self, count: impl Fn(&Sample) -> u64) -> f64 {
+        let (Some(oldest), Some(newest)) = (self.samples.front(), self.samples.back()) else { return 0.0 };
+        let time = newest.at - oldest.at;
+        if time < Self::LEAST { 0.0 } else { real(count(newest) - count(oldest)) / time.as_secs_f64() }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "it is an estimate")]
+fn real(count: u64) -> f64 {
+    count as f64
+}
+
+fn first_tries(requests: &Requests) -> u64 {
+    requests.sent.saturating_sub(requests.retried + requests.split)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::Held;
+
+    fn requests(sent: u64, retried: u64) -> Requests {
+        Requests { planned: 1000, sent, retried, ..Requests::default() }
+    }
+
+    fn steady(seconds: u32, retried_share: u64) -> (Speed, Requests) {
+        let mut speed = Speed::default();
+        let start = crate::clock::now();
+        let mut now = requests(0, 0);
+        for quarter in 0..=4 * seconds {
+            now = requests(u64::from(quarter) * 4, u64::from(quarter) * retried_share);
+            speed.sample(start + Duration::from_millis(250) * quarter, &now);
+        }
+        (speed, now)
+    }
+
+    fn pulse(held: Option<(Held, Duration)>) -> Pulse {
+        Pulse { in_flight: 1, pace: 8.0, held }
+    }
+
+    #[test]
+    fn retries_are_fast_but_bring_the_end_no_nearer() {
+        let (speed, now) = steady(10, 2);
+        assert!((speed.rate() - 16.0).abs() < 1e-9);
+        // 160 sent, of which 80 retried: 920 are left, at 8 a second.
+        assert_eq!(speed.time_left(&now, &pulse(None)), Some(Duration::from_secs(115)));
+    }
+
+    #[test]
+    fn a_wait_comes_before_the_rest() {
+        let (speed, now) = steady(10, 0);
+        let held = Some((Held::Pause, Duration::from_secs(12)));
+        assert_eq!(speed.time_left(&now, &pulse(held)), Some(Duration::from_secs(12 + 105)));
+    }
+
+    #[test]
+    fn at_the_start_there_is_no_telling() {
+        let (speed, now) = steady(0, 0);
+        assert!(speed.rate().abs() < 1e-9);
+        assert_eq!(speed.time_left(&now, &pulse(None)), None);
+    }
+
+    #[test]
+    fn memory_is_bounded_by_the_window() {
+        let (speed, _) = steady(100, 0);
+        assert!(speed.samples.len() <= 22);
+    }
+}

@@ -1,0 +1,61 @@
+//! The run as JSON.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use jiff::{Timestamp, Unit};
+use serde::{Serialize, Serializer};
+
+use super::{Draft, ExitCode, Fates, Requests, Unwritten};
+
+/// The run for scripts. Keys and their order are a promise; new ones come last.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// The program's version.
+    pub version: &'static str,
+    /// The run's name in the ledger.
+    pub run_id: String,
+    /// How it ended.
+    #[serde(flatten)]
+    pub exit: ExitCode,
+    /// When reading began.
+    #[serde(serialize_with = "to_the_millisecond")]
+    pub started_at: Timestamp,
+    /// When the last row was settled.
+    #[serde(serialize_with = "to_the_millisecond")]
+    pub finished_at: Timestamp,
+    /// From start to finish, by the monotonic clock: the wall clock may have been set in between.
+    #[serde(rename = "duration_seconds", serialize_with = "seconds")]
+    pub duration: Duration,
+    /// What became of rows.
+    pub rows: Fates,
+    /// What it took.
+    pub requests: Requests,
+    /// Why it stopped early, or was refused; no key of the secret kind.
+    pub reason: Option<String>,
+    /// The inputs, by the names that the user gave.
+    pub sources: Vec<String>,
+}
+
+impl Summary {
+    /// Writes it as a JSON object over several lines, with a line end.
+    pub fn write_to(&self, mut out: impl Write) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut out, self)?;
+        out.write_all(b"\n")?;
+        out.flush()
+    }
+
+    /// Writes it to a file, and puts that in its place.
+    pub fn publish(&self, mut draft: Draft) -> Result<(), Unwritten> {
+        self.write_to(&mut draft).map_err(|source| Unwritten::writing(draft.path(), source))?;
+        draft.publish()
+    }
+}
+
+fn to_the_millisecond<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    time.round(Unit::Millisecond).unwrap_or(*time).serialize(serializer)
+}
+
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((duration.as_secs_f64() * 1e3).round() / 1e3)
+}

@@ -1,0 +1,166 @@
+//! Counting what delivery tells.
+
+use std::time::Duration;
+
+use super::{Fates, Reasons, Requests};
+use crate::deliver::{Answer, Event, Outcome, Purpose};
+
+/// The running totals of a run. Pure: it takes events in order, and is what it has taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// What became of rows so far; rows that still wait have no fate yet.
+    pub fates: Fates,
+    /// Requests so far.
+    pub requests: Requests,
+    /// Why rows failed.
+    pub failures: Reasons,
+    /// How long answers took.
+    pub latency: Latency,
+}
+
+/// How long answers took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Latency {
+    /// The slowest.
+    pub max: Duration,
+    total: Duration,
+    answers: u32,
+}
+
+impl Tally {
+    /// A tally that starts from what planning found: the fates that are settled before anything is sent, and how many
+    /// requests are planned.
+    pub fn new(fates: Fates, planned: u64) -> Self {
+        Self { fates, requests: Requests { planned, ..Requests::default() }, ..Self::default() }
+    }
+
+    /// Counts the next event.
+    pub fn take(&mut self, event: &Event) {
+        match event {
+            Event::Sent(purpose) => self.count_request(*purpose),
+            Event::Answered { latency, answer } => self.count_answer(*latency, *answer),
+            Event::Settled { batch, outcome, .. } => self.count_rows(u64::from(batch.len), outcome),
+            Event::Pulse(_) => {}
+        }
+    }
+
+    /// Counts rows that were never settled, once the run is over.
+    pub fn leave_unsent(&mut self, rows: u64) {
+        self.fates.unsent += rows;
+    }
+
+    fn count_request(&mut self, purpose: Purpose) {
+        self.requests.sent += 1;
+        match purpose {
+            Purpose::First => {}
+            Purpose::Retry => self.requests.retried += 1,
+            Purpose::Split => self.requests.split += 1,
+        }
+    }
+
+    fn count_answer(&mut self, latency: Duration, answer: Answer) {
+        self.latency.add(latency);
+        match answer {
+            Answer::Acknowledged => self.requests.acknowledged += 1,
+            Answer::Throttled => self.requests.throttled += 1,
+            Answer::Refused | Answer::Troubled => {}
+        }
+    }
+
+    fn count_rows(&mut self, rows: u64, outcome: &Outcome) {
+        match outcome {
+            Outcome::Acknowledged => self.fates.acknowledged += rows,
+            Outcome::Unsent(_) => self.fates.unsent += rows,
+            Outcome::Failed(reason) => {
+                self.fates.failed += rows;
+                self.failures.add(reason, rows);
+            }
+        }
+    }
+}
+
+impl Latency {
+    /// The mean; zero when there were no answers.
+    pub fn mean(&self) -> Duration {
+        self.total.checked_div(self.answers).unwrap_or_default()
+    }
+
+    fn add(&mut self, latency: Duration) {
+        self.max = self.max.max(latency);
+        self.total += latency;
+        self.answers = self.answers.saturating_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::deliver::{Held, Pulse, Reason};
+    use crate::plan::Batch;
+
+    fn outcome() -> impl Strategy<Value = Outcome> {
+        let reason = (proptest::option::of(400_u16..600), "[a-c]")
+            .prop_map(|(status, error)| Reason { status, error });
+        prop_oneof![
+            Just(Outcome::Acknowledged),
+            reason.clone().prop_map(Outcome::Failed),
+            reason.prop_map(Outcome::Unsent),
+        ]
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        let purpose = prop_oneof![Just(Purpose::First), Just(Purpose::Retry), Just(Purpose::Split)];
+        let answer = prop_oneof![
+            Just(Answer::Acknowledged),
+            Just(Answer::Throttled),
+            Just(Answer::Refused),
+            Just(Answer::Troubled)
+        ];
+        let pulse = Pulse { in_flight: 1, pace: 10.0, held: Some((Held::Pause, Duration::from_secs(1))) };
+        prop_oneof![
+            purpose.prop_map(Event::Sent),
+            (0_u64..100_000, answer)
+                .prop_map(|(us, answer)| Event::Answered { latency: Duration::from_micros(us), answer }),
+            (1_u32..1000, outcome(), 0_u32..6).prop_map(|(len, outcome, attempts)| Event::Settled {
+                batch: Batch { group: 0, first: 0, len },
+                outcome,
+                attempts
+            }),
+            Just(Event::Pulse(pulse)),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn fates_add_up_after_any_events(
+            before in prop::array::uniform5(0_u64..1000),
+            events in prop::collection::vec(event(), 0..200),
+            left in 0_u64..1000,
+        ) {
+            let settled = |event: &Event| match event {
+                Event::Settled { batch, .. } => u64::from(batch.len),
+                _ => 0,
+            };
+            let [invalid, skipped, superseded, unchanged, resumed] = before;
+            let read = before.iter().sum::<u64>() + events.iter().map(settled).sum::<u64>() + left;
+            let fates = Fates { read, invalid, skipped, superseded, unchanged, resumed, ..Fates::default() };
+            let mut tally = Tally::new(fates, 7);
+            for event in &events {
+                tally.take(event);
+            }
+            prop_assert_eq!(tally.fates.add_up(), left == 0);
+            tally.leave_unsent(left);
+            prop_assert!(tally.fates.add_up());
+
+            let (reasons, others) = tally.failures.top(usize::MAX);
+            prop_assert_eq!(reasons.iter().map(|failure| failure.rows).sum::<u64>() + others, tally.fates.failed);
+            let sent = events.iter().filter(|event| matches!(event, Event::Sent(_))).count() as u64;
+            prop_assert_eq!(tally.requests.sent, sent);
+            prop_assert!(tally.requests.retried + tally.requests.split <= sent);
+            prop_assert_eq!(tally.requests.planned, 7);
+            prop_assert!(tally.latency.mean() <= tally.latency.max);
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! How numbers, times and answers read.
+
+use std::fmt::{self, Display};
+use std::time::Duration;
+
+use indicatif::HumanCount;
+use reqwest::StatusCode;
+
+use crate::deliver::{Reason, Stop};
+
+/// A count with its noun: `1 row`, `12,000 rows`, `3 retries`.
+pub(super) fn counted(count: u64, noun: &str) -> String {
+    let plural = match noun.strip_suffix('y') {
+        _ if count == 1 => noun.to_owned(),
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{noun}s"),
+    };
+    format!("{} {plural}", HumanCount(count))
+}
+
+/// As many units as matter: `0.4s`, `1m 20s`, `2h 47m`.
+pub(super) fn time(duration: Duration) -> String {
+    let tenths = duration.as_millis().div_ceil(100);
+    if tenths < 600 {
+        return format!("{}.{}s", tenths / 10, tenths % 10);
+    }
+    let seconds = tenths / 10;
+    let hours = seconds / 3600;
+    match hours {
+        0 => format!("{}m {}s", seconds / 60, seconds % 60),
+        1..48 => {
+            let minutes = (seconds + 30) / 60;
+            format!("{}h {}m", minutes / 60, minutes % 60)
+        }
+        _ => format!("{}d {}h", hours / 24, hours % 24),
+    }
+}
+
+/// What is left of a time, in whole seconds while it is short: `12s`, `1m 20s`.
+pub(super) fn time_left(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64().ceil();
+    if seconds < 60.0 { format!("{seconds}s") } else { time(Duration::from_secs_f64(seconds)) }
+}
+
+/// A short time, in milliseconds while it is less than a second: `120ms`, `1.4s`.
+pub(super) fn short_time(duration: Duration) -> String {
+    if duration < Duration::from_secs(1) { format!("{}ms", duration.as_millis()) } else { time(duration) }
+}
+
+/// The answer and its words: `404 Not Found: no such user`.
+pub(super) fn answer(reason: &Reason) -> String {
+    match (reason.status, reason.error.as_str()) {
+        (None, "") => "no answer".to_owned(),
+        (None, words) => words.to_owned(),
+        (Some(status), "") => named(status),
+        (Some(status), words) => format!("{}: {words}", named(status)),
+    }
+}
+
+/// Why a run stopped early, for a person.
+pub fn why_stopped(stop: &Stop) -> String {
+    match stop {
+        Stop::KeyRefused(reason) => format!("the API refused the key: {}", answer(reason)),
+        Stop::WrongAddress(reason) => format!("the address is wrong: {}", answer(reason)),
+        Stop::Outage(reason) => format!("the API served nobody for `--max-outage`: {}", answer(reason)),
+        Stop::OutOfTime => "the time of `--max-duration` was over".to_owned(),
+        Stop::Interrupted => "SIGINT came; what was in flight was finished".to_owned(),
+        Stop::Terminated => "SIGTERM came; what was in flight was finished".to_owned(),
+    }
+}
+
+/// A text cut to a number of characters, with an ellipsis where something is missing; line ends become spaces.
+pub(super) struct Cut<'a>(pub(super) &'a str, pub(super) usize);
+
+impl Display for Cut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let &Self(text, most) = self;
+        let fits = text.chars().nth(most).is_none();
+        let kept = if fits { most } else { most.saturating_sub(1) };
+        for letter in text.chars().take(kept) {
+            write!(f, "{}", if letter.is_control() { ' ' } else { letter })?;
+        }
+        if !fits && most > 0 {
+            f.write_str("…")?;
+        }
+        Ok(())
+    }
+}
+
+fn named(status: u16) -> String {
+    let name = StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason());
+    name.map_or_else(|| status.to_string(), |name| format!("{status} {name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_as_many_units_as_matter() {
+        let check =
+            |seconds: f64, expected: &str| assert_eq!(time(Duration::from_secs_f64(seconds)), expected);
+        check(0.0, "0.0s");
+        check(0.04, "0.1s");
+        check(4.2, "4.2s");
+        check(59.99, "1m 0s");
+        check(80.0, "1m 20s");
+        check(10_000.8, "2h 47m");
+        check(7_199.0, "2h 0m");
+        check(200_000.0, "2d 7h");
+    }
+
+    #[test]
+    fn what_is_left_has_no_fractions() {
+        assert_eq!(time_left(Duration::from_millis(11_100)), "12s");
+        assert_eq!(time_left(Duration::from_millis(59_500)), "1m 0s");
+    }
+
+    #[test]
+    fn answers_have_a_status_and_words_where_they_had_any() {
+        let check = |status, error: &str, expected: &str| {
+            assert_eq!(answer(&Reason { status, error: error.into() }), expected);
+        };
+        check(Some(404), "no such user", "404 Not Found: no such user");
+        check(Some(599), "", "599");
+        check(None, "connection reset", "connection reset");
+        check(None, "", "no answer");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_cut_between_letters() {
+        assert_eq!(Cut("zażółć", 6).to_string(), "zażółć");
+        assert_eq!(Cut("zażółć", 5).to_string(), "zażó…");
+        assert_eq!(Cut("a\nb", 5).to_string(), "a b");
+        assert_eq!(Cut("ab", 0).to_string(), "");
+    }
+}
