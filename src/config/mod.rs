@@ -1,1 +1,101 @@
-//! .
+//! From what was typed to settings, in three steps.
+//!
+//! [`Typed`] holds what the command line says, and nothing else. It is laid over what the environment says, and that over
+//! the configuration file: all three are text by option name, so that one parser (clap's, of the fields in
+//! [`flags`]) reads them, fills in defaults, and each message can name the place that a wrong value came from. What is
+//! left is to check values against each other and to hand them to the stages: [`Settings`].
+
+mod error;
+mod file;
+mod flags;
+mod layer;
+mod reports;
+mod settings;
+mod surroundings;
+mod target;
+mod token;
+mod typed;
+mod values;
+
+use std::num::NonZeroU32;
+use std::path::Path;
+
+pub use error::ConfigError;
+pub use flags::{PlanOptions, SyncOptions};
+pub use reports::{Destination, Reports};
+pub use settings::{Settings, Tolerance, Verbosity};
+pub use surroundings::{Stdin, Surroundings};
+pub use target::Target;
+pub use typed::Typed;
+pub use values::{Columns, Delimiter, Encoding, Limit, LogFormat, Period, Progress, Size};
+
+use file::File;
+use layer::Layer;
+
+use crate::input::Source;
+
+/// Most ids in one request, unless the user says otherwise.
+const BATCH_SIZE: NonZeroU32 = NonZeroU32::new(1000).expect("1000 is not 0");
+
+/// The file that is read if none is named and it is there.
+const FILE: &str = "attrsync.toml";
+
+/// The failures report of a run, unless the user says otherwise.
+const FAILURES: &str = "failures.csv";
+
+/// Settles what a run needs to know, and where its requests go.
+pub fn settle_sync(
+    typed: &Typed<SyncOptions>,
+    surroundings: &Surroundings,
+) -> Result<(Settings, Target), ConfigError> {
+    let (layer, file) = merge(&typed.layer, surroundings)?;
+    let options = layer.parse()?;
+    let mut warnings = surroundings.unknown_variables();
+    let target = Target::settle(&options.target, &layer, surroundings, &mut warnings)?;
+    let inputs = inputs(&typed.inputs, surroundings)?;
+    let mut settings = Settings::of(inputs, options, file, surroundings, warnings);
+    settings.reports.failures.get_or_insert_with(|| FAILURES.into());
+    settings.reports.check(&settings.inputs, &layer)?;
+    Ok((settings, target))
+}
+
+/// Settles what planning needs to know. The rest has no effect, though its values are checked. A failures report must be
+/// asked for by a flag: one that the file names is a run's, and may still be needed.
+pub fn settle_plan(typed: &Typed<PlanOptions>, surroundings: &Surroundings) -> Result<Settings, ConfigError> {
+    let (mut layer, file) = merge(&typed.layer, surroundings)?;
+    layer.keep_if_typed("failures");
+    let inputs = inputs(&typed.inputs, surroundings)?;
+    Ok(Settings::of(inputs, layer.parse()?, file, surroundings, surroundings.unknown_variables()))
+}
+
+/// Lays flags over variables, and both over the file that they name.
+fn merge(typed: &Layer, surroundings: &Surroundings) -> Result<(Layer, File), ConfigError> {
+    let variables = Layer::of_variables(&surroundings.variables);
+    variables.check()?;
+    let named = typed.clone().over(variables);
+    let usual = surroundings.directory.join(FILE);
+    let mut file = match named.text("config").map(Path::new) {
+        Some(path) => File::read(&surroundings.directory.join(path), path)?,
+        None if usual.exists() => File::read(&usual, Path::new(FILE))?,
+        None => File::default(),
+    };
+    let mut layer = named.over(std::mem::take(&mut file.layer));
+    layer.decide_between("base_url", "subdomain")?;
+    if layer.parse()?.logging.quiet {
+        layer.decide_between("quiet", "verbose")?;
+    }
+    Ok((layer, file))
+}
+
+fn inputs(typed: &[Source], surroundings: &Surroundings) -> Result<Vec<Source>, ConfigError> {
+    let piped = typed.iter().filter(|&source| *source == Source::Stdin).count();
+    match (typed, surroundings.stdin) {
+        ([], Stdin::Terminal) => {
+            Err(ConfigError::new("no input is given")
+                .with_hint("name a file, or pipe rows into standard input"))
+        }
+        ([], Stdin::Piped) => Ok(vec![Source::Stdin]),
+        _ if piped > 1 => Err(ConfigError::at("-", "standard input can be read only once")),
+        _ => Ok(typed.to_vec()),
+    }
+}

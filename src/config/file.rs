@@ -1,0 +1,205 @@
+//! The configuration file.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::ConfigError;
+use super::layer::{Entry, Layer, Origin, names};
+use crate::input::{AttributeRule, Json};
+
+/// What a configuration file says.
+#[derive(Debug, Default)]
+pub(super) struct File {
+    /// Options.
+    pub(super) layer: Layer,
+    /// `[columns]`: the inputs' header names to ours.
+    pub(super) columns: BTreeMap<String, String>,
+    /// `[attributes.NAME]`
+    pub(super) attributes: BTreeMap<String, AttributeRule>,
+}
+
+impl File {
+    /// Reads the file, which messages call `shown`.
+    pub(super) fn read(path: &Path, shown: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => ConfigError::at(shown.display(), "is no UTF-8 text"),
+            _ => ConfigError::at(shown.display(), format!("can't be read: {error}")),
+        })?;
+        Reader { shown, text: &text }.read()
+    }
+
+    /// Every key that may stand at the top of the file.
+    pub(super) fn keys() -> Vec<String> {
+        let options = names().into_iter().filter(|name| name != "config");
+        options.chain(["columns", "attributes"].map(str::to_owned)).collect()
+    }
+}
+
+struct Reader<'a> {
+    shown: &'a Path,
+    text: &'a str,
+}
+
+impl Reader<'_> {
+    fn read(&self) -> Result<File, ConfigError> {
+        let table = DeTable::parse(self.text).map_err(|error| {
+            let place = format!("{}:{}", self.shown.display(), self.line(error.span().unwrap_or(0..0)));
+            ConfigError::at(place, error.message().trim())
+        })?;
+        let keys = File::keys();
+        let mut file = File::default();
+        for (key, value) in table.get_ref() {
+            match key.get_ref().as_ref() {
+                "columns" => file.columns = self.columns(value)?,
+                "attributes" => file.attributes = self.attributes(value)?,
+                name if keys.iter().any(|known| known == name) => {
+                    let texts = vec![OsString::from(self.scalar(name, value)?)];
+                    let origin = Origin::File { path: self.shown.to_owned(), line: self.line(key.span()) };
+                    file.layer.set(name, Entry { texts, origin });
+                }
+                "token" => {
+                    let message = "the API key does not belong in this file";
+                    return Err(ConfigError::at(self.place(key.span(), "token"), message).with_hint(
+                        "set the variable `ATTRSYNC_TOKEN`, or name a file that holds it with `token_file`",
+                    ));
+                }
+                name => return Err(explained(self.unknown(key, name), name, &keys)),
+            }
+        }
+        file.layer.check()?;
+        Ok(file)
+    }
+
+    fn columns(&self, table: &Spanned<DeValue<'_>>) -> Result<BTreeMap<String, String>, ConfigError> {
+        let mut columns = BTreeMap::new();
+        for (theirs, ours) in self.table("columns", table)? {
+            let name = format!("columns.{:?}", theirs.get_ref());
+            let ours_text = ours.get_ref().as_str().filter(|text| !text.is_empty());
+            let Some(text) = ours_text else {
+                return Err(self.wrong(ours, &name, "expected our name of the column, as `\"email\"`"));
+            };
+            columns.insert(theirs.get_ref().to_string(), text.to_owned());
+        }
+        Ok(columns)
+    }
+
+    fn attributes(
+        &self,
+        table: &Spanned<DeValue<'_>>,
+    ) -> Result<BTreeMap<String, AttributeRule>, ConfigError> {
+        let rules = self.table("attributes", table)?.iter();
+        rules.map(|(name, rule)| Ok((name.get_ref().to_string(), self.rule(name.get_ref(), rule)?))).collect()
+    }
+
+    fn rule(&self, attribute: &str, table: &Spanned<DeValue<'_>>) -> Result<AttributeRule, ConfigError> {
+        let mut rule = AttributeRule::default();
+        for (key, value) in self.table(&format!("attributes.{attribute}"), table)? {
+            let name = format!("attributes.{attribute}.{}", key.get_ref());
+            match key.get_ref().as_ref() {
+                "type" => {
+                    rule.json = match value.get_ref().as_str() {
+                        Some("string") => Json::String,
+                        Some("integer") => Json::Integer,
+                        Some("float") => Json::Float,
+                        Some("boolean") => Json::Boolean,
+                        _ => {
+                            let types = "expected `\"string\"`, `\"integer\"`, `\"float\"` or `\"boolean\"`";
+                            return Err(self.wrong(value, &name, types));
+                        }
+                    }
+                }
+                "map" => {
+                    for (from, to) in self.table(&name, value)? {
+                        let to = self.scalar(&format!("{name}.{:?}", from.get_ref()), to)?;
+                        rule.map.insert(from.get_ref().to_string(), to);
+                    }
+                }
+                _ => {
+                    let known = ["map".to_owned(), "type".to_owned()];
+                    return Err(with_nearest(self.unknown(key, &name), key.get_ref(), &known));
+                }
+            }
+        }
+        Ok(rule)
+    }
+
+    fn table<'v, 'i>(
+        &self,
+        name: &str,
+        value: &'v Spanned<DeValue<'i>>,
+    ) -> Result<&'v DeTable<'i>, ConfigError> {
+        value.get_ref().as_table().ok_or_else(|| {
+            let message = format!("expected a table, found {}", article(value.get_ref().type_str()));
+            self.wrong(value, name, message)
+        })
+    }
+
+    /// A value as it would be typed.
+    fn scalar(&self, name: &str, value: &Spanned<DeValue<'_>>) -> Result<String, ConfigError> {
+        match value.get_ref() {
+            DeValue::String(text) => Ok(text.to_string()),
+            DeValue::Integer(number) => Ok(number.to_string()),
+            DeValue::Float(number) => Ok(number.to_string()),
+            DeValue::Boolean(truth) => Ok(truth.to_string()),
+            other => {
+                let found = article(other.type_str());
+                Err(self.wrong(
+                    value,
+                    name,
+                    format!("expected a string, a number or a boolean, found {found}"),
+                ))
+            }
+        }
+    }
+
+    fn wrong(&self, value: &Spanned<DeValue<'_>>, name: &str, message: impl Into<String>) -> ConfigError {
+        ConfigError::at(self.place(value.span(), name), message)
+    }
+
+    fn unknown(&self, key: &Spanned<Cow<'_, str>>, name: &str) -> ConfigError {
+        ConfigError::at(self.place(key.span(), name), "unknown key")
+    }
+
+    fn place(&self, span: Range<usize>, name: &str) -> String {
+        Origin::File { path: self.shown.to_owned(), line: self.line(span) }.place(name)
+    }
+
+    fn line(&self, span: Range<usize>) -> usize {
+        1 + self.text.bytes().take(span.start).filter(|&byte| byte == b'\n').count()
+    }
+}
+
+/// What to do about an unknown key at the top.
+fn explained(error: ConfigError, name: &str, known: &[String]) -> ConfigError {
+    match name {
+        "input" | "inputs" => error.with_hint("name inputs on the command line"),
+        "config" => error.with_hint("name the file by `--config` or `ATTRSYNC_CONFIG`"),
+        _ => with_nearest(error, name, known),
+    }
+}
+
+fn with_nearest(error: ConfigError, name: &str, known: &[String]) -> ConfigError {
+    error.with_hint(match nearest(name, known) {
+        Some(near) => format!("write `{near}` if that is meant"),
+        None => "see `config.example.toml` for every key there is".to_owned(),
+    })
+}
+
+fn article(kind: &str) -> String {
+    if kind.starts_with(['a', 'e', 'i', 'o', 'u']) { format!("an {kind}") } else { format!("a {kind}") }
+}
+
+/// The known name that a wrong one was probably meant to be.
+pub(super) fn nearest<'a>(wrong: &str, known: &'a [String]) -> Option<&'a str> {
+    let similarity = |name: &str| strsim::jaro_winkler(wrong, name);
+    let best = known.iter().max_by(|one, other| similarity(one).total_cmp(&similarity(other)))?;
+    (similarity(best) > 0.8).then_some(best)
+}

@@ -1,0 +1,195 @@
+//! Options from one place, as text, and how layers of them become one.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, FromArgMatches};
+
+use super::error::ConfigError;
+use super::flags::SyncOptions;
+use super::typed::options_of;
+
+/// Where a value was found. The later ones outrank the earlier ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// In the configuration file.
+    File {
+        /// As the user named it.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+    },
+    /// In the environment.
+    Variable,
+    /// On the command line.
+    Flag,
+}
+
+impl Origin {
+    /// How messages name an option that was found here.
+    pub(super) fn place(&self, name: &str) -> String {
+        match self {
+            Self::File { path, line } => format!("{}:{line}: {name}", path.display()),
+            Self::Variable => variable(name),
+            Self::Flag => flag(name),
+        }
+    }
+
+    /// How far up the place stands in the order of precedence.
+    pub(super) fn rank(&self) -> u8 {
+        match self {
+            Self::File { .. } => 0,
+            Self::Variable => 1,
+            Self::Flag => 2,
+        }
+    }
+}
+
+/// The flag that sets the option of this name.
+pub(super) fn flag(name: &str) -> String {
+    format!("--{}", name.replace('_', "-"))
+}
+
+/// The variable that sets the option of this name.
+pub(super) fn variable(name: &str) -> String {
+    format!("ATTRSYNC_{}", name.to_ascii_uppercase())
+}
+
+/// The names of all options.
+pub(super) fn names() -> Vec<String> {
+    every_option().get_arguments().map(|option| option.get_id().to_string()).collect()
+}
+
+fn every_option() -> Command {
+    options_of::<SyncOptions>(Command::new("attrsync").no_binary_name(true).disable_help_flag(true))
+}
+
+/// What one place says of one option.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    /// Its value, or each where the option was repeated.
+    pub(super) texts: Vec<OsString>,
+    /// The place.
+    pub(super) origin: Origin,
+}
+
+/// Options by name, each with its value as text.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Layer(BTreeMap<String, Entry>);
+
+impl Layer {
+    /// The options that the environment sets. An empty variable sets nothing.
+    pub(super) fn of_variables(variables: &BTreeMap<OsString, OsString>) -> Self {
+        let mut layer = Self::default();
+        for name in names() {
+            if let Some(text) = variables.get(OsStr::new(&variable(&name))).filter(|text| !text.is_empty()) {
+                layer.set(&name, Entry { texts: vec![text.clone()], origin: Origin::Variable });
+            }
+        }
+        layer
+    }
+
+    /// Sets an option.
+    pub(super) fn set(&mut self, name: &str, entry: Entry) {
+        self.0.insert(name.to_owned(), entry);
+    }
+
+    /// Where an option is set, if it is.
+    pub(super) fn origin(&self, name: &str) -> Option<&Origin> {
+        self.0.get(name).map(|entry| &entry.origin)
+    }
+
+    /// How messages name an option: with the place where it is set, or as a flag.
+    pub(super) fn place(&self, name: &str) -> String {
+        self.origin(name).map_or_else(|| flag(name), |origin| origin.place(name))
+    }
+
+    /// The value of an option that takes one.
+    pub(super) fn text(&self, name: &str) -> Option<&OsStr> {
+        self.0.get(name)?.texts.first().map(OsString::as_os_str)
+    }
+
+    /// Both layers' options; this one's where both have one.
+    pub(super) fn over(mut self, mut lower: Self) -> Self {
+        lower.0.append(&mut self.0);
+        lower
+    }
+
+    /// Drops an option unless a flag sets it.
+    pub(super) fn keep_if_typed(&mut self, name: &str) {
+        self.0.retain(|set, entry| set != name || entry.origin == Origin::Flag);
+    }
+
+    /// Of two options that exclude each other, drops the one that the other one outranks.
+    pub(super) fn decide_between(&mut self, one: &str, other: &str) -> Result<(), ConfigError> {
+        if let (Some(here), Some(there)) = (self.origin(one), self.origin(other)) {
+            match here.rank().cmp(&there.rank()) {
+                std::cmp::Ordering::Less => self.0.remove(one),
+                std::cmp::Ordering::Greater => self.0.remove(other),
+                std::cmp::Ordering::Equal => {
+                    let (place, other) = (here.place(one), there.place(other));
+                    return Err(ConfigError::at(
+                        place,
+                        format!("stands beside `{other}`, which says otherwise"),
+                    )
+                    .with_hint("give one of the two"));
+                }
+            };
+        }
+        Ok(())
+    }
+
+    /// Checks each value by itself, so that a message can name its place; also those that a higher layer hides.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let mut command = every_option();
+        for (name, entry) in &self.0 {
+            command
+                .try_get_matches_from_mut(arguments(name, entry))
+                .map_err(|error| ConfigError::at(entry.origin.place(name), reason(&error)))?;
+        }
+        Ok(())
+    }
+
+    /// The typed values, with defaults for what is not set.
+    pub(super) fn parse(&self) -> Result<SyncOptions, ConfigError> {
+        let arguments = self.0.iter().flat_map(|(name, entry)| arguments(name, entry));
+        every_option()
+            .try_get_matches_from(arguments)
+            .and_then(|matches| SyncOptions::from_arg_matches(&matches))
+            .map_err(|error| ConfigError::new(reason(&error)))
+    }
+}
+
+/// The command line that sets an option.
+fn arguments(name: &str, entry: &Entry) -> impl Iterator<Item = OsString> {
+    let flag = flag(name);
+    entry.texts.iter().map(move |text| {
+        let mut argument = OsString::from(format!("{flag}="));
+        argument.push(text);
+        argument
+    })
+}
+
+/// What clap has against a value, without the flag that it believes was typed.
+fn reason(error: &clap::Error) -> String {
+    let strings = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => vec![text.clone()],
+        Some(ContextValue::Strings(texts)) => texts.clone(),
+        _ => Vec::new(),
+    };
+    match error.kind() {
+        ErrorKind::InvalidValue => {
+            let quoted =
+                |texts: Vec<String>| texts.iter().map(|t| format!("`{t}`")).collect::<Vec<_>>().join(", ");
+            let (wrong, words) = (strings(ContextKind::InvalidValue), strings(ContextKind::ValidValue));
+            format!("{} is none of {}", quoted(wrong), quoted(words))
+        }
+        ErrorKind::ValueValidation => {
+            std::error::Error::source(error).map_or_else(|| error.kind().to_string(), ToString::to_string)
+        }
+        ErrorKind::InvalidUtf8 => "is no UTF-8 text".to_owned(),
+        kind => kind.to_string(),
+    }
+}

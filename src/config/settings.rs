@@ -1,0 +1,130 @@
+//! What the stages are given: values that were checked, each with the stage that it is for.
+
+use std::num::NonZeroU32;
+
+use super::Surroundings;
+use super::file::File;
+use super::flags::SyncOptions;
+use super::reports::{Destination, Reports};
+use super::values::{Limit, LogFormat, Progress};
+use crate::deliver;
+use crate::input::{self, Source, Vocabulary};
+use crate::plan::OnConflict;
+
+/// All that the stages need to know, but for where requests go.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What to read, in this order; never empty.
+    pub inputs: Vec<Source>,
+    /// How to read it.
+    pub input: input::Options,
+    /// How many invalid rows are too many.
+    pub tolerance: Tolerance,
+    /// Which row wins where one user has several values for one attribute.
+    pub on_conflict: OnConflict,
+    /// Most ids in one request.
+    pub batch_size: NonZeroU32,
+    /// How to send.
+    pub delivery: deliver::Options,
+    /// What to write down.
+    pub reports: Reports,
+    /// How much to tell while it runs.
+    pub verbosity: Verbosity,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+    /// Whether progress is shown.
+    pub progress: Progress,
+    /// What is odd about the settings, though no error.
+    pub warnings: Vec<String>,
+}
+
+/// How many invalid rows are too many: then nothing is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tolerance {
+    /// All of them.
+    NotAll,
+    /// More than this.
+    UpTo(Limit),
+    /// One.
+    Strict,
+}
+
+impl Tolerance {
+    /// Whether an input of `read` rows with `invalid` ones among them is refused as a whole.
+    pub fn refuses(self, invalid: u64, read: u64) -> bool {
+        match self {
+            Self::NotAll => invalid > 0 && invalid == read,
+            Self::UpTo(limit) => limit.is_exceeded_by(invalid, read),
+            Self::Strict => invalid > 0,
+        }
+    }
+}
+
+/// How much to tell while it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Errors alone.
+    Quiet,
+    /// Warnings, and how it went.
+    Normal,
+    /// `-v`: decisions, too.
+    Detailed,
+    /// `-vv`: requests, too. Only here do values and ids show.
+    Full,
+}
+
+impl Settings {
+    pub(super) fn of(
+        inputs: Vec<Source>,
+        options: SyncOptions,
+        file: File,
+        surroundings: &Surroundings,
+        warnings: Vec<String>,
+    ) -> Self {
+        let SyncOptions { pace, delivery, planning, input, failures, reports, logging, .. } = options;
+        Self {
+            inputs,
+            input: input::Options {
+                layout: input.layout,
+                delimiter: input.delimiter.map(super::Delimiter::byte),
+                encoding: input.encoding.0,
+                columns: input.columns.unwrap_or_default().lay_over(file.columns),
+                id_type: input.id_type,
+                vocabulary: if input.allow_custom { Vocabulary::Custom } else { Vocabulary::Standard },
+                empty: input.empty,
+                null_token: input.null_token,
+                attributes: file.attributes,
+                threads: surroundings.threads,
+                ..input::Options::default()
+            },
+            tolerance: match planning.max_invalid {
+                _ if planning.strict => Tolerance::Strict,
+                Some(limit) => Tolerance::UpTo(limit),
+                None => Tolerance::NotAll,
+            },
+            on_conflict: planning.on_conflict,
+            batch_size: planning.batch_size,
+            delivery: deliver::Options {
+                rate: pace.rate,
+                concurrency: delivery.concurrency,
+                max_attempts: delivery.max_attempts,
+                retry_initial_delay: delivery.retry_initial_delay.0,
+                retry_max_delay: delivery.retry_max_delay.0,
+                timeout: delivery.timeout.0,
+                max_outage: delivery.max_outage.0,
+                max_duration: delivery.max_duration.map(|period| period.0),
+                ..deliver::Options::default()
+            },
+            reports: Reports { failures: failures.failures, summary: reports.summary.map(Destination::from) },
+            verbosity: match logging.verbose.iter().fold(0, |sum: u8, &more| sum.saturating_add(more)) {
+                0 if logging.quiet => Verbosity::Quiet,
+                0 => Verbosity::Normal,
+                1 => Verbosity::Detailed,
+                _ => Verbosity::Full,
+            },
+            log_format: logging.log_format,
+            progress: logging.progress,
+            warnings,
+        }
+    }
+}

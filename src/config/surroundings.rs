@@ -1,0 +1,72 @@
+//! What the process finds itself in.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, IsTerminal};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::thread;
+
+use super::file::nearest;
+use super::layer::{names, variable};
+
+/// What settings depend on beside the command line. Tests make one up.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The environment.
+    pub variables: BTreeMap<OsString, OsString>,
+    /// What relative paths are relative to.
+    pub directory: PathBuf,
+    /// What standard input is.
+    pub stdin: Stdin,
+    /// How many threads can run at the same time.
+    pub threads: NonZeroUsize,
+}
+
+/// What standard input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stdin {
+    /// Somebody who types.
+    Terminal,
+    /// A file, or another program.
+    Piped,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    pub fn of_process() -> Self {
+        Self {
+            variables: env::vars_os().collect(),
+            // As `.`: a directory that was deleted has no other name, and no file to find there.
+            directory: PathBuf::from("."),
+            stdin: if io::stdin().is_terminal() { Stdin::Terminal } else { Stdin::Piped },
+            threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        }
+    }
+
+    /// A warning for each variable that looks like ours but sets nothing.
+    pub(super) fn unknown_variables(&self) -> Vec<String> {
+        let mut known = names();
+        known.push("token".to_owned());
+        let ours = self.variables.keys().filter_map(|name| name.to_str()?.strip_prefix("ATTRSYNC_"));
+        let unknown = ours.filter(|name| !known.iter().any(|known| known.to_ascii_uppercase() == *name));
+        unknown
+            .map(|name| match nearest(&name.to_ascii_lowercase(), &known) {
+                Some(near) => format!("ATTRSYNC_{name}: sets nothing; `{}` would", variable(near)),
+                None => format!("ATTRSYNC_{name}: sets nothing"),
+            })
+            .collect()
+    }
+}
+
+impl std::fmt::Debug for Surroundings {
+    /// Leaves out the variables: one of them may be the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Surroundings")
+            .field("directory", &self.directory)
+            .field("stdin", &self.stdin)
+            .field("threads", &self.threads)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,95 @@
+//! Where requests go.
+
+use std::net::IpAddr;
+
+use reqwest::Url;
+use secrecy::SecretString;
+
+use super::error::ConfigError;
+use super::flags::TargetFlags;
+use super::layer::{Layer, Origin};
+use super::{Surroundings, token};
+
+/// Where requests go.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// To the API.
+    Api {
+        /// Ends in a slash. `https`, or else a loopback address.
+        base_url: Url,
+        /// The API key.
+        token: SecretString,
+    },
+    /// To a sandbox that this process starts.
+    Sandbox,
+}
+
+impl Target {
+    pub(super) fn settle(
+        flags: &TargetFlags,
+        layer: &Layer,
+        surroundings: &Surroundings,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, ConfigError> {
+        if flags.sandbox {
+            let typed = |name: &&str| layer.origin(name) == Some(&Origin::Flag);
+            return match ["base_url", "subdomain"].into_iter().find(typed) {
+                Some(name) => Err(ConfigError::at(layer.place(name), "a sandbox has an address of its own")
+                    .with_hint("leave out either the address or `--sandbox`")),
+                None => Ok(Self::Sandbox),
+            };
+        }
+        let (name, base_url) = match (&flags.base_url, &flags.subdomain) {
+            (Some(url), _) => ("base_url", address(url)),
+            (None, Some(subdomain)) => ("subdomain", address_of_subdomain(subdomain)),
+            (None, None) => {
+                return Err(ConfigError::new("no address of the API is given")
+                    .with_hint("name your account with `--subdomain`, or rehearse with `--sandbox`"));
+            }
+        };
+        let base_url = base_url.map_err(|message| ConfigError::at(layer.place(name), message))?;
+        Ok(Self::Api { base_url, token: token::find(layer, surroundings, warnings)? })
+    }
+}
+
+/// Messages leave the address out: what is wrong with it may be the password in it.
+fn address(text: &str) -> Result<Url, String> {
+    let mut url = Url::parse(text.trim()).map_err(|error| {
+        format!("is no address ({error}): write for instance `https://<subdomain>.user.com/api/public/`")
+    })?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must not hold a user's name or a password".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("must end with the path: no `?` and no `#`".to_owned());
+    }
+    match url.scheme() {
+        "https" => {}
+        "http" if is_loopback(&url) => {}
+        "http" => return Err("plain http would show the API key to the network: write `https://`".to_owned()),
+        scheme => return Err(format!("`{scheme}` is no way to reach the API: write `https://`")),
+    }
+    if !url.path().ends_with('/') {
+        let path = format!("{}/", url.path());
+        url.set_path(&path);
+    }
+    Ok(url)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| {
+        let address = host.trim_start_matches('[').trim_end_matches(']');
+        host == "localhost" || address.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    })
+}
+
+fn address_of_subdomain(name: &str) -> Result<Url, String> {
+    let is_label = (1..=63).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        && !name.starts_with('-')
+        && !name.ends_with('-');
+    if !is_label {
+        return Err(format!("`{name}` is no subdomain: write `acme` for `https://acme.user.com`"));
+    }
+    address(&format!("https://{name}.user.com/api/public/"))
+}

@@ -1,0 +1,86 @@
+//! The API key: where it comes from, and what is odd about it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::Surroundings;
+use super::error::ConfigError;
+use super::layer::{Layer, Origin};
+
+const VARIABLE: &str = "ATTRSYNC_TOKEN";
+
+/// Finds the key. A file that was named by a flag outranks the variable, which outranks a file that was not.
+pub(super) fn find(
+    layer: &Layer,
+    surroundings: &Surroundings,
+    warnings: &mut Vec<String>,
+) -> Result<SecretString, ConfigError> {
+    let variable = surroundings.variables.get(OsStr::new(VARIABLE));
+    let file = layer.text("token_file").map(Path::new).zip(layer.origin("token_file"));
+    let (place, token) = match (file, variable) {
+        (Some((path, Origin::Flag)), _) | (Some((path, _)), None) => {
+            (path.display().to_string(), read(path, surroundings, warnings)?)
+        }
+        (_, Some(text)) => {
+            let text = text.to_str().ok_or_else(|| ConfigError::at(VARIABLE, "is no UTF-8 text"))?;
+            (VARIABLE.to_owned(), SecretString::from(text.trim()))
+        }
+        (None, None) => {
+            return Err(ConfigError::new("no API key is given").with_hint(
+                "set the variable `ATTRSYNC_TOKEN`, name a file that holds it with `--token-file`, or rehearse with `--sandbox`",
+            ));
+        }
+    };
+    warnings.extend(judge(&place, token.expose_secret())?);
+    Ok(token)
+}
+
+fn read(
+    path: &Path,
+    surroundings: &Surroundings,
+    warnings: &mut Vec<String>,
+) -> Result<SecretString, ConfigError> {
+    let at = surroundings.directory.join(path);
+    let failed = |error: std::io::Error| {
+        // Not the error itself where the bytes are wrong: it could tell of them.
+        let reason = match error.kind() {
+            std::io::ErrorKind::InvalidData => "is no UTF-8 text".to_owned(),
+            _ => format!("can't be read: {error}"),
+        };
+        ConfigError::at(path.display(), reason)
+    };
+    let text = fs::read_to_string(&at).map(SecretString::from).map_err(failed)?;
+    if is_open_to_others(&at).map_err(failed)? {
+        warnings.push(format!("{}: others can read the API key: `chmod 600` keeps it yours", path.display()));
+    }
+    Ok(SecretString::from(text.expose_secret().trim()))
+}
+
+#[cfg(unix)]
+fn is_open_to_others(path: &Path) -> std::io::Result<bool> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let permissions = fs::metadata(path)?.permissions();
+    Ok(permissions.mode() & 0o077 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_open_to_others(_: &Path) -> std::io::Result<bool> {
+    Ok(false)
+}
+
+/// Refuses what can't be a key, and warns of what hardly is one. Tells no part of it.
+fn judge(place: &str, token: &str) -> Result<Option<String>, ConfigError> {
+    if token.is_empty() {
+        return Err(ConfigError::at(place, "the API key is empty"));
+    }
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let message = "the API key has characters in it that no HTTP header can carry";
+        return Err(ConfigError::at(place, message).with_hint("copy the key again, and nothing beside it"));
+    }
+    let is_usual = token.len() == 64 && token.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    Ok((!is_usual).then(|| format!("{place}: an API key has 64 letters and digits, this one does not")))
+}

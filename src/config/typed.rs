@@ -1,0 +1,80 @@
+//! What was typed, without any defaults.
+
+use std::ffi::OsString;
+use std::marker::PhantomData;
+use std::path::PathBuf;
+
+use clap::builder::Resettable;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+
+use super::layer::{Entry, Layer, Origin};
+use super::values::switch;
+use crate::input::Source;
+
+/// The inputs and those of the options in `G` that were typed. Flatten it into a subcommand.
+#[derive(Clone, Debug)]
+pub struct Typed<G> {
+    pub(super) inputs: Vec<Source>,
+    pub(super) layer: Layer,
+    options: PhantomData<G>,
+}
+
+impl<G: Args> Args for Typed<G> {
+    fn augment_args(command: Command) -> Command {
+        let inputs = Arg::new("input")
+            .value_name("INPUT")
+            .num_args(0..)
+            .value_parser(clap::value_parser!(PathBuf))
+            .help("Files to read, as if joined; - or nothing is standard input");
+        options_of::<G>(command.arg(inputs)).after_help(
+            "Every option can be set by a variable, too, named like ATTRSYNC_BATCH_SIZE, and in the configuration file, as batch_size.",
+        )
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl<G: Args> FromArgMatches for Typed<G> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let paths = matches.get_many::<PathBuf>("input").into_iter().flatten();
+        let inputs = paths
+            .map(|path| if path.as_os_str() == "-" { Source::Stdin } else { Source::File(path.clone()) });
+        let mut layer = Layer::default();
+        for option in options_of::<G>(Command::new("")).get_arguments() {
+            let name = option.get_id().as_str();
+            if matches.value_source(name) == Some(ValueSource::CommandLine) {
+                let texts = matches.get_raw(name).into_iter().flatten().map(OsString::from).collect();
+                layer.set(name, Entry { texts, origin: Origin::Flag });
+            }
+        }
+        Ok(Self { inputs: inputs.collect(), layer, options: PhantomData })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// Adds the options of `G`, of which those that are on or off take `=false` as well: a variable or the file may have
+/// turned them on. What the command says of itself stays, whatever the documentation of `G` says.
+pub(super) fn options_of<G: Args>(command: Command) -> Command {
+    let (about, long_about) = (command.get_about().cloned(), command.get_long_about().cloned());
+    let command =
+        G::augment_args(command).about(Resettable::from(about)).long_about(Resettable::from(long_about));
+    command.mut_args(|option| match option.get_action() {
+        ArgAction::SetTrue => option
+            .action(ArgAction::Set)
+            .num_args(0..=1)
+            .require_equals(true)
+            .value_name("BOOL")
+            .value_parser(switch)
+            .default_missing_value("true")
+            .default_value("false")
+            .hide_default_value(true),
+        _ => option,
+    })
+}

@@ -1,0 +1,66 @@
+//! Values as users write them: each parses from text, and prints as text that parses to itself.
+
+mod choice;
+mod columns;
+mod delimiter;
+mod encoding;
+mod limit;
+mod period;
+mod size;
+
+pub use choice::{LogFormat, Progress};
+pub use columns::Columns;
+pub use delimiter::Delimiter;
+pub use encoding::Encoding;
+pub use limit::Limit;
+pub use period::Period;
+pub use size::Size;
+
+use std::str::FromStr;
+
+/// A whole number from 1.
+pub(super) fn count<N: FromStr>(text: &str) -> Result<N, String> {
+    text.trim().parse().ok().ok_or_else(|| format!("`{text}` is no count: write a whole number from 1"))
+}
+
+/// The value of an option that is on or off.
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(format!("`{text}` is neither `true` nor `false`")),
+    }
+}
+
+/// How often `-v` is given.
+pub(super) fn detail(text: &str) -> Result<u8, String> {
+    match text {
+        "0" => Ok(0),
+        "1" => Ok(1),
+        "2" => Ok(2),
+        _ => Err(format!("`{text}` is no level of detail: write `0`, `1` or `2`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    #[test]
+    fn a_count_is_a_whole_number_from_1() {
+        assert_eq!(count::<NonZeroU32>("500").unwrap().get(), 500);
+        for text in ["0", "-1", "", "1.5", "4294967296", "many"] {
+            let error = count::<NonZeroU32>(text).unwrap_err();
+            assert!(error.contains("whole number from 1"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_switch_is_on_or_off() {
+        assert_eq!([switch("true"), switch("1")], [Ok(true), Ok(true)]);
+        assert_eq!([switch("false"), switch("0")], [Ok(false), Ok(false)]);
+        assert_eq!(switch("yes").unwrap_err(), "`yes` is neither `true` nor `false`");
+    }
+}

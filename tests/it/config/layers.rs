@@ -1,0 +1,282 @@
+//! Which place wins, and how each is named when it is wrong.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use attrsync::config::{Destination, Limit, LogFormat, Tolerance, Verbosity};
+use attrsync::input::{Json, Source, Vocabulary};
+use clap::{CommandFactory, Parser};
+use proptest::prelude::*;
+
+use super::{Place, Plan};
+
+/// One value for each option that can stand alone, as a variable has it.
+const EACH: [(&str, &str); 22] = [
+    ("rate", "300/m"),
+    ("concurrency", "3"),
+    ("max_attempts", "2"),
+    ("retry_initial_delay", "1ms"),
+    ("retry_max_delay", "2s"),
+    ("timeout", "3s"),
+    ("max_outage", "4m"),
+    ("max_duration", "1h30m"),
+    ("batch_size", "7"),
+    ("on_conflict", "error"),
+    ("strict", "true"),
+    ("max_invalid", "2.5%"),
+    ("layout", "wide"),
+    ("delimiter", r"\t"),
+    ("encoding", "windows-1252"),
+    ("empty", "send"),
+    ("null_token", "NULL"),
+    ("id_type", "custom-id"),
+    ("allow_custom", "1"),
+    ("summary", "-"),
+    ("verbose", "2"),
+    ("log_format", "json"),
+];
+
+fn flag(name: &str, value: &str) -> String {
+    format!("--{}={value}", name.replace('_', "-"))
+}
+
+fn variable(name: &str) -> String {
+    format!("ATTRSYNC_{}", name.to_uppercase())
+}
+
+#[test]
+fn an_option_means_the_same_wherever_it_stands() {
+    let nothing = format!("{:?}", Place::ready().settings(&[]));
+    for (name, value) in EACH {
+        let by_flag = format!("{:?}", Place::ready().settings(&[&flag(name, value)]));
+        let by_variable = format!("{:?}", Place::ready().variable(&variable(name), value).settings(&[]));
+        let file = format!("{name} = '{value}'");
+        let by_file = format!("{:?}", Place::ready().file("attrsync.toml", &file).settings(&[]));
+        assert_ne!(by_flag, nothing, "{name}");
+        assert_eq!(by_variable, by_flag, "{name}");
+        assert_eq!(by_file, by_flag, "{name}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn a_flag_outranks_a_variable_and_that_the_file(values in proptest::array::uniform3(proptest::option::of(1..9_u32))) {
+        let [typed, variable, written] = values;
+        let mut place = Place::ready();
+        let flag = typed.map(|n| format!("--batch-size={n}"));
+        if let Some(n) = variable {
+            place = place.variable("ATTRSYNC_BATCH_SIZE", &n.to_string());
+        }
+        if let Some(n) = written {
+            place = place.file("attrsync.toml", &format!("batch_size = {n}"));
+        }
+        let flags: Vec<_> = flag.iter().map(String::as_str).collect();
+        let expected = typed.or(variable).or(written).unwrap_or(1000);
+        prop_assert_eq!(place.settings(&flags).batch_size, NonZeroU32::new(expected).unwrap());
+    }
+}
+
+#[test]
+fn a_command_has_flags_and_words_of_its_own_beside_the_options() {
+    let plan =
+        Plan::try_parse_from(["--bodies", "--rate", "5/s", "rows.csv", "--strict", "more.csv"]).unwrap();
+    let settings = attrsync::config::settle_plan(&plan.typed, &Place::bare().surroundings).unwrap();
+    assert!(plan.bodies);
+    assert_eq!(settings.inputs, [Source::File("rows.csv".into()), Source::File("more.csv".into())]);
+    assert_eq!((settings.delivery.rate.requests.get(), settings.tolerance), (5, Tolerance::Strict));
+    let help = Plan::command().render_help().to_string();
+    assert!(help.starts_with("Say what sync would do\n"), "{help}");
+    assert!(!help.contains("--timeout"), "{help}");
+}
+
+#[test]
+fn a_flag_can_turn_off_what_the_file_turned_on() {
+    let place = Place::ready().file("attrsync.toml", "strict = true\nallow_custom = true");
+    let settings = place.settings(&["--strict=false"]);
+    assert_eq!(settings.tolerance, Tolerance::NotAll);
+    assert_eq!(settings.input.vocabulary, Vocabulary::Custom);
+}
+
+#[test]
+fn an_empty_variable_sets_nothing() {
+    let settings = Place::ready().variable("ATTRSYNC_RATE", "").settings(&[]);
+    assert_eq!(settings.delivery.rate.to_string(), "10/s");
+}
+
+#[test]
+fn numbers_in_the_file_need_no_quotes() {
+    let settings = Place::ready()
+        .file("attrsync.toml", "batch_size = 5_00\nmax_invalid = 100\nverbose = 1")
+        .settings(&[]);
+    assert_eq!(settings.batch_size.get(), 500);
+    assert_eq!(settings.tolerance, Tolerance::UpTo(Limit::Rows(100)));
+    assert_eq!(settings.verbosity, Verbosity::Detailed);
+}
+
+#[test]
+fn verbosity_adds_up_and_the_outermost_word_on_it_counts() {
+    let verbosity = |place: Place, flags: &[&str]| place.settings(flags).verbosity;
+    assert_eq!(verbosity(Place::ready(), &["-v"]), Verbosity::Detailed);
+    assert_eq!(verbosity(Place::ready(), &["-vv"]), Verbosity::Full);
+    assert_eq!(verbosity(Place::ready(), &["-v", "--verbose"]), Verbosity::Full);
+    assert_eq!(verbosity(Place::ready(), &["-q"]), Verbosity::Quiet);
+    assert_eq!(verbosity(Place::ready().variable("ATTRSYNC_QUIET", "1"), &["-v"]), Verbosity::Detailed);
+    assert_eq!(verbosity(Place::ready().variable("ATTRSYNC_VERBOSE", "2"), &["-q"]), Verbosity::Quiet);
+    assert_eq!(
+        Place::ready().error(&["-q", "-v"]),
+        "--quiet: stands beside `--verbose`, which says otherwise\nhint: give one of the two"
+    );
+}
+
+#[test]
+fn a_wrong_value_is_named_with_its_place_and_with_what_is_accepted() {
+    let rate = "`fast` is no rate: write requests per second or minute, as `10/s` or `300/m`";
+    let by_variable = Place::ready().variable("ATTRSYNC_RATE", "fast");
+    assert_eq!(by_variable.error(&[]), format!("ATTRSYNC_RATE: {rate}"));
+    let by_file = Place::ready().file("attrsync.toml", "# so\n\nrate = 'fast'");
+    assert_eq!(by_file.error(&[]), format!("attrsync.toml:3: rate: {rate}"));
+    let named = Place::ready().file("other.toml", "layout = 'tall'");
+    assert_eq!(
+        named.error(&["--config=other.toml"]),
+        "other.toml:1: layout: `tall` is none of `long`, `wide`, `auto`"
+    );
+    for (name, value) in EACH.iter().filter(|(name, _)| !["null_token", "summary"].contains(name)) {
+        let message = Place::ready().variable(&variable(name), "~").error(&[]);
+        assert!(message.starts_with(&format!("{}: `~` is n", variable(name))), "{name}, {value}: {message}");
+    }
+}
+
+#[test]
+fn a_wrong_value_is_an_error_even_where_a_flag_hides_it() {
+    let place = Place::ready().file("attrsync.toml", "batch_size = 0");
+    assert!(place.error(&["--batch-size=5"]).starts_with("attrsync.toml:1: batch_size: `0` is no count"));
+}
+
+#[test]
+fn an_unknown_key_is_an_error_that_names_its_neighbour() {
+    let error = |text: &str| Place::ready().file("attrsync.toml", text).error(&[]);
+    assert_eq!(
+        error("rate = '5/s'\nbatchsize = 5"),
+        "attrsync.toml:2: batchsize: unknown key\nhint: write `batch_size` if that is meant"
+    );
+    assert_eq!(
+        error("xyzzy = 1"),
+        "attrsync.toml:1: xyzzy: unknown key\nhint: see `config.example.toml` for every key there is"
+    );
+    assert_eq!(
+        error("inputs = []"),
+        "attrsync.toml:1: inputs: unknown key\nhint: name inputs on the command line"
+    );
+    assert!(error("config = 'a'").contains("hint: name the file by `--config`"));
+    assert_eq!(
+        error("[attributes.gender]\ntyp = 'integer'"),
+        "attrsync.toml:2: attributes.gender.typ: unknown key\nhint: write `type` if that is meant"
+    );
+}
+
+#[test]
+fn a_file_that_is_not_as_it_should_be_is_an_error_with_its_line() {
+    let error = |text: &str| Place::ready().file("attrsync.toml", text).error(&[]);
+    assert!(error("rate = '5/s'\nbatch_size = ").starts_with("attrsync.toml:2: "));
+    assert_eq!(error("rate = '5/s'\nrate = '6/s'"), "attrsync.toml:2: duplicate key");
+    assert_eq!(error("\u{feff}# so\n\nlayout"), "attrsync.toml:3: key with no value, expected `=`");
+    assert_eq!(
+        error("rate = ['5/s']"),
+        "attrsync.toml:1: rate: expected a string, a number or a boolean, found an array"
+    );
+    assert_eq!(error("columns = 'a'"), "attrsync.toml:1: columns: expected a table, found a string");
+    assert_eq!(
+        error("[columns]\nA = 1"),
+        "attrsync.toml:2: columns.\"A\": expected our name of the column, as `\"email\"`"
+    );
+    assert_eq!(
+        error("[attributes.score]\ntype = 'int'"),
+        "attrsync.toml:2: attributes.score.type: expected `\"string\"`, `\"integer\"`, `\"float\"` or `\"boolean\"`"
+    );
+}
+
+#[test]
+fn a_named_file_must_be_there() {
+    let message = Place::ready().error(&["--config=gone.toml"]);
+    assert!(message.starts_with("gone.toml: can't be read: "), "{message}");
+    let by_variable = Place::ready().variable("ATTRSYNC_CONFIG", "gone.toml").error(&[]);
+    assert_eq!(by_variable, message);
+}
+
+#[test]
+fn a_named_file_is_read_instead_of_the_usual_one() {
+    let place = Place::ready().file("attrsync.toml", "nonsense").file("other.toml", "log_format = 'json'");
+    assert_eq!(place.settings(&["--config", "other.toml"]).log_format, LogFormat::Json);
+}
+
+#[test]
+fn columns_go_from_theirs_to_ours_and_a_flag_replaces_what_it_names() {
+    let file = "[columns]\n'E-mail address' = 'email'\n'No.' = 'user_id'\n[attributes.gender]\ntype = 'integer'\nmap = { male = 2 }";
+    let place = Place::ready().file("attrsync.toml", file);
+    let settings = place.settings(&["--columns", "user_id=ID"]);
+    let columns: Vec<_> =
+        settings.input.columns.iter().map(|(theirs, ours)| format!("{theirs} = {ours}")).collect();
+    assert_eq!(columns, ["E-mail address = email", "ID = user_id"]);
+    let gender = &settings.input.attributes["gender"];
+    assert_eq!((gender.json, gender.map["male"].as_str()), (Json::Integer, "2"));
+}
+
+#[test]
+fn a_variable_that_sets_nothing_is_warned_of() {
+    let settings = Place::ready().variable("ATTRSYNC_BATCHSIZE", "5").settings(&[]);
+    assert_eq!(settings.warnings, ["ATTRSYNC_BATCHSIZE: sets nothing; `ATTRSYNC_BATCH_SIZE` would"]);
+    let settings = Place::ready().variable("ATTRSYNC_XYZZY", "5").settings(&[]);
+    assert_eq!(settings.warnings, ["ATTRSYNC_XYZZY: sets nothing"]);
+}
+
+#[test]
+fn without_inputs_standard_input_is_read_unless_somebody_types() {
+    let mut place = Place::ready();
+    assert_eq!(place.settings(&[]).inputs, [Source::Stdin]);
+    assert_eq!(place.settings(&["a.csv", "-"]).inputs, [Source::File("a.csv".into()), Source::Stdin]);
+    assert_eq!(place.error(&["-", "-"]), "-: standard input can be read only once");
+    place.surroundings.stdin = attrsync::config::Stdin::Terminal;
+    assert!(place.error(&[]).contains("no input is given"));
+}
+
+#[test]
+fn a_failures_report_is_usual_for_sync_and_asked_for_in_plan() {
+    let place = Place::ready().file("attrsync.toml", "summary = 'run.json'");
+    let reports = place.settings(&[]).reports;
+    assert_eq!(reports.failures, Some("failures.csv".into()));
+    assert_eq!(reports.summary, Some(Destination::File("run.json".into())));
+    let place = Place::bare().file("attrsync.toml", "failures = 'a.csv'");
+    assert_eq!(place.plan(&[]).unwrap().reports.failures, None);
+    assert_eq!(place.plan(&["--failures=b.csv"]).unwrap().reports.failures, Some("b.csv".into()));
+}
+
+#[test]
+fn a_report_takes_the_place_of_nothing() {
+    assert_eq!(
+        Place::ready().error(&["--summary=failures.csv"]),
+        "--summary: `failures.csv` is already written by `--failures`"
+    );
+    assert_eq!(
+        Place::ready().error(&["--summary=rows.csv", "rows.csv"]),
+        "--summary: `rows.csv` is an input and would be lost"
+    );
+    assert!(Place::ready().sync(&["failures.csv"]).is_ok());
+}
+
+#[test]
+fn planning_needs_no_address_and_no_key() {
+    let settings = Place::bare().file("attrsync.toml", "timeout = '5s'").plan(&["--rate=5/s"]).unwrap();
+    assert_eq!(settings.delivery.rate.to_string(), "5/s");
+    assert_eq!(settings.delivery.timeout, Duration::from_secs(5));
+}
+
+#[test]
+fn too_many_invalid_rows_are_all_or_more_than_the_limit_or_one() {
+    let refuses =
+        |flags: &[&str], invalid, read| Place::ready().settings(flags).tolerance.refuses(invalid, read);
+    assert!(!refuses(&[], 9, 10) && refuses(&[], 10, 10) && !refuses(&[], 0, 0));
+    assert!(!refuses(&["--max-invalid=10%"], 1, 10) && refuses(&["--max-invalid=10%"], 2, 10));
+    assert!(!refuses(&["--strict"], 0, 10) && refuses(&["--strict", "--max-invalid=5"], 1, 10));
+}

@@ -1,0 +1,90 @@
+//! From command line, environment and file to settings.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't be set up fails")]
+
+mod example;
+mod layers;
+mod target;
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use attrsync::config::{
+    self, ConfigError, PlanOptions, Settings, Stdin, Surroundings, SyncOptions, Target, Typed,
+};
+use clap::Parser;
+use tempfile::TempDir;
+
+/// A key of the usual form.
+const TOKEN: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZab";
+
+#[derive(Debug, Parser)]
+#[command(no_binary_name = true)]
+struct Sync {
+    #[command(flatten)]
+    typed: Typed<SyncOptions>,
+}
+
+#[derive(Debug, Parser)]
+#[command(no_binary_name = true, about = "Say what sync would do")]
+struct Plan {
+    #[command(flatten)]
+    typed: Typed<PlanOptions>,
+    /// Of the command alone
+    #[arg(long)]
+    bodies: bool,
+}
+
+/// A directory and an environment to settle in.
+struct Place {
+    directory: TempDir,
+    surroundings: Surroundings,
+}
+
+impl Place {
+    /// An empty directory, and no variables.
+    fn bare() -> Self {
+        let directory = TempDir::new().unwrap();
+        let surroundings = Surroundings {
+            variables: std::collections::BTreeMap::new(),
+            directory: directory.path().to_owned(),
+            stdin: Stdin::Piped,
+            threads: NonZeroUsize::MIN,
+        };
+        Self { directory, surroundings }
+    }
+
+    /// One with a key and an address, so that nothing is missing.
+    fn ready() -> Self {
+        Self::bare().variable("ATTRSYNC_TOKEN", TOKEN).variable("ATTRSYNC_SUBDOMAIN", "acme")
+    }
+
+    fn variable(mut self, name: &str, value: &str) -> Self {
+        self.surroundings.variables.insert(name.into(), value.into());
+        self
+    }
+
+    fn file(self, name: impl AsRef<Path>, text: &str) -> Self {
+        fs::write(self.directory.path().join(name), text).unwrap();
+        self
+    }
+
+    fn sync(&self, flags: &[&str]) -> Result<(Settings, Target), ConfigError> {
+        config::settle_sync(&Sync::try_parse_from(flags).unwrap().typed, &self.surroundings)
+    }
+
+    fn settings(&self, flags: &[&str]) -> Settings {
+        self.sync(flags).unwrap().0
+    }
+
+    fn plan(&self, flags: &[&str]) -> Result<Settings, ConfigError> {
+        config::settle_plan(&Plan::try_parse_from(flags).unwrap().typed, &self.surroundings)
+    }
+
+    fn error(&self, flags: &[&str]) -> String {
+        let error = self.sync(flags).unwrap_err();
+        let hint = error.hint().map(|hint| format!("\nhint: {hint}")).unwrap_or_default();
+        format!("{error}{hint}")
+    }
+}
