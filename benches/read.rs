@@ -33,13 +33,15 @@ impl Sink for Sum {
 fn read(path: &Path, threads: usize) -> u64 {
     let threads = NonZeroUsize::new(threads).expect("not 0");
     let options = Options { threads, ..Options::default() };
-    let reading = input::read(&[Source::File(path.to_owned())], &options, Sum(0)).expect("the file is well formed");
+    let reading =
+        input::read(&[Source::File(path.to_owned())], &options, Sum(0)).expect("the file is well formed");
     assert_eq!(reading.counts.invalid, 0);
     reading.sink.0
 }
 
 fn bare(path: &Path) -> u64 {
-    let mut reader = csv::ReaderBuilder::new().buffer_capacity(256 << 10).from_path(path).expect("it is there");
+    let mut reader =
+        csv::ReaderBuilder::new().buffer_capacity(256 << 10).from_path(path).expect("it is there");
     let mut record = csv::ByteRecord::new();
     let mut count = 0;
     while reader.read_byte_record(&mut record).expect("the file is well formed") {

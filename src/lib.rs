@@ -1,11 +1,41 @@
-//! attrsync makes User.com agree with a CSV.
+//! attrsync makes User.com agree with a CSV of (`user_id`, attribute, value): the fewest mass updates, inside the API's
+//! limit, every row accounted for.
+//!
+//! The program is the way of the data through the house:
+//!
+//! ```text
+//! bytes ── input ──▶ rows ── plan ──▶ batches ── deliver ──▶ events ──▶ tally, reports
+//!          (sync, parallel)  (pure)             (async)            (one consumer)
+//! ```
+//!
+//! Each layer imports only what stands left of it, and a test holds them to it:
+//!
+//! [`clock`] ← [`input`] ← [`plan`] ← [`deliver`] ← [`report`] ← [`config`] ← [`cli`]. The [`sandbox`] imports none of
+//! them, so that no mistake is made on both sides of the wire.
+//!
+//! # What always holds
+//!
+//! - Every row that is read has exactly one fate, and the run is an error if they don't add up ([`report::Fates`]).
+//! - A wrong row is data; only a source that can't be read or understood is an error ([`input`]).
+//! - The plan is settled before anything is sent: no two requests disagree about one user ([`plan`]).
+//! - Every request, first or repeated, passes one limiter ([`deliver::Pacer`]); what to do about an answer is one pure
+//!   decision ([`deliver::decide`]).
+//! - What happened to a batch is data ([`deliver::Outcome`]). One consumer takes it, in the order in which it happened.
+//! - The library prints nothing, never exits and reads no environment, outside [`cli`] and [`config`]; no clock, outside
+//!   [`clock`].
+//!
+//! # What is deliberately absent
+//!
+//! - A queue of batches, and workers that sleep on one: a single dispatcher claims from the plan and starts requests, so
+//!   that what happens has an order and a waiting batch holds up nobody.
+//! - Retries, redirects or limits inside the HTTP client: they would pass the limiter and the count by.
+//! - Guessing: no types, nulls or encodings are inferred from values.
 
-pub mod clock;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod deliver;
 pub mod input;
-pub mod ledger;
 pub mod plan;
 pub mod report;
 pub mod sandbox;

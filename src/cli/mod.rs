@@ -1,1 +1,53 @@
-//! .
+//! The commands: where the layers meet, and the only part that speaks to people.
+//!
+//! Each command is a file. What they share is how they speak ([`console`]), how inputs become a plan ([`reading`]) and
+//! how they are interrupted ([`signals`]).
+
+mod args;
+mod console;
+mod plan;
+mod reading;
+mod sandbox;
+mod sending;
+mod shell;
+mod signals;
+mod sync;
+
+use std::process;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use args::{Cli, Command};
+use console::Console;
+
+use crate::config::Surroundings;
+use crate::report::ExitCode;
+
+/// Runs the program with this process's arguments, and says how it ended.
+pub fn main() -> process::ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let surroundings = Surroundings::of_process();
+    let ended = match cli.command {
+        Command::Sync(typed) => sync::run(&typed, &surroundings),
+        Command::Plan(flags) => plan::run(&flags, &surroundings),
+        Command::Sandbox(flags) => sandbox::run(&flags),
+        Command::Completions(flags) => shell::run(&flags),
+    };
+    ended.into()
+}
+
+/// Help and version are no errors, and go to standard output.
+fn usage(error: &clap::Error) -> process::ExitCode {
+    let code = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::Complete,
+        _ => ExitCode::Usage,
+    };
+    match error.print() {
+        Ok(()) => code.into(),
+        Err(unwritten) => Console::plain().unwritten_output(&unwritten).into(),
+    }
+}

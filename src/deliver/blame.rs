@@ -69,8 +69,12 @@ fn named(text: &str, plan: &Plan, batch: Batch) -> Vec<u32> {
         User::Custom(id) => words.contains(id),
     };
     let most = batch.len.div_ceil(4).max(4) as usize;
-    let named: Vec<u32> =
-        (batch.first..).zip(plan.users(batch)).filter(|(_, user)| stands(user)).map(|(place, _)| place).take(most + 1).collect();
+    let named: Vec<u32> = (batch.first..)
+        .zip(plan.users(batch))
+        .filter(|(_, user)| stands(user))
+        .map(|(place, _)| place)
+        .take(most + 1)
+        .collect();
     if named.len() > most { Vec::new() } else { named }
 }
 

@@ -6,7 +6,7 @@
 //! [`Event`]s before the next one is looked at.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +15,13 @@ use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
+use tracing::{debug, info};
 
 use super::Disconnected;
 use super::address::Address;
 use super::blame::Blame;
 use super::circuit::Circuit;
-use super::event::{End, Event, Held, Outcome, Pulse, Purpose, Reason, Stop};
+use super::event::{End, Event, Held, Order, Outcome, Pulse, Purpose, Reason, Stop};
 use super::job::Job;
 use super::options::Options;
 use super::pace::Pace;
@@ -57,8 +58,8 @@ pub(super) struct Dispatcher<T> {
     backlog: BinaryHeap<Reverse<Due>>,
     jobs: u64,
     in_flight: JoinSet<Answered>,
-    /// When the requests in flight started, with how many in flight at most: the oldest is first.
-    ages: std::collections::BTreeSet<(Instant, Batch)>,
+    /// When the requests in flight started, the oldest first.
+    ages: BTreeSet<(Instant, Batch)>,
 
     pacer: Pacer,
     pace: Pace,
@@ -111,13 +112,13 @@ impl<T: Transport> Dispatcher<T> {
             backlog: BinaryHeap::new(),
             jobs: 0,
             in_flight: JoinSet::new(),
-            ages: std::collections::BTreeSet::new(),
+            ages: BTreeSet::new(),
             stop: None,
         }
     }
 
-    /// Sends the plan. `orders` is `Some` when the run is to stop.
-    pub(super) async fn run(mut self, mut orders: watch::Receiver<Option<Stop>>) -> Result<End, Disconnected> {
+    /// Sends the plan.
+    pub(super) async fn run(mut self, mut orders: watch::Receiver<Order>) -> Result<End, Disconnected> {
         let mut pulse = pulse();
         let deadline = self.options.max_duration.map(|most| clock::now() + most);
         let mut grace = None;
@@ -128,7 +129,8 @@ impl<T: Transport> Dispatcher<T> {
             }
             if self.stop.is_some() {
                 let end = *grace.get_or_insert(now + GRACE.min(self.options.timeout));
-                if self.in_flight.is_empty() || now >= end {
+                let quit = matches!(*orders.borrow(), Order::Quit(_));
+                if quit || self.in_flight.is_empty() || now >= end {
                     break;
                 }
             } else {
@@ -141,7 +143,7 @@ impl<T: Transport> Dispatcher<T> {
             let wake = self.wake(deadline, grace, now);
             tokio::select! {
                 biased;
-                _ = orders.changed(), if self.stop.is_none() => {}
+                Ok(()) = orders.changed() => {}
                 _ = pulse.tick() => self.tell_pulse().await?,
                 Some(answered) = self.in_flight.join_next() => match answered {
                     Ok(answered) => self.judge(answered).await?,
@@ -157,10 +159,10 @@ impl<T: Transport> Dispatcher<T> {
     fn reason_to_stop(
         &self,
         deadline: Option<Instant>,
-        orders: &watch::Receiver<Option<Stop>>,
+        orders: &watch::Receiver<Order>,
         now: Instant,
     ) -> Option<Stop> {
-        if let Some(stop) = orders.borrow().clone() {
+        if let Order::Finish(stop) | Order::Quit(stop) = orders.borrow().clone() {
             return Some(stop);
         }
         if deadline.is_some_and(|at| now >= at) {
@@ -237,7 +239,11 @@ impl<T: Transport> Dispatcher<T> {
         }
         let due = self.backlog.peek().map(|Reverse(due)| due.at);
         let gives_up = self.circuit.gives_up(self.options.max_outage).map(|(at, _)| at);
-        [due, self.circuit.next_probe(), gives_up, deadline].into_iter().flatten().filter(|at| *at > now).min()
+        [due, self.circuit.next_probe(), gives_up, deadline]
+            .into_iter()
+            .flatten()
+            .filter(|at| *at > now)
+            .min()
     }
 
     async fn start(&mut self) -> Result<(), Disconnected> {
@@ -268,6 +274,14 @@ impl<T: Transport> Dispatcher<T> {
         self.ages.remove(&(sent_at, job.part));
         self.window.observe(latency);
         self.tell(Event::Answered { latency, answer: verdict.answer() }).await?;
+        debug!(
+            group = job.part.group,
+            first = job.part.first,
+            users = job.part.len,
+            ?latency,
+            ?verdict,
+            "answered"
+        );
         self.learn(&mut job, &verdict, sent_at, now);
         let history = History {
             attempts: self.circuit.count(job.attempts),
@@ -319,13 +333,17 @@ impl<T: Transport> Dispatcher<T> {
                     self.address.accepted();
                 }
                 if self.pace.served(now) {
+                    info!(share = self.pace.share(), "pace raised");
                     self.pacer.set_share(self.options.rate, self.pace.share(), now);
                 }
             }
             Verdict::Throttled { pause, reason } => {
                 self.circuit.throttled(reason, now);
-                self.pacer.pause_until(now + pause.unwrap_or(THROTTLE_PAUSE));
+                let pause = pause.unwrap_or(THROTTLE_PAUSE);
+                info!(?pause, error = reason.error, "throttled");
+                self.pacer.pause_until(now + pause);
                 if self.pace.throttled(sent_at, now) {
+                    info!(share = self.pace.share(), "pace lowered");
                     self.pacer.set_share(self.options.rate, self.pace.share(), now);
                 }
             }
@@ -339,6 +357,8 @@ impl<T: Transport> Dispatcher<T> {
                     (bound.min(options.retry_max_delay) + jitter) / 2
                 };
                 self.circuit.troubled(job.part, *reach, reason, now, wait);
+                let outage = self.circuit.next_probe().is_some();
+                info!(?reach, error = reason.error, outage, "request failed");
                 self.circuit.charge(&mut job.attempts);
             }
         }

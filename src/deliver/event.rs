@@ -118,4 +118,18 @@ pub enum Stop {
     Interrupted,
     /// SIGTERM.
     Terminated,
+    /// A report can't be written any more.
+    Unwritable,
+}
+
+/// What delivery is told while it runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Nothing.
+    #[default]
+    GoOn,
+    /// Start no request any more; let those in flight finish.
+    Finish(Stop),
+    /// Leave at once.
+    Quit(Stop),
 }

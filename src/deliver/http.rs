@@ -5,7 +5,9 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
+};
 use reqwest::{Client, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -98,10 +100,17 @@ impl Transport for Http {
             Operation::Standard => &self.standard,
             Operation::Custom => &self.custom,
         };
-        let response = self.client.put(url.clone()).body(request.body).send().await.map_err(|e| lost(e, Reach::Perhaps))?;
+        let response = self
+            .client
+            .put(url.clone())
+            .body(request.body)
+            .send()
+            .await
+            .map_err(|e| lost(e, Reach::Perhaps))?;
         let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let status = response.status().as_u16();
-        let retry_after = header(RETRY_AFTER).and_then(|after| retry_after(after, header(DATE), clock::system()));
+        let retry_after =
+            header(RETRY_AFTER).and_then(|after| retry_after(after, header(DATE), clock::system()));
         let location = header(LOCATION).map(str::to_owned);
         let body = beginning(response).await.map_err(|e| lost(e, Reach::Perhaps))?;
         Ok(Reply { status, retry_after, location, body })

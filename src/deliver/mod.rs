@@ -35,7 +35,7 @@ use std::sync::Arc;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
 
-pub use event::{Answer, End, Event, Held, Outcome, Pulse, Purpose, Reason, Stop};
+pub use event::{Answer, End, Event, Held, Order, Outcome, Pulse, Purpose, Reason, Stop};
 pub use http::{Http, HttpError, Target};
 pub use options::{Options, Rate};
 pub use pacer::Pacer;
@@ -52,8 +52,7 @@ pub struct Disconnected;
 
 /// Sends a plan, and returns when each of its rows is settled or the run is stopped.
 ///
-/// `orders` stops the run when it becomes `Some`: nothing new is started, what is in flight may end. `chance` is for
-/// jitter. Rows that no [`Event::Settled`] names are unsent.
+/// `orders` may end it early. `chance` is for jitter. Rows that no [`Event::Settled`] names are unsent.
 ///
 /// # Errors
 /// When the receiver of the events is gone.
@@ -61,7 +60,7 @@ pub async fn deliver<T: Transport>(
     plan: Arc<Plan>,
     transport: Arc<T>,
     options: &Options,
-    orders: watch::Receiver<Option<Stop>>,
+    orders: watch::Receiver<Order>,
     events: mpsc::Sender<Event>,
     chance: StdRng,
 ) -> Result<End, Disconnected> {

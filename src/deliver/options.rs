@@ -30,7 +30,8 @@ impl FromStr for Rate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no rate: write requests per second or minute, as `10/s` or `300/m`");
+        let wrong =
+            || format!("`{text}` is no rate: write requests per second or minute, as `10/s` or `300/m`");
         let (requests, unit) = text.trim().split_once('/').ok_or_else(wrong)?;
         let window = match unit.trim() {
             "s" => Duration::from_secs(1),
@@ -39,7 +40,10 @@ impl FromStr for Rate {
         };
         let requests = requests.trim().parse::<NonZeroU32>().map_err(|_error| wrong())?;
         if requests.get() > Self::MOST {
-            return Err(format!("`{text}` is more than this program can pace: at most {} a window", Self::MOST));
+            return Err(format!(
+                "`{text}` is more than this program can pace: at most {} a window",
+                Self::MOST
+            ));
         }
         Ok(Self { requests, window })
     }
@@ -90,7 +94,10 @@ impl Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            rate: Rate { requests: NonZeroU32::new(10).expect("10 is not 0"), window: Duration::from_secs(1) },
+            rate: Rate {
+                requests: NonZeroU32::new(10).expect("10 is not 0"),
+                window: Duration::from_secs(1),
+            },
             concurrency: NonZeroUsize::new(16).expect("16 is not 0"),
             max_attempts: NonZeroU32::new(5).expect("5 is not 0"),
             retry_initial_delay: Duration::from_millis(500),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Two throttlings within this time are no accident: somebody else uses the same key.
-const REPEATED: Duration = Duration::from_secs(60);
+const REPEATED: Duration = Duration::from_mins(1);
 
 /// What a repeated throttling leaves of the pace.
 const LOWER: f64 = 0.7;

@@ -52,10 +52,13 @@ impl Pacer {
 
     fn every(interval: Duration) -> Self {
         let cells = u32::try_from((interval.as_nanos() / CELL.as_nanos()).max(1)).unwrap_or(u32::MAX);
-        let cell = Duration::from_nanos(u64::try_from(interval.as_nanos().div_ceil(cells.into())).unwrap_or(u64::MAX));
+        let cell = Duration::from_nanos(
+            u64::try_from(interval.as_nanos().div_ceil(cells.into())).unwrap_or(u64::MAX),
+        );
         let slack = u32::try_from(SLACK.as_nanos() / cell.as_nanos()).unwrap_or(u32::MAX);
         let cells = NonZeroU32::new(cells).expect("at least 1");
-        let quota = Quota::with_period(cell).expect("a cell takes time").allow_burst(cells.saturating_add(slack));
+        let quota =
+            Quota::with_period(cell).expect("a cell takes time").allow_burst(cells.saturating_add(slack));
         Self { limiter: RateLimiter::direct_with_clock(quota, Ticks), cells, not_before: None, interval }
     }
 
@@ -147,7 +150,8 @@ mod tests {
 
     /// Starts `count` requests, each as soon as it may, with this much work after each.
     fn starts(rate: Rate, count: usize, work: &[Duration]) -> Vec<Duration> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
             let begin = clock::now();
             let pacer = Pacer::new(rate);
@@ -172,7 +176,7 @@ mod tests {
             let rate = rate(requests, seconds);
             let starts = starts(rate, 2 * requests as usize + 5, &work);
             for surplus in starts.windows(requests as usize + 1) {
-                let took = surplus[requests as usize] - surplus[0];
+                let took = surplus[requests as usize].saturating_sub(surplus[0]);
                 prop_assert!(took >= rate.window + JITTER, "{} starts in {took:?}", requests + 1);
             }
         }

@@ -62,6 +62,16 @@ struct Limits {
     users: Option<u32>,
 }
 
+impl Limits {
+    fn lower_bytes(&mut self, most: usize) {
+        self.bytes = Some(self.bytes.map_or(most, |bytes| bytes.min(most)));
+    }
+
+    fn lower_users(&mut self, most: u32) {
+        self.users = Some(self.users.map_or(most, |users| users.min(most)));
+    }
+}
+
 impl Refusals {
     /// Nothing is known yet; searching may add this many requests.
     pub(super) fn new(most_extra: u64) -> Self {
@@ -125,8 +135,7 @@ impl Refusals {
             searching.largest = searching.largest.max(len);
             if searching.search.confirms() {
                 // He was thought to be the offender, since all but him were accepted: it is the number of users.
-                let most = searching.largest;
-                self.limits.users = Some(self.limits.users.map_or(most, |users| users.min(most)));
+                self.limits.lower_users(searching.largest);
             }
             searching.search.settled();
             steps.extend(self.go_on(batch));
@@ -157,8 +166,12 @@ impl Refusals {
             return self.condemn(&job, reason);
         }
         match blame {
-            Blame::Bytes => self.limits.bytes = Some(self.limits.bytes.map_or(body / 2, |bytes| bytes.min(body / 2))),
-            Blame::Users(most) => self.limits.users = Some(self.limits.users.map_or(most, |users| users.min(most))),
+            Blame::Bytes => {
+                self.limits.lower_bytes(body / 2);
+            }
+            Blame::Users(most) => {
+                self.limits.lower_users(most);
+            }
             _ => {}
         }
         let too_large = matches!(blame, Blame::Bytes | Blame::Users(_));
@@ -168,7 +181,10 @@ impl Refusals {
             return self.refused_alone(&job, reason, telling);
         }
         if self.extra >= self.most_extra {
-            let error = format!("{} (not searched further: {} extra requests were spent, the most that `max_split_share` allows)", reason.error, self.extra);
+            let error = format!(
+                "{} (not searched further: {} extra requests were spent, the most that `max_split_share` allows)",
+                reason.error, self.extra
+            );
             return self.fail_whole(&job, &Reason { status: reason.status, error });
         }
         if let Some(batch) = job.search
@@ -236,7 +252,8 @@ impl Refusals {
     /// Fails this job, and whatever is left of the search that it belongs to.
     fn fail_whole(&mut self, job: &Job, reason: &Reason) -> Vec<Step> {
         let failed = Outcome::Failed(reason.clone());
-        let Some((batch, mut searching)) = job.search.and_then(|batch| self.searches.remove_entry(&batch)) else {
+        let Some((batch, mut searching)) = job.search.and_then(|batch| self.searches.remove_entry(&batch))
+        else {
             return vec![settle(job, failed)];
         };
         searching.search.settled();
@@ -256,7 +273,12 @@ impl Refusals {
             self.extra += 1;
             let part = Batch { group: batch.group, first: next.start, len: next.end - next.start };
             let purpose = Purpose::Split;
-            return vec![Step::Send(Job { purpose, search: Some(batch), sent: searching.sent, ..Job::new(part) })];
+            return vec![Step::Send(Job {
+                purpose,
+                search: Some(batch),
+                sent: searching.sent,
+                ..Job::new(part)
+            })];
         }
         self.searches.remove(&batch);
         self.release(batch.group)

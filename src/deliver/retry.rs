@@ -53,7 +53,13 @@ pub enum Decision {
 }
 
 /// Decides what to do about a verdict.
-pub fn decide(options: &Options, history: History, verdict: &Verdict, now: Instant, chance: &mut impl Rng) -> Decision {
+pub fn decide(
+    options: &Options,
+    history: History,
+    verdict: &Verdict,
+    now: Instant,
+    chance: &mut impl Rng,
+) -> Decision {
     match verdict.clone() {
         Verdict::Acknowledged => Decision::Accept,
         Verdict::KeyRefused(reason) => Decision::StopRun { stop: Stop::KeyRefused(reason) },
@@ -125,7 +131,11 @@ mod tests {
         assert_eq!(decision(&Verdict::Hopeless(reason()), 1, 5).0, Decision::GiveUp { reason: reason() });
         for attempts in 1..10 {
             let (decision, now) = decision(&throttled, attempts, 5);
-            assert_eq!(decision, Decision::Retry { at: now, reason: reason() }, "throttling uses up no attempts");
+            assert_eq!(
+                decision,
+                Decision::Retry { at: now, reason: reason() },
+                "throttling uses up no attempts"
+            );
         }
         for attempts in 1..3 {
             assert!(matches!(decision(&troubled, attempts, 5).0, Decision::Retry { .. }));
@@ -139,7 +149,10 @@ mod tests {
         let options = Options::default();
         let mut chance = StdRng::seed_from_u64(7);
         for attempts in 1..40u32 {
-            let most = options.retry_initial_delay.mul_f64(2f64.powi(attempts.cast_signed() - 1)).min(options.retry_max_delay);
+            let most = options
+                .retry_initial_delay
+                .mul_f64(2f64.powi(attempts.cast_signed() - 1))
+                .min(options.retry_max_delay);
             let waits: Vec<_> = (0..500).map(|_| backoff(&options, attempts, &mut chance)).collect();
             let longest = *waits.iter().max().unwrap();
             assert!(longest <= most && longest > most.mul_f64(0.95), "{attempts}: {longest:?} of {most:?}");

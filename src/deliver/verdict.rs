@@ -86,26 +86,38 @@ fn phrase(reply: &Reply) -> String {
         (200..=299, _) => format!("the body doesn't say ok: {}", words(&reply.body)),
         _ => words(&reply.body),
     };
-    if words.is_empty() { format!("{} {name}", reply.status) } else { format!("{} {name}: {words}", reply.status) }
+    if words.is_empty() {
+        format!("{} {name}", reply.status)
+    } else {
+        format!("{} {name}: {words}", reply.status)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn reply(status: u16, body: &'static str) -> Result<Reply, Lost> {
-        Ok(Reply { status, body: body.into(), ..Reply::default() })
+    fn reply(status: u16, body: &'static str) -> Reply {
+        Reply { status, body: body.into(), ..Reply::default() }
     }
 
     fn verdict(status: u16, body: &'static str) -> Verdict {
-        Verdict::of(&reply(status, body))
+        Verdict::of(&Ok(reply(status, body)))
     }
 
     #[test]
     fn only_a_200_that_says_ok_is_an_acknowledgement() {
         assert_eq!(verdict(200, r#"{"status": "ok"}"#), Verdict::Acknowledged);
         assert_eq!(verdict(200, r#" {"more": 1, "status":"ok"} "#), Verdict::Acknowledged);
-        for body in [r#"{"status": "o"#, r#"{"status": "error"}"#, "ok", "", "<html>", r#"["ok"]"#, r#"{"status": 1}"#] {
+        for body in [
+            r#"{"status": "o"#,
+            r#"{"status": "error"}"#,
+            "ok",
+            "",
+            "<html>",
+            r#"["ok"]"#,
+            r#"{"status": 1}"#,
+        ] {
             assert!(matches!(verdict(200, body), Verdict::Troubled { .. }), "{body}");
         }
         assert!(matches!(verdict(201, r#"{"status": "ok"}"#), Verdict::Troubled { .. }));
@@ -136,9 +148,12 @@ mod tests {
 
     #[test]
     fn reasons_name_the_status_and_repeat_the_server() {
-        let Verdict::Refused(reason) = verdict(400, r#"{"value": ["too long"]}"#) else { panic!("not refused") };
+        let Verdict::Refused(reason) = verdict(400, r#"{"value": ["too long"]}"#) else {
+            panic!("not refused")
+        };
         assert_eq!(reason, Reason { status: Some(400), error: "400 Bad Request: value: too long".into() });
-        let moved = Ok(Reply { status: 301, location: Some("https://x.example/".into()), ..Reply::default() });
+        let moved =
+            Ok(Reply { status: 301, location: Some("https://x.example/".into()), ..Reply::default() });
         let Verdict::Hopeless(reason) = Verdict::of(&moved) else { panic!("not hopeless") };
         assert_eq!(reason.error, "301 Moved Permanently: redirects to https://x.example/");
     }

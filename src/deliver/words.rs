@@ -78,12 +78,18 @@ mod tests {
     #[test]
     fn says_what_the_framework_says() {
         assert_eq!(words(br#"{"detail":"Not found."}"#), "Not found.");
-        assert_eq!(words(br#"{"ids":["Invalid pk \"42\""],"value":["too long","odd"]}"#), r#"ids: Invalid pk "42"; value: too long, odd"#);
+        assert_eq!(
+            words(br#"{"ids":["Invalid pk \"42\""],"value":["too long","odd"]}"#),
+            r#"ids: Invalid pk "42"; value: too long, odd"#
+        );
     }
 
     #[test]
     fn survives_pages_garbage_and_silence() {
-        assert_eq!(words(b"<html><head><TITLE> 502 Bad\nGateway </title>"), "an HTML page, `502 Bad Gateway`");
+        assert_eq!(
+            words(b"<html><head><TITLE> 502 Bad\nGateway </title>"),
+            "an HTML page, `502 Bad Gateway`"
+        );
         assert_eq!(words(b"<!doctype html><p>no"), "an HTML page");
         assert_eq!(words(b"\xff\x00a\x1b[31mb"), "\u{fffd} a [31mb");
         assert_eq!(words(b""), "");

@@ -218,7 +218,8 @@ impl<R: Read> Records<R> {
     /// Whether these bytes, of which there is at most one, end the record.
     fn push(&mut self, byte: &[u8]) -> bool {
         loop {
-            let (result, _) = parse(&mut self.parser, byte, (&mut self.fields, &mut self.ends), &mut self.filled);
+            let (result, _) =
+                parse(&mut self.parser, byte, (&mut self.fields, &mut self.ends), &mut self.filled);
             match result {
                 csv_core::ReadRecordResult::OutputFull => self.fields.push(0),
                 csv_core::ReadRecordResult::OutputEndsFull => self.ends.push(0),
@@ -286,7 +287,9 @@ mod tests {
 
     #[test]
     fn a_quote_that_is_open_at_the_end_is_noticed() {
-        for (text, torn) in [("a,\"b", true), ("a,\"b\"", false), ("a,b\"", false), ("\"", true), ("a,\"b\"\"", true)] {
+        for (text, torn) in
+            [("a,\"b", true), ("a,\"b\"", false), ("a,b\"", false), ("\"", true), ("a,\"b\"\"", true)]
+        {
             let mut records = Records::new(text.as_bytes(), Vec::new(), b',');
             let Ok(Next::Record(record)) = records.next() else { panic!("{text}: no record") };
             assert_eq!(record.torn, torn, "{text}");

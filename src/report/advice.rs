@@ -43,7 +43,7 @@ fn continued(stop: &Stop, failures: &Path, rerun: Rerun) -> String {
         Stop::KeyRefused(_) => format!("check the API key, then {again}"),
         Stop::WrongAddress(_) => format!("check `--subdomain` or `--base-url`, then {again}"),
         Stop::Outage(_) => format!("when the API is back, {again}"),
-        Stop::OutOfTime | Stop::Interrupted | Stop::Terminated => again,
+        Stop::OutOfTime | Stop::Interrupted | Stop::Terminated | Stop::Unwritable => again,
     }
 }
 

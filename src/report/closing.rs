@@ -8,7 +8,7 @@ use indicatif::HumanCount;
 
 use super::advice::{Rerun, advice};
 use super::style::{ADVICE, BAD, DOUBTFUL, GOOD, Styled};
-use super::wording::{Cut, answer, counted, short_time, time, why_stopped};
+use super::wording::{Cut, answer, counted, grouped, short_time, time, why_stopped};
 use super::{ExitCode, Fates, Requests, Tally};
 use crate::deliver::End;
 use crate::input::Cause;
@@ -176,11 +176,6 @@ fn with_place(cause: &Cause) -> String {
 
 fn labelled(label: &str, text: &str) -> String {
     format!("{label:<LABEL$}{}", Cut(text, COLUMNS - LABEL))
-}
-
-/// `HumanCount` itself takes no width.
-fn grouped(count: u64) -> String {
-    HumanCount(count).to_string()
 }
 
 #[cfg(test)]

@@ -79,6 +79,13 @@ impl Unwritten {
         Self::new("write", path, source)
     }
 
+    /// Whether it is the path that is wrong, and not the disk that failed.
+    pub fn is_wrong_path(&self) -> bool {
+        use io::ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
+        let wrong = [IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem];
+        wrong.contains(&self.source.kind())
+    }
+
     /// What the user can do about it.
     pub fn hint(&self) -> Option<String> {
         match self.source.kind() {

@@ -85,6 +85,7 @@ impl ExitCode {
     fn of_stop(stop: &Stop) -> Self {
         match stop {
             Stop::KeyRefused(_) | Stop::WrongAddress(_) | Stop::Outage(_) | Stop::OutOfTime => Self::Stopped,
+            Stop::Unwritable => Self::Internal,
             Stop::Interrupted => Self::Interrupted,
             Stop::Terminated => Self::Terminated,
         }

@@ -41,6 +41,11 @@ impl Message {
         Self { causes: causes.map(ToString::to_string).collect(), ..Self::error(error.to_string()) }
     }
 
+    /// What happened, without label, causes and hint.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Adds what the user can do, in the imperative.
     #[must_use]
     pub fn with_hint(self, hint: impl Into<Option<String>>) -> Self {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use indicatif::HumanCount;
 
 use super::Message;
-use super::wording::{Cut, counted, time};
+use super::wording::{Cut, counted, grouped, time};
 use crate::deliver::Rate;
 use crate::input::{Cause, Counts, Warning};
 use crate::plan::{AttributeSummary, Conflict, GroupSummary, Shared, Summary};
@@ -29,6 +29,7 @@ pub struct PlanScreen<'a> {
 const NAME: usize = 24;
 const VALUE: usize = 32;
 const MOST_CAUSES: usize = 10;
+const MOST_CONFLICTS: usize = 5;
 
 impl PlanScreen<'_> {
     /// How long so many requests take at the rate of the run.
@@ -98,7 +99,7 @@ impl PlanScreen<'_> {
         }
         let all = counted(self.plan.totals.conflicts, "conflict");
         writeln!(f, "\n{all}: one user and attribute, several values")?;
-        for Conflict { attribute, user, values } in &self.plan.conflicts {
+        for Conflict { attribute, user, values } in self.plan.conflicts.iter().take(MOST_CONFLICTS) {
             let values = values.iter().map(|value| shown(*value)).collect::<Vec<_>>().join(", ");
             writeln!(f, "  {} of user {user}: {}", Cut(attribute, NAME), Cut(&values, 2 * VALUE))?;
         }
@@ -195,10 +196,6 @@ fn members(group: &GroupSummary<'_>) -> String {
 
 fn shown(value: Option<&str>) -> String {
     value.map_or_else(|| "null".to_owned(), |value| format!("`{}`", Cut(value, VALUE)))
-}
-
-fn grouped(count: u64) -> String {
-    HumanCount(count).to_string()
 }
 
 #[cfg(test)]

@@ -18,6 +18,11 @@ pub(super) fn counted(count: u64, noun: &str) -> String {
     format!("{} {plural}", HumanCount(count))
 }
 
+/// A count with separators, as a text that can be aligned: `HumanCount` itself takes no width.
+pub(super) fn grouped(count: u64) -> String {
+    HumanCount(count).to_string()
+}
+
 /// As many units as matter: `0.4s`, `1m 20s`, `2h 47m`.
 pub(super) fn time(duration: Duration) -> String {
     let tenths = duration.as_millis().div_ceil(100);
@@ -66,6 +71,7 @@ pub fn why_stopped(stop: &Stop) -> String {
         Stop::OutOfTime => "the time of `--max-duration` was over".to_owned(),
         Stop::Interrupted => "SIGINT came; what was in flight was finished".to_owned(),
         Stop::Terminated => "SIGTERM came; what was in flight was finished".to_owned(),
+        Stop::Unwritable => "a report can't be written".to_owned(),
     }
 }
 

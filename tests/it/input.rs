@@ -5,8 +5,8 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
 use attrsync::input::{
-    self, Cause, Counts, IdType, InvalidRow, Options, Reading, Refusal, Renumber, Row, Sink, Source, ValueId, Vocabulary,
-    Warning,
+    self, Cause, Counts, IdType, InvalidRow, Options, Reading, Refusal, Renumber, Row, Sink, Source, ValueId,
+    Vocabulary, Warning,
 };
 use proptest::prelude::*;
 
@@ -172,7 +172,8 @@ fn oracle(bytes: &[u8]) -> (Vec<Triple>, Vec<(u64, [String; 3])>) {
         reader.byte_records().map(Result::unwrap).collect()
     }
     let (all, closed) = (records(bytes), records(&[bytes, b"\n"].concat()));
-    let is_open = all.last().map(|record| record.iter().last()) != closed.last().map(|record| record.iter().last());
+    let is_open =
+        all.last().map(|record| record.iter().last()) != closed.last().map(|record| record.iter().last());
     let (mut valid, mut invalid) = (Vec::new(), Vec::new());
     for (number, record) in all.iter().enumerate().skip(1) {
         let before = usize::try_from(record.position().unwrap().byte()).unwrap();
@@ -196,7 +197,11 @@ fn oracle(bytes: &[u8]) -> (Vec<Triple>, Vec<(u64, [String; 3])>) {
             _ => false,
         };
         if is_user && is_value {
-            valid.push((user.trim_start_matches('0').to_owned(), attribute.to_owned(), Some(value.to_owned())));
+            valid.push((
+                user.trim_start_matches('0').to_owned(),
+                attribute.to_owned(),
+                Some(value.to_owned()),
+            ));
         } else {
             invalid.push((line, [0, 1, 2].map(|field| fields[field].to_owned())));
         }

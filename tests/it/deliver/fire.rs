@@ -114,7 +114,11 @@ fn weather(dice: &mut StdRng, users: u64) -> Script {
             return Act { after, applied, ..lost(Reach::Perhaps) };
         }
         if dice.random_bool(odd) {
-            return Act { after, applied, ..status(200, ["", "{", "<html>", r#"{"status":"no"}"#][dice.random_range(0..4)]) };
+            return Act {
+                after,
+                applied,
+                ..status(200, ["", "{", "<html>", r#"{"status":"no"}"#][dice.random_range(0..4)])
+            };
         }
         Act { after, ..ok() }
     })

@@ -1,5 +1,8 @@
 //! Delivery against a server that the tests make up, in paused time.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+#![expect(clippy::unchecked_time_subtraction, reason = "times since the start of a test, in order")]
+
 mod fire;
 mod pace;
 mod refusals;
@@ -11,7 +14,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use attrsync::deliver::{self, End, Event, Options, Outcome, Purpose, Rate, Stop};
+use attrsync::deliver::{self, End, Event, Options, Order, Outcome, Purpose, Rate, Stop};
 use attrsync::input::{Dictionary, Row, Sink as _};
 use attrsync::plan::{Batch, Builder, OnConflict, Plan};
 use rand::SeedableRng as _;
@@ -21,7 +24,10 @@ use tokio::sync::{mpsc, watch};
 use scripted::{Api, Script};
 
 /// A plan of these (user, attribute, value).
-pub(crate) fn plan<'a>(rows: impl IntoIterator<Item = (u64, &'a str, &'a str)>, batch_size: u32) -> Arc<Plan> {
+pub(crate) fn plan<'a>(
+    rows: impl IntoIterator<Item = (u64, &'a str, &'a str)>,
+    batch_size: u32,
+) -> Arc<Plan> {
     let mut dictionary = Dictionary::new(&attrsync::input::Options::default());
     let mut builder = Builder::new(OnConflict::Last);
     for (user, attribute, value) in rows {
@@ -69,7 +75,9 @@ impl Run {
             .settled
             .iter()
             .filter(|(_, outcome, _)| fate(outcome))
-            .flat_map(|(batch, ..)| self.plan.users(*batch).map(|user| user.to_string().parse::<u64>().unwrap()))
+            .flat_map(|(batch, ..)| {
+                self.plan.users(*batch).map(|user| user.to_string().parse::<u64>().unwrap())
+            })
             .collect();
         users.sort_unstable();
         users
@@ -101,16 +109,17 @@ fn run(plan: &Arc<Plan>, options: &Options, script: Script) -> Run {
 
 /// The same, stopped after a time.
 fn run_until(plan: &Arc<Plan>, options: &Options, script: Script, stop: Option<(Duration, Stop)>) -> Run {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let begun = attrsync::clock::now();
         let api = Arc::new(Api::new(script, begun));
         let (events, mut told) = mpsc::channel(64);
-        let (order, orders) = watch::channel(None);
+        let (order, orders) = watch::channel(Order::GoOn);
         let orderly = tokio::spawn(async move {
             if let Some((after, stop)) = stop {
                 tokio::time::sleep(after).await;
-                order.send(Some(stop)).ok();
+                order.send(Order::Finish(stop)).ok();
             }
             std::future::pending::<()>().await;
         });

@@ -11,13 +11,18 @@ use super::scripted::{Act, LATENCY, ok, status, throttled};
 use super::{many_cities, options, run};
 
 fn at(requests: u32) -> Options {
-    Options { rate: Rate { requests: NonZeroU32::new(requests).unwrap(), window: Duration::from_secs(1) }, ..options() }
+    Options {
+        rate: Rate { requests: NonZeroU32::new(requests).unwrap(), window: Duration::from_secs(1) },
+        ..options()
+    }
 }
 
 /// The most starts in any second.
 fn busiest_second(starts: &[Duration]) -> usize {
     (0..starts.len())
-        .map(|first| starts[first..].iter().take_while(|at| **at < starts[first] + Duration::from_secs(1)).count())
+        .map(|first| {
+            starts[first..].iter().take_while(|at| **at < starts[first] + Duration::from_secs(1)).count()
+        })
         .max()
         .unwrap_or(0)
 }
@@ -33,7 +38,11 @@ fn all_is_sent_once_at_the_rate() {
 
 #[test]
 fn retries_share_the_quota_with_first_attempts() {
-    let run = run(&many_cities(200), &at(20), Box::new(|asked| if asked.number % 3 == 1 { status(500, "") } else { ok() }));
+    let run = run(
+        &many_cities(200),
+        &at(20),
+        Box::new(|asked| if asked.number % 3 == 1 { status(500, "") } else { ok() }),
+    );
     assert_eq!((run.end, run.sent.len() > 250), (End::Complete, true));
     assert_eq!(busiest_second(&run.api.log().starts), 20);
 }
@@ -51,7 +60,11 @@ fn nothing_starts_before_the_first_request_is_answered() {
 
 #[test]
 fn a_throttled_pool_waits_as_long_as_asked_and_resumes_one_by_one() {
-    let run = run(&many_cities(100), &at(50), Box::new(|asked| if asked.number == 30 { throttled(7) } else { ok() }));
+    let run = run(
+        &many_cities(100),
+        &at(50),
+        Box::new(|asked| if asked.number == 30 { throttled(7) } else { ok() }),
+    );
     let starts = run.api.log().starts;
     let pause = starts.windows(2).position(|pair| pair[1] - pair[0] > Duration::from_secs(6)).unwrap();
     assert!(starts[pause + 1] - starts[30] >= Duration::from_secs(7));
@@ -88,7 +101,11 @@ fn a_slow_api_is_not_starved_and_a_quick_one_not_flooded() {
         run(&many_cities(300), &options, Box::new(move |_| Act { after: latency, ..ok() }))
     };
     let slow = with(Duration::from_secs(3));
-    assert!(slow.took < Duration::from_secs(30).mul_f64(1.05) + 2 * Duration::from_secs(3), "{:?}", slow.took);
+    assert!(
+        slow.took < Duration::from_secs(30).mul_f64(1.05) + 2 * Duration::from_secs(3),
+        "{:?}",
+        slow.took
+    );
     let quick = with(LATENCY);
     assert!(quick.api.log().most_in_flight <= 2, "{}", quick.api.log().most_in_flight);
 }

@@ -22,7 +22,8 @@ fn unnamed(_: &[u64]) -> Act {
 }
 
 fn naming(bad: &[u64]) -> Act {
-    let said: Vec<String> = bad.iter().map(|id| format!("Invalid pk \\\"{id}\\\" - object does not exist.")).collect();
+    let said: Vec<String> =
+        bad.iter().map(|id| format!("Invalid pk \\\"{id}\\\" - object does not exist.")).collect();
     status(400, &format!(r#"{{"ids": ["{}"]}}"#, said.join(r#"", ""#)))
 }
 
@@ -61,7 +62,11 @@ proptest! {
 
 #[test]
 fn a_value_that_is_refused_costs_a_handful_of_requests_for_its_whole_group() {
-    for (body, most) in [(r#"{"value": ["too long"]}"#, 1), (r#"{"detail": "\"Oslo\" is no city"}"#, 1), (r#"{"detail": "no"}"#, 14)] {
+    for (body, most) in [
+        (r#"{"value": ["too long"]}"#, 1),
+        (r#"{"detail": "\"Oslo\" is no city"}"#, 1),
+        (r#"{"detail": "no"}"#, 14),
+    ] {
         let run = run(&one_city(100_000, 1000), &options(), Box::new(|_| status(400, body)));
         assert_eq!((run.end.clone(), run.failed().len()), (End::Complete, 100_000));
         // With those that were on their way when the first refusal came: one, as it was the first request of the run.
@@ -100,7 +105,11 @@ fn a_body_that_is_too_large_teaches_all_later_batches() {
 #[test]
 fn a_limit_of_ids_that_shows_as_a_plain_refusal_is_learnt() {
     let limit = |asked: &Asked| {
-        if asked.ids.len() > 300 { status(400, r#"{"ids": ["Ensure this field has no more than 300 elements."]}"#) } else { ok() }
+        if asked.ids.len() > 300 {
+            status(400, r#"{"ids": ["Ensure this field has no more than 300 elements."]}"#)
+        } else {
+            ok()
+        }
     };
     let run = run(&one_city(50_000, 1000), &options(), Box::new(limit));
     assert_eq!((run.end.clone(), run.acknowledged().len()), (End::Complete, 50_000));
@@ -121,7 +130,11 @@ fn past_the_cap_of_extra_requests_batches_fail_whole_and_say_so() {
 #[test]
 fn an_address_without_the_operation_stops_the_run_after_a_few_requests() {
     for (users, batch_size) in [(1000, 1000), (5000, 1000), (50, 1)] {
-        let run = run(&one_city(users, batch_size), &options(), Box::new(|_| status(404, "<html>nothing here</html>")));
+        let run = run(
+            &one_city(users, batch_size),
+            &options(),
+            Box::new(|_| status(404, "<html>nothing here</html>")),
+        );
         assert!(matches!(run.end, End::Stopped(attrsync::deliver::Stop::WrongAddress(_))), "{:?}", run.end);
         assert!(run.sent.len() <= 5, "{}", run.sent.len());
         assert_eq!(run.acknowledged().len(), 0);

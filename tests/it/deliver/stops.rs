@@ -17,7 +17,11 @@ fn down(from: Duration, to: Duration, how: fn() -> Act) -> Script {
 #[test]
 fn a_wrong_key_costs_one_request() {
     for code in [401, 403] {
-        let run = run(&many_cities(100), &options(), Box::new(move |_| status(code, r#"{"detail": "Invalid token."}"#)));
+        let run = run(
+            &many_cities(100),
+            &options(),
+            Box::new(move |_| status(code, r#"{"detail": "Invalid token."}"#)),
+        );
         assert_eq!(run.sent.len(), 1);
         let End::Stopped(Stop::KeyRefused(reason)) = run.end else { panic!("{:?}", run.end) };
         assert_eq!(reason.status, Some(code));
@@ -54,7 +58,11 @@ fn an_api_that_stays_away_is_given_up_in_time() {
 
 #[test]
 fn a_pause_longer_than_the_patience_stops_at_once() {
-    let run = run(&many_cities(100), &options(), Box::new(|asked| if asked.number < 50 { ok() } else { throttled(86_400) }));
+    let run = run(
+        &many_cities(100),
+        &options(),
+        Box::new(|asked| if asked.number < 50 { ok() } else { throttled(86_400) }),
+    );
     assert!(matches!(run.end, End::Stopped(Stop::Outage(_))), "{:?}", run.end);
     assert!(run.took < MINUTE);
 }
@@ -62,19 +70,34 @@ fn a_pause_longer_than_the_patience_stops_at_once() {
 #[test]
 fn a_batch_that_the_server_chokes_on_fails_alone() {
     let options = Options { max_attempts: 3.try_into().unwrap(), ..options() };
-    let run = run(&many_cities(100), &options, Box::new(|asked| if asked.ids == [42] { status(500, "boom") } else { ok() }));
+    let run = run(
+        &many_cities(100),
+        &options,
+        Box::new(|asked| if asked.ids == [42] { status(500, "boom") } else { ok() }),
+    );
     assert_eq!((&run.end, run.failed(), run.acknowledged().len()), (&End::Complete, vec![42], 99));
-    let (_, outcome, attempts) = run.settled.iter().find(|(_, outcome, _)| matches!(outcome, Outcome::Failed(_))).unwrap();
+    let (_, outcome, attempts) =
+        run.settled.iter().find(|(_, outcome, _)| matches!(outcome, Outcome::Failed(_))).unwrap();
     let Outcome::Failed(reason) = outcome else { panic!() };
     assert_eq!(*attempts, 3);
-    assert!(reason.error.starts_with("gave up after 3 attempts in ") && reason.error.ends_with("500 Internal Server Error: boom"), "{}", reason.error);
+    assert!(
+        reason.error.starts_with("gave up after 3 attempts in ")
+            && reason.error.ends_with("500 Internal Server Error: boom"),
+        "{}",
+        reason.error
+    );
 }
 
 #[test]
 fn a_signal_lets_requests_in_flight_finish_and_starts_no_more() {
     for stop in [Stop::Interrupted, Stop::Terminated] {
         let slow = |_: &Asked| Act { after: Duration::from_secs(2), ..ok() };
-        let run = run_until(&many_cities(1000), &options(), Box::new(slow), Some((Duration::from_secs(9), stop.clone())));
+        let run = run_until(
+            &many_cities(1000),
+            &options(),
+            Box::new(slow),
+            Some((Duration::from_secs(9), stop.clone())),
+        );
         assert_eq!(run.end, End::Stopped(stop));
         let log = run.api.log();
         assert!(log.starts.iter().all(|at| *at <= Duration::from_secs(9)));
@@ -85,7 +108,8 @@ fn a_signal_lets_requests_in_flight_finish_and_starts_no_more() {
 
 #[test]
 fn requests_that_never_end_do_not_hold_up_a_stop_for_ever() {
-    let stuck = |asked: &Asked| Act { after: if asked.number > 5 { 100 * MINUTE } else { Duration::ZERO }, ..ok() };
+    let stuck =
+        |asked: &Asked| Act { after: if asked.number > 5 { 100 * MINUTE } else { Duration::ZERO }, ..ok() };
     let run = run_until(&many_cities(1000), &options(), Box::new(stuck), Some((MINUTE, Stop::Interrupted)));
     assert_eq!(run.end, End::Stopped(Stop::Interrupted));
     assert!(run.took <= MINUTE + Duration::from_secs(31), "{:?}", run.took);
@@ -105,7 +129,11 @@ fn attributes_that_change_identity_wait_for_all_others() {
     let mut rows = Vec::new();
     let names: Vec<String> = (0..40).map(|n| format!("v{n}@example.com")).collect();
     for (user, name) in (1..).zip(&names) {
-        rows.extend([(user, "user_id", name.as_str()), (user, "email", name.as_str()), (user, "city", name.as_str())]);
+        rows.extend([
+            (user, "user_id", name.as_str()),
+            (user, "email", name.as_str()),
+            (user, "city", name.as_str()),
+        ]);
     }
     let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let log = std::sync::Arc::clone(&seen);
@@ -118,8 +146,12 @@ fn attributes_that_change_identity_wait_for_all_others() {
     let run = run(&super::plan(rows, 1000), &options(), Box::new(script));
     assert_eq!((&run.end, run.acknowledged().len()), (&End::Complete, 120));
     let seen = seen.lock().unwrap();
-    let ends = |name: &str| seen.iter().filter(|(attribute, ..)| attribute == name).map(|(_, _, end)| *end).max().unwrap();
-    let starts = |name: &str| seen.iter().filter(|(attribute, ..)| attribute == name).map(|(_, at, _)| *at).min().unwrap();
+    let ends = |name: &str| {
+        seen.iter().filter(|(attribute, ..)| attribute == name).map(|(_, _, end)| *end).max().unwrap()
+    };
+    let starts = |name: &str| {
+        seen.iter().filter(|(attribute, ..)| attribute == name).map(|(_, at, _)| *at).min().unwrap()
+    };
     assert!(ends("city") <= starts("email"));
     assert!(ends("email") <= starts("user_id"));
 }

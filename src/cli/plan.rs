@@ -1,0 +1,141 @@
+//! `attrsync plan`: what `sync` would do.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::args::{Format, PlanFlags};
+use super::console::Console;
+use super::reading::{Read, refused, unwritten};
+use super::sync::cannot_begin;
+use crate::config::{Settings, Surroundings, settle_plan};
+use crate::deliver::Reason;
+use crate::plan::Plan;
+use crate::report::{Draft, ExitCode, FailuresReport, Lost, LostRow, Message, PlanScreen, Unwritten};
+
+/// Plans, and says how it ended.
+pub(super) fn run(flags: &PlanFlags, surroundings: &Surroundings) -> ExitCode {
+    let settings = match settle_plan(&flags.typed, surroundings) {
+        Ok(settings) => settings,
+        Err(error) => {
+            Console::plain().error(&Message::from_error(&error).with_hint(error.hint()));
+            return ExitCode::Usage;
+        }
+    };
+    let console = Console::new(&settings);
+    for warning in &settings.warnings {
+        console.warning(&Message::warning(warning));
+    }
+    plan(flags, &settings, surroundings, console).unwrap_or_else(|(message, code)| {
+        console.error(&message);
+        code
+    })
+}
+
+fn plan(
+    flags: &PlanFlags,
+    settings: &Settings,
+    surroundings: &Surroundings,
+    console: Console,
+) -> Result<ExitCode, (Message, ExitCode)> {
+    let internal = |message| (message, ExitCode::Internal);
+    let mut failures = settings
+        .reports
+        .failures
+        .as_ref()
+        .map(|path| FailuresReport::create(path, &settings.input))
+        .transpose()
+        .map_err(|error| cannot_begin(&error))?;
+    let mut read = Read::all(settings, surroundings.threads).map_err(|refusal| refused(&refusal))?;
+    let refusal = read.refusal(settings.tolerance);
+
+    if let Some(mut failures) = failures.take() {
+        failures.add_invalid(&mut read.invalid).map_err(|error| internal(unwritten(&error)))?;
+        if refusal.is_some() {
+            unsent(&read.plan, &mut failures).map_err(|error| internal(unwritten(&error)))?;
+        }
+        failures.publish().map_err(|error| internal(unwritten(&error)))?;
+    }
+    let bodies_to_stdout = flags.bodies.as_deref() == Some(Path::new("-"));
+    if let Some(path) = &flags.bodies {
+        if bodies_to_stdout {
+            let out = io::stdout().lock();
+            if let Err(error) = bodies(&read.plan, out) {
+                return Ok(console.unwritten_output(&error));
+            }
+        } else {
+            save_bodies(&read.plan, path).map_err(|error| internal(unwritten(&error)))?;
+        }
+    }
+
+    let summary = read.plan.summary(flags.top);
+    let screen = PlanScreen {
+        plan: &summary,
+        counts: read.counts,
+        causes: &read.causes,
+        warnings: &read.warnings,
+        rate: settings.delivery.rate,
+    };
+    let code = match (&refusal, read.counts.invalid) {
+        (Some(_), _) => ExitCode::Refused,
+        (None, 0) => ExitCode::Complete,
+        (None, _) => ExitCode::Incomplete,
+    };
+    let printed = match flags.format {
+        _ if bodies_to_stdout => {
+            console.closing(&screen, ExitCode::Complete);
+            Ok(())
+        }
+        Format::Text => console.print(&screen),
+        Format::Json => {
+            let json = serde_json::to_string_pretty(&screen).expect("figures and texts are JSON");
+            console.print(&format_args!("{json}\n"))
+        }
+    };
+    if let Err(code) = printed {
+        return Ok(code);
+    }
+    refusal.map_or(Ok(code), |message| Err((message, code)))
+}
+
+/// Reports everything that a refused input would have sent, and says how many rows that are.
+pub(super) fn unsent(plan: &Plan, failures: &mut FailuresReport) -> Result<u64, Unwritten> {
+    let reason = Reason { status: None, error: "not sent: the input was refused".to_owned() };
+    let mut rows = plan.rows();
+    for batch in plan.batches() {
+        failures.add_batch(plan, batch, Lost::Unsent, &reason, 0)?;
+    }
+    let reason = Reason { status: None, error: "not sent: several values for one attribute".to_owned() };
+    for conflict in plan.disputed() {
+        for value in conflict.values {
+            rows += 1;
+            failures.add(&LostRow {
+                user: conflict.user,
+                attribute: conflict.attribute,
+                value,
+                lost: Lost::Unsent,
+                reason: &reason,
+                attempts: 0,
+                place: None,
+            })?;
+        }
+    }
+    Ok(rows)
+}
+
+fn save_bodies(plan: &Plan, path: &Path) -> Result<(), Unwritten> {
+    let mut draft = Draft::create(path)?;
+    bodies(plan, &mut draft).map_err(|error| Unwritten::writing(path, error))?;
+    draft.publish()
+}
+
+fn bodies(plan: &Plan, out: impl Write) -> io::Result<()> {
+    let mut out = io::BufWriter::with_capacity(1 << 16, out);
+    let mut body = Vec::new();
+    for batch in plan.batches() {
+        body.clear();
+        plan.body(batch, &mut body);
+        body.push(b'\n');
+        out.write_all(&body)?;
+    }
+    out.flush()
+}

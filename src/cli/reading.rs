@@ -1,0 +1,118 @@
+//! From inputs to a plan, or to the reason why nothing may be sent.
+
+use std::num::NonZeroUsize;
+
+use tracing::info;
+
+use crate::config::{Settings, Tolerance};
+use crate::input::{self, Blame, Cause, Counts, InvalidRows, Refusal, Warning};
+use crate::plan::{Builder, Plan};
+use crate::report::{ExitCode, Fates, Message, Unwritten};
+
+/// What was read, and what would be sent.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) plan: Plan,
+    pub(super) counts: Counts,
+    pub(super) invalid: InvalidRows,
+    pub(super) causes: Vec<Cause>,
+    pub(super) warnings: Vec<Warning>,
+}
+
+impl Read {
+    /// Reads all inputs to their ends.
+    pub(super) fn all(settings: &Settings, threads: NonZeroUsize) -> Result<Self, Refusal> {
+        let builder = Builder::new(settings.on_conflict).threads(threads);
+        let reading = input::read(&settings.inputs, &settings.input, builder)?;
+        for source in &reading.sources {
+            info!(
+                source = source.name,
+                bytes = source.bytes,
+                rows = source.rows,
+                layout = ?source.layout,
+                delimiter = %char::from(source.delimiter),
+                encoding = source.encoding.name(),
+                compression = ?source.compression,
+                "read"
+            );
+        }
+        Ok(Self {
+            plan: reading.sink.finish(reading.dictionary, settings.batch_size),
+            counts: reading.counts,
+            invalid: reading.invalid,
+            causes: reading.causes,
+            warnings: reading.warnings,
+        })
+    }
+
+    /// The fates that reading and planning decide.
+    pub(super) fn fates(&self) -> Fates {
+        Fates {
+            read: self.counts.read,
+            invalid: self.counts.invalid,
+            skipped: self.counts.skipped,
+            superseded: self.plan.superseded(),
+            ..Fates::default()
+        }
+    }
+
+    /// Why nothing may be sent, if so.
+    pub(super) fn refusal(&self, tolerance: Tolerance) -> Option<Message> {
+        let Counts { read, invalid, .. } = self.counts;
+        if tolerance.refuses(invalid, read) {
+            let why = match tolerance {
+                Tolerance::NotAll => "all rows are invalid".to_owned(),
+                Tolerance::UpTo(limit) => {
+                    format!("{invalid} of {read} rows are invalid, more than `--max-invalid {limit}`")
+                }
+                Tolerance::Strict => format!("{invalid} of {read} rows are invalid, and `--strict` is set"),
+            };
+            let first = self.causes.first().and_then(|cause| {
+                let place = cause.places.first()?;
+                Some(format!("correct the input, starting at {}:{}: {}", place.input, place.line, cause.what))
+            });
+            return Some(Message::error(why).with_hint(first));
+        }
+        let first = self.plan.disputed().next()?;
+        let values: Vec<String> = first
+            .values
+            .iter()
+            .map(|value| value.map_or_else(|| "null".to_owned(), |value| format!("`{value}`")))
+            .collect();
+        let count = self.plan.disputed().count();
+        Some(
+            Message::error(format!(
+                "users with several values for one attribute: {count}, the first one is user {}, `{}`: {}",
+                first.user,
+                first.attribute,
+                values.join(", ")
+            ))
+            .with_hint("correct the input, or choose with `--on-conflict last` or `first`".to_owned()),
+        )
+    }
+}
+
+/// A report that can't be written, as a message.
+pub(super) fn unwritten(error: &Unwritten) -> Message {
+    Message::from_error(error).with_hint(error.hint())
+}
+
+/// A refusal, as a message, and how the program ends for it.
+pub(super) fn refused(refusal: &Refusal) -> (Message, ExitCode) {
+    let code = match refusal.blame() {
+        Blame::Input => ExitCode::Refused,
+        Blame::Disk => ExitCode::Internal,
+    };
+    (Message::from_error(refusal).with_hint(refusal.hint()), code)
+}
+
+/// What looks wrong in the input, with the first places.
+pub(super) fn in_words(warning: &Warning) -> Message {
+    let places: Vec<String> =
+        warning.places.iter().map(|place| format!("{}:{}", place.input, place.line)).collect();
+    let rows = match warning.count {
+        1 => "1 row".to_owned(),
+        count => format!("{count} rows"),
+    };
+    Message::warning(format!("{}: {rows}, first {}", warning.what, places.join(", ")))
+}

@@ -1,0 +1,151 @@
+//! `attrsync sandbox`: a local stand-in for the API.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::console::Console;
+use super::signals::Signals;
+use crate::config::Period;
+use crate::deliver::{self, Rate};
+use crate::report::{ExitCode, Message};
+use crate::sandbox::{Options, Reject, Sandbox};
+
+#[derive(Args, Debug)]
+pub(super) struct SandboxFlags {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Most requests in any second, or minute; beyond it requests are answered 429
+    #[arg(long, value_name = "N/s", default_value_t = deliver::Options::default().rate)]
+    rate: Rate,
+    /// How long each request takes
+    #[arg(long, value_name = "D", default_value_t = Period(Duration::ZERO))]
+    latency: Period,
+    /// Share of requests that are answered with an error, half of them after they were applied
+    #[arg(long, value_name = "N%", default_value = "0%")]
+    error_rate: Share,
+    /// Share of requests whose connection breaks, half of them after they were applied
+    #[arg(long, value_name = "N%", default_value = "0%")]
+    drop_rate: Share,
+    /// File of users' ids, one a line, that don't exist
+    #[arg(long, value_name = "FILE")]
+    reject_ids: Option<PathBuf>,
+    /// How a request with such an id is refused
+    #[arg(long, value_enum, default_value_t)]
+    reject: Manner,
+    /// Most ids in one request [default: any number]
+    #[arg(long, value_name = "N")]
+    max_ids: Option<usize>,
+    /// Most bytes in one request [default: any number]
+    #[arg(long, value_name = "N")]
+    max_body: Option<usize>,
+    /// What errors and breaks are drawn from: the same seed, the same faults
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+}
+
+/// How a request with an unknown id is refused.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum Manner {
+    /// 400, naming the ids
+    #[default]
+    Naming,
+    /// 400, naming none
+    Unnamed,
+    /// 404
+    NotFound,
+    /// Not at all: the others are updated
+    Ignored,
+}
+
+/// A share of requests.
+#[derive(Clone, Copy, Debug)]
+struct Share(f64);
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let share = text.trim().strip_suffix('%').and_then(|percent| percent.trim().parse::<f64>().ok());
+        share
+            .filter(|percent| (0.0..=100.0).contains(percent))
+            .map(|percent| Self(percent / 100.0))
+            .ok_or_else(|| format!("`{text}` is no share: write percent, as `5%`"))
+    }
+}
+
+/// Serves until it is interrupted.
+pub(super) fn run(flags: &SandboxFlags) -> ExitCode {
+    let console = Console::plain();
+    match serve(flags, console) {
+        Ok(()) => ExitCode::Complete,
+        Err((message, code)) => {
+            console.error(&message);
+            code
+        }
+    }
+}
+
+fn serve(flags: &SandboxFlags, console: Console) -> Result<(), (Message, ExitCode)> {
+    let options = Options {
+        listen: flags.listen,
+        rate: Some((flags.rate.requests.get(), flags.rate.window)),
+        latency: flags.latency.0,
+        error_rate: flags.error_rate.0,
+        drop_rate: flags.drop_rate.0,
+        reject_ids: flags
+            .reject_ids
+            .as_deref()
+            .map(ids)
+            .transpose()
+            .map_err(|message| (message, ExitCode::Usage))?
+            .unwrap_or_default(),
+        reject: match flags.reject {
+            Manner::Naming => Reject::Naming,
+            Manner::Unnamed => Reject::Unnamed,
+            Manner::NotFound => Reject::NotFound,
+            Manner::Ignored => Reject::Ignored,
+        },
+        max_ids: flags.max_ids,
+        max_body: flags.max_body,
+        seed: flags.seed,
+        ..Options::default()
+    };
+    let internal = |error: std::io::Error| {
+        (Message::error(format!("the sandbox cannot run: {error}")), ExitCode::Internal)
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(internal)?;
+    runtime.block_on(async {
+        let mut signals = Signals::new().map_err(internal)?;
+        let listen = options.listen;
+        let sandbox = Sandbox::start(options).await.map_err(|error| {
+            let message = Message::error(format!("cannot listen on `{listen}`: {error}"));
+            (message.with_hint("choose another address with `--listen`".to_owned()), ExitCode::Usage)
+        })?;
+        let said = format!(
+            "base URL  {}\nstate     http://{}/sandbox/state.csv\nany key is accepted; stop with Ctrl-C\n",
+            sandbox.base_url(),
+            sandbox.addr()
+        );
+        if let Err(code) = console.print(&said) {
+            return Err((Message::error("nobody is told where the sandbox listens"), code));
+        }
+        sandbox
+            .serve_until(async {
+                signals.next().await;
+            })
+            .await;
+        Ok(())
+    })
+}
+
+fn ids(path: &Path) -> Result<BTreeSet<String>, Message> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Message::error(format!("`{}` cannot be read: {error}", path.display())))?;
+    Ok(text.lines().map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect())
+}

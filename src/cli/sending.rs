@@ -1,0 +1,125 @@
+//! The part of a run that sends: delivery, and beside it the one consumer of what it tells.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use secrecy::SecretString;
+use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
+use tracing::warn;
+
+use super::signals::Signals;
+use super::sync::{Failed, internal};
+use crate::config;
+use crate::deliver::{End, Http, Options, Order, Stop, Target, deliver};
+use crate::input::IdType;
+use crate::plan::Plan;
+use crate::report::{Clerk, ExitCode, FailuresReport, Fates, Message, Progress, Tally, Unwritten};
+use crate::sandbox::{self, Sandbox};
+
+/// Events that may wait for the clerk: some seconds of the fastest run.
+const EVENTS: usize = 4096;
+
+/// How long the sandbox of this process takes for a request, so that a rehearsal looks like a run.
+const SANDBOX_LATENCY: Duration = Duration::from_millis(40);
+
+/// All that sending needs.
+pub(super) struct Sending {
+    pub(super) plan: Arc<Plan>,
+    /// Of the rows that are not in the plan.
+    pub(super) fates: Fates,
+    pub(super) options: Options,
+    pub(super) failures: FailuresReport,
+    pub(super) progress: Box<dyn Progress + Send>,
+}
+
+/// What came of it.
+pub(super) struct Sent {
+    pub(super) tally: Tally,
+    pub(super) end: End,
+    /// Why the failures report is not there.
+    pub(super) unwritten: Option<Unwritten>,
+}
+
+impl Sending {
+    /// Sends the plan to the target, until it is done or stopped.
+    pub(super) async fn run(
+        self,
+        target: &config::Target,
+        id_type: IdType,
+        mut signals: Signals,
+    ) -> Result<Sent, Failed> {
+        let sandbox = match target {
+            config::Target::Api { .. } => None,
+            config::Target::Sandbox => Some(self.start_sandbox().await?),
+        };
+        let target = match (target, &sandbox) {
+            (config::Target::Api { base_url, token }, _) => {
+                Target { base_url: base_url.clone(), token: token.clone(), id_type }
+            }
+            (config::Target::Sandbox, sandbox) => {
+                let base_url = sandbox.as_ref().map(Sandbox::base_url).unwrap_or_default();
+                let base_url =
+                    base_url.parse().map_err(|error| internal(&format!("`{base_url}`: {error}")))?;
+                Target { base_url, token: SecretString::from("sandbox"), id_type }
+            }
+        };
+        let transport = Http::new(&target, self.options.timeout, self.options.concurrency)
+            .map_err(|error| (Message::from_error(&error), ExitCode::Usage))?;
+
+        let (order, orders) = watch::channel(Order::GoOn);
+        let (events, mut told) = mpsc::channel(EVENTS);
+        let mut clerk = Clerk::new(Arc::clone(&self.plan), self.fates, self.failures, self.progress);
+        let stop = order.clone();
+        let listening = spawn_blocking(move || {
+            let mut broken = None;
+            while let Some(event) = told.blocking_recv() {
+                if let Err(error) = clerk.take(&event) {
+                    stop.send_replace(Order::Finish(Stop::Unwritable));
+                    broken.get_or_insert(error);
+                }
+            }
+            (clerk, broken)
+        });
+        let chance: StdRng = rand::make_rng();
+        let delivering = deliver(self.plan, Arc::new(transport), &self.options, orders, events, chance);
+        let end = tokio::select! {
+            end = delivering => end.map_err(|error| internal(&error.to_string()))?,
+            never = obey(&mut signals, &order) => match never {},
+        };
+        let (clerk, broken) =
+            listening.await.map_err(|error| internal(&format!("reporting failed: {error}")))?;
+        let finished_end = end.clone();
+        let (tally, published) = spawn_blocking(move || clerk.finish(&finished_end))
+            .await
+            .map_err(|error| internal(&format!("reporting failed: {error}")))?;
+        Ok(Sent { tally, end, unwritten: broken.or(published.err()) })
+    }
+
+    async fn start_sandbox(&self) -> Result<Sandbox, Failed> {
+        let options = sandbox::Options {
+            rate: Some((self.options.rate.requests.get(), self.options.rate.window)),
+            latency: SANDBOX_LATENCY,
+            latency_jitter: SANDBOX_LATENCY / 2,
+            ..sandbox::Options::default()
+        };
+        Sandbox::start(options).await.map_err(|error| internal(&format!("the sandbox cannot start: {error}")))
+    }
+}
+
+/// Passes signals on: the first one lets requests in flight finish, the second one doesn't.
+async fn obey(signals: &mut Signals, order: &watch::Sender<Order>) -> std::convert::Infallible {
+    loop {
+        let stop = signals.next().await;
+        order.send_modify(|order| {
+            *order = match order {
+                Order::GoOn => {
+                    warn!("stopping: requests in flight may finish; signal again to leave at once");
+                    Order::Finish(stop)
+                }
+                Order::Finish(_) | Order::Quit(_) => Order::Quit(stop),
+            }
+        });
+    }
+}

@@ -1,0 +1,224 @@
+//! `attrsync sync`: the main job.
+//!
+//! Read everything, refuse or plan, deliver, tell. What can fail without the network fails before the first request.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+use tracing::info;
+
+use super::console::Console;
+use super::plan::unsent;
+use super::reading::{Read, in_words, refused, unwritten};
+use super::sending::{Sending, Sent};
+use super::signals::Signals;
+use crate::clock;
+use crate::config::{Destination, Settings, Surroundings, SyncOptions, Target, Typed, settle_sync};
+use crate::deliver::{End, Stop};
+use crate::input::{Cause, Source};
+use crate::report::{
+    Closing, Draft, ExitCode, FailuresReport, Fates, Message, Progress, Requests, Rerun, Summary, Unwritten,
+    why_stopped,
+};
+
+/// Why the program ends before its closing screen.
+pub(super) type Failed = (Message, ExitCode);
+
+/// Syncs, and says how it ended.
+pub(super) fn run(typed: &Typed<SyncOptions>, surroundings: &Surroundings) -> ExitCode {
+    let (settings, target) = match settle_sync(typed, surroundings) {
+        Ok(settled) => settled,
+        Err(error) => {
+            Console::plain().error(&Message::from_error(&error).with_hint(error.hint()));
+            return ExitCode::Usage;
+        }
+    };
+    let (console, progress) = Console::with_progress(&settings);
+    for warning in &settings.warnings {
+        console.warning(&Message::warning(warning));
+    }
+    let ended = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| internal(&format!("the runtime cannot start: {error}")))
+        .and_then(|runtime| {
+            let ended = runtime.block_on(Run::new(settings, console, surroundings)?.sync(&target, progress));
+            // A reader that waits for its input may wait for ever.
+            runtime.shutdown_background();
+            ended
+        });
+    ended.unwrap_or_else(|(message, code)| {
+        console.error(&message);
+        code
+    })
+}
+
+/// One run of the program.
+struct Run {
+    settings: Arc<Settings>,
+    console: Console,
+    threads: NonZeroUsize,
+    id: String,
+    started_at: Timestamp,
+    begun: Instant,
+    /// Opened at once, so that a path that can't be written costs no request.
+    summary: Option<Draft>,
+}
+
+impl Run {
+    fn new(settings: Settings, console: Console, surroundings: &Surroundings) -> Result<Self, Failed> {
+        let summary = match &settings.reports.summary {
+            Some(Destination::File(path)) => Some(Draft::create(path).map_err(|error| cannot_begin(&error))?),
+            Some(Destination::Stdout) | None => None,
+        };
+        let started_at = clock::today();
+        let random: u32 = rand::random();
+        Ok(Self {
+            settings: Arc::new(settings),
+            console,
+            threads: surroundings.threads,
+            id: format!("{}-{random:08x}", started_at.strftime("%Y%m%dT%H%M%SZ")),
+            started_at,
+            begun: clock::now(),
+            summary,
+        })
+    }
+
+    async fn sync(self, target: &Target, progress: Box<dyn Progress + Send>) -> Result<ExitCode, Failed> {
+        let mut signals =
+            Signals::new().map_err(|error| internal(&format!("signals cannot be caught: {error}")))?;
+        let path = self.settings.reports.failures.clone().unwrap_or_default();
+        let mut failures =
+            FailuresReport::create(&path, &self.settings.input).map_err(|error| cannot_begin(&error))?;
+
+        let (settings, threads) = (Arc::clone(&self.settings), self.threads);
+        let reading = spawn_blocking(move || Read::all(&settings, threads));
+        let read = tokio::select! {
+            read = reading => read.map_err(|panic| internal(&format!("reading failed: {panic}")))?,
+            stop = signals.next() => return self.interrupted(&stop),
+        };
+        let mut read = match read {
+            Ok(read) => read,
+            Err(refusal) => {
+                let (message, code) = refused(&refusal);
+                self.summarise(code, Fates::default(), Requests::default(), Some(refusal.to_string()))?;
+                return Err((message, code));
+            }
+        };
+        for warning in &read.warnings {
+            self.console.warning(&in_words(warning));
+        }
+        failures.add_invalid(&mut read.invalid).map_err(|error| (unwritten(&error), ExitCode::Internal))?;
+        if let Some(message) = read.refusal(self.settings.tolerance) {
+            return self.refuse(&read, failures, message);
+        }
+        info!(
+            rows = read.plan.rows(),
+            requests = read.plan.requests(),
+            bytes = read.plan.memory_bytes(),
+            "planned"
+        );
+        let sending = Sending {
+            fates: read.fates(),
+            plan: Arc::new(read.plan),
+            options: self.settings.delivery.clone(),
+            failures,
+            progress,
+        };
+        let sent = sending.run(target, self.settings.input.id_type, signals).await?;
+        self.conclude(&sent, &read.causes, &path)
+    }
+
+    /// Nothing was sent yet.
+    fn interrupted(self, stop: &Stop) -> Result<ExitCode, Failed> {
+        let code = if *stop == Stop::Terminated { ExitCode::Terminated } else { ExitCode::Interrupted };
+        let words = "interrupted while reading: nothing was sent";
+        self.summarise(code, Fates::default(), Requests::default(), Some(words.to_owned()))?;
+        Err((Message::error(words), code))
+    }
+
+    /// The input is refused as a whole: all that could have been sent is unsent.
+    fn refuse(self, read: &Read, mut failures: FailuresReport, message: Message) -> Result<ExitCode, Failed> {
+        let reported = unsent(&read.plan, &mut failures).and_then(|rows| failures.publish().map(|()| rows));
+        let rows = reported.map_err(|error| (unwritten(&error), ExitCode::Internal))?;
+        let fates = Fates { unsent: rows, ..read.fates() };
+        let code = if fates.add_up() { ExitCode::Refused } else { ExitCode::Internal };
+        self.summarise(code, fates, Requests::default(), Some(message.text().to_owned()))?;
+        Err((message, code))
+    }
+
+    /// Tells how it went, in all the ways that were asked for.
+    fn conclude(self, sent: &Sent, causes: &[Cause], failures: &Path) -> Result<ExitCode, Failed> {
+        let Sent { tally, end, unwritten: broken } = sent;
+        let exit = match broken {
+            Some(_) => ExitCode::Internal,
+            None => ExitCode::of(end, &tally.fates),
+        };
+        let screen = Closing {
+            exit,
+            end,
+            tally,
+            duration: clock::now() - self.begun,
+            causes,
+            failures,
+            written: &[],
+            rerun: Rerun::StartsAnew,
+        };
+        self.console.closing(&screen, exit);
+        let reason = match end {
+            End::Stopped(stop) => Some(why_stopped(stop)),
+            End::Complete => None,
+        };
+        self.summarise(exit, tally.fates, tally.requests, reason)?;
+        match broken {
+            Some(error) => Err((unwritten(error), exit)),
+            None => Ok(exit),
+        }
+    }
+
+    fn summarise(
+        self,
+        exit: ExitCode,
+        rows: Fates,
+        requests: Requests,
+        reason: Option<String>,
+    ) -> Result<(), Failed> {
+        let name = |source: &Source| match source {
+            Source::File(path) => path.display().to_string(),
+            Source::Stdin => "stdin".to_owned(),
+        };
+        let summary = Summary {
+            version: env!("CARGO_PKG_VERSION"),
+            run_id: self.id,
+            exit,
+            started_at: self.started_at,
+            finished_at: clock::today(),
+            duration: clock::now() - self.begun,
+            rows,
+            requests,
+            reason,
+            sources: self.settings.inputs.iter().map(name).collect(),
+        };
+        if let Some(draft) = self.summary {
+            summary.publish(draft).map_err(|error| (unwritten(&error), ExitCode::Internal))?;
+        }
+        if self.settings.reports.summary == Some(Destination::Stdout) {
+            let written = summary.write_to(std::io::stdout().lock());
+            written.map_err(|error| internal(&format!("standard output cannot be written: {error}")))?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn internal(text: &str) -> Failed {
+    (Message::error(text), ExitCode::Internal)
+}
+
+/// A report can't even be begun: its path is wrong, or the disk failed.
+pub(super) fn cannot_begin(error: &Unwritten) -> Failed {
+    (unwritten(error), if error.is_wrong_path() { ExitCode::Usage } else { ExitCode::Internal })
+}
