@@ -2,8 +2,6 @@
 //!
 //! `BENCH_FILE=nightly.csv` reads that file instead of a generated one of a million rows.
 
-#![expect(missing_docs, reason = "criterion's macros write functions without any")]
-
 use std::fs::File;
 use std::hint::black_box;
 use std::io::{BufWriter, Write};

@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
 use super::console::Console;
 use super::signals::Signals;
-use crate::config::Period;
+use crate::config::{Period, Share};
 use crate::deliver::{self, Rate};
 use crate::report::{ExitCode, Message};
 use crate::sandbox::{Options, Reject, Sandbox};
@@ -27,10 +26,10 @@ pub(super) struct SandboxFlags {
     #[arg(long, value_name = "D", default_value_t = Period(Duration::ZERO))]
     latency: Period,
     /// Share of requests that are answered with an error, half of them after they were applied
-    #[arg(long, value_name = "N%", default_value = "0%")]
+    #[arg(long, value_name = "N%", value_parser = Share::of_whole, default_value = "0%")]
     error_rate: Share,
     /// Share of requests whose connection breaks, half of them after they were applied
-    #[arg(long, value_name = "N%", default_value = "0%")]
+    #[arg(long, value_name = "N%", value_parser = Share::of_whole, default_value = "0%")]
     drop_rate: Share,
     /// File of users' ids, one a line, that don't exist
     #[arg(long, value_name = "FILE")]
@@ -61,22 +60,6 @@ enum Manner {
     NotFound,
     /// Not at all: the others are updated
     Ignored,
-}
-
-/// A share of requests.
-#[derive(Clone, Copy, Debug)]
-struct Share(f64);
-
-impl FromStr for Share {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let share = text.trim().strip_suffix('%').and_then(|percent| percent.trim().parse::<f64>().ok());
-        share
-            .filter(|percent| (0.0..=100.0).contains(percent))
-            .map(|percent| Self(percent / 100.0))
-            .ok_or_else(|| format!("`{text}` is no share: write percent, as `5%`"))
-    }
 }
 
 /// Serves until it is interrupted.

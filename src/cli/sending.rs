@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::rngs::StdRng;
 use secrecy::SecretString;
 use tokio::sync::{mpsc, watch};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
 use tracing::warn;
 
 use super::signals::Signals;
 use super::sync::{Failed, internal};
 use crate::config;
-use crate::deliver::{End, Http, Options, Order, Stop, Target, deliver};
+use crate::deliver::{End, Http, Options, Order, Sample, Stop, Target, Verified, deliver, verify};
 use crate::input::IdType;
 use crate::plan::Plan;
 use crate::report::{Clerk, ExitCode, FailuresReport, Fates, Message, Progress, Tally, Unwritten};
@@ -30,6 +29,8 @@ pub(super) struct Sending {
     /// Of the rows that are not in the plan.
     pub(super) fates: Fates,
     pub(super) options: Options,
+    /// How many acknowledged users to read back.
+    pub(super) verify: usize,
     pub(super) failures: FailuresReport,
     pub(super) progress: Box<dyn Progress + Send>,
 }
@@ -38,6 +39,8 @@ pub(super) struct Sending {
 pub(super) struct Sent {
     pub(super) tally: Tally,
     pub(super) end: End,
+    /// What reading back found, if it was asked for.
+    pub(super) verified: Option<Verified>,
     /// Why the failures report is not there.
     pub(super) unwritten: Option<Unwritten>,
 }
@@ -69,8 +72,10 @@ impl Sending {
             .map_err(|error| (Message::from_error(&error), ExitCode::Usage))?;
 
         let (order, orders) = watch::channel(Order::GoOn);
+        let transport = Arc::new(transport);
         let (events, mut told) = mpsc::channel(EVENTS);
-        let mut clerk = Clerk::new(Arc::clone(&self.plan), self.fates, self.failures, self.progress);
+        let mut clerk = Clerk::new(Arc::clone(&self.plan), self.fates, self.failures, self.progress)
+            .sampling(Sample::new(self.verify, rand::make_rng()));
         let stop = order.clone();
         let listening = spawn_blocking(move || {
             let mut broken = None;
@@ -82,19 +87,27 @@ impl Sending {
             }
             (clerk, broken)
         });
-        let chance: StdRng = rand::make_rng();
-        let delivering = deliver(self.plan, Arc::new(transport), &self.options, orders, events, chance);
-        let end = tokio::select! {
-            end = delivering => end.map_err(|error| internal(&error.to_string()))?,
-            never = obey(&mut signals, &order) => match never {},
+        let (plan, options) = (self.plan, self.options);
+        let sending = async {
+            let to = Arc::clone(&transport);
+            let end = deliver(Arc::clone(&plan), to, &options, orders.clone(), events, rand::make_rng());
+            let end = end.await.map_err(|error| internal(&error.to_string()))?;
+            let (mut clerk, broken) = listening.await.map_err(|error| panicked(&error))?;
+            let picks = clerk.picks();
+            let verified = if picks.is_empty() || end != End::Complete {
+                None
+            } else {
+                Some(verify(&plan, transport, &options, picks, orders, rand::make_rng()).await)
+            };
+            let ended = end.clone();
+            let (tally, published) =
+                spawn_blocking(move || clerk.finish(&ended)).await.map_err(|error| panicked(&error))?;
+            Ok(Sent { tally, end, verified, unwritten: broken.or(published.err()) })
         };
-        let (clerk, broken) =
-            listening.await.map_err(|error| internal(&format!("reporting failed: {error}")))?;
-        let finished_end = end.clone();
-        let (tally, published) = spawn_blocking(move || clerk.finish(&finished_end))
-            .await
-            .map_err(|error| internal(&format!("reporting failed: {error}")))?;
-        Ok(Sent { tally, end, unwritten: broken.or(published.err()) })
+        tokio::select! {
+            sent = sending => sent,
+            never = obey(&mut signals, &order) => match never {},
+        }
     }
 
     async fn start_sandbox(&self) -> Result<Sandbox, Failed> {
@@ -106,6 +119,10 @@ impl Sending {
         };
         Sandbox::start(options).await.map_err(|error| internal(&format!("the sandbox cannot start: {error}")))
     }
+}
+
+fn panicked(error: &JoinError) -> Failed {
+    internal(&format!("reporting failed: {error}"))
 }
 
 /// Passes signals on: the first one lets requests in flight finish, the second one doesn't.

@@ -18,7 +18,7 @@ use super::sending::{Sending, Sent};
 use super::signals::Signals;
 use crate::clock;
 use crate::config::{Destination, Settings, Surroundings, SyncOptions, Target, Typed, settle_sync};
-use crate::deliver::{End, Stop};
+use crate::deliver::{End, Stop, Verified};
 use crate::input::{Cause, Source};
 use crate::report::{
     Closing, Draft, ExitCode, FailuresReport, Fates, Message, Progress, Requests, Rerun, Summary, Unwritten,
@@ -105,7 +105,7 @@ impl Run {
             Ok(read) => read,
             Err(refusal) => {
                 let (message, code) = refused(&refusal);
-                self.summarise(code, Fates::default(), Requests::default(), Some(refusal.to_string()))?;
+                self.summarise(code, Fates::default(), Requests::default(), Some(refusal.to_string()), None)?;
                 return Err((message, code));
             }
         };
@@ -126,6 +126,7 @@ impl Run {
             fates: read.fates(),
             plan: Arc::new(read.plan),
             options: self.settings.delivery.clone(),
+            verify: self.settings.verify,
             failures,
             progress,
         };
@@ -137,7 +138,7 @@ impl Run {
     fn interrupted(self, stop: &Stop) -> Result<ExitCode, Failed> {
         let code = if *stop == Stop::Terminated { ExitCode::Terminated } else { ExitCode::Interrupted };
         let words = "interrupted while reading: nothing was sent";
-        self.summarise(code, Fates::default(), Requests::default(), Some(words.to_owned()))?;
+        self.summarise(code, Fates::default(), Requests::default(), Some(words.to_owned()), None)?;
         Err((Message::error(words), code))
     }
 
@@ -147,22 +148,23 @@ impl Run {
         let rows = reported.map_err(|error| (unwritten(&error), ExitCode::Internal))?;
         let fates = Fates { unsent: rows, ..read.fates() };
         let code = if fates.add_up() { ExitCode::Refused } else { ExitCode::Internal };
-        self.summarise(code, fates, Requests::default(), Some(message.text().to_owned()))?;
+        self.summarise(code, fates, Requests::default(), Some(message.text().to_owned()), None)?;
         Err((message, code))
     }
 
     /// Tells how it went, in all the ways that were asked for.
     fn conclude(self, sent: &Sent, causes: &[Cause], failures: &Path) -> Result<ExitCode, Failed> {
-        let Sent { tally, end, unwritten: broken } = sent;
+        let Sent { tally, end, verified, unwritten: broken } = sent;
         let exit = match broken {
             Some(_) => ExitCode::Internal,
-            None => ExitCode::of(end, &tally.fates),
+            None => ExitCode::of(end, &tally.fates).verified(verified.as_ref()),
         };
         let screen = Closing {
             exit,
             end,
             tally,
             duration: clock::now() - self.begun,
+            verified: verified.as_ref(),
             causes,
             failures,
             written: &[],
@@ -173,7 +175,7 @@ impl Run {
             End::Stopped(stop) => Some(why_stopped(stop)),
             End::Complete => None,
         };
-        self.summarise(exit, tally.fates, tally.requests, reason)?;
+        self.summarise(exit, tally.fates, tally.requests, reason, verified.clone())?;
         match broken {
             Some(error) => Err((unwritten(error), exit)),
             None => Ok(exit),
@@ -186,11 +188,8 @@ impl Run {
         rows: Fates,
         requests: Requests,
         reason: Option<String>,
+        verified: Option<Verified>,
     ) -> Result<(), Failed> {
-        let name = |source: &Source| match source {
-            Source::File(path) => path.display().to_string(),
-            Source::Stdin => "stdin".to_owned(),
-        };
         let summary = Summary {
             version: env!("CARGO_PKG_VERSION"),
             run_id: self.id,
@@ -201,7 +200,8 @@ impl Run {
             rows,
             requests,
             reason,
-            sources: self.settings.inputs.iter().map(name).collect(),
+            verified,
+            sources: self.settings.inputs.iter().map(Source::to_string).collect(),
         };
         if let Some(draft) = self.summary {
             summary.publish(draft).map_err(|error| (unwritten(&error), ExitCode::Internal))?;

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
-use super::values::{Columns, Delimiter, Encoding, Limit, LogFormat, Period, Progress, count, detail};
+use super::values::{Columns, Delimiter, Encoding, Limit, LogFormat, Period, Progress, Share, count, detail};
 use crate::deliver::{self, Rate};
 use crate::input::{self, Empty, IdType, Layout};
 use crate::plan::OnConflict;
@@ -121,6 +121,12 @@ pub(super) struct DeliveryFlags {
     /// Start no requests after this time
     #[arg(long, value_name = "D")]
     pub(super) max_duration: Option<Period>,
+    /// Most requests spent on finding refused ids, as a share of the planned ones; 1000 in any case
+    #[arg(long, value_name = "N%", default_value_t = Share(deliver::Options::default().max_split_share))]
+    pub(super) max_split_share: Share,
+    /// Read this many acknowledged users back and compare
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) verify: usize,
 }
 
 #[derive(Args, Clone, Debug)]

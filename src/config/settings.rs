@@ -26,6 +26,8 @@ pub struct Settings {
     pub batch_size: NonZeroU32,
     /// How to send.
     pub delivery: deliver::Options,
+    /// How many acknowledged users to read back.
+    pub verify: usize,
     /// What to write down.
     pub reports: Reports,
     /// How much to tell while it runs.
@@ -113,8 +115,9 @@ impl Settings {
                 timeout: delivery.timeout.0,
                 max_outage: delivery.max_outage.0,
                 max_duration: delivery.max_duration.map(|period| period.0),
-                ..deliver::Options::default()
+                max_split_share: delivery.max_split_share.0,
             },
+            verify: delivery.verify,
             reports: Reports { failures: failures.failures, summary: reports.summary.map(Destination::from) },
             verbosity: match logging.verbose.iter().fold(0, |sum: u8, &more| sum.saturating_add(more)) {
                 0 if logging.quiet => Verbosity::Quiet,

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER,
 };
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::transport::{Lost, Reach, Reply, Request, Transport};
@@ -33,6 +33,8 @@ pub struct Target {
 #[derive(Debug)]
 pub struct Http {
     client: Client,
+    /// The address of all users, which ends in a slash.
+    users: Url,
     standard: Url,
     custom: Url,
 }
@@ -76,21 +78,30 @@ impl Http {
             .pool_max_idle_per_host(concurrency.get())
             .build()
             .map_err(HttpError::Tls)?;
-        let users = match target.id_type {
-            IdType::Id => "users",
-            IdType::CustomId => "users-by-id",
+        let below = |address: &Url, path: &str| {
+            address.join(path).map_err(|_error| HttpError::Address(target.base_url.clone()))
         };
-        let operation = |name: &str| {
-            target
-                .base_url
-                .join(&format!("{users}/{name}/"))
-                .map_err(|_error| HttpError::Address(target.base_url.clone()))
+        let users = match target.id_type {
+            IdType::Id => below(&target.base_url, "users/")?,
+            IdType::CustomId => below(&target.base_url, "users-by-id/")?,
         };
         Ok(Self {
             client,
-            standard: operation("mass_update_standard_attributes")?,
-            custom: operation("mass_update_custom_attributes")?,
+            standard: below(&users, "mass_update_standard_attributes/")?,
+            custom: below(&users, "mass_update_custom_attributes/")?,
+            users,
         })
+    }
+
+    async fn ask(&self, request: RequestBuilder) -> Result<Reply, Lost> {
+        let response = request.send().await.map_err(lost)?;
+        let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let status = response.status().as_u16();
+        let retry_after =
+            header(RETRY_AFTER).and_then(|after| retry_after(after, header(DATE), clock::system()));
+        let location = header(LOCATION).map(str::to_owned);
+        let body = beginning(response).await.map_err(lost)?;
+        Ok(Reply { status, retry_after, location, body })
     }
 }
 
@@ -100,20 +111,16 @@ impl Transport for Http {
             Operation::Standard => &self.standard,
             Operation::Custom => &self.custom,
         };
-        let response = self
-            .client
-            .put(url.clone())
-            .body(request.body)
-            .send()
-            .await
-            .map_err(|e| lost(e, Reach::Perhaps))?;
-        let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let status = response.status().as_u16();
-        let retry_after =
-            header(RETRY_AFTER).and_then(|after| retry_after(after, header(DATE), clock::system()));
-        let location = header(LOCATION).map(str::to_owned);
-        let body = beginning(response).await.map_err(|e| lost(e, Reach::Perhaps))?;
-        Ok(Reply { status, retry_after, location, body })
+        self.ask(self.client.put(url.clone()).body(request.body)).await
+    }
+
+    async fn fetch(&self, user: &str) -> Result<Reply, Lost> {
+        let mut url = self.users.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            // What the id holds is escaped; the operation's path ends in a slash.
+            path.pop_if_empty().push(user).push("");
+        }
+        self.ask(self.client.get(url)).await
     }
 }
 
@@ -141,8 +148,8 @@ fn retry_after(after: &str, date: Option<&str>, now: SystemTime) -> Option<Durat
     Some(until.duration_since(now).unwrap_or(Duration::ZERO))
 }
 
-fn lost(error: reqwest::Error, reach: Reach) -> Lost {
-    let reach = if error.is_connect() { Reach::Nowhere } else { reach };
+fn lost(error: reqwest::Error) -> Lost {
+    let reach = if error.is_connect() { Reach::Nowhere } else { Reach::Perhaps };
     let what = if error.is_timeout() {
         "no answer in time".to_owned()
     } else {

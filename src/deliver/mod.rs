@@ -8,7 +8,7 @@
 //!   requests are in flight; `circuit`: whether the API serves anybody.
 //! - [`Verdict`]: what an answer means; [`decide`]: what to do about it; `blame`, `split` and `refusals`: whom a refusal
 //!   is for; `address`: whether there is such an operation at all.
-//! - [`Http`]: the real transport.
+//! - [`Http`]: the real transport. [`verify`]: what the API holds afterwards, for a [`Sample`] of rows.
 //!
 //! What happened to a batch is data ([`Outcome`]). The one error is that nobody listens any more.
 
@@ -24,9 +24,11 @@ mod pace;
 mod pacer;
 mod refusals;
 mod retry;
+mod sample;
 mod split;
 mod transport;
 mod verdict;
+mod verify;
 mod window;
 mod words;
 
@@ -40,8 +42,10 @@ pub use http::{Http, HttpError, Target};
 pub use options::{Options, Rate};
 pub use pacer::Pacer;
 pub use retry::{Decision, History, decide};
+pub use sample::{Pick, Sample};
 pub use transport::{Lost, Reach, Reply, Request, Transport};
 pub use verdict::Verdict;
+pub use verify::{Mismatch, Verified, verify};
 
 use crate::plan::Plan;
 

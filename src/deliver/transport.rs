@@ -30,9 +30,9 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The most of a body that is read. The API's own answers have some 16 bytes; an error page of some proxy may have
-    /// any number.
-    pub const MOST_BODY: usize = 64 * 1024;
+    /// The most of a body that is read. The API's own answers have some 16 bytes, and a user some thousands; an error
+    /// page of some proxy may have any number.
+    pub const MOST_BODY: usize = 256 * 1024;
 }
 
 /// No answer.
@@ -57,4 +57,7 @@ pub enum Reach {
 pub trait Transport: Send + Sync + 'static {
     /// Sends one request, once: repeating is the caller's decision alone.
     fn send(&self, request: Request) -> impl Future<Output = Result<Reply, Lost>> + Send;
+
+    /// Asks, once, for what the API holds of a user, by the kind of id that the run goes by.
+    fn fetch(&self, user: &str) -> impl Future<Output = Result<Reply, Lost>> + Send;
 }

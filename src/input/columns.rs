@@ -1,5 +1,6 @@
 //! What the columns of an input hold.
 
+use super::dictionary::NoAttribute;
 use super::records::Record;
 use super::rules::STANDARD_KINDS;
 use super::{AttributeId, Dictionary, Layout, Options, Vocabulary};
@@ -101,18 +102,14 @@ impl Columns {
     }
 
     /// Gives the attributes of the wide layout their numbers.
-    pub(super) fn number(&mut self, dictionary: &mut Dictionary) -> Result<(), TooMany> {
+    pub(super) fn number(&mut self, dictionary: &mut Dictionary) -> Result<(), NoAttribute> {
         let Shape::Wide { cells, .. } = &mut self.shape else { return Ok(()) };
         for cell in cells {
-            cell.attribute = dictionary.take_attribute(cell.name.as_bytes()).map_err(|_| TooMany)?;
+            cell.attribute = dictionary.take_attribute(cell.name.as_bytes())?;
         }
         Ok(())
     }
 }
-
-/// There are more attributes than numbers for them.
-#[derive(Debug)]
-pub(super) struct TooMany;
 
 /// Names that the options map come first: a column of the plain name then holds something else.
 fn roles(names: &[Vec<u8>], options: &Options) -> Vec<Role> {

@@ -42,8 +42,6 @@ impl Complaint {
     pub(super) fn of(self, found: &str, dictionary: &Dictionary) -> String {
         let what = self.what(dictionary);
         match self {
-            Self::Fields | Self::OpenQuote | Self::NotText | Self::RepeatedHeader | Self::Empty(_) => what,
-            Self::User(IdType::CustomId) => what,
             Self::User(IdType::Id) | Self::Rule(..) => format!("{what}, not `{}`", excerpt(found.as_bytes())),
             Self::Attribute(no) => {
                 let name = found.trim_ascii();
@@ -52,6 +50,7 @@ impl Complaint {
                 let meant = nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
                 format!("{what}: `{}`{meant}", excerpt(name.as_bytes()))
             }
+            _ => what,
         }
     }
 

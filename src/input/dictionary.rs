@@ -6,6 +6,9 @@ use super::rules::{self, Finding, Kind, Rule, STANDARD_KINDS};
 use super::texts::Texts;
 use super::{AttributeRule, Options, Vocabulary};
 
+/// The most attributes that have numbers.
+const MOST_ATTRIBUTES: usize = 1 << 16;
+
 /// How many standard attributes there are.
 pub const STANDARD_COUNT: usize = STANDARD_KINDS.len();
 
@@ -135,7 +138,7 @@ impl Dictionary {
 
     /// Every attribute's number: standard ones first, whether or not a row names them.
     pub fn attributes(&self) -> impl Iterator<Item = AttributeId> + '_ {
-        (0..).take(self.attributes.len()).map(AttributeId)
+        (0..=u16::MAX).take(self.attributes.len()).map(AttributeId)
     }
 
     /// How many values have a number for this attribute.
@@ -188,15 +191,21 @@ impl Dictionary {
         Self { attributes, users: Texts::default(), ..self.clone_names() }
     }
 
-    /// Takes over what a fork interned since.
+    /// Whether there are numbers left for all attributes of a fork.
+    pub(super) fn has_room_for(&self, later: &Self) -> bool {
+        let new = later.names.iter().filter(|name| self.names.find(name.as_bytes()).is_none()).count();
+        self.attributes.len() + new <= MOST_ATTRIBUTES
+    }
+
+    /// Takes over what a fork, for which there is room, interned since.
     pub(super) fn join(&mut self, later: &Self) -> Renumber {
         let mut renumber = Renumber::default();
         for entry in &later.attributes {
             let name = &entry.attribute.name;
-            let id = self.names.find(name.as_bytes()).map_or_else(
-                || self.add(name, entry.kind, entry.attribute.operation),
-                |number| AttributeId(u16::try_from(number).expect("attributes are numbered in 16 bits")),
-            );
+            let id = self
+                .names
+                .find(name.as_bytes())
+                .map_or_else(|| self.add(name, entry.kind, entry.attribute.operation), attribute_id);
             renumber.attributes.push(id);
             renumber.values.push(self.entry_mut(id).join(entry));
         }
@@ -212,21 +221,18 @@ impl Dictionary {
         Some(u64::from(number))
     }
 
-    pub(super) fn find_attribute(&self, name: &[u8]) -> Option<AttributeId> {
-        let number = self.names.find(name)?;
-        Some(AttributeId(u16::try_from(number).expect("attributes are numbered in 16 bits")))
-    }
-
+    #[inline]
     pub(super) fn take_attribute(&mut self, name: &[u8]) -> Result<AttributeId, NoAttribute> {
-        match self.find_attribute(name) {
-            Some(id) => Ok(id),
+        match self.names.recall(name) {
+            Some(number) => Ok(attribute_id(number)),
             None => self.name_custom(name),
         }
     }
 
+    #[inline]
     pub(super) fn take(&mut self, attribute: AttributeId, text: &[u8]) -> Taken {
-        let entry = &self.attributes[usize::from(attribute.0)];
-        match entry.values.find(text) {
+        let entry = &mut self.attributes[usize::from(attribute.0)];
+        match entry.values.recall(text) {
             Some(number) => entry.known(ValueId(number)),
             None => self.take_new(attribute, text),
         }
@@ -257,7 +263,7 @@ impl Dictionary {
         if name.chars().nth(255).is_some() {
             return Err(NoAttribute::TooLong);
         }
-        if self.attributes.len() > usize::from(u16::MAX) {
+        if self.attributes.len() == MOST_ATTRIBUTES {
             return Err(NoAttribute::TooMany);
         }
         Ok(self.add(name, Kind::Text, Operation::Custom))
@@ -286,7 +292,7 @@ impl Dictionary {
         let AttributeRule { json, map } = self.rules.get(name).cloned().unwrap_or_default();
         let attribute = Attribute { name: name.to_owned(), operation, json, map };
         self.attributes.push(Entry::new(attribute, kind));
-        AttributeId(u16::try_from(self.names.insert(name)).expect("no more are named than fit 16 bits"))
+        attribute_id(self.names.insert(name))
     }
 
     fn clone_names(&self) -> Self {
@@ -308,6 +314,10 @@ impl Dictionary {
     }
 }
 
+fn attribute_id(number: u32) -> AttributeId {
+    AttributeId(u16::try_from(number).expect("no more are named than fit 16 bits"))
+}
+
 impl Entry {
     fn new(attribute: Attribute, kind: Kind) -> Self {
         Self { attribute, kind, values: Texts::default(), null: None, suspects: Suspects::default() }
@@ -317,6 +327,7 @@ impl Entry {
         Self::new(self.attribute.clone(), self.kind)
     }
 
+    #[inline]
     fn known(&self, value: ValueId) -> Taken {
         match self.suspects.rule {
             Some(rule) if self.suspects.by_value.get(value.0 as usize) == Some(&true) => {

@@ -10,13 +10,11 @@ pub(super) fn excerpt(bytes: &[u8]) -> String {
     // Four bytes a character at most: what lies behind can't be shown anyway.
     let start = bytes.get(..SHOWN * 4 + 4).unwrap_or(bytes);
     let mut shown = String::new();
-    let mut count = 0;
-    for (character, escaped) in characters(start) {
+    for (count, (character, escaped)) in characters(start).enumerate() {
         if count == SHOWN {
             write!(shown, "… ({} bytes)", bytes.len()).expect("a string takes everything");
             return shown;
         }
-        count += 1;
         match escaped {
             Some(byte) => write!(shown, "\\x{byte:02x}").expect("a string takes everything"),
             None if character.is_control() => shown.extend(character.escape_default()),

@@ -114,6 +114,7 @@ impl<S: Sink> Intake<S> {
         }
     }
 
+    #[inline]
     fn long(&mut self, frame: &Frame<'_>, record: &Record<'_>, written: Written<'_>) -> io::Result<()> {
         let user = match self.user(frame, record, written.user) {
             Ok(user) => user,
@@ -142,7 +143,7 @@ impl<S: Sink> Intake<S> {
             match user {
                 Ok(user) => self.value(frame, written, user, *attribute)?,
                 Err(_) if frame.empty == Empty::Skip && self.dictionary.is_blank(*attribute, value) => {
-                    self.skip()
+                    self.skip();
                 }
                 Err(complaint) => self.reject(frame, written, complaint)?,
             }
@@ -150,6 +151,7 @@ impl<S: Sink> Intake<S> {
         Ok(())
     }
 
+    #[inline]
     fn value(
         &mut self,
         frame: &Frame<'_>,
@@ -185,6 +187,7 @@ impl<S: Sink> Intake<S> {
         Ok(())
     }
 
+    #[inline]
     fn user(&mut self, frame: &Frame<'_>, record: &Record<'_>, text: &[u8]) -> Result<u64, Complaint> {
         let text = text.trim_ascii();
         let user = match frame.id_type {
@@ -229,7 +232,7 @@ impl<S: Sink> Intake<S> {
         let found = complaint.part(user_id, attribute, value);
         self.causes.count(complaint, || place(frame, row.line, found.as_bytes()));
         let error = complaint.of(found, &self.dictionary);
-        self.keep(InvalidRow {
+        self.keep(&InvalidRow {
             user_id: user_id.to_owned(),
             attribute: attribute.to_owned(),
             value: value.to_owned(),
@@ -263,13 +266,13 @@ impl<S: Sink> Intake<S> {
         self.causes.count(complaint, || place(frame, line, raw));
         let what = if detail.is_empty() { complaint.what(&self.dictionary) } else { detail.to_owned() };
         let error = format!("{what}: {}", excerpt::escape(raw));
-        self.keep(InvalidRow { error, source: frame.input.to_owned(), line, ..InvalidRow::default() })
+        self.keep(&InvalidRow { error, source: frame.input.to_owned(), line, ..InvalidRow::default() })
     }
 
-    fn keep(&mut self, row: InvalidRow) -> io::Result<()> {
+    fn keep(&mut self, row: &InvalidRow) -> io::Result<()> {
         self.counts.read += 1;
         self.counts.invalid += 1;
-        self.invalid.push(&row)
+        self.invalid.push(row)
     }
 }
 
@@ -282,6 +285,7 @@ fn is_replaced(text: &[u8]) -> bool {
 }
 
 /// A positive integer of at most 63 bits, in digits alone.
+#[inline]
 fn number(digits: &[u8]) -> Option<u64> {
     const MOST_DIGITS: usize = 19;
     let zeros = digits.iter().take_while(|digit| **digit == b'0').count();

@@ -44,10 +44,11 @@ impl InvalidRows {
     }
 
     /// All of them, from the first one, as often as it is called. Fails if the temporary file can't be read.
-    pub fn iter(&mut self) -> io::Result<impl Iterator<Item = io::Result<InvalidRow>> + '_> {
-        self.file.seek(SeekFrom::Start(0))?;
-        let rows = csv::ReaderBuilder::new().has_headers(false).from_reader(&mut self.file);
-        Ok(rows.into_records().map(|record| parse(&record?)))
+    pub fn iter(&mut self) -> impl Iterator<Item = io::Result<InvalidRow>> + '_ {
+        let lost = self.file.seek(SeekFrom::Start(0)).err();
+        let readable = if lost.is_none() { usize::MAX } else { 0 };
+        let records = csv::ReaderBuilder::new().has_headers(false).from_reader(&mut self.file).into_records();
+        lost.into_iter().map(Err).chain(records.take(readable).map(|record| parse(&record?)))
     }
 }
 
@@ -96,7 +97,7 @@ impl Spool {
 
     /// Appends what a fork took, each row so many lines further down.
     pub(super) fn join(&mut self, later: Self, lines: u64) -> io::Result<()> {
-        for row in later.seal()?.iter()? {
+        for row in later.seal()?.iter() {
             let row = row?;
             self.push(&InvalidRow { line: row.line + lines, ..row })?;
         }
@@ -130,7 +131,7 @@ mod tests {
         let mut rows = spool.seal().unwrap();
         assert_eq!(rows.len(), 20_000);
         for _ in 0..2 {
-            for (line, found) in (1..).zip(rows.iter().unwrap()) {
+            for (line, found) in (1..).zip(rows.iter()) {
                 let found = found.unwrap();
                 assert_eq!(found, InvalidRow { error: found.error.clone(), ..row(line) });
             }

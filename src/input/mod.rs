@@ -1,4 +1,12 @@
 //! From bytes to rows.
+//!
+//! `source` opens, decompresses and decodes; `header` and `columns` find out what the columns hold; `records` drives the
+//! csv crate's parser; `intake` makes rows of records, with the `dictionary`, which checks each distinct value once by
+//! its `rules`; `ranges` lets several threads do so. What is wrong with a row is a `complaint`; it goes to the
+//! `tally`, and the row to the `invalid` rows. What is wrong with an input as a whole is a `refusal`.
+//!
+//! Rows are numbers, so that nothing behind this has to hash, compare or copy a text. Memory grows with the distinct
+//! texts, not with the rows.
 
 mod columns;
 mod complaint;
@@ -7,6 +15,7 @@ mod excerpt;
 mod header;
 mod intake;
 mod invalid;
+mod near;
 mod options;
 mod ranges;
 mod reading;
@@ -48,6 +57,7 @@ pub trait Sink: Send + Sized {
     fn accept(&mut self, row: Row);
 
     /// An empty sink for the rows of a later byte range, which another thread reads at the same time.
+    #[must_use]
     fn fork(&self) -> Self;
 
     /// Appends what a fork took, as if its rows had come now, after giving each number its new one.

@@ -84,7 +84,9 @@ impl Ranges {
             for (number, thread) in (1..).zip(later) {
                 let guessed = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 match ending {
-                    Ending::Range(Boundary::BetweenRecords) => {
+                    Ending::Range(Boundary::BetweenRecords)
+                        if intake.dictionary.has_room_for(&guessed.0.dictionary) =>
+                    {
                         let above = records.line() - 1;
                         let (fork, next, end) = guessed;
                         records = next;
@@ -92,7 +94,7 @@ impl Ranges {
                         intake.join(fork, above).map_err(|cause| Trouble::disk(cause, &records))?;
                         ending = end.map_err(|trouble| trouble.move_down(above))?;
                     }
-                    Ending::Range(Boundary::WithinRecord) => {
+                    Ending::Range(_) => {
                         drop(guessed);
                         records.read_at_most(self.len(number));
                         ending = drain(&mut records, frame, intake)?;

@@ -78,9 +78,9 @@ fn read_source<S: Sink>(
 ) -> Result<SourceRead, Refusal> {
     let Header { mut columns, delimiter, records } = header;
     let line = records.line();
-    columns
-        .number(&mut intake.dictionary)
-        .map_err(|_| Refusal::TooManyAttributes { input: opened.name.clone(), line })?;
+    if columns.number(&mut intake.dictionary).is_err() {
+        return Err(Refusal::TooManyAttributes { input: opened.name, line });
+    }
     let before = intake.counts.read;
     let by_layout = if columns.layout() == Layout::Wide { Empty::Skip } else { Empty::Reject };
     let decoded = if opened.encoding == UTF_8 { Decoded::AsIs } else { Decoded::Replaced };
@@ -102,12 +102,11 @@ fn read_source<S: Sink>(
         }
         _ => None,
     };
-    let read = match ranges {
-        Some(ranges) => ranges.read(line, &frame, intake).map(|records| (records.line(), records.input().at)),
-        None => {
-            let mut records = records.attach(input);
-            drain(&mut records, &frame, intake).map(|_| (records.line(), opened.bytes()))
-        }
+    let read = if let Some(ranges) = ranges {
+        ranges.read(line, &frame, intake).map(|records| (records.line(), records.input().at))
+    } else {
+        let mut records = records.attach(input);
+        drain(&mut records, &frame, intake).map(|_| (records.line(), opened.bytes()))
     };
     let rows = intake.counts.read - before;
     let (line, bytes) = read.map_err(|trouble| trouble.refuse(&opened, rows))?;

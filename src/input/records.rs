@@ -25,6 +25,7 @@ impl<'a> Record<'a> {
     }
 
     /// The field of this number. Panics if there are not so many.
+    #[inline]
     pub(super) fn get(&self, number: usize) -> &'a [u8] {
         let start = if number == 0 { 0 } else { self.ends[number - 1] };
         &self.fields[start..self.ends[number]]
@@ -133,6 +134,7 @@ impl<R: Read> Records<R> {
         Records { input, remaining, parser, buffer, start, fields, ends, filled, blank_lines, line, within }
     }
 
+    #[inline]
     pub(super) fn next(&mut self) -> Result<Next<'_>, Broken> {
         if !self.within {
             self.filled = (0, 0);
@@ -240,6 +242,7 @@ impl<R: Read> Records<R> {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Torn {
     Yes,
     No,

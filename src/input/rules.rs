@@ -100,8 +100,7 @@ pub(super) fn examine(kind: Kind, json: Json, text: &str) -> Finding {
     }
     match kind {
         Kind::Text => Finding::Fine,
-        Kind::Name if text.chars().nth(40).is_some() => Finding::Wrong(Rule::NameLength),
-        Kind::Name => Finding::Fine,
+        Kind::Name => wrong_unless(text.chars().nth(40).is_none(), Rule::NameLength),
         Kind::Gender => wrong_unless(matches!(text, "1" | "2" | "3"), Rule::Gender),
         Kind::Status => wrong_unless(matches!(text, "1" | "2"), Rule::Status),
         Kind::Integer => wrong_unless(text.parse::<i64>().is_ok(), Rule::Integer),
@@ -129,16 +128,11 @@ pub(super) fn untyped(json: Json, text: &str) -> Option<Rule> {
 fn boolean(text: &str) -> Finding {
     const PLAIN: [&str; 4] = ["true", "false", "1", "0"];
     const ODD: [&str; 8] = ["yes", "no", "on", "off", "t", "f", "y", "n"];
-    let is = |word: &&str| text.eq_ignore_ascii_case(word);
-    if PLAIN.iter().any(|word| is(word)) {
-        Finding::Fine
-    } else {
-        if ODD.iter().any(|word| is(word)) {
-            Finding::Suspect(Rule::PlainBoolean)
-        } else {
-            Finding::Wrong(Rule::Boolean)
-        }
+    let among = |words: &[&str]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
+    if among(&PLAIN) {
+        return Finding::Fine;
     }
+    if among(&ODD) { Finding::Suspect(Rule::PlainBoolean) } else { Finding::Wrong(Rule::Boolean) }
 }
 
 fn wrong_unless(fine: bool, rule: Rule) -> Finding {

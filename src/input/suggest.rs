@@ -28,12 +28,22 @@ pub(super) fn columns(found: &[String], options: &Options) -> String {
     }
     let mut left: Vec<&String> = found.iter().collect();
     let mut mapping = Vec::new();
+    let mut is_long = true;
     for (wanted, usual) in USUAL {
         let likeness = |name: &&String| usual.iter().map(|usual| like(name, usual)).fold(0.0, f64::max);
         let best = (0..left.len()).max_by(|a, b| likeness(&left[*a]).total_cmp(&likeness(&left[*b])));
         if let Some(best) = best.filter(|best| likeness(&left[*best]) >= LIKE) {
-            mapping.push(format!("{wanted}={}", left.remove(best)));
+            let name = left.remove(best);
+            is_long &= name.eq_ignore_ascii_case(wanted);
+            if !name.eq_ignore_ascii_case(wanted) {
+                mapping.push(format!("{wanted}={name}"));
+            }
+        } else {
+            is_long = false;
         }
+    }
+    if is_long {
+        return "leave out `--layout`".to_owned();
     }
     if mapping.is_empty() || found.len() < 2 {
         let line = if options.layout == Layout::Wide { "user_id,city" } else { "user_id,attribute,value" };

@@ -5,6 +5,8 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
+use super::near::{Key, Near};
+
 /// Texts that each have a number: 0, 1, 2 and so on, in the order in which they came.
 ///
 /// They lie end to end in one string, so that a million of them are three allocations, not a million.
@@ -14,6 +16,7 @@ pub(super) struct Texts {
     ends: Vec<usize>,
     slots: HashTable<Slot>,
     state: RandomState,
+    near: Near,
 }
 
 /// A number with a part of its text's hash, so that growing the table and most unequal texts need no look at the text.
@@ -54,6 +57,23 @@ impl Texts {
         let hash = self.hash(text);
         let found = self.slots.find(spread(hash), |slot| slot.hash == hash && self.holds(slot.number, text));
         found.map(|slot| slot.number)
+    }
+
+    /// The same as `find`, faster for a text that came lately.
+    #[inline]
+    pub(super) fn recall(&mut self, text: &[u8]) -> Option<u32> {
+        let Some(key) = Key::new(text) else { return self.find(text) };
+        match self.near.find(key) {
+            Some(number) => Some(number),
+            None => self.find_and_remember(text, key),
+        }
+    }
+
+    #[inline(never)]
+    fn find_and_remember(&mut self, text: &[u8], key: Key) -> Option<u32> {
+        let number = self.find(text)?;
+        self.near.remember(key, number, self.ends.len());
+        Some(number)
     }
 
     /// The text's number, a new one if it is new.

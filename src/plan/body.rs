@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Batch, Plan, User, value};
+use super::{Batch, Plan, value};
 
 /// Of the decimal form of any id, and the comma.
 const LONGEST_ID: usize = 20;
@@ -11,39 +11,25 @@ impl Plan {
     /// Appends the JSON body of the request for a batch, or for any other range of a group:
     /// `{"ids":[10,15],"attribute":"country","value":"USA"}`.
     pub fn body(&self, batch: Batch, body: &mut Vec<u8>) {
-        self.render(batch.group, self.users(batch), batch.len as usize, body);
-    }
-
-    /// Appends the body of a request for the users at these positions of a group.
-    pub fn body_of(&self, group: u32, positions: &[u32], body: &mut Vec<u8>) {
-        let users = positions.iter().map(|&position| self.user(group, position));
-        self.render(group, users, positions.len(), body);
-    }
-
-    fn render<'a>(
-        &self,
-        group: u32,
-        users: impl Iterator<Item = User<'a>>,
-        count: usize,
-        body: &mut Vec<u8>,
-    ) {
-        body.reserve(count * LONGEST_ID);
+        body.reserve(batch.len as usize * LONGEST_ID);
         body.extend_from_slice(br#"{"ids":["#);
-        for (place, user) in users.enumerate() {
+        for (place, user) in self.users(batch).enumerate() {
             if place > 0 {
                 body.push(b',');
             }
             json(&user, body);
         }
-        let attribute = self.attribute(group);
+        let attribute = self.attribute(batch.group);
         body.extend_from_slice(br#"],"attribute":"#);
         json(&attribute.name, body);
         body.extend_from_slice(br#","value":"#);
-        match self.value(group) {
-            None => body.extend_from_slice(b"null"),
-            Some(text) => body.extend_from_slice(value::token(attribute, text).as_bytes()),
-        }
+        body.extend_from_slice(self.value_token(batch.group).as_bytes());
         body.push(b'}');
+    }
+
+    /// The JSON token that a group's requests set: `"USA"`, `7`, `null`.
+    pub fn value_token(&self, group: u32) -> String {
+        self.value(group).map_or_else(|| "null".to_owned(), |text| value::token(self.attribute(group), text))
     }
 }
 

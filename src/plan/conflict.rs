@@ -1,6 +1,6 @@
 //! Users whose values disagree, while they are found.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use super::OnConflict;
 use super::column::Disagreement;
@@ -10,22 +10,28 @@ const EXAMPLES: usize = 5;
 /// Values to remember of each of these.
 const EXAMPLE_VALUES: usize = 8;
 
-/// The conflicts of one attribute: all are counted; the first few are remembered, or all where they are refused.
+/// The conflicts of one attribute, all of them counted.
 #[derive(Debug)]
 pub(super) struct Conflicts {
     count: u64,
-    most: usize,
-    /// User and value, in the order of the input. Where all are remembered with repetitions.
-    seen: Vec<(u64, u32)>,
+    remembered: Remembered,
+}
+
+#[derive(Debug)]
+enum Remembered {
+    /// Of the users with the smallest numbers, distinct values.
+    Few(BTreeMap<u64, Vec<u32>>),
+    /// Users and values in the order of the input, with repetitions.
+    All(Vec<(u64, u32)>),
 }
 
 impl Conflicts {
     pub(super) fn new(on_conflict: OnConflict) -> Self {
-        let most = match on_conflict {
-            OnConflict::Last | OnConflict::First => EXAMPLES,
-            OnConflict::Error => usize::MAX,
+        let remembered = match on_conflict {
+            OnConflict::Last | OnConflict::First => Remembered::Few(BTreeMap::new()),
+            OnConflict::Error => Remembered::All(Vec::new()),
         };
-        Self { count: 0, most, seen: Vec::new() }
+        Self { count: 0, remembered }
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -34,32 +40,52 @@ impl Conflicts {
 
     /// A user that had `value` until now is about to have another one.
     pub(super) fn open(&mut self, user: u64, value: u32) {
-        if self.count < self.most as u64 {
-            self.seen.push((user, value));
-        }
         self.count += 1;
+        match &mut self.remembered {
+            Remembered::All(seen) => seen.push((user, value)),
+            Remembered::Few(users) => {
+                let full = users.len() == EXAMPLES;
+                if full && users.last_key_value().is_some_and(|(largest, _)| *largest < user) {
+                    return;
+                }
+                users.insert(user, vec![value]);
+                if full {
+                    users.pop_last();
+                }
+            }
+        }
     }
 
     /// A user that has a conflict has this value, too.
     pub(super) fn add(&mut self, user: u64, value: u32) {
-        let wanted = self.most == usize::MAX || {
-            let own = || self.seen.iter().filter(|(seen, _)| *seen == user);
-            (1..EXAMPLE_VALUES).contains(&own().count()) && !own().any(|(_, seen)| *seen == value)
-        };
-        if wanted {
-            self.seen.push((user, value));
+        match &mut self.remembered {
+            Remembered::All(seen) => seen.push((user, value)),
+            Remembered::Few(users) => {
+                if let Some(values) = users.get_mut(&user)
+                    && values.len() < EXAMPLE_VALUES
+                    && !values.contains(&value)
+                {
+                    values.push(value);
+                }
+            }
         }
     }
 
     /// By user, ascending.
-    pub(super) fn into_disagreements(mut self) -> Vec<Disagreement> {
-        self.seen.sort_by_key(|(user, _)| *user);
+    pub(super) fn into_disagreements(self) -> Vec<Disagreement> {
+        let mut seen = match self.remembered {
+            Remembered::Few(users) => {
+                return users.into_iter().map(|(user, values)| Disagreement { user, values }).collect();
+            }
+            Remembered::All(seen) => seen,
+        };
+        seen.sort_by_key(|(user, _)| *user);
         let one = |pairs: &[(u64, u32)]| {
             let mut distinct = HashSet::new();
             let values =
                 pairs.iter().map(|(_, value)| *value).filter(|value| distinct.insert(*value)).collect();
             Disagreement { user: pairs[0].0, values }
         };
-        self.seen.chunk_by(|(left, _), (right, _)| left == right).map(one).collect()
+        seen.chunk_by(|(left, _), (right, _)| left == right).map(one).collect()
     }
 }

@@ -11,10 +11,6 @@ pub struct Cursor {
 
 impl Cursor {
     /// The next batch, in the order in which they are to be sent; `None` after the last one.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "an iterator would borrow the plan for as long as it lives"
-    )]
     pub fn next(&mut self, plan: &Plan) -> Option<Batch> {
         if self.group == plan.groups() {
             return None;

@@ -50,16 +50,12 @@ pub(super) trait Slot: Copy + Default + PartialEq + Into<u32> {
 }
 
 macro_rules! slot {
-    ($($width:ty),*) => {$(
+    ($($(#[$lint:meta])? $width:ty),*) => {$(
         impl Slot for $width {
             const FLAG: u32 = 1 << (<$width>::BITS - 1);
 
             #[inline]
-            #[expect(
-                clippy::allow_attributes,
-                clippy::cast_possible_truncation,
-                reason = "the width was chosen for the number of values"
-            )]
+            $(#[$lint])?
             fn of(number: u32) -> Self {
                 number as $width
             }
@@ -67,71 +63,104 @@ macro_rules! slot {
     )*};
 }
 
-slot!(u8, u16, u32);
+slot!(
+    #[expect(clippy::cast_possible_truncation, reason = "the width was chosen for the number of values")]
+    u8,
+    #[expect(clippy::cast_possible_truncation, reason = "the width was chosen for the number of values")]
+    u16,
+    u32
+);
+
+/// By user's number, less the smallest, what is known of each.
+struct Table<'c, S> {
+    slots: Vec<S>,
+    /// By value, how many users have it.
+    counts: Vec<u32>,
+    on_conflict: OnConflict,
+    conflicts: &'c mut Conflicts,
+}
 
 pub(super) fn settle<S: Slot>(rows: Unsettled<'_>, span: Span, conflicts: &mut Conflicts) -> Settled {
-    let (values, on_conflict) = (rows.values, rows.on_conflict);
-    let mut table = vec![S::default(); index(span.reach()) + 1];
-    let mut counts = vec![0_u32; values];
-    rows.drain(|user, value| {
-        let slot = &mut table[index(user - span.smallest)];
-        let old: u32 = (*slot).into();
-        let new = value + 1;
-        if old == 0 {
-            counts[value as usize] += 1;
-            *slot = S::of(new);
-        } else if old & !S::FLAG != new {
-            let old_value = (old & !S::FLAG) - 1;
-            if old & S::FLAG == 0 {
-                conflicts.open(user, old_value);
-            }
-            conflicts.add(user, value);
-            let stands = if on_conflict == OnConflict::Last { value } else { old_value };
-            counts[old_value as usize] -= 1;
-            counts[stands as usize] += 1;
-            *slot = S::of((stands + 1) | S::FLAG);
-        }
-    });
-    if on_conflict == OnConflict::Error && conflicts.count() > 0 {
-        leave_out_disputed(&mut table, &mut counts);
-    }
-    let mut places = starts_of(counts);
-    let users = ids_by_value(&table, &mut places);
+    let mut table = Table {
+        slots: vec![S::default(); index(span.reach()) + 1],
+        counts: vec![0; rows.values],
+        on_conflict: rows.on_conflict,
+        conflicts,
+    };
+    rows.drain(|user, value| table.put(user, user - span.smallest, value));
+    table.leave_out_disputed();
+    let Table { slots, counts, .. } = table;
+    let (mut places, taken) = starts_of(counts);
+    let users = ids_by_value(&slots, taken as usize, &mut places);
     (Ids::Narrow(span.smallest, users), places)
 }
 
-#[cold]
-fn leave_out_disputed<S: Slot>(table: &mut [S], counts: &mut [u32]) {
-    for slot in table {
+impl<S: Slot> Table<'_, S> {
+    /// Takes the next row. Small, so that it becomes part of the loops over blocks.
+    #[inline]
+    fn put(&mut self, user: u64, place: u64, value: u32) {
+        let slot = &mut self.slots[index(place)];
+        let (old, new): (u32, u32) = ((*slot).into(), value + 1);
+        if old == 0 {
+            *slot = S::of(new);
+            self.counts[value as usize] += 1;
+        } else if old & !S::FLAG != new {
+            self.dispute(user, place, value);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn dispute(&mut self, user: u64, place: u64, value: u32) {
+        let slot = &mut self.slots[index(place)];
         let old: u32 = (*slot).into();
-        if old & S::FLAG != 0 {
-            counts[(old & !S::FLAG) as usize - 1] -= 1;
-            *slot = S::default();
+        let old_value = (old & !S::FLAG) - 1;
+        if old & S::FLAG == 0 {
+            self.conflicts.open(user, old_value);
+        }
+        self.conflicts.add(user, value);
+        let stands = if self.on_conflict == OnConflict::Last { value } else { old_value };
+        self.counts[old_value as usize] -= 1;
+        self.counts[stands as usize] += 1;
+        *slot = S::of((stands + 1) | S::FLAG);
+    }
+
+    /// Where conflicts are refused, users that have one get no value.
+    fn leave_out_disputed(&mut self) {
+        if self.on_conflict != OnConflict::Error || self.conflicts.count() == 0 {
+            return;
+        }
+        for slot in &mut self.slots {
+            let old: u32 = (*slot).into();
+            if old & S::FLAG != 0 {
+                self.counts[(old & !S::FLAG) as usize - 1] -= 1;
+                *slot = S::default();
+            }
         }
     }
 }
 
-/// The places of taken slots, by value and then ascending. `places` has the starts of the values, and then their ends.
+/// The places of so many taken slots, by value and then ascending. `places` has the starts of the values, and then their
+/// ends.
 ///
 /// Which slots are taken is no pattern that a processor could predict, so they are first listed without branching.
-fn ids_by_value<S: Slot>(table: &[S], places: &mut [u32]) -> Vec<u32> {
-    let taken = table.iter().filter(|slot| **slot != S::default()).count();
+fn ids_by_value<S: Slot>(table: &[S], taken: usize, places: &mut [u32]) -> Vec<u32> {
     let mut ids = vec![0; taken];
-    let mut listed = [0_u8; STRIDE];
-    let mut first = 0;
+    let mut listed = [0_u32; STRIDE];
+    let mut id = 0_u32;
     for stride in table.chunks(STRIDE) {
         let mut count = 0;
-        for (place, slot) in (0..=u8::MAX).zip(stride) {
-            listed[count % STRIDE] = place;
+        for slot in stride {
+            listed[count % STRIDE] = id;
             count += usize::from(*slot != S::default());
+            id = id.wrapping_add(1);
         }
-        for &place in &listed[..count] {
-            let slot: u32 = stride[usize::from(place)].into();
-            let next = &mut places[(slot & !S::FLAG) as usize - 1];
-            ids[*next as usize] = first + u32::from(place);
-            *next += 1;
+        for &id in &listed[..count] {
+            let slot: u32 = stride[id as usize % STRIDE].into();
+            let place = &mut places[(slot & !S::FLAG) as usize - 1];
+            ids[*place as usize] = id;
+            *place += 1;
         }
-        first = first.wrapping_add(STRIDE as u32);
     }
     ids
 }

@@ -5,17 +5,22 @@ use std::sync::Arc;
 /// Rows in the largest block. One of 32-bit ids takes 1 MiB: large enough for the allocator to map it by itself, and
 /// so to give it back as soon as it is drained.
 const LARGEST_BLOCK: usize = 1 << 18;
-const SMALLEST_BLOCK: usize = 1 << 8;
 
-/// The rows of one attribute, in the order of the input. Appending never moves a row.
+/// Rows that wait until it is clear how narrow they are. Eight attributes' worth of them stay in the innermost cache.
+const STAGED: usize = 1 << 8;
+
+/// The rows of one attribute, in the order of the input. Appending never moves a row that lies in a block.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    /// Those that forks took, and what was here before they joined.
+    /// What was here before forks joined, and what these took.
     earlier: Vec<Segment>,
     full: Vec<Block>,
     open: Block,
-    /// In all blocks but the open one.
-    sealed: u64,
+    /// The latest rows. A row goes here whatever its width: which one it is would be no pattern, in an input that goes
+    /// from attribute to attribute, that a processor could predict.
+    staged: Vec<(u64, u32)>,
+    /// In all blocks.
+    stored: u64,
 }
 
 /// Blocks that were filled by one sink, and what their numbers are called now.
@@ -50,39 +55,63 @@ enum Values {
     Four(Vec<u32>),
 }
 
+/// How wide a block has to be for some rows.
+#[derive(Clone, Copy, Debug)]
+struct Need {
+    /// The high half of all users' numbers, if they have it in common.
+    high: Option<u32>,
+    /// The largest value.
+    value: u32,
+}
+
+impl Need {
+    fn of(rows: &[(u64, u32)]) -> Self {
+        let first = rows.first().map_or(0, |(user, _)| *user);
+        let (mut differing, mut most) = (0, 0);
+        for &(user, value) in rows {
+            differing |= user ^ first;
+            most = most.max(value);
+        }
+        Self { high: (differing >> 32 == 0).then(|| high_half(first)), value: most }
+    }
+}
+
 impl Rows {
     pub(super) fn len(&self) -> u64 {
-        self.sealed + self.open.len() as u64
+        self.stored + self.staged.len() as u64
     }
 
     #[inline]
     pub(super) fn push(&mut self, user: u64, value: u32) {
-        if !self.open.push(user, value) {
-            self.push_into_next_block(user, value);
+        if self.staged.len() == STAGED {
+            self.store_staged();
         }
+        self.staged.push((user, value));
     }
 
-    #[cold]
     #[inline(never)]
-    fn push_into_next_block(&mut self, user: u64, value: u32) {
-        let capacity =
-            usize::try_from(self.len()).unwrap_or(LARGEST_BLOCK).clamp(SMALLEST_BLOCK, LARGEST_BLOCK);
-        let next = self.open.next(capacity, user, value);
-        self.seal(next);
-        let pushed = self.open.push(user, value);
-        debug_assert!(pushed, "a block was opened for a row that doesn't fit it");
+    fn store_staged(&mut self) {
+        let need = Need::of(&self.staged);
+        if self.open.room() < self.staged.len() || !self.open.meets(need) {
+            let capacity = usize::try_from(self.stored).unwrap_or(LARGEST_BLOCK).clamp(STAGED, LARGEST_BLOCK);
+            let next = self.open.next(need, capacity);
+            self.seal(next);
+        }
+        self.open.extend(&self.staged);
+        self.stored += self.staged.len() as u64;
+        self.staged.clear();
     }
 
     fn seal(&mut self, next: Block) {
         let mut full = std::mem::replace(&mut self.open, next);
         if full.len() > 0 {
-            self.sealed += full.len() as u64;
             full.shrink();
             self.full.push(full);
         }
     }
 
     fn seal_segment(&mut self) {
+        self.store_staged();
         self.seal(Block::default());
         if !self.full.is_empty() {
             let blocks = std::mem::take(&mut self.full);
@@ -95,23 +124,22 @@ impl Rows {
     pub(super) fn append(&mut self, mut later: Self, values: &[u32], users: Option<&Arc<[u64]>>) {
         self.seal_segment();
         later.seal_segment();
-        self.sealed += later.sealed;
+        self.stored += later.stored;
         for mut segment in later.earlier {
             segment.renumber(values, users);
             self.earlier.push(segment);
         }
     }
 
-    /// The smallest and the largest user number; `None` without rows, or where users were renumbered.
+    /// The smallest and the largest user number, as they were pushed; `None` without rows.
     pub(super) fn bounds(&self) -> Option<(u64, u64)> {
-        if self.earlier.iter().any(|segment| segment.users.is_some()) {
-            return None;
-        }
+        let staged = self.staged.iter().map(|&(user, _)| (user, user));
         let earlier = self.earlier.iter().flat_map(|segment| &segment.blocks);
         earlier
             .chain(&self.full)
             .chain([&self.open])
             .filter_map(Block::bounds)
+            .chain(staged)
             .reduce(|(low, high), (min, max)| (low.min(min), high.max(max)))
     }
 
@@ -163,56 +191,53 @@ impl Block {
         }
     }
 
-    /// Whether the row was taken: there is room, and the numbers are narrow enough.
-    #[inline]
-    fn push(&mut self, user: u64, value: u32) -> bool {
-        if self.len() >= self.capacity || !self.fits(user, value) {
-            return false;
-        }
-        match &mut self.users {
-            Users::Narrow(_, users) => users.push(low_half(user)),
-            Users::Wide(users) => users.push(user),
-        }
-        match &mut self.values {
-            Values::One(values) => values.push(low_byte(value)),
-            Values::Two(values) => values.push(low_two_bytes(value)),
-            Values::Four(values) => values.push(value),
-        }
-        true
+    fn room(&self) -> usize {
+        self.capacity - self.len()
     }
 
-    #[inline]
-    fn fits(&self, user: u64, value: u32) -> bool {
-        let user_fits = match self.users {
-            Users::Narrow(high, _) => user >> 32 == u64::from(high),
+    fn meets(&self, need: Need) -> bool {
+        let users = match self.users {
+            Users::Narrow(high, _) => need.high == Some(high),
             Users::Wide(_) => true,
         };
-        let value_fits = match self.values {
-            Values::One(_) => value <= u32::from(u8::MAX),
-            Values::Two(_) => value <= u32::from(u16::MAX),
+        let values = match self.values {
+            Values::One(_) => u8::try_from(need.value).is_ok(),
+            Values::Two(_) => u16::try_from(need.value).is_ok(),
             Values::Four(_) => true,
         };
-        user_fits && value_fits
+        users && values
     }
 
-    /// An empty block that is wide enough for the row, and at least as wide as this one: a column whose rows alternate
+    /// An empty block that is as wide as need be, and at least as wide as this one: a column whose rows alternate
     /// between wide and narrow would otherwise be all blocks and no rows.
-    fn next(&self, capacity: usize, user: u64, value: u32) -> Self {
-        let high = high_half(user);
-        let users = match self.users {
-            Users::Narrow(own, _) if own == high || self.capacity == 0 => {
+    fn next(&self, need: Need, capacity: usize) -> Self {
+        let users = match (&self.users, need.high) {
+            (Users::Narrow(own, _), Some(high)) if *own == high || self.capacity == 0 => {
                 Users::Narrow(high, Vec::with_capacity(capacity))
             }
             _ => Users::Wide(Vec::with_capacity(capacity)),
         };
         let values = match self.values {
-            Values::One(_) if value <= u32::from(u8::MAX) => Values::One(Vec::with_capacity(capacity)),
-            Values::One(_) | Values::Two(_) if value <= u32::from(u16::MAX) => {
+            Values::One(_) if u8::try_from(need.value).is_ok() => Values::One(Vec::with_capacity(capacity)),
+            Values::One(_) | Values::Two(_) if u16::try_from(need.value).is_ok() => {
                 Values::Two(Vec::with_capacity(capacity))
             }
             _ => Values::Four(Vec::with_capacity(capacity)),
         };
         Self { users, values, capacity }
+    }
+
+    /// Takes rows whose need it meets, and for which it has room.
+    fn extend(&mut self, rows: &[(u64, u32)]) {
+        match &mut self.users {
+            Users::Narrow(_, users) => users.extend(rows.iter().map(|&(user, _)| low_half(user))),
+            Users::Wide(users) => users.extend(rows.iter().map(|&(user, _)| user)),
+        }
+        match &mut self.values {
+            Values::One(values) => values.extend(rows.iter().map(|&(_, value)| low_byte(value))),
+            Values::Two(values) => values.extend(rows.iter().map(|&(_, value)| low_two_bytes(value))),
+            Values::Four(values) => values.extend(rows.iter().map(|&(_, value)| value)),
+        }
     }
 
     fn shrink(&mut self) {

@@ -65,7 +65,7 @@ impl Unsettled<'_> {
         match self.users {
             Users::Id => self.rows.drain(row),
             Users::Custom { ranks, .. } => {
-                self.rows.drain(|user, value| row(ranks[index(user)].into(), value))
+                self.rows.drain(|user, value| row(ranks[index(user)].into(), value));
             }
         }
     }
@@ -78,8 +78,9 @@ impl Span {
     }
 }
 
-/// Turns how many users each value has into where these start, if they lie one value after the other.
-pub(super) fn starts_of(mut counts: Vec<u32>) -> Vec<u32> {
+/// Turns how many users each value has into where these start, if they lie one value after the other; and where the
+/// last ones end.
+pub(super) fn starts_of(mut counts: Vec<u32>) -> (Vec<u32>, u32) {
     let mut start = 0_u32;
     for count in &mut counts {
         let next =
@@ -87,5 +88,5 @@ pub(super) fn starts_of(mut counts: Vec<u32>) -> Vec<u32> {
         *count = start;
         start = next;
     }
-    counts
+    (counts, start)
 }

@@ -4,6 +4,7 @@
 use super::OnConflict;
 use super::column::Ids;
 use super::conflict::Conflicts;
+use super::rows::index;
 use super::settle::{Settled, Span, Unsettled, starts_of};
 
 /// Bits of a number that one pass of the radix sort looks at: so many piles can be written to at a time before each
@@ -16,7 +17,7 @@ const FEW_ROWS: usize = 2 * PILES;
 
 /// One row, in 12 bytes.
 #[derive(Clone, Copy, Debug, Default)]
-#[repr(packed(4))]
+#[repr(Rust, packed(4))]
 struct Entry {
     user: u64,
     value: u32,
@@ -33,7 +34,7 @@ pub(super) fn settle(rows: Unsettled<'_>, span: Span, conflicts: &mut Conflicts)
     for entry in &entries {
         counts[entry.value as usize] += 1;
     }
-    let mut places = starts_of(counts);
+    let (mut places, _) = starts_of(counts);
     let ids = if u32::try_from(span.reach()).is_ok() {
         let narrow = |user| u32::try_from(user).expect("no user is beyond the reach");
         Ids::Narrow(span.smallest, ids_by_value(&entries, &mut places, narrow))
@@ -45,7 +46,7 @@ pub(super) fn settle(rows: Unsettled<'_>, span: Span, conflicts: &mut Conflicts)
 
 /// A stable sort: two passes of a radix sort by the highest bits that can differ, from which on a handful of rows is
 /// left to sort in each pile; or all of them, if the numbers are clustered.
-fn sort_by_user(entries: &mut Vec<Entry>, span: Span) {
+fn sort_by_user(entries: &mut [Entry], span: Span) {
     if entries.len() < FEW_ROWS {
         entries.sort_by_key(|entry| entry.user);
         return;
@@ -67,7 +68,7 @@ fn sort_by_user(entries: &mut Vec<Entry>, span: Span) {
 
 /// Deals entries into piles by one digit, keeping their order within a pile.
 fn deal(from: &[Entry], to: &mut [Entry], shift: u32) {
-    let digit = |entry: &Entry| (entry.user >> shift) as usize % PILES;
+    let digit = |entry: &Entry| index((entry.user >> shift) % PILES as u64);
     let mut places = [0_usize; PILES];
     for entry in from {
         places[digit(entry)] += 1;

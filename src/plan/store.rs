@@ -38,7 +38,8 @@ pub struct Conflict<'a> {
     pub attribute: &'a str,
     /// The user.
     pub user: User<'a>,
-    /// Every distinct value, in the order of the input; `None` clears the attribute.
+    /// Distinct values, in the order of the input; `None` clears the attribute. All of them where conflicts are refused,
+    /// otherwise the first eight.
     pub values: Vec<Option<&'a str>>,
 }
 

@@ -44,8 +44,8 @@ fn float(text: &str) -> Option<Cow<'_, str>> {
 
 fn boolean(text: &str) -> Option<&'static str> {
     let is = |word: &&str| text.eq_ignore_ascii_case(word);
-    if ["true", "1"].iter().any(|word| is(word)) {
+    if ["true", "1"].iter().any(is) {
         return Some("true");
     }
-    ["false", "0"].iter().any(|word| is(word)).then_some("false")
+    ["false", "0"].iter().any(is).then_some("false")
 }

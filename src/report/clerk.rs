@@ -8,7 +8,7 @@ use super::progress::{Progress, Speed, State};
 use super::wording::why_stopped;
 use super::{FailuresReport, Fates, Lost, Settled, Tally, Unwritten};
 use crate::clock;
-use crate::deliver::{End, Event, Outcome, Pulse, Reason};
+use crate::deliver::{End, Event, Outcome, Pick, Pulse, Reason, Sample};
 use crate::plan::{Batch, Plan};
 
 /// Takes events one by one: tally first, then the failures report, then progress. Blocks while it writes.
@@ -24,6 +24,7 @@ pub struct Clerk<P> {
     progress: P,
     speed: Speed,
     begun: Instant,
+    sample: Option<Sample>,
 }
 
 impl<P: Progress> Clerk<P> {
@@ -38,7 +39,19 @@ impl<P: Progress> Clerk<P> {
             progress,
             speed: Speed::default(),
             begun: clock::now(),
+            sample: None,
         }
+    }
+
+    /// Has a sample taken of what is acknowledged.
+    #[must_use]
+    pub fn sampling(self, sample: Sample) -> Self {
+        Self { sample: Some(sample), ..self }
+    }
+
+    /// The sample that was taken; nothing without one.
+    pub fn picks(&mut self) -> Vec<Pick> {
+        self.sample.take().map(Sample::picks).unwrap_or_default()
     }
 
     /// Takes the next event. Fails, once, when the failures report can't be written: then the run has to stop.
@@ -79,7 +92,12 @@ impl<P: Progress> Clerk<P> {
         // What is settled twice is counted twice: the fates no longer add up, which ends the run as the bug it is.
         let _is_new = self.settled.insert(batch, self.plan.group_len(batch.group));
         match outcome {
-            Outcome::Acknowledged => Ok(()),
+            Outcome::Acknowledged => {
+                if let Some(sample) = &mut self.sample {
+                    sample.offer(batch);
+                }
+                Ok(())
+            }
             Outcome::Failed(reason) => self.report(batch, Lost::Failed, reason, attempts),
             Outcome::Unsent(reason) => self.report(batch, Lost::Unsent, reason, attempts),
         }

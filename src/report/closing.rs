@@ -10,7 +10,7 @@ use super::advice::{Rerun, advice};
 use super::style::{ADVICE, BAD, DOUBTFUL, GOOD, Styled};
 use super::wording::{Cut, answer, counted, grouped, short_time, time, why_stopped};
 use super::{ExitCode, Fates, Requests, Tally};
-use crate::deliver::End;
+use crate::deliver::{End, Mismatch, Verified};
 use crate::input::Cause;
 
 /// What is said when a run that got as far as sending is over. Displayed on one screen of 80 columns and 24 lines, with
@@ -23,6 +23,8 @@ pub struct Closing<'a> {
     pub end: &'a End,
     /// What was counted.
     pub tally: &'a Tally,
+    /// What reading back found, if it was asked for.
+    pub verified: Option<&'a Verified>,
     /// From the start of the program.
     pub duration: Duration,
     /// Why rows are invalid, the most frequent first.
@@ -38,6 +40,7 @@ pub struct Closing<'a> {
 const COLUMNS: usize = 80;
 const LINES: usize = 23;
 const LABEL: usize = 10;
+const MOST_MISMATCHES: usize = 5;
 const MOST_REASONS: usize = 5;
 const MOST_CAUSES: usize = 4;
 
@@ -47,6 +50,7 @@ impl Display for Closing<'_> {
         let head = [self.headline(), String::new()];
         let mut body = self.rows();
         body.extend(self.requests());
+        body.extend(self.verified());
         let mut foot = self.files();
         foot.extend(advice.iter().map(|advice| format!("{} {advice}", Styled(ADVICE, "next:"))));
 
@@ -134,6 +138,22 @@ impl Closing<'_> {
         lines
     }
 
+    fn verified(&self) -> Vec<String> {
+        let Some(Verified { checked, mismatches }) = self.verified else { return Vec::new() };
+        let differing = mismatches.len();
+        let agreed = checked - differing as u64;
+        let read = format!("{} agreed, {} differed", counted(agreed, "row"), HumanCount(differing as u64));
+        let mut lines = vec![labelled("read back", &read)];
+        lines.extend(mismatches.iter().take(MOST_MISMATCHES).map(|mismatch| {
+            let Mismatch { user_id, attribute, sent, found } = mismatch;
+            labelled("", &format!("{attribute} of user {user_id}: {sent} was sent, found {found}"))
+        }));
+        if differing > MOST_MISMATCHES {
+            lines.push(labelled("", "all of them stand in the JSON of `--summary`"));
+        }
+        lines
+    }
+
     fn reasons(&self, most: usize) -> Vec<String> {
         let (top, others) = self.tally.failures.top(most);
         let counted = top.into_iter().map(|failure| (failure.rows, answer(&failure.reason)));
@@ -201,6 +221,7 @@ mod tests {
             exit: ExitCode::of(end, &tally.fates),
             end,
             tally,
+            verified: None,
             duration: Duration::from_millis(4200),
             causes,
             failures: Path::new("failures.csv"),

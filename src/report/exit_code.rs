@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use super::Fates;
-use crate::deliver::{End, Stop};
+use crate::deliver::{End, Stop, Verified};
 
 /// How a run ended. The codes and names are a promise to scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +52,15 @@ impl ExitCode {
             End::Stopped(stop) if fates.unsent > 0 => Self::of_stop(stop),
             End::Complete | End::Stopped(_) if fates.all_well() => Self::Complete,
             End::Complete | End::Stopped(_) => Self::Incomplete,
+        }
+    }
+
+    /// The same, after reading back: what the API doesn't hold makes a complete run incomplete.
+    #[must_use]
+    pub fn verified(self, verified: Option<&Verified>) -> Self {
+        match (self, verified) {
+            (Self::Complete, Some(verified)) if !verified.mismatches.is_empty() => Self::Incomplete,
+            _ => self,
         }
     }
 

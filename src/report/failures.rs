@@ -82,7 +82,7 @@ impl FailuresReport {
             let words = format!("the invalid rows cannot be read back: {error}");
             Unwritten::writing(&path, io::Error::new(error.kind(), words))
         };
-        for row in rows.iter().map_err(unread)? {
+        for row in rows.iter() {
             let InvalidRow { user_id, attribute, value, error, source, line } = row.map_err(unread)?;
             self.add(&LostRow {
                 user: user_id,

@@ -7,6 +7,7 @@ use jiff::{Timestamp, Unit};
 use serde::{Serialize, Serializer};
 
 use super::{Draft, ExitCode, Fates, Requests, Unwritten};
+use crate::deliver::Verified;
 
 /// The run for scripts. Keys and their order are a promise; new ones come last.
 #[derive(Clone, Debug, Serialize)]
@@ -33,6 +34,9 @@ pub struct Summary {
     pub requests: Requests,
     /// Why it stopped early, or was refused; no key of the secret kind.
     pub reason: Option<String>,
+    /// What reading back found, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Verified>,
     /// The inputs, by the names that the user gave.
     pub sources: Vec<String>,
 }

@@ -205,7 +205,7 @@ fn a_report_reads_back_though_the_inputs_have_another_encoding() {
     report.add_invalid(&mut first).unwrap();
     report.publish().unwrap();
     for rows in [&mut first, &mut invalid_rows(&path, &options)] {
-        let row = rows.iter().unwrap().next().unwrap().unwrap();
+        let row = rows.iter().next().unwrap().unwrap();
         assert_eq!(
             (row.user_id.as_str(), row.attribute.as_str(), row.value.as_str()),
             ("1", "nickname", "żółw")
@@ -238,6 +238,7 @@ fn summary() -> Summary {
         duration: Duration::from_micros(3_876_543),
         rows: Fates { read: 10, acknowledged: 9, failed: 1, ..Fates::default() },
         requests: Requests { planned: 2, sent: 3, acknowledged: 2, retried: 1, ..Requests::default() },
+        verified: None,
         reason: None,
         sources: vec!["users.csv".into()],
     }

@@ -6,6 +6,7 @@ mod delimiter;
 mod encoding;
 mod limit;
 mod period;
+mod share;
 mod size;
 
 pub use choice::{LogFormat, Progress};
@@ -14,6 +15,7 @@ pub use delimiter::Delimiter;
 pub use encoding::Encoding;
 pub use limit::Limit;
 pub use period::Period;
+pub use share::Share;
 pub use size::Size;
 
 use std::str::FromStr;

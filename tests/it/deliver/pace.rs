@@ -91,7 +91,7 @@ fn a_key_shared_with_others_is_shared() {
     assert_eq!((run.end.clone(), run.acknowledged().len()), (End::Complete, 3000));
     let throttled = run.sent.len() - 3000;
     assert!(throttled * 20 < 3000, "{throttled} of {} requests were refused", run.sent.len());
-    assert!(run.took < Duration::from_secs(3000 / 20 * 2), "{:?}", run.took);
+    assert!(run.took < Duration::from_mins(5), "{:?}", run.took);
 }
 
 #[test]

@@ -131,4 +131,12 @@ impl Transport for Api {
         self.state.lock().unwrap().in_flight -= 1;
         act.answer
     }
+
+    async fn fetch(&self, user: &str) -> Result<Reply, Lost> {
+        let state = self.state.lock().unwrap();
+        let user: u64 = user.parse().unwrap();
+        let held = state.log.applied.iter().filter(|((_, id), _)| *id == user);
+        let held: BTreeMap<_, _> = held.map(|((attribute, _), (value, _))| (attribute, value)).collect();
+        Ok(Reply { status: 200, body: serde_json::to_vec(&held).unwrap().into(), ..Reply::default() })
+    }
 }

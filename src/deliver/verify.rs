@@ -1,0 +1,199 @@
+//! Reading back: the API says only that it took a request, so this is the one proof that it did.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use rand::rngs::StdRng;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::info;
+
+use super::event::Order;
+use super::options::Options;
+use super::pacer::Pacer;
+use super::retry::backoff;
+use super::sample::Pick;
+use super::transport::{Lost, Reply, Transport};
+use super::verdict::Verdict;
+use crate::clock;
+use crate::input::Attribute;
+use crate::plan::{Plan, User};
+
+/// What reading back found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Verified {
+    /// How many rows were read back.
+    pub checked: u64,
+    /// Those that the API doesn't hold, and those that it didn't show.
+    pub mismatches: Vec<Mismatch>,
+}
+
+/// A row that was acknowledged and is not there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mismatch {
+    /// The user, as in the input.
+    pub user_id: String,
+    /// The attribute's name.
+    pub attribute: String,
+    /// What was sent, in JSON.
+    pub sent: String,
+    /// What the API holds, in JSON; or why that can't be said.
+    pub found: String,
+}
+
+/// Reads rows back, at the rate of the run, and compares them with what was sent. Stops when it is ordered to.
+pub async fn verify<T: Transport>(
+    plan: &Plan,
+    transport: Arc<T>,
+    options: &Options,
+    picks: Vec<Pick>,
+    mut orders: watch::Receiver<Order>,
+    mut chance: StdRng,
+) -> Verified {
+    let mut verified = Verified::default();
+    let mut pacer = Pacer::new(options.rate);
+    // This pacer knows nothing of the requests before it.
+    pacer.pause_until(clock::now() + pacer.interval());
+    let mut waiting: VecDeque<(Pick, u32)> = picks.into_iter().map(|pick| (pick, 0)).collect();
+    let mut in_flight: JoinSet<(Pick, u32, Result<Reply, Lost>)> = JoinSet::new();
+    while *orders.borrow() == Order::GoOn && !(waiting.is_empty() && in_flight.is_empty()) {
+        tokio::select! {
+            biased;
+            Ok(()) = orders.changed() => {}
+            Some(answered) = in_flight.join_next() => {
+                let (pick, attempts, result) = answered.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+                let now = clock::now();
+                match Verdict::of(&result) {
+                    Verdict::Throttled { pause, .. } => {
+                        pacer.pause_until(now + pause.unwrap_or_else(|| pacer.interval()));
+                        waiting.push_back((pick, attempts));
+                    }
+                    // A user is no acknowledgement either, so that it looks like trouble: what counts is the status.
+                    Verdict::Troubled { reason, .. } if reason.status != Some(200) && attempts < options.max_attempts.get() => {
+                        info!(error = reason.error, "reading back failed");
+                        pacer.pause_until(now + backoff(options, attempts, &mut chance));
+                        waiting.push_back((pick, attempts));
+                    }
+                    verdict => {
+                        verified.checked += 1;
+                        verified.mismatches.extend(compare(plan, pick, &result, &verdict));
+                    }
+                }
+            }
+            () = pacer.permit(), if !waiting.is_empty() && in_flight.len() < options.concurrency.get() => {
+                if let Some((pick, attempts)) = waiting.pop_front() {
+                    let user = plan.user(pick.group, pick.place).to_string();
+                    let transport = Arc::clone(&transport);
+                    in_flight.spawn(async move { (pick, attempts + 1, transport.fetch(&user).await) });
+                }
+            }
+        }
+    }
+    verified.mismatches.sort_by(|a, b| (&a.attribute, &a.user_id).cmp(&(&b.attribute, &b.user_id)));
+    verified
+}
+
+fn compare(plan: &Plan, pick: Pick, result: &Result<Reply, Lost>, verdict: &Verdict) -> Option<Mismatch> {
+    let attribute = plan.attribute(pick.group);
+    let sent = plan.value_token(pick.group);
+    let found = match (result, verdict) {
+        (Ok(reply), _) if reply.status == 200 => {
+            match serde_json::from_slice::<Map<String, Value>>(&reply.body) {
+                Ok(user) => {
+                    let held = held(&user, attribute);
+                    let wanted = serde_json::from_str(&sent).unwrap_or_default();
+                    if meaning(&attribute.name, held) == meaning(&attribute.name, &wanted) {
+                        return None;
+                    }
+                    held.to_string()
+                }
+                Err(error) => format!("the answer is no user: {error}"),
+            }
+        }
+        (
+            _,
+            Verdict::Refused(reason)
+            | Verdict::Hopeless(reason)
+            | Verdict::KeyRefused(reason)
+            | Verdict::Troubled { reason, .. }
+            | Verdict::Throttled { reason, .. },
+        ) => reason.error.clone(),
+        (_, Verdict::Acknowledged) => "the answer is no user".to_owned(),
+    };
+    let user: User<'_> = plan.user(pick.group, pick.place);
+    Some(Mismatch { user_id: user.to_string(), attribute: attribute.name.clone(), sent, found })
+}
+
+/// What a user object says of an attribute: custom ones stand in a list of their own.
+fn held<'u>(user: &'u Map<String, Value>, attribute: &Attribute) -> &'u Value {
+    if let Some(value) = user.get(&attribute.name) {
+        return value;
+    }
+    let custom = user.get("attributes").and_then(Value::as_array);
+    custom
+        .into_iter()
+        .flatten()
+        .find(|entry| entry.get("name").and_then(Value::as_str) == Some(&attribute.name))
+        .and_then(|entry| entry.get("value"))
+        .unwrap_or(&Value::Null)
+}
+
+/// A value without its form: the API shows a name for some numbers, and a type for what was sent as text.
+fn meaning(attribute: &str, value: &Value) -> String {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    };
+    let name = text.to_lowercase();
+    let number = match (attribute, name.as_str()) {
+        ("gender", "unknown") | ("status", "visitor") => "1",
+        ("gender", "male") | ("status", "user") => "2",
+        ("gender", "female") => "3",
+        ("notifications" | "unsubscribed", "true" | "1") => "true",
+        ("notifications" | "unsubscribed", "false" | "0") => "false",
+        ("assigned_to" | "company_id" | "score", _) => {
+            return text.trim().parse::<i64>().map_or(text, |number| number.to_string());
+        }
+        _ => return text,
+    };
+    number.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_agree_by_meaning() {
+        for (attribute, sent, held) in [
+            ("gender", json!("2"), json!("male")),
+            ("gender", json!("1"), json!("unknown")),
+            ("gender", json!(3), json!("female")),
+            ("status", json!("1"), json!("visitor")),
+            ("status", json!("2"), json!("user")),
+            ("unsubscribed", json!("True"), json!(true)),
+            ("notifications", json!("0"), json!(false)),
+            ("score", json!("007"), json!(7)),
+            ("city", json!("Łódź"), json!("Łódź")),
+            ("city", json!(""), json!(null)),
+            ("city", json!(null), json!(null)),
+            ("plan level", json!("3"), json!(3)),
+        ] {
+            assert_eq!(meaning(attribute, &sent), meaning(attribute, &held), "{attribute} {sent} {held}");
+        }
+        for (attribute, sent, held) in [
+            ("gender", json!("2"), json!("female")),
+            ("city", json!("2"), json!("male")),
+            ("city", json!("Oslo"), json!("oslo")),
+            ("city", json!("007"), json!("7")),
+            ("score", json!("7"), json!(null)),
+        ] {
+            assert_ne!(meaning(attribute, &sent), meaning(attribute, &held), "{attribute} {sent} {held}");
+        }
+    }
+}
