@@ -6,7 +6,7 @@
 //! [`Event`]s before the next one is looked at.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use tracing::{debug, info};
 
 use super::Disconnected;
 use super::address::Address;
+use super::ages::{Ages, Flight};
 use super::blame::Blame;
 use super::circuit::Circuit;
 use super::event::{End, Event, Held, Order, Outcome, Pulse, Purpose, Reason, Stop};
@@ -34,8 +35,14 @@ use super::window::Window;
 use crate::clock;
 use crate::plan::{Batch, Cursor, Phase, Plan};
 
-/// How often the state of the pool is told.
-const PULSE: Duration = Duration::from_millis(250);
+/// How often the state of the pool is told, and the longest that an event waits to be told.
+const PULSE: Duration = Duration::from_millis(100);
+
+/// Events are told one by one as long as they come no faster than this, …
+const LULL: Duration = Duration::from_millis(5);
+
+/// … and otherwise in bursts of so many.
+const BURST: usize = 64;
 
 /// How long requests in flight may take to end once the run is to stop.
 const GRACE: Duration = Duration::from_secs(30);
@@ -58,8 +65,10 @@ pub(super) struct Dispatcher<T> {
     backlog: BinaryHeap<Reverse<Due>>,
     jobs: u64,
     in_flight: JoinSet<Answered>,
-    /// When the requests in flight started, the oldest first.
-    ages: BTreeSet<(Instant, Batch)>,
+    ages: Ages,
+    /// What is to be told with the next burst: each burst wakes the listener once.
+    untold: Vec<Event>,
+    told_at: Instant,
 
     pacer: Pacer,
     pace: Pace,
@@ -78,6 +87,7 @@ struct Due {
 
 struct Answered {
     job: Job,
+    flight: Flight,
     sent_at: Instant,
     body: usize,
     result: Result<Reply, Lost>,
@@ -112,7 +122,9 @@ impl<T: Transport> Dispatcher<T> {
             backlog: BinaryHeap::new(),
             jobs: 0,
             in_flight: JoinSet::new(),
-            ages: BTreeSet::new(),
+            ages: Ages::default(),
+            untold: Vec::with_capacity(BURST),
+            told_at: clock::now(),
             stop: None,
         }
     }
@@ -229,7 +241,7 @@ impl<T: Transport> Dispatcher<T> {
     }
 
     fn oldest(&self, now: Instant) -> Duration {
-        self.ages.first().map_or(Duration::ZERO, |(sent, _)| now.duration_since(*sent))
+        self.ages.oldest().map_or(Duration::ZERO, |start| now.duration_since(start))
     }
 
     /// When to look again although nothing happened.
@@ -252,7 +264,7 @@ impl<T: Transport> Dispatcher<T> {
         let purpose = std::mem::replace(&mut job.purpose, Purpose::Retry);
         job.sent += 1;
         job.since.get_or_insert(now);
-        self.ages.insert((now, job.part));
+        let flight = self.ages.start(now);
         let (plan, transport) = (Arc::clone(&self.plan), Arc::clone(&self.transport));
         self.in_flight.spawn(async move {
             let mut body = Vec::new();
@@ -260,18 +272,18 @@ impl<T: Transport> Dispatcher<T> {
             let request = Request { operation: plan.operation(job.part), body: Bytes::from(body) };
             let body = request.body.len();
             let result = transport.send(request).await;
-            Answered { job, sent_at: now, body, result }
+            Answered { job, flight, sent_at: now, body, result }
         });
         self.tell(Event::Sent(purpose)).await
     }
 
     /// Finds out what an answer means, and what follows from it.
     async fn judge(&mut self, answered: Answered) -> Result<(), Disconnected> {
-        let Answered { mut job, sent_at, body, result } = answered;
+        let Answered { mut job, flight, sent_at, body, result } = answered;
         let now = clock::now();
         let latency = now.duration_since(sent_at);
         let verdict = Verdict::of(&result);
-        self.ages.remove(&(sent_at, job.part));
+        self.ages.end(flight);
         self.window.observe(latency);
         self.tell(Event::Answered { latency, answer: verdict.answer() }).await?;
         debug!(
@@ -384,26 +396,44 @@ impl<T: Transport> Dispatcher<T> {
     /// Tells what is known of jobs that were sent and never settled, and how it ended.
     async fn finish(mut self) -> Result<End, Disconnected> {
         self.in_flight.abort_all();
-        let Some(stop) = self.stop.take() else { return Ok(End::Complete) };
+        let Some(stop) = self.stop.take() else {
+            self.tell_all().await?;
+            return Ok(End::Complete);
+        };
         while let Some(Reverse(Due { job, .. })) = self.backlog.pop() {
             if let Some(reason) = job.last {
                 let outcome = Outcome::Unsent(reason);
                 self.tell(Event::Settled { batch: job.part, outcome, attempts: job.sent }).await?;
             }
         }
+        self.tell_all().await?;
         Ok(End::Stopped(stop))
     }
 
-    async fn tell_pulse(&self) -> Result<(), Disconnected> {
+    async fn tell_pulse(&mut self) -> Result<(), Disconnected> {
         let now = clock::now();
         let probe = self.circuit.next_probe().map(|at| (Held::Outage, at.saturating_duration_since(now)));
         let held = probe.or_else(|| self.pacer.pause_left(now).map(|left| (Held::Pause, left)));
         let pace = self.pacer.interval().as_secs_f64().recip();
-        self.tell(Event::Pulse(Pulse { in_flight: self.in_flight.len(), pace, held })).await
+        self.untold.push(Event::Pulse(Pulse { in_flight: self.in_flight.len(), pace, held }));
+        self.tell_all().await
     }
 
-    async fn tell(&self, event: Event) -> Result<(), Disconnected> {
-        self.events.send(event).await.map_err(|_event| Disconnected)
+    async fn tell(&mut self, event: Event) -> Result<(), Disconnected> {
+        self.untold.push(event);
+        let now = clock::now();
+        if self.untold.len() >= BURST || now.duration_since(self.told_at) >= LULL {
+            self.told_at = now;
+            self.tell_all().await?;
+        }
+        Ok(())
+    }
+
+    async fn tell_all(&mut self) -> Result<(), Disconnected> {
+        for event in self.untold.drain(..) {
+            self.events.send(event).await.map_err(|_event| Disconnected)?;
+        }
+        Ok(())
     }
 }
 

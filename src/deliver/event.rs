@@ -26,7 +26,7 @@ pub enum Event {
         /// How many requests carried it.
         attempts: u32,
     },
-    /// The state of the pool, about four times a second.
+    /// The state of the pool, ten times a second.
     Pulse(Pulse),
 }
 

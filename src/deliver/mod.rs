@@ -13,6 +13,7 @@
 //! What happened to a batch is data ([`Outcome`]). The one error is that nobody listens any more.
 
 mod address;
+mod ages;
 mod blame;
 mod circuit;
 mod dispatcher;

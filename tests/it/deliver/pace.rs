@@ -122,3 +122,46 @@ fn no_more_are_in_flight_than_allowed() {
     assert_eq!(run(&many_cities(50), &options, Box::new(script)).end, End::Complete);
     assert_eq!(most.load(Ordering::Relaxed), 5);
 }
+
+/// A server that works on so many at a time, each for a fifth of a second; all others queue up.
+fn queueing(workers: usize) -> super::scripted::Script {
+    const WORK: Duration = Duration::from_millis(200);
+    let mut free = vec![Duration::ZERO; workers];
+    Box::new(move |asked| {
+        let worker = free.iter_mut().min().unwrap();
+        *worker = asked.at.max(*worker) + WORK;
+        Act { after: *worker - asked.at, ..ok() }
+    })
+}
+
+#[test]
+fn an_api_that_slows_down_under_load_is_not_flooded_and_kept_busy() {
+    let slowest = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&slowest);
+    let mut server = queueing(4);
+    let options = Options { concurrency: NonZeroUsize::new(64).unwrap(), ..at(50) };
+    let script = move |asked: &super::scripted::Asked| {
+        let act = server(asked);
+        seen.lock().unwrap().push(act.after);
+        act
+    };
+    // It bears 20 a second.
+    let run = run(&many_cities(2000), &options, Box::new(script));
+    assert_eq!((run.end.clone(), run.sent.len()), (End::Complete, 2000));
+    assert!(run.took < Duration::from_secs(2000 / 20).mul_f64(1.1), "it is kept busy: {:?}", run.took);
+    let mut waits = slowest.lock().unwrap().split_off(1000);
+    waits.sort_unstable();
+    assert!(waits[500] < Duration::from_secs(1), "answers take {:?} in the middle", waits[500]);
+}
+
+#[test]
+fn an_api_that_becomes_slow_for_good_is_not_starved_for_long() {
+    let options = Options { concurrency: NonZeroUsize::new(64).unwrap(), ..at(10) };
+    let slow = |asked: &super::scripted::Asked| {
+        let after = if asked.number < 200 { LATENCY } else { Duration::from_secs(3) };
+        Act { after, ..ok() }
+    };
+    let run = run(&many_cities(1200), &options, Box::new(slow));
+    assert_eq!(run.end, End::Complete);
+    assert!(run.took < Duration::from_secs(120 + 45), "{:?}", run.took);
+}
