@@ -1,0 +1,130 @@
+//! What goes to standard output and standard error, and what never does.
+
+use std::io::Read;
+
+use attrsync::sandbox::{Options, Reject};
+use serde_json::Value;
+
+use super::{Desk, KEY, Server, ended, users_csv};
+
+/// Every kind of trouble at once.
+fn troubled() -> (Desk, Server) {
+    let desk = Desk::with_rows(&[
+        "1,city,Oslo",
+        "2,city,Oslo",
+        "3,city,Bergen",
+        "x,city,Oslo",
+        "4,colour,red",
+        "5,phone_number,12",
+    ]);
+    let options = Options {
+        reject_ids: ["2".to_owned()].into(),
+        reject: Reject::Unnamed,
+        error_rate: 0.2,
+        drop_rate: 0.2,
+        ..Options::default()
+    };
+    (desk, Server::new(options))
+}
+
+#[test]
+fn a_quiet_run_that_goes_well_says_nothing() {
+    let (desk, server) = (Desk::with_rows(&["1,city,Oslo", "1,city,Bergen"]), Server::friendly());
+    let run = server.sync(&desk, "users.csv --quiet").exits(0);
+    assert_eq!((run.stdout.as_str(), run.stderr.as_str()), ("", ""));
+}
+
+#[test]
+fn a_quiet_run_that_does_not_still_says_why() {
+    let desk = Desk::with_rows(&["1,city,Oslo"]);
+    let server = Server::new(Options { token: Some("another".into()), ..Options::default() });
+    server.sync(&desk, "users.csv --quiet").exits(4).says("the API refused the key");
+}
+
+#[test]
+fn data_goes_to_standard_output_and_all_else_to_standard_error() {
+    let (desk, server) = (Desk::with_rows(&["1,city,Oslo", "x,city,Oslo"]), Server::friendly());
+    let run = server.sync(&desk, "users.csv -v").exits(1);
+    assert_eq!(run.stdout, "");
+    assert!(!run.stderr.contains('\u{1b}'), "there is no terminal to style for: {}", run.stderr);
+    let run = server.sync(&desk, "users.csv --summary -").exits(1);
+    assert_eq!(run.summary()["outcome"], "incomplete");
+}
+
+#[test]
+fn with_the_log_as_json_each_line_is_an_object() {
+    let check = |stderr: &str| {
+        let lines: Vec<Value> = stderr.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+        assert!(!lines.is_empty() && lines.iter().all(|line| line["level"].is_string()), "{stderr}");
+        lines
+    };
+    for verbosity in ["", "-v", "-vv", "--quiet", "--progress=always"] {
+        let (desk, server) = troubled();
+        let run = server.sync(&desk, &format!("users.csv --log-format json --max-attempts 30 {verbosity}"));
+        let lines = check(&run.exits(1).stderr);
+        let closing = lines.last().unwrap();
+        assert_eq!(
+            (closing["outcome"].as_str(), closing["exit_code"].as_u64()),
+            (Some("incomplete"), Some(1))
+        );
+    }
+    let desk = Desk::with_rows(&["x,city,Oslo"]);
+    check(&desk.run("sync --sandbox users.csv --log-format json").exits(3).stderr);
+    check(&desk.run("sync --sandbox missing.csv --log-format json").exits(3).stderr);
+}
+
+#[test]
+fn the_key_is_told_nowhere() {
+    for options in [Options::default(), Options { token: Some("another".into()), ..Options::default() }] {
+        for format in ["text", "json"] {
+            let (desk, server) = (troubled().0, Server::new(options.clone()));
+            let run =
+                server.sync(&desk, &format!("users.csv -vv --log-format {format} --summary summary.json"));
+            let told = [run.stdout, run.stderr, desk.read("failures.csv"), desk.read("summary.json")];
+            assert!(told.iter().all(|text| !text.contains(KEY)), "{told:?}");
+            assert!(!told[1].is_empty());
+        }
+    }
+    let desk = Desk::with_rows(&["1,city,Oslo"]);
+    let mut command = desk.attrsync("sync users.csv -vv --base-url http://127.0.0.1:1/ --max-outage 0s");
+    command.env("ATTRSYNC_TOKEN", format!("{KEY} {KEY}"));
+    let run = ended(command).exits(2);
+    assert!(!run.stderr.contains(KEY), "{}", run.stderr);
+}
+
+#[test]
+fn values_and_ids_are_logged_at_vv_at_most() {
+    let (desk, server) = (Desk::with_rows(&["7130713,city,Reykjavik"]), Server::friendly());
+    let run = server.sync(&desk, "users.csv -v --log-format json").exits(0);
+    assert!(!run.stderr.contains("7130713") && !run.stderr.contains("Reykjavik"), "{}", run.stderr);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let desk = Desk::new();
+    for format in ["--bodies -", "--format json", "--top 1000"] {
+        let mut child = desk.attrsync(&format!("plan {} {format}", users_csv())).spawn().unwrap();
+        drop(child.stdout.take());
+        let mut said = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert!(child.wait().unwrap().success(), "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+    }
+}
+
+#[test]
+fn a_standard_output_that_is_full_is_an_error() {
+    let desk = Desk::with_rows(&["1,city,Oslo"]);
+    for line in ["plan users.csv", "completions bash", "completions man"] {
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let output = desk.attrsync(line).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(5), "{line}");
+    }
+}
+
+#[test]
+fn suspicious_values_are_sent_with_a_warning() {
+    let (desk, server) = (Desk::with_rows(&["1,email,not-an-address"]), Server::friendly());
+    server.sync(&desk, "users.csv").exits(0).says("warning: ").says("users.csv:2");
+    assert!(server.state().contains("not-an-address"));
+}

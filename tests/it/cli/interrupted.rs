@@ -1,0 +1,100 @@
+//! Signals: what is in flight is finished, recorded and told; the second signal waits for nothing.
+
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use attrsync::sandbox::{ErrorBody, Fault, Mishap, Moment, Options};
+
+use super::{Desk, Ended, Server};
+
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+fn wait(child: Child) -> Ended {
+    child.wait_with_output().unwrap().into()
+}
+
+fn is_in_flight_finished(name: &str, code: i32) {
+    let desk = Desk::with_cities(500);
+    let server = Server::new(Options { latency: Duration::from_millis(150), ..Options::default() });
+    let child = server.command(&desk, "users.csv --concurrency 4 --summary -").spawn().unwrap();
+    server.until(|counters| counters.requests > 4);
+    signal(&child, name);
+    let run = wait(child).exits(code);
+    assert_eq!(run.summary()["outcome"], "interrupted");
+
+    let counters = server.counters();
+    assert_eq!((counters.requests, counters.ok), (run.requests("sent"), run.requests("acknowledged")));
+    assert_eq!(counters.requests, counters.ok, "one was in flight and not finished");
+    assert_eq!(server.sandbox.state().len() as u64, run.rows("acknowledged"));
+    let lost = desk.failures();
+    assert!(lost.iter().all(|lost| lost.fate == "unsent"));
+    assert_eq!((lost.len() as u64, run.rows("unsent")), (run.rows("unsent"), 500 - run.rows("acknowledged")));
+
+    // The rest, fed back, completes the job.
+    let rest = Server::friendly();
+    rest.sync(&desk, "failures.csv").exits(0);
+    assert_eq!(rest.sandbox.state().len() + server.sandbox.state().len(), 500);
+}
+
+#[test]
+fn sigint_lets_requests_in_flight_finish() {
+    is_in_flight_finished("INT", 130);
+}
+
+#[test]
+fn sigterm_lets_requests_in_flight_finish() {
+    is_in_flight_finished("TERM", 143);
+}
+
+#[test]
+fn a_second_signal_leaves_at_once_and_still_reports() {
+    let desk = Desk::with_cities(3);
+    let stall = Fault { mishap: Mishap::Stall, moment: Moment::BeforeApplying };
+    let server = Server::new(Options { script: vec![None, Some(stall), Some(stall)], ..Options::default() });
+    let mut child = server.command(&desk, "users.csv --summary -").spawn().unwrap();
+    server.until(|counters| counters.requests == 3);
+    signal(&child, "INT");
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("signal again") {
+        line.clear();
+        assert_ne!(said.read_line(&mut line).unwrap(), 0, "it went before it was told to");
+    }
+    signal(&child, "INT");
+    let run = wait(child).exits(130);
+    assert_eq!((run.rows("acknowledged"), run.rows("unsent"), desk.failures().len()), (1, 2, 2));
+}
+
+#[test]
+fn a_signal_while_an_outage_is_waited_for_ends_the_wait() {
+    let desk = Desk::with_cities(3);
+    let down = Fault { mishap: Mishap::Error(503, ErrorBody::Html), moment: Moment::BeforeApplying };
+    let server = Server::new(Options { script: vec![Some(down); 1000], ..Options::default() });
+    let arguments = "users.csv --retry-initial-delay 30s --summary -";
+    let child = server.command(&desk, arguments).spawn().unwrap();
+    server.until(|counters| counters.faulted == 1);
+    signal(&child, "TERM");
+    assert_eq!(wait(child).exits(143).rows("unsent"), 3);
+}
+
+#[test]
+fn a_signal_while_rows_are_awaited_sends_nothing() {
+    let (desk, server) = (Desk::new(), Server::friendly());
+    assert!(Command::new("mkfifo").arg(desk.path("rows")).status().unwrap().success());
+    let mut child = server.command(&desk, "rows --summary -").spawn().unwrap();
+    // Waits until the program reads.
+    let mut rows = OpenOptions::new().write(true).open(desk.path("rows")).unwrap();
+    rows.write_all(b"user_id,attribute,value\n1,city,Oslo\n").unwrap();
+    signal(&child, "INT");
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    let run = wait(child).exits(130);
+    assert!(said.contains("nothing was sent"), "{said}");
+    assert_eq!((run.summary()["outcome"].as_str(), server.counters().requests), (Some("interrupted"), 0));
+    drop(rows);
+}

@@ -1,0 +1,227 @@
+//! The program as a whole, as a process: with a sandbox over real sockets for what goes wrong, and with a server that
+//! compares each byte for what is agreed.
+
+#![expect(clippy::unwrap_used, reason = "what the tests share may fail as they may")]
+
+mod console;
+mod endings;
+mod interrupted;
+mod plans;
+mod protocol;
+mod refused;
+mod rehearsal;
+mod truth;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use attrsync::sandbox::{Counters, Options, Sandbox};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// Looks like a key: 64 letters and digits.
+const KEY: &str = "Zq8vB2nM5xC7wR1tY4uK9pL3sD6fG0hJZq8vB2nM5xC7wR1tY4uK9pL3sD6fG0hJ";
+
+/// Far longer than any run takes: what hangs is to fail.
+const PATIENCE: Duration = Duration::from_secs(100);
+
+/// A directory of its own, in which the program runs with nothing from outside: not one variable.
+struct Desk(TempDir);
+
+/// A run of the program that is over.
+struct Ended {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+/// A row of a failures report.
+struct Lost {
+    row: [String; 3],
+    fate: String,
+    status: String,
+    error: String,
+}
+
+/// A sandbox in this process.
+struct Server {
+    sandbox: Sandbox,
+    runtime: Runtime,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// With rows below the usual header in `users.csv`.
+    fn with_rows(rows: &[&str]) -> Self {
+        let desk = Self::new();
+        desk.file("users.csv", format!("user_id,attribute,value\n{}\n", rows.join("\n")));
+        desk
+    }
+
+    /// With so many users in `users.csv`, each with a city of his own: as many requests.
+    fn with_cities(users: u32) -> Self {
+        let rows: Vec<String> = (1..=users).map(|user| format!("{user},city,City {user}")).collect();
+        Self::with_rows(&rows.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn file(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.path(name), content).unwrap();
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// What is there, sorted.
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.0.path()).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// The program with these arguments, which have no spaces in them.
+    fn attrsync(&self, arguments: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_attrsync"));
+        command.args(arguments.split_whitespace());
+        command.current_dir(self.0.path()).env_clear().stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, arguments: &str) -> Ended {
+        ended(self.attrsync(arguments))
+    }
+
+    /// Runs it with these bytes as standard input.
+    fn pipe(&self, input: impl Into<Vec<u8>>, arguments: &str) -> Ended {
+        let mut command = assert_cmd::Command::from_std(self.attrsync(arguments));
+        command.timeout(PATIENCE).write_stdin(input).output().unwrap().into()
+    }
+
+    /// The failures report, without the header.
+    fn failures(&self) -> Vec<Lost> {
+        let mut reader = csv::Reader::from_path(self.path("failures.csv")).unwrap();
+        let header =
+            ["user_id", "attribute", "value", "fate", "status", "error", "attempts", "source", "line"];
+        assert_eq!(reader.headers().unwrap(), &header[..]);
+        let texts = reader.records().map(|record| record.unwrap().iter().map(str::to_owned).collect());
+        texts
+            .map(|texts: Vec<String>| {
+                let [user, attribute, value, fate, status, error, ..]: [String; 9] =
+                    texts.try_into().unwrap();
+                Lost { row: [user, attribute, value], fate, status, error }
+            })
+            .collect()
+    }
+}
+
+impl Ended {
+    #[track_caller]
+    fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// The summary that `--summary -` printed.
+    fn summary(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap()
+    }
+
+    /// How many rows have this fate in the summary.
+    fn rows(&self, fate: &str) -> u64 {
+        self.summary()["rows"][fate].as_u64().unwrap()
+    }
+
+    /// How many requests of this kind are in the summary.
+    fn requests(&self, kind: &str) -> u64 {
+        self.summary()["requests"][kind].as_u64().unwrap()
+    }
+
+    #[track_caller]
+    fn says(self, part: &str) -> Self {
+        assert!(self.stderr.contains(part), "`{part}` is not in:\n{}", self.stderr);
+        self
+    }
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let code = output.status.code().expect("no signal ends it");
+        Self { code, stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+impl Server {
+    fn new(options: Options) -> Self {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let sandbox = runtime.block_on(Sandbox::start(options)).unwrap();
+        Self { sandbox, runtime }
+    }
+
+    /// Without limits and faults.
+    fn friendly() -> Self {
+        Self::new(Options::default())
+    }
+
+    /// `sync` to this server, as fast as can be unless the arguments say otherwise.
+    fn command(&self, desk: &Desk, arguments: &str) -> Command {
+        to(&self.sandbox.base_url(), desk, arguments)
+    }
+
+    fn sync(&self, desk: &Desk, arguments: &str) -> Ended {
+        ended(self.command(desk, arguments))
+    }
+
+    fn counters(&self) -> Counters {
+        self.sandbox.counters()
+    }
+
+    fn state(&self) -> String {
+        self.sandbox.state_csv()
+    }
+
+    /// Returns when the counters are as asked for, which the program in the other process brings about.
+    fn until(&self, ready: impl Fn(&Counters) -> bool) {
+        self.runtime.block_on(async {
+            let mut look = tokio::time::interval(Duration::from_millis(1));
+            while !ready(&self.counters()) {
+                look.tick().await;
+            }
+        });
+    }
+}
+
+/// `sync` to an address, as fast as can be unless the arguments say otherwise.
+fn to(base_url: &str, desk: &Desk, arguments: &str) -> Command {
+    let mut command = desk.attrsync(&format!("sync {arguments}"));
+    command.env("ATTRSYNC_BASE_URL", base_url).env("ATTRSYNC_TOKEN", KEY);
+    command.env("ATTRSYNC_RATE", "100000/s").env("ATTRSYNC_RETRY_INITIAL_DELAY", "2ms");
+    command
+}
+
+fn ended(command: Command) -> Ended {
+    assert_cmd::Command::from_std(command).timeout(PATIENCE).output().unwrap().into()
+}
+
+/// A file that is part of the project.
+fn project(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn users_csv() -> String {
+    project("fixtures/users.csv").display().to_string()
+}

@@ -1,0 +1,98 @@
+//! `plan`: what `sync` would do.
+
+use serde_json::Value;
+
+use super::{Desk, users_csv};
+
+fn desk() -> Desk {
+    Desk::with_rows(&[
+        "1,city,Oslo",
+        "2,city,Oslo",
+        "3,city,Oslo",
+        "2,city,Bergen",
+        "4,country,Norway",
+        "4,email,a@example.com",
+    ])
+}
+
+#[test]
+fn a_plan_is_told_in_words() {
+    let run = desk().run("plan users.csv --batch-size 1").exits(0);
+    insta::assert_snapshot!(run.stdout, @r"
+    6 rows: 5 to send, 1 superseded
+    5 requests, 0.5s at 10/s
+
+    attribute  rows  users  values  requests  users/request
+    city          4      3       2         3            1.0
+    country       1      1       1         1            1.0
+    email         1      1       1         1            1.0
+    total         6      5       4         5
+
+    largest groups
+      city = `Oslo` for 2 users: 2 requests
+      city = `Bergen` for 1 user: 1 request
+      country = `Norway` for 1 user: 1 request
+      email = `a@example.com` for 1 user: 1 request
+
+    1 conflict: one user and attribute, several values
+      city of user 2: `Oslo`, `Bergen`
+    ");
+    assert_eq!(run.stderr, "");
+}
+
+#[test]
+fn a_plan_is_told_as_json() {
+    let run = desk().run("plan users.csv --format json --batch-size 1 --rate 2/s").exits(0);
+    let plan: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((plan["requests"].as_u64(), plan["duration_seconds"].as_f64()), (Some(5), Some(2.5)));
+    assert_eq!(
+        plan["rows"],
+        serde_json::json!({
+            "read": 6, "invalid": 0, "skipped": 0, "superseded": 1, "planned": 5
+        })
+    );
+}
+
+#[test]
+fn a_plan_ends_as_the_run_would() {
+    let desk = desk();
+    desk.run("plan users.csv --on-conflict error").exits(3).says("--on-conflict");
+    desk.run("plan missing.csv").exits(3).says("missing.csv: no such file");
+    desk.run("plan users.csv --concurrency 4").exits(2).says("unexpected argument");
+    desk.file("some.csv", "user_id,attribute,value\n1,city,Oslo\nx,city,Oslo\n");
+    desk.run("plan some.csv").exits(1);
+    desk.run("plan some.csv --strict").exits(3);
+}
+
+#[test]
+fn a_plan_writes_nothing_that_is_not_asked_for() {
+    let desk = desk();
+    desk.file("attrsync.toml", "failures = \"lost.csv\"\nsummary = \"summary.json\"\n");
+    desk.run("plan users.csv").exits(0);
+    assert_eq!(desk.names(), ["attrsync.toml", "users.csv"]);
+}
+
+#[test]
+fn a_plan_reports_what_a_run_would_leave_out() {
+    let desk = desk();
+    desk.file("some.csv", "user_id,attribute,value\n1,city,Oslo\nx,city,Oslo\n");
+    desk.run("plan some.csv --failures failures.csv").exits(1);
+    let lost = desk.failures();
+    assert_eq!((lost.len(), lost[0].fate.as_str()), (1, "invalid"));
+}
+
+#[test]
+fn bodies_on_standard_output_leave_the_words_to_standard_error() {
+    let run = Desk::new().run(&format!("plan {} --bodies -", users_csv())).exits(0);
+    let bodies: Vec<Value> = run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(bodies.iter().all(|body| body["ids"].as_array().unwrap().len() <= 1000));
+    run.says(&format!("{} requests", bodies.len()));
+}
+
+#[test]
+fn rows_come_from_standard_input_too() {
+    let run = Desk::new().pipe("user_id,attribute,value\n1,city,Oslo\n", "plan --format json").exits(0);
+    assert_eq!(serde_json::from_str::<Value>(&run.stdout).unwrap()["requests"], 1);
+    let run = Desk::new().pipe("user_id,attribute,value\nx,city,Oslo\n", "plan -").exits(3);
+    run.says("stdin:2");
+}

@@ -1,0 +1,159 @@
+//! What is refused before anything is sent: wrong usage (exit 2), and inputs as a whole (exit 3).
+
+use super::{Desk, Server};
+
+#[test]
+fn a_wrong_flag_is_told_with_a_way_out() {
+    let run = Desk::with_rows(&["1,city,Oslo"]).run("sync users.csv --batchsize 5").exits(2);
+    insta::assert_snapshot!(run.stderr, @r"
+    error: unexpected argument '--batchsize' found
+
+      tip: a similar argument exists: '--batch-size'
+
+    Usage: attrsync sync --batch-size <N> [INPUT]...
+
+    For more information, try '--help'.
+    ");
+}
+
+#[test]
+fn a_wrong_value_is_told_with_its_flag() {
+    let run = Desk::with_rows(&["1,city,Oslo"]).run("sync users.csv --rate fast").exits(2);
+    insta::assert_snapshot!(run.stderr, @r"
+    error: invalid value 'fast' for '--rate <N/s>': `fast` is no rate: write requests per second or minute, as `10/s` or `300/m`
+
+    For more information, try '--help'.
+    ");
+}
+
+#[test]
+fn a_wrong_key_of_the_file_is_told_with_its_line() {
+    let desk = Desk::with_rows(&["1,city,Oslo"]);
+    desk.file("attrsync.toml", "rate = \"5/s\"\nbatchsize = 5\n");
+    insta::assert_snapshot!(desk.run("sync --sandbox users.csv").exits(2).stderr, @r"
+    error: attrsync.toml:2: batchsize: unknown key
+    hint: write `batch_size` if that is meant
+    ");
+    desk.file("attrsync.toml", "rate = \"5/s\"\nbatch_size = 0\n");
+    insta::assert_snapshot!(desk.run("sync --sandbox users.csv").exits(2).stderr, @r"error: attrsync.toml:2: batch_size: `0` is no count: write a whole number from 1");
+}
+
+#[test]
+fn an_account_needs_an_address_and_a_key() {
+    let desk = Desk::with_rows(&["1,city,Oslo"]);
+    insta::assert_snapshot!(desk.run("sync users.csv").exits(2).stderr, @r"
+    error: no address of the API is given
+    hint: name your account with `--subdomain`, or rehearse with `--sandbox`
+    ");
+    insta::assert_snapshot!(desk.run("sync users.csv --subdomain acme").exits(2).stderr, @r"
+    error: no API key is given
+    hint: set the variable `ATTRSYNC_TOKEN`, name a file that holds it with `--token-file`, or rehearse with `--sandbox`
+    ");
+    desk.run("sync users.csv --subdomain acme --token-file missing").exits(2).says("missing: can't be read");
+}
+
+#[test]
+fn plain_http_is_for_this_machine_alone() {
+    let desk = Desk::with_rows(&["1,city,Oslo"]);
+    for address in ["http://acme.user.com/api/public/", "http://10.0.0.1/", "http://127.0.0.1.example.com/"] {
+        let mut command = desk.attrsync("sync users.csv --base-url");
+        command.arg(address).env("ATTRSYNC_TOKEN", super::KEY);
+        let run = super::ended(command).exits(2);
+        run.says("plain http would show the API key to the network");
+    }
+    assert_eq!(desk.names(), ["users.csv"]);
+}
+
+#[test]
+fn reports_that_cannot_be_written_cost_no_request() {
+    for report in ["--failures", "--summary"] {
+        let (desk, server) = (Desk::with_rows(&["1,city,Oslo"]), Server::friendly());
+        let run = server.sync(&desk, &format!("users.csv {report} missing/report")).exits(2);
+        run.says("cannot create `missing/report`").says("create the directory first");
+        assert_eq!(server.counters().requests, 0);
+    }
+}
+
+#[test]
+fn a_report_takes_the_place_of_no_input() {
+    let (desk, server) = (Desk::with_rows(&["1,city,Oslo"]), Server::friendly());
+    server.sync(&desk, "users.csv --summary users.csv").exits(2).says("is an input and would be lost");
+    assert!(desk.read("users.csv").contains("Oslo"));
+}
+
+#[test]
+fn an_input_that_is_not_there_is_named() {
+    let (desk, server) = (Desk::with_rows(&["1,city,Oslo"]), Server::friendly());
+    insta::assert_snapshot!(server.sync(&desk, "users.csv user.csv").exits(3).stderr, @r"
+    error: user.csv: no such file
+    hint: check the path
+    ");
+    assert_eq!(server.counters().requests, 0);
+}
+
+#[test]
+fn an_input_without_the_columns_is_refused_with_a_way_out() {
+    let (desk, server) = (Desk::new(), Server::friendly());
+    desk.file("users.csv", "User ID,Attr,Val\n1,city,Oslo\n");
+    insta::assert_snapshot!(server.sync(&desk, "users.csv").exits(3).stderr, @r"
+    error: users.csv:1: the header has the columns `User ID`, `Attr`, `Val`, but `user_id`, `attribute` and `value`, or `user_id` and at least one attribute, are needed
+    hint: name the columns, perhaps `--columns user_id=User ID,attribute=Attr,value=Val`
+    ");
+    desk.file("empty.csv", "");
+    server.sync(&desk, "empty.csv").exits(3).says("is empty");
+}
+
+#[test]
+fn an_input_of_nothing_but_invalid_rows_is_refused() {
+    let (desk, server) = (Desk::with_rows(&["x,city,Oslo", "1,colour,red"]), Server::friendly());
+    let run = server.sync(&desk, "users.csv --summary -").exits(3);
+    insta::assert_snapshot!(run.stderr, @r"
+    error: all rows are invalid
+    hint: correct the input, starting at users.csv:2: `user_id` must be a positive integer of at most 63 bits
+    ");
+    assert_eq!((run.rows("invalid"), desk.failures().len(), server.counters().requests), (2, 2, 0));
+}
+
+#[test]
+fn one_invalid_row_is_too_many_for_strict_runs_and_limits_count() {
+    for (arguments, sent) in [
+        ("--strict", false),
+        ("--max-invalid 0", false),
+        ("--max-invalid 33%", false),
+        ("--max-invalid 1", true),
+        ("--max-invalid 34%", true),
+    ] {
+        let (desk, server) =
+            (Desk::with_rows(&["1,city,Oslo", "2,city,Oslo", "x,city,Oslo"]), Server::friendly());
+        let run = server.sync(&desk, &format!("users.csv --summary - {arguments}"));
+        let run = run.exits(if sent { 1 } else { 3 });
+        let expected = if sent { (2, 0, 1, 1) } else { (0, 2, 0, 3) };
+        let counted =
+            (run.rows("acknowledged"), run.rows("unsent"), server.counters().requests, desk.failures().len());
+        assert_eq!(counted, expected, "{arguments}");
+    }
+}
+
+#[test]
+fn conflicts_are_settled_by_the_last_row_or_the_first_or_refused() {
+    let rows = ["1,city,Oslo", "2,city,Bergen", "1,city,Bergen"];
+    for (choice, first) in [("last", "1,city,Bergen"), ("first", "1,city,Oslo")] {
+        let (desk, server) = (Desk::with_rows(&rows), Server::friendly());
+        let run = server.sync(&desk, &format!("users.csv --summary - --on-conflict {choice}")).exits(0);
+        assert_eq!(server.state(), format!("user_id,attribute,value\n{first}\n2,city,Bergen\n"));
+        assert_eq!(run.rows("superseded"), 1);
+    }
+    let (desk, server) = (Desk::with_rows(&rows), Server::friendly());
+    let run = server.sync(&desk, "users.csv --summary - --on-conflict error").exits(3);
+    insta::assert_snapshot!(run.stderr, @r"
+    error: users with several values for one attribute: 1, the first one is user 1, `city`: `Oslo`, `Bergen`
+    hint: correct the input, or choose with `--on-conflict last` or `first`
+    ");
+    assert_eq!((run.rows("unsent"), desk.failures().len(), server.counters().requests), (3, 3, 0));
+}
+
+#[test]
+fn a_directory_is_no_input() {
+    let (desk, server) = (Desk::new(), Server::friendly());
+    server.sync(&desk, ".").exits(3).says("error: .: is a directory").says("hint: name the files in it");
+}
