@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 
-use clap::{Args, CommandFactory as _, ValueEnum};
+use clap::{Args, Command, CommandFactory as _, ValueEnum};
 use clap_complete::Shell;
+use clap_mangen::Man;
 
 use super::args::Cli;
 use super::console::Console;
@@ -44,7 +45,7 @@ pub(super) fn run(flags: &ShellFlags) -> ExitCode {
             clap_complete::generate(shell, &mut command, "attrsync", &mut text);
             Ok(())
         }
-        None => clap_mangen::Man::new(command).render(&mut text),
+        None => manual(command, &mut text),
     };
     let printed = rendered.and_then(|()| {
         let mut out = io::stdout().lock();
@@ -55,4 +56,27 @@ pub(super) fn run(flags: &ShellFlags) -> ExitCode {
         Ok(()) => ExitCode::Complete,
         Err(error) => Console::plain().unwritten_output(&error),
     }
+}
+
+/// One page for all commands: each is a section, and what clap has to say of it stands below.
+fn manual(command: Command, page: &mut Vec<u8>) -> io::Result<()> {
+    let mut command = command.disable_help_subcommand(true);
+    command.build();
+    let whole = Man::new(command.clone());
+    whole.render_title(page)?;
+    whole.render_name_section(page)?;
+    whole.render_synopsis_section(page)?;
+    whole.render_options_section(page)?;
+    for subcommand in command.get_subcommands() {
+        let name = subcommand.get_bin_name().unwrap_or(subcommand.get_name());
+        writeln!(page, ".SH \"{}\"", name.to_uppercase())?;
+        let section = Man::new(subcommand.clone());
+        let mut text = Vec::new();
+        section.render_description_section(&mut text)?;
+        section.render_synopsis_section(&mut text)?;
+        section.render_options_section(&mut text)?;
+        let text = String::from_utf8_lossy(&text);
+        page.extend_from_slice(text.replace("\n.SH ", "\n.SS ").as_bytes());
+    }
+    whole.render_version_section(page)
 }
