@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "what the tests share may fail as they may")]
 
 mod console;
+mod documents;
 mod endings;
 mod interrupted;
 mod plans;

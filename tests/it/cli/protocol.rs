@@ -133,6 +133,19 @@ fn no_redirect_is_followed() {
 }
 
 #[test]
+fn an_address_with_nothing_behind_it_ends_the_run_after_three_requests() {
+    let server = MockServer::start();
+    let missing = server.mock(|when, then| {
+        when.method(PUT);
+        then.status(404).body("<html><title>Not Found</title></html>");
+    });
+    let desk = Desk::with_cities(50);
+    let run = sync(&server, &desk, "users.csv --summary -").exits(4);
+    assert_eq!((missing.calls(), run.rows("unsent") + run.rows("failed")), (3, 50));
+    run.says("the address is wrong").says("--base-url");
+}
+
+#[test]
 fn a_pause_longer_than_the_patience_with_outages_ends_the_run_at_once() {
     let server = MockServer::start();
     let throttled = server.mock(|when, then| {
