@@ -6,9 +6,10 @@ use std::path::Path;
 use super::args::{Format, PlanFlags};
 use super::console::Console;
 use super::reading::{Read, refused, unwritten};
-use super::sync::cannot_begin;
+use super::sync::{Failed, cannot_begin};
 use crate::config::{Settings, Surroundings, settle_plan};
 use crate::deliver::Reason;
+use crate::input::Source;
 use crate::plan::Plan;
 use crate::report::{Draft, ExitCode, FailuresReport, Lost, LostRow, Message, PlanScreen, Unwritten};
 
@@ -36,8 +37,9 @@ fn plan(
     settings: &Settings,
     surroundings: &Surroundings,
     console: Console,
-) -> Result<ExitCode, (Message, ExitCode)> {
+) -> Result<ExitCode, Failed> {
     let internal = |message| (message, ExitCode::Internal);
+    let bodies = flags.bodies.as_deref().map(|path| Bodies::begin(path, settings)).transpose()?;
     let mut failures = settings
         .reports
         .failures
@@ -55,15 +57,16 @@ fn plan(
         }
         failures.publish().map_err(|error| internal(unwritten(&error)))?;
     }
-    let bodies_to_stdout = flags.bodies.as_deref() == Some(Path::new("-"));
-    if let Some(path) = &flags.bodies {
-        if bodies_to_stdout {
-            let out = io::stdout().lock();
-            if let Err(error) = bodies(&read.plan, out) {
+    let bodies_to_stdout = matches!(bodies, Some(Bodies::Stdout));
+    match bodies {
+        None => {}
+        Some(Bodies::Stdout) => {
+            if let Err(error) = write_bodies(&read.plan, io::stdout().lock()) {
                 return Ok(console.unwritten_output(&error));
             }
-        } else {
-            save_bodies(&read.plan, path).map_err(|error| internal(unwritten(&error)))?;
+        }
+        Some(Bodies::File(draft)) => {
+            save_bodies(&read.plan, draft).map_err(|error| internal(unwritten(&error)))?;
         }
     }
 
@@ -122,13 +125,38 @@ pub(super) fn unsent(plan: &Plan, failures: &mut FailuresReport) -> Result<u64, 
     Ok(rows)
 }
 
-fn save_bodies(plan: &Plan, path: &Path) -> Result<(), Unwritten> {
-    let mut draft = Draft::create(path)?;
-    bodies(plan, &mut draft).map_err(|error| Unwritten::writing(path, error))?;
+/// Where the request bodies go.
+enum Bodies {
+    Stdout,
+    File(Draft),
+}
+
+impl Bodies {
+    /// Makes sure that the path can be written before anything is read, and that nothing is lost by it.
+    fn begin(path: &Path, settings: &Settings) -> Result<Self, Failed> {
+        if path == Path::new("-") {
+            return Ok(Self::Stdout);
+        }
+        let refused = |why: &str| {
+            Err((Message::error(format!("--bodies: `{}` {why}", path.display())), ExitCode::Usage))
+        };
+        if settings.inputs.iter().any(|input| matches!(input, Source::File(input) if input == path)) {
+            return refused("is an input and would be lost");
+        }
+        if settings.reports.failures.as_deref() == Some(path) {
+            return refused("is already written by `--failures`");
+        }
+        Draft::create(path).map(Self::File).map_err(|error| cannot_begin(&error))
+    }
+}
+
+fn save_bodies(plan: &Plan, mut draft: Draft) -> Result<(), Unwritten> {
+    let written = write_bodies(plan, &mut draft);
+    written.map_err(|error| Unwritten::writing(draft.path(), error))?;
     draft.publish()
 }
 
-fn bodies(plan: &Plan, out: impl Write) -> io::Result<()> {
+fn write_bodies(plan: &Plan, out: impl Write) -> io::Result<()> {
     let mut out = io::BufWriter::with_capacity(1 << 16, out);
     let mut body = Vec::new();
     for batch in plan.batches() {

@@ -82,6 +82,17 @@ fn a_plan_reports_what_a_run_would_leave_out() {
 }
 
 #[test]
+fn bodies_take_the_place_of_no_input_and_of_no_other_report() {
+    let desk = desk();
+    let before = desk.read("users.csv");
+    desk.run("plan users.csv --bodies users.csv").exits(2).says("is an input and would be lost");
+    desk.run("plan users.csv --bodies x --failures x").exits(2).says("is already written by `--failures`");
+    desk.run("plan users.csv --bodies missing/bodies").exits(2).says("create the directory first");
+    desk.run("plan users.csv --bodies /dev/full").exits(5).says("cannot write `/dev/full`");
+    assert_eq!((desk.names(), desk.read("users.csv")), (vec!["users.csv".to_owned()], before));
+}
+
+#[test]
 fn bodies_on_standard_output_leave_the_words_to_standard_error() {
     let run = Desk::new().run(&format!("plan {} --bodies -", users_csv())).exits(0);
     let bodies: Vec<Value> = run.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -10,7 +10,7 @@ use super::{Desk, Server, ended, users_csv};
 #[test]
 fn the_first_command_syncs_the_fixture_and_leaves_only_an_empty_failures_report() {
     let desk = Desk::new();
-    let run = desk.run(&format!("sync --sandbox {} --rate 2000/s", users_csv())).exits(0);
+    let run = desk.run(&format!("sync --sandbox {} --rate 100000/s", users_csv())).exits(0);
     assert_eq!(run.stdout, "");
     assert_eq!(desk.names(), ["failures.csv"]);
     assert_eq!(desk.read("failures.csv"), "user_id,attribute,value,fate,status,error,attempts,source,line\n");
@@ -20,7 +20,7 @@ fn the_first_command_syncs_the_fixture_and_leaves_only_an_empty_failures_report(
 #[test]
 fn the_summary_has_its_keys_in_order_and_figures_that_add_up() {
     let desk = Desk::new();
-    let run = desk.run(&format!("sync --sandbox {} --rate 2000/s --summary -", users_csv())).exits(0);
+    let run = desk.run(&format!("sync --sandbox {} --rate 100000/s --summary -", users_csv())).exits(0);
     let summary = run.summary();
     let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     let promised = [
