@@ -7,7 +7,7 @@ use super::args::{Format, PlanFlags};
 use super::console::Console;
 use super::reading::{Read, refused, unwritten};
 use super::sync::{Failed, cannot_begin};
-use crate::config::{Settings, Surroundings, settle_plan};
+use crate::config::{Settings, Surroundings, same_file, settle_plan};
 use crate::deliver::Reason;
 use crate::input::Source;
 use crate::plan::Plan;
@@ -140,10 +140,11 @@ impl Bodies {
         let refused = |why: &str| {
             Err((Message::error(format!("--bodies: `{}` {why}", path.display())), ExitCode::Usage))
         };
-        if settings.inputs.iter().any(|input| matches!(input, Source::File(input) if input == path)) {
+        if settings.inputs.iter().any(|input| matches!(input, Source::File(input) if same_file(input, path)))
+        {
             return refused("is an input and would be lost");
         }
-        if settings.reports.failures.as_deref() == Some(path) {
+        if settings.reports.failures.as_deref().is_some_and(|failures| same_file(failures, path)) {
             return refused("is already written by `--failures`");
         }
         Draft::create(path).map(Self::File).map_err(|error| cannot_begin(&error))

@@ -69,7 +69,7 @@ pub(super) struct FileFlags {
 #[group(skip)]
 #[command(next_help_heading = "Target")]
 pub(super) struct TargetFlags {
-    /// Address of the API: https://<subdomain>.user.com/api/public/
+    /// Address of the API: https://NAME.user.com/api/public/
     // As text: clap would show a wrong address, with the password that may stand in it.
     #[arg(long, value_name = "URL")]
     pub(super) base_url: Option<String>,

@@ -22,7 +22,7 @@ use std::path::Path;
 
 pub use error::ConfigError;
 pub use flags::{PlanOptions, SyncOptions};
-pub use reports::{Destination, Reports};
+pub use reports::{Destination, Reports, same_file};
 pub use settings::{Settings, Tolerance, Verbosity};
 pub use surroundings::{Stdin, Surroundings};
 pub use target::Target;

@@ -47,11 +47,11 @@ impl Reports {
             self.failures.iter().map(|path| ("failures", path.as_path())).collect();
         let others = [("summary", self.summary.as_ref().and_then(Destination::file))];
         for (name, path) in others.into_iter().filter_map(|(name, path)| Some((name, path?))) {
-            if let Some((other, _)) = taken.iter().find(|(_, other)| *other == path) {
+            if let Some((other, _)) = taken.iter().find(|(_, other)| same_file(other, path)) {
                 let message = format!("`{}` is already written by `{}`", path.display(), flag(other));
                 return Err(ConfigError::at(layer.place(name), message));
             }
-            if inputs.iter().any(|input| matches!(input, Source::File(input) if input == path)) {
+            if inputs.iter().any(|input| matches!(input, Source::File(input) if same_file(input, path))) {
                 let message = format!("`{}` is an input and would be lost", path.display());
                 return Err(ConfigError::at(layer.place(name), message));
             }
@@ -59,4 +59,9 @@ impl Reports {
         }
         Ok(())
     }
+}
+
+/// Whether two paths lead to one file, however they are written.
+pub fn same_file(one: &Path, other: &Path) -> bool {
+    one == other || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }

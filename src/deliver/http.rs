@@ -33,6 +33,8 @@ pub struct Target {
 #[derive(Debug)]
 pub struct Http {
     client: Client,
+    /// The key, to be taken out of whatever the server says.
+    token: SecretString,
     /// The address of all users, which ends in a slash.
     users: Url,
     standard: Url,
@@ -87,6 +89,7 @@ impl Http {
         };
         Ok(Self {
             client,
+            token: target.token.clone(),
             standard: below(&users, "mass_update_standard_attributes/")?,
             custom: below(&users, "mass_update_custom_attributes/")?,
             users,
@@ -99,8 +102,9 @@ impl Http {
         let status = response.status().as_u16();
         let retry_after =
             header(RETRY_AFTER).and_then(|after| retry_after(after, header(DATE), clock::system()));
-        let location = header(LOCATION).map(str::to_owned);
-        let body = beginning(response).await.map_err(lost)?;
+        let location =
+            header(LOCATION).map(|location| location.replace(self.token.expose_secret(), REDACTED));
+        let body = without(beginning(response).await.map_err(lost)?, self.token.expose_secret());
         Ok(Reply { status, retry_after, location, body })
     }
 }
@@ -135,6 +139,17 @@ async fn beginning(mut response: Response) -> Result<Bytes, reqwest::Error> {
         }
     }
     Ok(body.freeze())
+}
+
+/// What stands for the key where a server repeats it.
+const REDACTED: &str = "[key]";
+
+/// The body without the key: what servers say goes into reports and logs.
+fn without(body: Bytes, token: &str) -> Bytes {
+    if memchr::memmem::find(&body, token.as_bytes()).is_none() {
+        return body;
+    }
+    String::from_utf8_lossy(&body).replace(token, REDACTED).into()
 }
 
 /// How long the server asks to be left alone: seconds, or until a date. A date is taken against the server's own clock
@@ -180,6 +195,13 @@ mod tests {
         assert_eq!(seconds("Sun, 06 Nov 1994 08:48:00 GMT"), Some(0));
         assert_eq!(seconds("soon"), None);
         assert_eq!(seconds("-1"), None);
+    }
+
+    #[test]
+    fn a_key_that_the_server_repeats_is_taken_out() {
+        let said = without(Bytes::from_static(b"bad Token abc, abc!"), "abc");
+        assert_eq!(said, "bad Token [key], [key]!");
+        assert_eq!(without(Bytes::from_static(b"\xffbad"), "abc"), Bytes::from_static(b"\xffbad"));
     }
 
     #[test]

@@ -49,7 +49,11 @@ pub(super) fn columns(found: &[String], options: &Options) -> String {
         let line = if options.layout == Layout::Wide { "user_id,city" } else { "user_id,attribute,value" };
         return format!("start the input with a header, as `{line}`, or name its columns with `--columns`");
     }
-    format!("name the columns, perhaps `--columns {}`", mapping.join(","))
+    let mapping = mapping.join(",");
+    // As a shell takes it.
+    let quote =
+        if mapping.contains(|c: char| !(c.is_alphanumeric() || "_,=-.".contains(c))) { "'" } else { "" };
+    format!("name the columns, perhaps `--columns {quote}{mapping}{quote}`")
 }
 
 /// The one of these that a name is probably meant for.
@@ -81,7 +85,7 @@ mod tests {
     fn the_likeliest_columns_are_suggested() {
         check(
             &["User ID", "Key", "Val"],
-            "name the columns, perhaps `--columns user_id=User ID,attribute=Key,value=Val`",
+            "name the columns, perhaps `--columns 'user_id=User ID,attribute=Key,value=Val'`",
         );
         check(&["custom_id", "city"], "name the columns, perhaps `--columns user_id=custom_id`");
     }

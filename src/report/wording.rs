@@ -52,13 +52,12 @@ pub(super) fn short_time(duration: Duration) -> String {
     if duration < Duration::from_secs(1) { format!("{}ms", duration.as_millis()) } else { time(duration) }
 }
 
-/// The answer and its words: `404 Not Found: no such user`.
+/// The answer in words, which name its status: `404 Not Found: no such user`.
 pub(super) fn answer(reason: &Reason) -> String {
     match (reason.status, reason.error.as_str()) {
         (None, "") => "no answer".to_owned(),
-        (None, words) => words.to_owned(),
         (Some(status), "") => named(status),
-        (Some(status), words) => format!("{}: {words}", named(status)),
+        (_, words) => words.to_owned(),
     }
 }
 
@@ -127,7 +126,7 @@ mod tests {
         let check = |status, error: &str, expected: &str| {
             assert_eq!(answer(&Reason { status, error: error.into() }), expected);
         };
-        check(Some(404), "no such user", "404 Not Found: no such user");
+        check(Some(404), "404 Not Found: no such user", "404 Not Found: no such user");
         check(Some(599), "", "599");
         check(None, "connection reset", "connection reset");
         check(None, "", "no answer");

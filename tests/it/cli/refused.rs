@@ -97,7 +97,7 @@ fn an_input_without_the_columns_is_refused_with_a_way_out() {
     desk.file("users.csv", "User ID,Attr,Val\n1,city,Oslo\n");
     insta::assert_snapshot!(server.sync(&desk, "users.csv").exits(3).stderr, @r"
     error: users.csv:1: the header has the columns `User ID`, `Attr`, `Val`, but `user_id`, `attribute` and `value`, or `user_id` and at least one attribute, are needed
-    hint: name the columns, perhaps `--columns user_id=User ID,attribute=Attr,value=Val`
+    hint: name the columns, perhaps `--columns 'user_id=User ID,attribute=Attr,value=Val'`
     ");
     desk.file("empty.csv", "");
     server.sync(&desk, "empty.csv").exits(3).says("is empty");
