@@ -11,7 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, filter, fmt};
 
 use crate::config::{LogFormat, Progress as Wanted, Settings, Verbosity};
-use crate::report::{Bar, ExitCode, Heartbeat, Message, Progress, Silence};
+use crate::report::{Bar, Closing, ExitCode, Heartbeat, Message, Progress, Silence};
 
 /// How the program speaks.
 #[derive(Clone, Copy, Debug)]
@@ -95,15 +95,29 @@ impl Console {
     }
 
     /// Says how it went. A quiet program has nothing to say when all is well.
-    pub(super) fn closing(self, screen: &dyn Display, exit: ExitCode) {
+    pub(super) fn closing(self, closing: &Closing<'_>) {
+        let exit = closing.exit;
         match (self.verbosity, self.format) {
             (Verbosity::Quiet, _) if exit == ExitCode::Complete => {}
-            (_, LogFormat::Text) => say(screen),
+            (_, LogFormat::Text) => say(closing),
             (_, LogFormat::Json) => {
-                let screen = unstyled(screen);
-                info!(target: "progress", outcome = exit.outcome(), exit_code = exit.code(), "{}", screen.trim_end());
+                let happened = closing.what_happened();
+                info!(target: "progress", outcome = exit.outcome(), exit_code = exit.code(), "{happened}");
             }
         }
+    }
+
+    /// Says what is no data because data go to standard output.
+    pub(super) fn aside(self, screen: &dyn Display) {
+        if self.verbosity > Verbosity::Quiet {
+            say(screen);
+        }
+    }
+
+    /// How wide the screen of standard error is, if it is one.
+    pub(super) fn columns() -> Option<usize> {
+        let terminal = console::Term::stderr();
+        terminal.is_term().then(|| usize::from(terminal.size().1))
     }
 
     /// Prints data. A reader that has seen enough, like `head`, is no error.

@@ -48,7 +48,7 @@ fn plan(
         .transpose()
         .map_err(|error| cannot_begin(&error))?;
     let mut read = Read::all(settings, surroundings.threads).map_err(|refusal| refused(&refusal))?;
-    let refusal = read.refusal(settings.tolerance);
+    let refusal = read.refusal(settings.tolerance, settings.reports.failures.as_deref());
 
     if let Some(mut failures) = failures.take() {
         failures.add_invalid(&mut read.invalid).map_err(|error| internal(unwritten(&error)))?;
@@ -84,20 +84,25 @@ fn plan(
         (None, _) => ExitCode::Incomplete,
     };
     let printed = match flags.format {
-        _ if bodies_to_stdout => {
-            console.closing(&screen, ExitCode::Complete);
+        Format::Text if bodies_to_stdout => {
+            console.aside(&screen);
+            Ok(())
+        }
+        Format::Json if bodies_to_stdout => {
+            console.aside(&json(&screen));
             Ok(())
         }
         Format::Text => console.print(&screen),
-        Format::Json => {
-            let json = serde_json::to_string_pretty(&screen).expect("figures and texts are JSON");
-            console.print(&format_args!("{json}\n"))
-        }
+        Format::Json => console.print(&format_args!("{}\n", json(&screen))),
     };
     if let Err(code) = printed {
         return Ok(code);
     }
     refusal.map_or(Ok(code), |message| Err((message, code)))
+}
+
+fn json(screen: &PlanScreen<'_>) -> String {
+    serde_json::to_string_pretty(screen).expect("figures and texts are JSON")
 }
 
 /// Reports everything that a refused input would have sent, and says how many rows that are.

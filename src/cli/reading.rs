@@ -1,6 +1,7 @@
 //! From inputs to a plan, or to the reason why nothing may be sent.
 
 use std::num::NonZeroUsize;
+use std::path::Path;
 
 use tracing::info;
 
@@ -56,8 +57,10 @@ impl Read {
         }
     }
 
-    /// Why nothing may be sent, if so.
-    pub(super) fn refusal(&self, tolerance: Tolerance) -> Option<Message> {
+    /// Why nothing may be sent, if so. The report, if there is one, names the rows.
+    pub(super) fn refusal(&self, tolerance: Tolerance, report: Option<&Path>) -> Option<Message> {
+        let wrong =
+            report.map_or_else(|| "the input".to_owned(), |path| format!("what `{}` names", path.display()));
         let Counts { read, invalid, .. } = self.counts;
         if tolerance.refuses(invalid, read) {
             let why = match tolerance {
@@ -69,26 +72,19 @@ impl Read {
             };
             let first = self.causes.first().and_then(|cause| {
                 let place = cause.places.first()?;
-                Some(format!("correct the input, starting at {}:{}: {}", place.input, place.line, cause.what))
+                Some(format!("correct {wrong}, starting at {}:{}: {}", place.input, place.line, cause.what))
             });
             return Some(Message::error(why).with_hint(first));
         }
         let first = self.plan.disputed().next()?;
-        let values: Vec<String> = first
-            .values
-            .iter()
-            .map(|value| value.map_or_else(|| "null".to_owned(), |value| format!("`{value}`")))
-            .collect();
+        // Whose they are, and which, stands in the report: a message ends up in logs.
         let count = self.plan.disputed().count();
-        Some(
-            Message::error(format!(
-                "users with several values for one attribute: {count}, the first one is user {}, `{}`: {}",
-                first.user,
-                first.attribute,
-                values.join(", ")
-            ))
-            .with_hint("correct the input, or choose with `--on-conflict last` or `first`".to_owned()),
-        )
+        let words = format!(
+            "{count} users have several values for one attribute, the first of them for `{}`",
+            first.attribute
+        );
+        let hint = format!("correct {wrong}, or choose with `--on-conflict last` or `first`");
+        Some(Message::error(words).with_hint(hint))
     }
 }
 

@@ -11,12 +11,18 @@ use crate::deliver::Stop;
 pub(super) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    /// The terminal is gone: nobody is there to press a key, so that it is as good as an order to end.
+    hangup: Signal,
 }
 
 impl Signals {
     /// From now on, these signals no longer end the process.
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
     /// Waits for the next one.
@@ -24,6 +30,7 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => Stop::Interrupted,
             _ = self.terminate.recv() => Stop::Terminated,
+            _ = self.hangup.recv() => Stop::Terminated,
         }
     }
 }

@@ -17,7 +17,9 @@ use super::reading::{Read, in_words, refused, unwritten};
 use super::sending::{Sending, Sent};
 use super::signals::Signals;
 use crate::clock;
-use crate::config::{Destination, Settings, Surroundings, SyncOptions, Target, Typed, settle_sync};
+use crate::config::{
+    Destination, Settings, Surroundings, SyncOptions, Target, Typed, same_file, settle_sync,
+};
 use crate::deliver::{End, Stop, Verified};
 use crate::input::{Cause, Source};
 use crate::report::{
@@ -99,12 +101,13 @@ impl Run {
         let reading = spawn_blocking(move || Read::all(&settings, threads));
         let read = tokio::select! {
             read = reading => read.map_err(|panic| internal(&format!("reading failed: {panic}")))?,
-            stop = signals.next() => return self.interrupted(&stop),
+            stop = signals.next() => return self.interrupted(&stop, failures),
         };
         let mut read = match read {
             Ok(read) => read,
             Err(refusal) => {
                 let (message, code) = refused(&refusal);
+                self.leave_empty(failures)?;
                 self.summarise(code, Fates::default(), Requests::default(), Some(refusal.to_string()), None)?;
                 return Err((message, code));
             }
@@ -113,7 +116,7 @@ impl Run {
             self.console.warning(&in_words(warning));
         }
         failures.add_invalid(&mut read.invalid).map_err(|error| (unwritten(&error), ExitCode::Internal))?;
-        if let Some(message) = read.refusal(self.settings.tolerance) {
+        if let Some(message) = read.refusal(self.settings.tolerance, Some(&path)) {
             return self.refuse(&read, failures, message);
         }
         info!(
@@ -135,11 +138,23 @@ impl Run {
     }
 
     /// Nothing was sent yet.
-    fn interrupted(self, stop: &Stop) -> Result<ExitCode, Failed> {
+    fn interrupted(self, stop: &Stop, failures: FailuresReport) -> Result<ExitCode, Failed> {
         let code = if *stop == Stop::Terminated { ExitCode::Terminated } else { ExitCode::Interrupted };
         let words = "interrupted while reading: nothing was sent";
+        self.leave_empty(failures)?;
         self.summarise(code, Fates::default(), Requests::default(), Some(words.to_owned()), None)?;
         Err((Message::error(words), code))
+    }
+
+    /// A run that read no row leaves a report without any, so that nobody takes an older one for it. An input that is a
+    /// report itself stays: its rows are still to do.
+    fn leave_empty(&self, failures: FailuresReport) -> Result<(), Failed> {
+        let is_input =
+            |input: &Source| matches!(input, Source::File(input) if same_file(input, failures.path()));
+        if self.settings.inputs.iter().any(is_input) {
+            return Ok(());
+        }
+        failures.publish().map_err(|error| (unwritten(&error), ExitCode::Internal))
     }
 
     /// The input is refused as a whole: all that could have been sent is unsent.
@@ -166,14 +181,16 @@ impl Run {
             duration: clock::now() - self.begun,
             verified: verified.as_ref(),
             causes,
-            failures,
+            failures: broken.is_none().then_some(failures),
             written: &[],
             rerun: Rerun::StartsAnew,
+            columns: Console::columns(),
         };
-        self.console.closing(&screen, exit);
-        let reason = match end {
-            End::Stopped(stop) => Some(why_stopped(stop)),
-            End::Complete => None,
+        self.console.closing(&screen);
+        let reason = match (broken, end) {
+            (Some(error), _) => Some(error.to_string()),
+            (None, End::Stopped(stop)) => Some(why_stopped(stop)),
+            (None, End::Complete) => None,
         };
         self.summarise(exit, tally.fates, tally.requests, reason, verified.clone())?;
         match broken {
@@ -207,8 +224,12 @@ impl Run {
             summary.publish(draft).map_err(|error| (unwritten(&error), ExitCode::Internal))?;
         }
         if self.settings.reports.summary == Some(Destination::Stdout) {
-            let written = summary.write_to(std::io::stdout().lock());
-            written.map_err(|error| internal(&format!("standard output cannot be written: {error}")))?;
+            match summary.write_to(std::io::stdout().lock()) {
+                // Its reader has seen enough.
+                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+                written => written
+                    .map_err(|error| internal(&format!("standard output cannot be written: {error}")))?,
+            }
         }
         Ok(())
     }

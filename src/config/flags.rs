@@ -121,7 +121,7 @@ pub(super) struct DeliveryFlags {
     /// Start no requests after this time
     #[arg(long, value_name = "D")]
     pub(super) max_duration: Option<Period>,
-    /// Most requests spent on finding refused ids, as a share of the planned ones; 1000 in any case
+    /// Most requests spent on finding refused ids, as a share of the planned ones; 10,000 in any case
     #[arg(long, value_name = "N%", default_value_t = Share(deliver::Options::default().max_split_share))]
     pub(super) max_split_share: Share,
     /// Read this many acknowledged users back and compare

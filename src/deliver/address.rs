@@ -1,6 +1,7 @@
 //! Whether there is such an operation at this address at all.
 
-use crate::plan::Batch;
+use std::collections::HashSet;
+use std::fmt::Display;
 
 /// So many requests with no user in common.
 const DISJOINT: usize = 3;
@@ -10,8 +11,8 @@ const DISJOINT: usize = 3;
 #[derive(Debug, Default)]
 pub(super) struct Address {
     proven: bool,
-    /// Parts that were not found, without those that hold another one.
-    unknown: Vec<Batch>,
+    /// The users of requests that were not found, without those that hold another one.
+    unknown: Vec<HashSet<String>>,
 }
 
 impl Address {
@@ -25,19 +26,15 @@ impl Address {
         self.proven
     }
 
-    /// Whether the answers so far, with this one, speak of a wrong address.
-    pub(super) fn not_found(&mut self, part: Batch) -> bool {
+    /// Whether the answers so far, with this one for these users, speak of a wrong address.
+    pub(super) fn not_found(&mut self, users: impl Iterator<Item = impl Display>) -> bool {
         if self.proven {
             return false;
         }
-        let holds = |outer: &Batch, inner: &Batch| {
-            outer.group == inner.group
-                && outer.first <= inner.first
-                && inner.first + inner.len <= outer.first + outer.len
-        };
-        self.unknown.retain(|known| !holds(known, &part));
-        if !self.unknown.iter().any(|known| holds(&part, known)) {
-            self.unknown.push(part);
+        let users: HashSet<String> = users.map(|user| user.to_string()).collect();
+        self.unknown.retain(|known| !known.is_superset(&users));
+        if self.unknown.iter().all(|known| known.is_disjoint(&users)) {
+            self.unknown.push(users);
         }
         self.unknown.len() >= DISJOINT
     }
@@ -47,24 +44,22 @@ impl Address {
 mod tests {
     use super::*;
 
-    fn part(group: u32, first: u32, len: u32) -> Batch {
-        Batch { group, first, len }
-    }
-
     #[test]
     fn three_disjoint_requests_that_are_not_found_speak_of_the_address() {
         let mut address = Address::default();
-        assert!(!address.not_found(part(0, 0, 1000)));
-        assert!(!address.not_found(part(0, 0, 500)), "part of the first");
-        assert!(!address.not_found(part(0, 0, 500)), "the same again");
-        assert!(!address.not_found(part(0, 500, 1)));
-        assert!(address.not_found(part(1, 0, 1000)));
+        assert!(!address.not_found(0..1000));
+        assert!(!address.not_found(0..500), "a part of the first");
+        assert!(!address.not_found(0..500), "the same again");
+        assert!(!address.not_found(400..600), "some of the same users");
+        assert!(!address.not_found(500..501));
+        assert!(!address.not_found(500..501), "the same user, for another attribute");
+        assert!(address.not_found(2000..3000));
     }
 
     #[test]
     fn one_accepted_user_clears_the_address_for_good() {
         let mut address = Address::default();
         address.accepted();
-        assert!(!(0..10).any(|group| address.not_found(part(group, 0, 1))));
+        assert!(!(0..10).any(|user| address.not_found([user].into_iter())));
     }
 }

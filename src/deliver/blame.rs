@@ -68,7 +68,7 @@ fn named(text: &str, plan: &Plan, batch: Batch) -> Vec<u32> {
         User::Id(id) => words.contains(id.to_string().as_str()),
         User::Custom(id) => words.contains(id),
     };
-    let most = batch.len.div_ceil(4).max(4) as usize;
+    let most = batch.len.div_ceil(2).max(4) as usize;
     let named: Vec<u32> = (batch.first..)
         .zip(plan.users(batch))
         .filter(|(_, user)| stands(user))

@@ -148,6 +148,8 @@ impl<T: Transport> Dispatcher<T> {
             } else {
                 self.claim(now).await?;
                 if self.is_done() {
+                    let steps = self.refusals.believe();
+                    self.take(steps, now).await?;
                     break;
                 }
             }
@@ -318,7 +320,7 @@ impl<T: Transport> Dispatcher<T> {
             }
             Decision::GiveUp { reason } | Decision::Split { reason } => {
                 let strange = matches!(verdict, Verdict::Hopeless(_)) || reason.status == Some(404);
-                if strange && self.address.not_found(job.part) {
+                if strange && self.address.not_found(self.plan.users(job.part)) {
                     job.last = Some(reason.clone());
                     self.stop.get_or_insert(Stop::WrongAddress(reason));
                     self.enqueue(job, now);

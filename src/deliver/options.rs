@@ -74,7 +74,7 @@ pub struct Options {
 
 impl Options {
     /// Searching may add so many requests even to a small plan: a batch of 1,000 with a few unknown users takes dozens.
-    const LEAST_EXTRA: f64 = 1000.0;
+    const LEAST_EXTRA: f64 = 10_000.0;
 
     /// Most requests that searching may add to a plan of this many.
     #[expect(

@@ -2,8 +2,9 @@
 //!
 //! A refused batch is searched, so that one unknown user doesn't fail all others. But a value that the API refuses is
 //! refused for its whole group, and it would be a waste to ask for each of its users. So, as long as nobody of a group
-//! was ever accepted, one batch of it is searched and the others wait; two users refused alone, for the same reason,
-//! condemn the group, as do the server's words where they name the value. (One is not enough: he may be the unknown one.)
+//! was ever accepted, one batch of it is searched and the others wait; a handful of users refused alone, for the same
+//! reason, condemn the group, as do the server's words where they name the value. Those few are taken from all over the
+//! batch, since unknown users often come in a row.
 //!
 //! No I/O and no time: answers in, [`Step`]s out.
 
@@ -15,8 +16,11 @@ use super::job::Job;
 use super::split::{Opening, Search};
 use crate::plan::{Batch, Plan};
 
-/// How many users are asked for alone before an address is doubted.
-const STRANGERS: u32 = 3;
+/// So many users refused alone condemn a value.
+const ENOUGH: usize = 5;
+
+/// Where in what is left of a batch the second one, the third one, … is looked for.
+const SPREAD: [f64; ENOUGH - 1] = [1.0, 0.5, 0.25, 0.75];
 
 /// What follows from an answer.
 #[derive(Debug)]
@@ -37,12 +41,13 @@ pub(super) struct Refusals {
     accepted: HashSet<u32>,
     /// Groups of which nobody was accepted so far, while a batch of theirs is searched: the jobs that wait for it.
     suspects: HashMap<u32, Vec<Job>>,
-    /// Why users were refused alone, by group, as long as nobody of it was accepted, without what differs from user to
-    /// user.
-    alone: HashMap<u32, Vec<String>>,
+    /// How many users of a group were refused alone for the same reason, as long as nobody of it was accepted.
+    alone: HashMap<(u32, String), usize>,
     condemned: HashMap<u32, Reason>,
     /// Somebody was accepted, whoever.
     anybody_accepted: bool,
+    /// Users who fail if the address is right.
+    doubtful: Vec<Step>,
     limits: Limits,
 }
 
@@ -84,6 +89,7 @@ impl Refusals {
             alone: HashMap::new(),
             condemned: HashMap::new(),
             anybody_accepted: false,
+            doubtful: Vec::new(),
             limits: Limits::default(),
         }
     }
@@ -123,11 +129,12 @@ impl Refusals {
         let Batch { group, len, .. } = job.part;
         self.anybody_accepted = true;
         self.condemned.remove(&group);
-        self.alone.remove(&group);
+        self.alone.retain(|(of, _), _| *of != group);
         if plan.group_len(group) > len {
             self.accepted.insert(group);
         }
-        let mut steps = vec![settle(job, Outcome::Acknowledged)];
+        let mut steps = self.believe();
+        steps.push(settle(job, Outcome::Acknowledged));
         steps.extend(self.release(group));
         if let Some(batch) = job.search
             && let Some(searching) = self.searches.get_mut(&batch)
@@ -141,6 +148,11 @@ impl Refusals {
             steps.extend(self.go_on(batch));
         }
         steps
+    }
+
+    /// The address is right, or nothing is left that could tell: those who were not found fail.
+    pub(super) fn believe(&mut self) -> Vec<Step> {
+        std::mem::take(&mut self.doubtful)
     }
 
     /// The job failed for a reason that a search can't better.
@@ -181,10 +193,7 @@ impl Refusals {
             return self.refused_alone(&job, reason, telling);
         }
         if self.extra >= self.most_extra {
-            let error = format!(
-                "{} (not searched further: {} extra requests were spent, the most that `max_split_share` allows)",
-                reason.error, self.extra
-            );
+            let error = format!("{} ({})", reason.error, self.spent());
             return self.fail_whole(&job, &Reason { status: reason.status, error });
         }
         if let Some(batch) = job.search
@@ -206,8 +215,14 @@ impl Refusals {
         }
         let opening = match blame {
             Blame::Bytes | Blame::Users(_) => Opening::TooLarge,
-            Blame::Named(places) => Opening::Named(places),
-            _ if reason.status == Some(404) && !self.anybody_accepted => Opening::Singles(STRANGERS),
+            Blame::Named(places) => Opening::Singles(places),
+            _ if self.doubts(reason) => {
+                // Is it the users at all, or the address? Three of them will tell.
+                let (first, last) = (job.part.first, job.part.first + job.part.len - 1);
+                let mut places = vec![first, first.midpoint(last), last];
+                places.dedup();
+                Opening::Singles(places)
+            }
             _ => Opening::Halves,
         };
         let batch = job.part;
@@ -217,32 +232,47 @@ impl Refusals {
     }
 
     fn refused_alone(&mut self, job: &Job, reason: &Reason, telling: bool) -> Vec<Step> {
-        let doubted = reason.status == Some(404) && !self.anybody_accepted;
-        if telling && !doubted {
-            let (alone, class) = (self.alone.entry(job.part.group).or_default(), class(&reason.error));
-            if alone.contains(&class) {
+        let failed = settle(job, Outcome::Failed(reason.clone()));
+        if self.doubts(reason) {
+            self.doubtful.push(failed);
+            return job.search.map(|batch| self.refuse_in(batch, None)).unwrap_or_default();
+        }
+        let mut next = None;
+        if telling {
+            let class = (job.part.group, class(&reason.error));
+            let alone = self.alone.entry(class).or_insert(0);
+            *alone += 1;
+            if *alone >= ENOUGH {
                 return self.condemn(job, reason);
             }
-            alone.push(class);
+            next = SPREAD.get(*alone - 1).copied();
         }
-        let mut steps = vec![settle(job, Outcome::Failed(reason.clone()))];
-        if let Some(batch) = job.search
-            && let Some(searching) = self.searches.get_mut(&batch)
-        {
-            searching.search.refuse();
-            if telling {
-                searching.search.isolate_next();
-            }
-            steps.extend(self.go_on(batch));
-        }
+        let mut steps = vec![failed];
+        steps.extend(job.search.map(|batch| self.refuse_in(batch, next)).unwrap_or_default());
         steps
+    }
+
+    /// Goes on with a search after a user was refused alone; asks for another one alone if told where.
+    fn refuse_in(&mut self, batch: Batch, isolate: Option<f64>) -> Vec<Step> {
+        if let Some(searching) = self.searches.get_mut(&batch) {
+            searching.search.refuse();
+            if let Some(share) = isolate {
+                searching.search.isolate(share);
+            }
+        }
+        self.go_on(batch)
+    }
+
+    /// Whether a refusal may be the address's, and nobody's.
+    fn doubts(&self, reason: &Reason) -> bool {
+        reason.status == Some(404) && !self.anybody_accepted
     }
 
     /// Fails this job, and all of its group that is not on its way.
     fn condemn(&mut self, job: &Job, reason: &Reason) -> Vec<Step> {
         let group = job.part.group;
         self.condemned.insert(group, reason.clone());
-        self.alone.remove(&group);
+        self.alone.retain(|(of, _), _| *of != group);
         let waiting = self.suspects.remove(&group).unwrap_or_default();
         let mut steps = self.fail_whole(job, reason);
         steps.extend(waiting.iter().map(|job| settle(job, Outcome::Failed(reason.clone()))));
@@ -251,25 +281,42 @@ impl Refusals {
 
     /// Fails this job, and whatever is left of the search that it belongs to.
     fn fail_whole(&mut self, job: &Job, reason: &Reason) -> Vec<Step> {
-        let failed = Outcome::Failed(reason.clone());
-        let Some((batch, mut searching)) = job.search.and_then(|batch| self.searches.remove_entry(&batch))
-        else {
-            return vec![settle(job, failed)];
-        };
-        searching.search.settled();
-        let mut steps = vec![settle(job, failed.clone())];
-        steps.extend(searching.search.into_rest().map(|rest| {
-            let part = Batch { group: batch.group, first: rest.start, len: rest.end - rest.start };
-            Step::Settle { part, outcome: failed.clone(), attempts: searching.sent }
-        }));
-        steps.extend(self.release(batch.group));
+        let mut steps = vec![settle(job, Outcome::Failed(reason.clone()))];
+        if let Some(batch) = job.search
+            && let Some(searching) = self.searches.get_mut(&batch)
+        {
+            searching.search.settled();
+            steps.extend(self.abandon(batch, reason));
+        }
         steps
+    }
+
+    /// Fails whatever is left of a search.
+    fn abandon(&mut self, batch: Batch, reason: &Reason) -> Vec<Step> {
+        let Some(Searching { search, sent, .. }) = self.searches.remove(&batch) else { return Vec::new() };
+        let rest = search.into_rest().map(|rest| Step::Settle {
+            part: Batch { group: batch.group, first: rest.start, len: rest.end - rest.start },
+            outcome: Outcome::Failed(reason.clone()),
+            attempts: sent,
+        });
+        rest.chain(self.release(batch.group)).collect()
+    }
+
+    fn spent(&self) -> String {
+        let extra = self.extra;
+        format!(
+            "not searched further: {extra} extra requests were spent, the most that `--max-split-share` allows"
+        )
     }
 
     /// The next request of a search; at its end, what waited for it.
     fn go_on(&mut self, batch: Batch) -> Vec<Step> {
         let Some(searching) = self.searches.get(&batch) else { return Vec::new() };
         if let Some(next) = searching.search.ask() {
+            if self.extra >= self.most_extra {
+                let reason = Reason { status: None, error: self.spent() };
+                return self.abandon(batch, &reason);
+            }
             self.extra += 1;
             let part = Batch { group: batch.group, first: next.start, len: next.end - next.start };
             let purpose = Purpose::Split;

@@ -36,10 +36,8 @@ struct Suspect {
 pub(super) enum Opening {
     /// By halves.
     Halves,
-    /// These places first, each alone: the server named them. Ascending, distinct, inside the batch.
-    Named(Vec<u32>),
-    /// The first few users, each alone: is it the users at all?
-    Singles(u32),
+    /// These places first, each alone. Ascending, distinct, inside the batch.
+    Singles(Vec<u32>),
     /// Both halves, since the whole is too large whoever is in it.
     TooLarge,
 }
@@ -51,12 +49,7 @@ impl Search {
         match opening {
             Opening::Halves => search.refused(batch),
             Opening::TooLarge => search.halve(batch),
-            Opening::Singles(count) => {
-                let cut = batch.start + count.min(batch.end - batch.start);
-                search.unknown.extend((batch.start..cut).map(|place| place..place + 1));
-                search.push_back(cut..batch.end);
-            }
-            Opening::Named(places) => {
+            Opening::Singles(places) => {
                 search.unknown.extend(places.iter().map(|place| *place..place + 1));
                 let mut start = batch.start;
                 for place in places {
@@ -126,14 +119,17 @@ impl Search {
         false
     }
 
-    /// Asks for one user before the rest of the next part, to tell a refused value from a refused user.
-    pub(super) fn isolate_next(&mut self) {
-        if let (None, Some(part)) = (&self.suspect, self.unknown.front().cloned())
-            && part.len() > 1
-        {
-            self.unknown.pop_front();
-            self.push_front(part.start + 1..part.end);
-            self.push_front(part.start..part.start + 1);
+    /// Asks for one user of the next part before the rest of it, at this share of its length.
+    pub(super) fn isolate(&mut self, share: f64) {
+        if self.suspect.is_some() {
+            return;
+        }
+        if let Some(part) = self.unknown.pop_front() {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "inside the part")]
+            let place = part.start + (f64::from(part.end - part.start - 1) * share) as u32;
+            self.push_front(place + 1..part.end);
+            self.push_front(part.start..place);
+            self.push_front(place..place + 1);
         }
     }
 
@@ -246,9 +242,10 @@ mod tests {
         }
 
         #[test]
-        fn every_opening_ends_in_the_same_result((batch, poison) in batch(), singles in 1u32..5) {
-            let named = Opening::Named(poison.iter().copied().step_by(2).collect());
-            for opening in [named, Opening::Singles(singles), Opening::TooLarge] {
+        fn every_opening_ends_in_the_same_result((batch, poison) in batch()) {
+            let named = Opening::Singles(poison.iter().copied().step_by(2).collect());
+            let ends = Opening::Singles(if batch.len() > 1 { vec![batch.start, batch.end - 1] } else { vec![batch.start] });
+            for opening in [named, ends, Opening::TooLarge] {
                 if batch.len() > 1 || !matches!(opening, Opening::TooLarge) {
                     let (accepted, found, _) = drive(batch.clone(), opening, &poison, usize::MAX);
                     check(&batch, &poison, &accepted, &found);
@@ -258,7 +255,7 @@ mod tests {
 
         #[test]
         fn offenders_that_the_server_names_cost_two_requests_each((batch, poison) in batch()) {
-            let named = Opening::Named(poison.iter().copied().collect());
+            let named = Opening::Singles(poison.iter().copied().collect());
             let (accepted, found, requests) = drive(batch.clone(), named, &poison, usize::MAX);
             check(&batch, &poison, &accepted, &found);
             prop_assert!(requests <= 2 * poison.len() + 2);
@@ -287,6 +284,21 @@ mod tests {
             }
         }
         assert_eq!(accepted, (0..10).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_user_is_isolated_wherever_he_stands() {
+        for (share, place) in [(0.0, 0), (0.5, 4), (1.0, 9)] {
+            let mut search = Search::new(0..10, Opening::Singles(Vec::new()));
+            search.isolate(share);
+            let mut asked = Vec::new();
+            while let Some(part) = search.ask() {
+                asked.push(part);
+                search.settled();
+            }
+            assert_eq!(asked[0], place..place + 1);
+            assert_eq!(asked.iter().map(ExactSizeIterator::len).sum::<usize>(), 10);
+        }
     }
 
     #[test]

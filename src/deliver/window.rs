@@ -87,7 +87,9 @@ mod tests {
 
     fn window(most: usize, answers: &[u64]) -> Window {
         let mut window = Window::new(NonZeroUsize::new(most).unwrap());
-        answers.iter().for_each(|millis| window.observe(Duration::from_millis(*millis)));
+        for millis in answers {
+            window.observe(Duration::from_millis(*millis));
+        }
         window
     }
 

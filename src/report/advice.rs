@@ -15,10 +15,17 @@ pub enum Rerun {
 }
 
 /// At most three pieces of advice, the first one first.
-pub(super) fn advice(exit: ExitCode, end: &End, tally: &Tally, failures: &Path, rerun: Rerun) -> Vec<String> {
+pub(super) fn advice(
+    exit: ExitCode,
+    end: &End,
+    tally: &Tally,
+    failures: Option<&Path>,
+    rerun: Rerun,
+) -> Vec<String> {
     let mut advice = Vec::new();
+    let Some(failures) = failures else { return advice };
     if exit == ExitCode::Internal {
-        advice.push("keep the ledger and the reports of this run, and report the error".to_owned());
+        advice.push("keep the reports of this run, and tell us about this error".to_owned());
     }
     if tally.fates.unsent > 0
         && let End::Stopped(stop) = end
@@ -51,7 +58,7 @@ fn continued(stop: &Stop, failures: &Path, rerun: Rerun) -> String {
 fn mend(tally: &Tally, failures: &Path) -> Option<String> {
     let refused = tally.failures.any(|reason| matches!(reason.status, Some(400..=428 | 430..=499)));
     if tally.fates.invalid > 0 || refused {
-        Some(format!("correct the rows in `{}`, then {}", failures.display(), sync(failures)))
+        Some(format!("mend what `{}` names, then {}", failures.display(), sync(failures)))
     } else if tally.fates.failed > 0 {
         Some(format!("try the failed rows again with {}", sync(failures)))
     } else {

@@ -206,8 +206,8 @@ mod tests {
         user_id,attribute,value,fate,status,error,attempts,source,line
         5,colour,red,invalid,,the attribute is not allowed: `colour`,0,DIR/in.csv,6
         2,city,A,failed,404,no such user,1,,
-        3,city,A,unsent,,not sent: SIGINT came; what was in flight was finished,0,,
-        4,city,NULL,unsent,,not sent: SIGINT came; what was in flight was finished,0,,
+        3,city,A,unsent,,not sent: SIGINT came,0,,
+        4,city,NULL,unsent,,not sent: SIGINT came,0,,
         ");
     }
 

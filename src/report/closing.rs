@@ -29,15 +29,16 @@ pub struct Closing<'a> {
     pub duration: Duration,
     /// Why rows are invalid, the most frequent first.
     pub causes: &'a [Cause],
-    /// The failures report.
-    pub failures: &'a Path,
+    /// The failures report, if it could be written.
+    pub failures: Option<&'a Path>,
     /// The other files that were written.
     pub written: &'a [&'a Path],
     /// What the same command would do next.
     pub rerun: Rerun,
+    /// How wide the screen is, in columns; `None`: lines may be of any length.
+    pub columns: Option<usize>,
 }
 
-const COLUMNS: usize = 80;
 const LINES: usize = 23;
 const LABEL: usize = 10;
 const MOST_MISMATCHES: usize = 5;
@@ -57,10 +58,11 @@ impl Display for Closing<'_> {
         let room = LINES.saturating_sub(head.len() + body.len() + foot.len());
         let reasons = self.reasons(MOST_REASONS.min(room.saturating_sub(2)));
         let causes = self.causes(MOST_CAUSES.min(room.saturating_sub(reasons.len() + 1)));
-        for line in head.into_iter().chain(body).chain(reasons).chain(causes).chain(foot) {
-            writeln!(f, "{line}")?;
+        let columns = self.columns.unwrap_or(usize::MAX);
+        for line in head.into_iter().chain(body.into_iter().chain(reasons).chain(causes)) {
+            writeln!(f, "{}", if line.contains('\u{1b}') { line } else { Cut(&line, columns).to_string() })?;
         }
-        Ok(())
+        foot.into_iter().try_for_each(|line| writeln!(f, "{line}"))
     }
 }
 
@@ -74,11 +76,13 @@ impl Closing<'_> {
         let outcome = self.exit.outcome();
         let words = self.what_happened();
         // Why it stopped is worth a second line.
-        let words = Cut(&words, 2 * COLUMNS - outcome.len() - 2);
+        let room = self.columns.map_or(usize::MAX, |columns| (2 * columns).saturating_sub(outcome.len() + 2));
+        let words = Cut(&words, room);
         format!("{} {words}", Styled(style, format_args!("{outcome}:")))
     }
 
-    fn what_happened(&self) -> String {
+    /// What happened, in a sentence.
+    pub fn what_happened(&self) -> String {
         let Tally { fates, requests, .. } = self.tally;
         let effort = format!("{} in {}", counted(requests.sent, "request"), time(self.duration));
         match (self.exit, self.end) {
@@ -168,7 +172,7 @@ impl Closing<'_> {
 
     fn files(&self) -> Vec<String> {
         let Fates { invalid, failed, unsent, .. } = self.tally.fates;
-        let lost = (invalid + failed + unsent > 0).then_some(self.failures);
+        let lost = self.failures.filter(|_| invalid + failed + unsent > 0);
         let names: Vec<_> = lost.iter().chain(self.written).map(|path| path.display().to_string()).collect();
         if names.is_empty() { Vec::new() } else { vec![labelled("written", &names.join(", "))] }
     }
@@ -195,7 +199,7 @@ fn with_place(cause: &Cause) -> String {
 }
 
 fn labelled(label: &str, text: &str) -> String {
-    format!("{label:<LABEL$}{}", Cut(text, COLUMNS - LABEL))
+    format!("{label:<LABEL$}{text}")
 }
 
 #[cfg(test)]
@@ -224,9 +228,10 @@ mod tests {
             verified: None,
             duration: Duration::from_millis(4200),
             causes,
-            failures: Path::new("failures.csv"),
+            failures: Some(Path::new("failures.csv")),
             written: &[Path::new("summary.json")],
             rerun,
+            columns: Some(80),
         };
         let screen = anstream::adapter::strip_str(&closing.to_string()).to_string();
         assert!(screen.lines().count() <= 24, "too long:\n{screen}");
@@ -273,7 +278,7 @@ mod tests {
         let requests =
             Requests { planned: 40, sent: 63, retried: 3, split: 20, throttled: 1, ..Requests::default() };
         let mut tally = tally(fates, requests);
-        tally.failures.add(&Reason { status: Some(404), error: "no such user".into() }, 25);
+        tally.failures.add(&Reason { status: Some(404), error: "404 Not Found: no such user".into() }, 25);
         tally.failures.add(&Reason { status: None, error: "connection reset by peer".into() }, 5);
         let causes = [cause("`phone_number` is not E.164", 1_000), cause("`country` is empty", 20)];
         insta::assert_snapshot!(screen(&End::Complete, &tally, &causes, Rerun::Continues), @"
@@ -290,7 +295,7 @@ mod tests {
         invalid   1,000 `phone_number` is not E.164 (first: users.csv:1042)
                      20 `country` is empty (first: users.csv:1042)
         written   failures.csv, summary.json
-        next: correct the rows in `failures.csv`, then `attrsync sync failures.csv`
+        next: mend what `failures.csv` names, then `attrsync sync failures.csv`
         ");
     }
 
@@ -298,7 +303,7 @@ mod tests {
     fn a_refused_key_says_what_to_check() {
         let fates = Fates { read: 12_000, unsent: 12_000, ..Fates::default() };
         let requests = Requests { planned: 40, sent: 1, ..Requests::default() };
-        let reason = Reason { status: Some(401), error: "Invalid token.".into() };
+        let reason = Reason { status: Some(401), error: "401 Unauthorized: Invalid token.".into() };
         let end = End::Stopped(Stop::KeyRefused(reason));
         insta::assert_snapshot!(screen(&end, &tally(fates, requests), &[], Rerun::Continues), @"
         stopped: the API refused the key: 401 Unauthorized: Invalid token.
@@ -318,7 +323,7 @@ mod tests {
         let requests = Requests { planned: 5, sent: 3, ..Requests::default() };
         let end = End::Stopped(Stop::Interrupted);
         insta::assert_snapshot!(screen(&end, &tally(fates, requests), &[], Rerun::StartsAnew), @"
-        interrupted: SIGINT came; what was in flight was finished
+        interrupted: SIGINT came
 
         rows      10 read
                    6 acknowledged
@@ -346,11 +351,15 @@ mod tests {
         let requests = Requests { planned: 9, sent: 9, acknowledged: 9, retried: 9, throttled: 9, split: 9 };
         let mut tally = tally(fates, requests);
         for status in 400..600 {
-            let error = "<html>\r\n<title>An error\u{7} whose words know no end</title>".repeat(9);
+            let page = "<html>\r\n<title>An error\u{7} whose words know no end</title>".repeat(9);
+            let error = format!("{status} {page}");
             tally.failures.add(&Reason { status: Some(status), error }, 25_000_000);
         }
         let causes: Vec<_> = (1..100).map(|count| cause(&"all of it is wrong ".repeat(9), count)).collect();
-        let end = End::Stopped(Stop::Outage(Reason { status: Some(503), error: "down ".repeat(99) }));
+        let end = End::Stopped(Stop::Outage(Reason {
+            status: Some(503),
+            error: format!("503 Service Unavailable: {}", "down ".repeat(99)),
+        }));
         insta::assert_snapshot!(screen(&end, &tally, &causes, Rerun::Continues), @"
         stopped: the API served nobody for `--max-outage`: 503 Service Unavailable: down down down down down down down down down down down down down down down down dow…
 
@@ -365,15 +374,15 @@ mod tests {
                    5,000,000,000 unsent
         requests  9 sent, 9 planned, 9 retried, 9 split, 9 throttled
         answers   after 120ms on average, 120ms at most
-        failed       25,000,000 400 Bad Request: <html>  <title>An error  whose words k…
-                     25,000,000 401 Unauthorized: <html>  <title>An error  whose words …
-                     25,000,000 402 Payment Required: <html>  <title>An error  whose wo…
-                     25,000,000 403 Forbidden: <html>  <title>An error  whose words kno…
+        failed       25,000,000 400 <html>  <title>An error  whose words know no end</t…
+                     25,000,000 401 <html>  <title>An error  whose words know no end</t…
+                     25,000,000 402 <html>  <title>An error  whose words know no end</t…
+                     25,000,000 403 <html>  <title>An error  whose words know no end</t…
                   4,900,000,000 for other reasons
         invalid   4,950 for other causes
         written   failures.csv, summary.json
         next: when the API is back, run the same command again; it continues from here
-        next: correct the rows in `failures.csv`, then `attrsync sync failures.csv`
+        next: mend what `failures.csv` names, then `attrsync sync failures.csv`
         next: lower `--rate`: something else uses the same limit
         ");
     }
@@ -388,7 +397,7 @@ mod tests {
                    9 acknowledged
         requests  0 sent, 1 planned
         written   summary.json
-        next: keep the ledger and the reports of this run, and report the error
+        next: keep the reports of this run, and tell us about this error
         ");
     }
 }

@@ -70,6 +70,11 @@ impl FailuresReport {
         Ok(report)
     }
 
+    /// Where it will be.
+    pub fn path(&self) -> &Path {
+        self.rows.get_ref().path()
+    }
+
     /// Adds a row.
     pub fn add<User: Display>(&mut self, row: &LostRow<'_, User>) -> Result<(), Unwritten> {
         self.write(row).map_err(|error| self.unwritten(error))

@@ -22,8 +22,10 @@ impl Reasons {
     /// The most distinct reasons that are kept apart. A server that names an id in each answer has no end of them.
     pub const MOST: usize = 100;
 
-    /// Counts rows that failed.
+    /// Counts rows that failed. What is quoted in a reason, and every long number, is left out: it differs from user to
+    /// user, and it is personal.
     pub fn add(&mut self, reason: &Reason, rows: u64) {
+        let reason = &Reason { status: reason.status, error: without_particulars(&reason.error) };
         if let Some(known) = self.failures.iter_mut().find(|known| known.reason == *reason) {
             known.rows += rows;
         } else if self.failures.len() < Self::MOST {
@@ -47,12 +49,57 @@ impl Reasons {
     }
 }
 
+/// `Invalid pk "42": no user 1234567` becomes `Invalid pk "…": no user …`.
+fn without_particulars(words: &str) -> String {
+    const LONG: usize = 4;
+    let mut plain = String::with_capacity(words.len());
+    let mut rest = words;
+    while let Some(first) = rest.chars().next() {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let quoted = (first == '"').then(|| rest.get(1..)?.find('"').map(|length| length + 2)).flatten();
+        let length = match (digits, quoted) {
+            (_, Some(length)) => {
+                plain.push_str("\"…\"");
+                length
+            }
+            (LONG.., _) => {
+                plain.push('…');
+                digits
+            }
+            (0, _) => {
+                plain.push(first);
+                first.len_utf8()
+            }
+            (digits, _) => {
+                plain.extend(rest.chars().take(digits));
+                digits
+            }
+        };
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    plain
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn reason(status: u16, error: &str) -> Reason {
         Reason { status: Some(status), error: error.into() }
+    }
+
+    #[test]
+    fn reasons_that_differ_by_the_user_alone_are_one() {
+        let mut reasons = Reasons::default();
+        for id in 1..300 {
+            let words =
+                format!("400 Bad Request: ids: Invalid pk \"{id}\" - no user {} exists", 1_000_000 + id);
+            reasons.add(&reason(400, &words), 1);
+        }
+        let (top, others) = reasons.top(5);
+        assert_eq!((top.len(), top[0].rows, others), (1, 299, 0));
+        assert_eq!(top[0].reason.error, "400 Bad Request: ids: Invalid pk \"…\" - no user … exists");
+        assert_eq!(without_particulars("gave up after 5 attempts: \"ż"), "gave up after 5 attempts: \"ż");
     }
 
     #[test]

@@ -68,8 +68,8 @@ pub fn why_stopped(stop: &Stop) -> String {
         Stop::WrongAddress(reason) => format!("the address is wrong: {}", answer(reason)),
         Stop::Outage(reason) => format!("the API served nobody for `--max-outage`: {}", answer(reason)),
         Stop::OutOfTime => "the time of `--max-duration` was over".to_owned(),
-        Stop::Interrupted => "SIGINT came; what was in flight was finished".to_owned(),
-        Stop::Terminated => "SIGTERM came; what was in flight was finished".to_owned(),
+        Stop::Interrupted => "SIGINT came".to_owned(),
+        Stop::Terminated => "SIGTERM came".to_owned(),
         Stop::Unwritable => "a report can't be written".to_owned(),
     }
 }

@@ -67,7 +67,7 @@ fn a_failures_report_fed_back_finishes_the_job() {
     let desk =
         Desk::with_rows(&["1,city,Oslo", "2,city,\" two\nlines, and \"\"quotes\"\" \"", "3,colour,red"]);
     let server = Server::new(rejecting(&["2"], Reject::Naming));
-    server.sync(&desk, "users.csv").exits(1).says("correct the rows in `failures.csv`");
+    server.sync(&desk, "users.csv").exits(1).says("mend what `failures.csv` names");
     let fates: Vec<_> = desk.failures().into_iter().map(|lost| (lost.row[0].clone(), lost.fate)).collect();
     assert_eq!(fates, [("3".into(), "invalid".into()), ("2".into(), "failed".into())]);
 

@@ -109,7 +109,7 @@ fn an_input_of_nothing_but_invalid_rows_is_refused() {
     let run = server.sync(&desk, "users.csv --summary -").exits(3);
     insta::assert_snapshot!(run.stderr, @r"
     error: all rows are invalid
-    hint: correct the input, starting at users.csv:2: `user_id` must be a positive integer of at most 63 bits
+    hint: correct what `failures.csv` names, starting at users.csv:2: `user_id` must be a positive integer of at most 63 bits
     ");
     assert_eq!((run.rows("invalid"), desk.failures().len(), server.counters().requests), (2, 2, 0));
 }
@@ -146,8 +146,8 @@ fn conflicts_are_settled_by_the_last_row_or_the_first_or_refused() {
     let (desk, server) = (Desk::with_rows(&rows), Server::friendly());
     let run = server.sync(&desk, "users.csv --summary - --on-conflict error").exits(3);
     insta::assert_snapshot!(run.stderr, @r"
-    error: users with several values for one attribute: 1, the first one is user 1, `city`: `Oslo`, `Bergen`
-    hint: correct the input, or choose with `--on-conflict last` or `first`
+    error: 1 users have several values for one attribute, the first of them for `city`
+    hint: correct what `failures.csv` names, or choose with `--on-conflict last` or `first`
     ");
     assert_eq!((run.rows("unsent"), desk.failures().len(), server.counters().requests), (3, 3, 0));
 }
