@@ -12,6 +12,7 @@ mod protocol;
 mod refused;
 mod rehearsal;
 mod truth;
+mod verified;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,56 @@
+//! Reading back what was acknowledged.
+
+use attrsync::sandbox::{Options, Reject};
+
+use super::{Desk, Server, users_csv};
+
+#[test]
+fn rows_that_are_there_agree_by_meaning() {
+    let (desk, server) = (Desk::new(), Server::friendly());
+    // All kinds of values: numbers that are shown as names, numbers and booleans sent as text, quotes, newlines.
+    let run = server.sync(&desk, &format!("{} --verify 2000 --summary -", users_csv())).exits(0);
+    assert_eq!(run.summary()["verified"]["checked"], 2000);
+    assert_eq!(run.summary()["verified"]["mismatches"].as_array().map(Vec::len), Some(0));
+    assert_eq!(server.counters().requests, run.requests("sent") + 2000);
+    run.says("read back 2,000 rows agreed, 0 differed");
+}
+
+#[test]
+fn rows_that_the_server_took_and_did_not_apply_make_the_run_incomplete() {
+    let reject_ids = [7, 8, 9].map(|id| id.to_string()).into();
+    let server = Server::new(Options { reject_ids, reject: Reject::Ignored, ..Options::default() });
+    let rows: Vec<String> = (1..=50).map(|user| format!("{user},city,Oslo")).collect();
+    let desk = Desk::with_rows(&rows.iter().map(String::as_str).collect::<Vec<_>>());
+    server.sync(&desk, "users.csv").exits(0);
+    let run = server.sync(&desk, "users.csv --verify 50 --summary -").exits(1);
+    let summary = run.summary();
+    let users: Vec<_> = summary["verified"]["mismatches"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|mismatch| mismatch["user_id"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(users, ["7", "8", "9"]);
+    assert_eq!((run.rows("acknowledged"), &summary["outcome"]), (50, &"incomplete".into()));
+    run.says("read back 47 rows agreed, 3 differed").says("city of user 7");
+}
+
+#[test]
+fn reading_back_survives_a_bad_server_and_goes_by_the_clients_own_ids() {
+    let server = Server::new(Options { error_rate: 0.2, drop_rate: 0.1, seed: 5, ..Options::default() });
+    let rows: Vec<String> = (1..=60).map(|user| format!("ann/{user} b?,city,City {user}")).collect();
+    let desk = Desk::with_rows(&rows.iter().map(String::as_str).collect::<Vec<_>>());
+    let arguments = "users.csv --id-type custom-id --max-attempts 30 --verify 40 --summary -";
+    let run = server.sync(&desk, arguments).exits(0);
+    assert_eq!(run.summary()["verified"]["checked"], 40);
+}
+
+#[test]
+fn a_server_on_this_machine_is_reached_past_any_proxy() {
+    let (desk, server) = (Desk::with_cities(3), Server::friendly());
+    let mut command = server.command(&desk, "users.csv");
+    for name in ["http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"] {
+        command.env(name, "http://127.0.0.1:9");
+    }
+    super::ended(command).exits(0);
+}
