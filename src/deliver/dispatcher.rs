@@ -22,7 +22,7 @@ use super::address::Address;
 use super::ages::{Ages, Flight};
 use super::blame::Blame;
 use super::circuit::Circuit;
-use super::event::{End, Event, Held, Order, Outcome, Pulse, Purpose, Reason, Stop};
+use super::event::{End, Event, Held, Order, Outcome, Pulse, Purpose, Reason, Slowed, Stop};
 use super::job::Job;
 use super::options::Options;
 use super::pace::Pace;
@@ -417,7 +417,8 @@ impl<T: Transport> Dispatcher<T> {
         let probe = self.circuit.next_probe().map(|at| (Held::Outage, at.saturating_duration_since(now)));
         let held = probe.or_else(|| self.pacer.pause_left(now).map(|left| (Held::Pause, left)));
         let pace = self.pacer.interval().as_secs_f64().recip();
-        self.untold.push(Event::Pulse(Pulse { in_flight: self.in_flight.len(), pace, held }));
+        let slowed = if self.pace.share() < 1.0 { Slowed::Yes } else { Slowed::No };
+        self.untold.push(Event::Pulse(Pulse { in_flight: self.in_flight.len(), pace, slowed, held }));
         self.tell_all().await
     }
 

@@ -81,8 +81,20 @@ pub struct Pulse {
     pub in_flight: usize,
     /// The pace in force, requests per second.
     pub pace: f64,
+    /// Whether that is less than the rate allows, because of throttlings.
+    pub slowed: Slowed,
     /// Why nothing starts just now, and for how much longer.
     pub held: Option<(Held, Duration)>,
+}
+
+/// Whether a pace is less than the rate allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Slowed {
+    /// It is what the rate allows.
+    #[default]
+    No,
+    /// Throttlings have lowered it.
+    Yes,
 }
 
 /// Why nothing starts.

@@ -38,7 +38,7 @@ use std::sync::Arc;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
 
-pub use event::{Answer, End, Event, Held, Order, Outcome, Pulse, Purpose, Reason, Stop};
+pub use event::{Answer, End, Event, Held, Order, Outcome, Pulse, Purpose, Reason, Slowed, Stop};
 pub use http::{Http, HttpError, Target};
 pub use options::{Options, Rate};
 pub use pacer::Pacer;

@@ -8,7 +8,7 @@ use super::progress::{Progress, Speed, State};
 use super::wording::why_stopped;
 use super::{FailuresReport, Fates, Lost, Settled, Tally, Unwritten};
 use crate::clock;
-use crate::deliver::{End, Event, Outcome, Pick, Pulse, Reason, Sample};
+use crate::deliver::{End, Event, Outcome, Pick, Pulse, Reason, Sample, Slowed};
 use crate::plan::{Batch, Plan};
 
 /// Takes events one by one: tally first, then the failures report, then progress. Blocks while it writes.
@@ -128,6 +128,7 @@ impl<P: Progress> Clerk<P> {
             rows: self.plan.rows(),
             requests: requests.sent,
             rate: self.speed.rate(),
+            slowed_to: (pulse.slowed == Slowed::Yes).then_some(pulse.pace),
             eta: self.speed.time_left(requests, pulse),
             retried: requests.retried,
             throttled: requests.throttled,
@@ -282,7 +283,7 @@ mod tests {
         clerk.take(&Event::Sent(Purpose::First)).unwrap();
         clerk.take(&settled(plan.batches().next().unwrap(), Outcome::Acknowledged)).unwrap();
         let held = Some((Held::Pause, Duration::from_secs(3)));
-        clerk.take(&Event::Pulse(Pulse { in_flight: 0, pace: 1.0, held })).unwrap();
+        clerk.take(&Event::Pulse(Pulse { in_flight: 0, pace: 1.0, slowed: Slowed::No, held })).unwrap();
         let state = shown.lock().unwrap().pop().unwrap();
         assert_eq!((state.settled, state.rows, state.requests, state.held), (3, 4, 1, held));
         // One more request, at one a second, after the pause.

@@ -118,7 +118,12 @@ mod tests {
             Just(Answer::Refused),
             Just(Answer::Troubled)
         ];
-        let pulse = Pulse { in_flight: 1, pace: 10.0, held: Some((Held::Pause, Duration::from_secs(1))) };
+        let pulse = Pulse {
+            in_flight: 1,
+            pace: 10.0,
+            slowed: crate::deliver::Slowed::No,
+            held: Some((Held::Pause, Duration::from_secs(1))),
+        };
         prop_oneof![
             purpose.prop_map(Event::Sent),
             (0_u64..100_000, answer)

@@ -25,10 +25,12 @@ pub(super) fn logged(state: &State) -> String {
     let (percent, tenths) = (permille(state) / 10, permille(state) % 10);
     let throttled = (state.throttled > 0).then(|| format!(" throttled={}", state.throttled));
     let eta = state.eta.map(|eta| format!(" eta={}", time_left(eta).replace(' ', "")));
+    let slowed = state.slowed_to.map(|pace| format!(" slowed_to={pace:.1}/s"));
     let held = held(state).map(|held| format!(" held=\"{held}\""));
     format!(
-        "progress {percent}.{tenths}% rows={settled}/{rows} requests={requests} rate={rate:.1}/s retries={retried}{}{}{}",
+        "progress {percent}.{tenths}% rows={settled}/{rows} requests={requests} rate={rate:.1}/s retries={retried}{}{}{}{}",
         throttled.unwrap_or_default(),
+        slowed.unwrap_or_default(),
         eta.unwrap_or_default(),
         held.unwrap_or_default()
     )
@@ -50,6 +52,7 @@ fn parts(state: &State) -> Vec<Part> {
         held.and_then(|held| part(8, held)),
         (state.requests > 0).then(|| counted(state.requests, "request")).and_then(|sent| part(3, sent)),
         moving.then(|| format!("{:.1}/s", state.rate)).and_then(|rate| part(5, rate)),
+        state.slowed_to.and_then(|pace| part(1, format!("slowed to {pace:.1}/s"))),
         state.eta.and_then(|eta| part(6, format!("ETA {}", time_left(eta)))),
         (state.retried > 0).then(|| counted(state.retried, "retry")).and_then(|retried| part(4, retried)),
         (state.throttled > 0)
@@ -89,6 +92,7 @@ mod tests {
             rows: 10_000,
             requests: 1200,
             rate: 9.84,
+            slowed_to: None,
             eta: Some(Duration::from_secs(80)),
             retried: 3,
             throttled: 1,
@@ -148,6 +152,13 @@ mod tests {
         assert!(fitted(&State::default(), 80).starts_with("100%"));
     }
 
+    #[test]
+    fn a_pace_that_throttling_has_lowered_is_shown() {
+        let state = State { slowed_to: Some(7.0), ..state() };
+        assert!(fitted(&state, 200).contains("slowed to 7.0/s"));
+        assert!(logged(&state).contains(" slowed_to=7.0/s"));
+    }
+
     proptest! {
         #[test]
         fn no_line_is_wider_than_there_is_room(
@@ -161,6 +172,7 @@ mod tests {
                 rows: u64::MAX,
                 requests,
                 rate: 1e6,
+                slowed_to: eta.map(|_| 1e6),
                 eta: eta.map(Duration::from_secs),
                 retried,
                 throttled,

@@ -33,6 +33,8 @@ pub struct State {
     pub requests: u64,
     /// Requests started per second, over the last seconds.
     pub rate: f64,
+    /// The pace in force, where throttlings have lowered it.
+    pub slowed_to: Option<f64>,
     /// How long the rest will take, where that can be told.
     pub eta: Option<Duration>,
     /// Requests that repeated an earlier one.
