@@ -69,11 +69,11 @@ pub(super) struct FileFlags {
 #[group(skip)]
 #[command(next_help_heading = "Target")]
 pub(super) struct TargetFlags {
-    /// Address of the API: https://NAME.user.com/api/public/
+    /// Address of the API, down to /api/public/
     // As text: clap would show a wrong address, with the password that may stand in it.
     #[arg(long, value_name = "URL")]
     pub(super) base_url: Option<String>,
-    /// Shorthand for the address of the API
+    /// Name of the account: shorthand for its address below user.com
     #[arg(long, value_name = "NAME")]
     pub(super) subdomain: Option<String>,
     /// File that holds the API key; or set the variable ATTRSYNC_TOKEN to the key itself

@@ -8,7 +8,7 @@
 //!   requests are in flight; `circuit`: whether the API serves anybody.
 //! - [`Verdict`]: what an answer means; [`decide`]: what to do about it; `blame`, `split` and `refusals`: whom a refusal
 //!   is for; `address`: whether there is such an operation at all.
-//! - [`Http`]: the real transport. [`verify`]: what the API holds afterwards, for a [`Sample`] of rows.
+//! - [`Http`]: the real transport. [`verify()`]: what the API holds afterwards, for a [`Sample`] of rows.
 //!
 //! What happened to a batch is data ([`Outcome`]). The one error is that nobody listens any more.
 
