@@ -101,14 +101,3 @@ pub(super) fn refused(refusal: &Refusal) -> (Message, ExitCode) {
     };
     (Message::from_error(refusal).with_hint(refusal.hint()), code)
 }
-
-/// What looks wrong in the input, with the first places.
-pub(super) fn in_words(warning: &Warning) -> Message {
-    let places: Vec<String> =
-        warning.places.iter().map(|place| format!("{}:{}", place.input, place.line)).collect();
-    let rows = match warning.count {
-        1 => "1 row".to_owned(),
-        count => format!("{count} rows"),
-    };
-    Message::warning(format!("{}: {rows}, first {}", warning.what, places.join(", ")))
-}

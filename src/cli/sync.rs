@@ -13,7 +13,7 @@ use tracing::info;
 
 use super::console::Console;
 use super::plan::unsent;
-use super::reading::{Read, in_words, refused, unwritten};
+use super::reading::{Read, refused, unwritten};
 use super::sending::{Sending, Sent};
 use super::signals::Signals;
 use crate::clock;
@@ -23,8 +23,8 @@ use crate::config::{
 use crate::deliver::{End, Stop, Verified};
 use crate::input::{Cause, Source};
 use crate::report::{
-    Closing, Draft, ExitCode, FailuresReport, Fates, Message, Progress, Requests, Rerun, Summary, Unwritten,
-    why_stopped,
+    Closing, Draft, ExitCode, FailuresReport, Fates, Message, PlanScreen, Progress, Requests, Rerun, Summary,
+    Unwritten, why_stopped,
 };
 
 /// Why the program ends before its closing screen.
@@ -112,9 +112,7 @@ impl Run {
                 return Err((message, code));
             }
         };
-        for warning in &read.warnings {
-            self.console.warning(&in_words(warning));
-        }
+        self.warn(&read);
         failures.add_invalid(&mut read.invalid).map_err(|error| (unwritten(&error), ExitCode::Internal))?;
         if let Some(message) = read.refusal(self.settings.tolerance, Some(&path)) {
             return self.refuse(&read, failures, message);
@@ -135,6 +133,20 @@ impl Run {
         };
         let sent = sending.run(target, self.settings.input.id_type, signals).await?;
         self.conclude(&sent, &read.causes, &path)
+    }
+
+    /// Says what asks for a decision, while there still is time for one.
+    fn warn(&self, read: &Read) {
+        let plan = PlanScreen {
+            plan: &read.plan.summary(0),
+            counts: read.counts,
+            causes: &read.causes,
+            warnings: &read.warnings,
+            rate: self.settings.delivery.rate,
+        };
+        for warning in plan.warnings() {
+            self.console.warning(&warning);
+        }
     }
 
     /// Nothing was sent yet.

@@ -29,6 +29,7 @@ pub struct PlanScreen<'a> {
 const NAME: usize = 24;
 const VALUE: usize = 32;
 const MOST_CAUSES: usize = 10;
+const MOST_PLACES: usize = 3;
 const MOST_CONFLICTS: usize = 5;
 
 impl PlanScreen<'_> {
@@ -113,9 +114,15 @@ impl PlanScreen<'_> {
         writeln!(f, "\n{}", counted(self.counts.invalid, "invalid row"))?;
         for Cause { what, count, places } in self.causes.iter().take(MOST_CAUSES) {
             write!(f, "  {} {what}", HumanCount(*count))?;
-            match places.first() {
-                Some(place) => writeln!(f, " (first: {}:{})", place.input, place.line)?,
-                None => writeln!(f)?,
+            let places: Vec<_> = places
+                .iter()
+                .take(MOST_PLACES)
+                .map(|place| format!("{}:{}", place.input, place.line))
+                .collect();
+            match (places.as_slice(), *count) {
+                ([], _) => writeln!(f)?,
+                (places, count) if places.len() as u64 == count => writeln!(f, " ({})", places.join(", "))?,
+                (places, _) => writeln!(f, " (first: {})", places.join(", "))?,
             }
         }
         let hidden: u64 = self.causes.iter().skip(MOST_CAUSES).map(|cause| cause.count).sum();
@@ -126,7 +133,7 @@ impl PlanScreen<'_> {
     }
 
     /// Everything that asks for a decision.
-    fn warnings(&self) -> impl Iterator<Item = Message> {
+    pub fn warnings(&self) -> impl Iterator<Item = Message> {
         let read = self.warnings.iter().map(|Warning { what, count, places }| {
             let place = places.first().map(|place| format!(" (first: {}:{})", place.input, place.line));
             Message::warning(format!("{what}, {}{}", counted(*count, "time"), place.unwrap_or_default()))
