@@ -57,6 +57,7 @@ mod column;
 mod conflict;
 mod cursor;
 mod dense;
+mod known;
 mod phase;
 mod rows;
 mod settle;
@@ -69,6 +70,7 @@ mod value;
 
 pub use builder::Builder;
 pub use cursor::{Batches, Cursor};
+pub use known::{Known, Sent, Spare, Spared};
 pub use phase::Phase;
 pub use store::{Conflict, Plan};
 pub use summary::{AttributeSummary, GroupSummary, Shared, Summary, Totals};

@@ -63,6 +63,18 @@ impl Plan {
         Self { dictionary, users, batch_size, columns, groups }
     }
 
+    /// The same plan with what becomes of its columns, each of which stays in its place.
+    pub(super) fn try_map<E>(
+        self,
+        change: impl FnOnce(Vec<Column>, &Users, &Dictionary) -> Result<Vec<Column>, E>,
+    ) -> Result<Self, E> {
+        let Self { dictionary, users, batch_size, columns, .. } = self;
+        let (phases, columns): (Vec<_>, _) =
+            columns.into_iter().map(|Place { phase, column, .. }| (phase, column)).unzip();
+        let columns = change(columns, &users, &dictionary)?;
+        Ok(Self::new(phases.into_iter().zip(columns).collect(), users, dictionary, batch_size))
+    }
+
     /// A cursor before the first batch.
     pub fn cursor(&self) -> Cursor {
         Cursor::default()

@@ -1,0 +1,192 @@
+//! Takes out of a plan what need not be sent, as the API is known to hold it.
+//!
+//! What is known comes from newest to oldest, so that what comes first of a user decides. It streams through: one
+//! attribute at a time has a bit for each user of whom something has come, and bits for each row that need not be sent.
+//! Users of a group ascend, here and there, so that a value's users are compared by walking along both.
+
+mod bits;
+mod fingerprint;
+mod names;
+mod places;
+mod sent;
+#[cfg(test)]
+mod tests;
+mod values;
+mod walk;
+
+pub use sent::Sent;
+
+use bits::Bits;
+use names::Names;
+use places::Places;
+use values::Values;
+use walk::Walk;
+
+use super::column::{Column, Groups, Ids, Range};
+use super::{Plan, User};
+use crate::input::{Attribute, ValueId};
+
+/// Why a row need not be sent when the API holds its value already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spare {
+    /// Some run sent the value.
+    Unchanged,
+    /// The run sent it that this one continues.
+    Resumed,
+}
+
+/// How many rows need not be sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spared {
+    /// As some run sent the value.
+    pub unchanged: u64,
+    /// As the run sent it that this one continues.
+    pub resumed: u64,
+}
+
+/// Takes what is known of one attribute.
+#[derive(Debug)]
+pub struct Known<'p> {
+    names: &'p Names<'p>,
+    values: Values<'p>,
+    column: &'p Column,
+    places: Places,
+    /// Places of users of whom something has come.
+    decided: Bits,
+    spared: Marks,
+}
+
+/// Which rows of a column need not be sent.
+#[derive(Debug)]
+struct Marks {
+    unchanged: Bits,
+    resumed: Bits,
+}
+
+impl Plan {
+    /// The plan without the rows whose values the API is known to hold, and how many these are.
+    ///
+    /// `tell` is called for each attribute, to say all that is known of it; its error ends the work. At most 9 bytes for
+    /// each user of one attribute at a time, and about as much for each of its values, unless users' ids are few and
+    /// farther apart than 2^32; and again as much for each of the client's ids, where users go by these.
+    pub fn without<E>(
+        self,
+        mut tell: impl FnMut(&Attribute, &mut Known<'_>) -> Result<(), E>,
+    ) -> Result<(Self, Spared), E> {
+        let mut spared = Spared::default();
+        let plan = self.try_map(|columns, users, dictionary| {
+            let names = Names::of(users, dictionary);
+            let without = |column: Column| {
+                let values = Values::new(dictionary, column.attribute, &column.groups);
+                let mut known = Known::new(&names, values, &column);
+                tell(known.values.attribute(), &mut known)?;
+                let Known { spared: marks, .. } = known;
+                Ok(keep(column, &marks, &mut spared))
+            };
+            columns.into_iter().map(without).collect()
+        })?;
+        Ok((plan, spared))
+    }
+}
+
+impl<'p> Known<'p> {
+    fn new(names: &'p Names<'p>, values: Values<'p>, column: &'p Column) -> Self {
+        let places = Places::of(column);
+        let (decided, rows) = (Bits::new(places.count()), column.ids.len());
+        let spared = Marks { unchanged: Bits::new(rows), resumed: Bits::new(rows) };
+        Self { names, values, column, places, decided, spared }
+    }
+
+    /// Says that all these users, who ascend, got a value, earlier than whatever was said before. Where the plan gives a
+    /// user the same one, the row is spared for this reason; with `None` it is to be sent all the same.
+    pub fn hold<'u>(
+        &mut self,
+        value: &Sent<'_>,
+        spare: Option<Spare>,
+        users: impl Iterator<Item = User<'u>>,
+    ) {
+        let Some(spare) = spare else { return self.forget(users) };
+        let Self { names, values, column, places, decided, spared } = self;
+        let rows = match spare {
+            Spare::Unchanged => &mut spared.unchanged,
+            Spare::Resumed => &mut spared.resumed,
+        };
+        let mut walks: Vec<Walk<'_>> = values
+            .find(value)
+            .map(|group| Walk::new(&column.ids, column.groups.range(group).places()))
+            .collect();
+        for user in users.filter_map(|user| names.number(user)) {
+            if places.find(user).is_some_and(|place| decided.insert(place)) {
+                for row in walks.iter_mut().filter_map(|walk| walk.find(user)) {
+                    rows.insert(row);
+                }
+            }
+        }
+    }
+
+    /// Says that nobody knows what these users have, unless something was said before.
+    pub fn forget<'u>(&mut self, users: impl Iterator<Item = User<'u>>) {
+        let Self { names, places, decided, .. } = self;
+        for place in users.filter_map(|user| places.find(names.number(user)?)) {
+            decided.insert(place);
+        }
+    }
+}
+
+/// The column without the rows that are spared.
+fn keep(mut column: Column, marks: &Marks, spared: &mut Spared) -> Column {
+    let before = *spared;
+    let mut kept = 0;
+    let mut ends = Vec::new();
+    for group in 0..column.groups.len() {
+        let ValueId(value) = column.groups.value(group);
+        ends.resize(value as usize, kept);
+        for row in column.groups.range(group).places() {
+            if marks.resumed.has(row) {
+                spared.resumed += 1;
+            } else if marks.unchanged.has(row) {
+                spared.unchanged += 1;
+            } else {
+                column.ids.move_to(row, kept as usize);
+                kept += 1;
+            }
+        }
+        ends.push(kept);
+    }
+    let count = spared.unchanged - before.unchanged + spared.resumed - before.resumed;
+    if count > 0 {
+        column.ids.truncate(kept as usize);
+        column.groups = Groups::of(ends);
+        column.rows -= count;
+    }
+    column
+}
+
+impl Range {
+    fn places(self) -> std::ops::Range<usize> {
+        let first = if self.len() == 0 { 0 } else { self.at(0) };
+        first..first + self.len() as usize
+    }
+}
+
+impl Ids {
+    fn move_to(&mut self, from: usize, to: usize) {
+        match self {
+            Self::Narrow(_, ids) => ids[to] = ids[from],
+            Self::Wide(ids) => ids[to] = ids[from],
+        }
+    }
+
+    fn truncate(&mut self, len: usize) {
+        match self {
+            Self::Narrow(_, ids) => {
+                ids.truncate(len);
+                ids.shrink_to_fit();
+            }
+            Self::Wide(ids) => {
+                ids.truncate(len);
+                ids.shrink_to_fit();
+            }
+        }
+    }
+}

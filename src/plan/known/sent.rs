@@ -1,0 +1,70 @@
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::input::{Attribute, Json};
+use crate::plan::{Plan, value};
+
+/// A value as a request says it. Two values of inputs are the same to the API if this is the same of both, whatever
+/// the settings that they were sent under. Displayed without quotes; serialised as sent.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Sent<'a> {
+    /// JSON null: the attribute is cleared.
+    Null,
+    /// A JSON string of this text.
+    Text(Cow<'a, str>),
+    /// Any other JSON token: a number or a boolean.
+    Json(Cow<'a, str>),
+}
+
+impl<'a> Sent<'a> {
+    /// The same value, on its own.
+    pub fn into_owned(self) -> Sent<'static> {
+        match self {
+            Self::Null => Sent::Null,
+            Self::Text(text) => Sent::Text(Cow::Owned(text.into_owned())),
+            Self::Json(token) => Sent::Json(Cow::Owned(token.into_owned())),
+        }
+    }
+
+    /// Of a value of the input.
+    pub(super) fn of(attribute: &'a Attribute, value: Option<&'a str>) -> Self {
+        let Some(text) = value else { return Self::Null };
+        let mapped = attribute.map.get(text).map_or(text, String::as_str);
+        if attribute.json == Json::String {
+            return Self::Text(Cow::Borrowed(mapped));
+        }
+        let token = value::token(attribute, text);
+        if token.starts_with('"') { Self::Text(Cow::Borrowed(mapped)) } else { Self::Json(Cow::Owned(token)) }
+    }
+}
+
+impl Plan {
+    /// The value that a group sets, as its requests say it.
+    pub fn sent(&self, group: u32) -> Sent<'_> {
+        Sent::of(self.attribute(group), self.value(group))
+    }
+}
+
+impl fmt::Display for Sent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Text(text) | Self::Json(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Serialize for Sent<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_none(),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Json(token) => match serde_json::from_str::<serde_json::Value>(token) {
+                Ok(value) => value.serialize(serializer),
+                Err(_) => serializer.serialize_str(token),
+            },
+        }
+    }
+}

@@ -1,0 +1,181 @@
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::input::{Dictionary, Options, Row, Sink};
+use crate::plan::{Batch, Builder, OnConflict};
+
+const ATTRIBUTES: [&str; 3] = ["city", "country", "email"];
+
+type Fact = (String, String, String);
+
+/// Users that go by either kind of id: one number stands for each.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Id,
+    Custom,
+}
+
+fn plan(kind: Kind, rows: &[(u64, usize, String)], batch_size: u32) -> Plan {
+    let options = Options { null_token: Some("-".to_owned()), ..Options::default() };
+    let mut dictionary = Dictionary::new(&options);
+    let mut builder = Builder::new(OnConflict::Last);
+    for (user, attribute, value) in rows {
+        let attribute = dictionary.attribute_id(ATTRIBUTES[*attribute]).unwrap();
+        let value = dictionary.intern(attribute, value);
+        let user = match kind {
+            Kind::Id => *user,
+            Kind::Custom => dictionary.intern_user(&format!("u{user}")),
+        };
+        builder.accept(Row { user, attribute, value });
+    }
+    builder.finish(dictionary, NonZeroU32::new(batch_size).unwrap())
+}
+
+fn facts(plan: &Plan) -> Vec<Fact> {
+    let fact = |batch: Batch| {
+        let (attribute, value) = (&plan.attribute(batch.group).name, plan.sent(batch.group).to_string());
+        plan.users(batch).map(move |user| (attribute.clone(), user.to_string(), value.clone()))
+    };
+    plan.batches().flat_map(fact).collect()
+}
+
+/// Tells groups, which come oldest first.
+fn tell(
+    kind: Kind,
+    told: &[(usize, String, u8, Vec<u64>)],
+) -> impl FnMut(&Attribute, &mut Known<'_>) -> Result<(), ()> {
+    move |attribute, known| {
+        for (_, value, spare, users) in
+            told.iter().rev().filter(|(about, ..)| ATTRIBUTES[*about] == attribute.name)
+        {
+            let value = if value == "-" { Sent::Null } else { Sent::Text(value.into()) };
+            let spare = [None, Some(Spare::Unchanged), Some(Spare::Resumed)][usize::from(*spare)];
+            let mut users = users.clone();
+            match kind {
+                Kind::Id => users.sort_unstable(),
+                Kind::Custom => users.sort_by_key(u64::to_string),
+            }
+            users.dedup();
+            let texts: Vec<String> = users.iter().map(|user| format!("u{user}")).collect();
+            let users = users.iter().zip(&texts).map(|(user, text)| match kind {
+                Kind::Id => User::Id(*user),
+                Kind::Custom => User::Custom(text),
+            });
+            known.hold(&value, spare, users);
+        }
+        Ok(())
+    }
+}
+
+fn user() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        8 => 1_u64..30,
+        2 => (1_u64..20).prop_map(|user| user * 1_000),
+        1 => (1_u64..10).prop_map(|user| user * (u64::MAX / 40)),
+    ]
+}
+
+/// Users whose ids are dense, or far apart, or absurdly far apart, or all of it.
+fn users(most: usize) -> impl Strategy<Value = Vec<u64>> {
+    let dense = prop::collection::vec(1_u64..40, 1..most);
+    let apart = prop::collection::vec((1_u64..40).prop_map(|user| user * 997), 1..most);
+    prop_oneof![dense, apart, prop::collection::vec(user(), 1..most)]
+}
+
+fn value() -> impl Strategy<Value = String> {
+    "[a-c-]"
+}
+
+proptest! {
+    #[test]
+    fn a_plan_without_what_is_known_is_what_a_plain_map_says(
+        custom in any::<bool>(),
+        rows in users(80).prop_flat_map(|users| {
+            let row = |user| (Just(user), 0_usize..3, value());
+            users.into_iter().map(row).collect::<Vec<_>>()
+        }),
+        told in prop::collection::vec((0_usize..3, value(), 0_u8..3, users(30)), 0..12),
+    ) {
+        let kind = if custom { Kind::Custom } else { Kind::Id };
+        let whole = plan(kind, &rows, 3);
+        let (superseded, rows_before) = (whole.superseded(), whole.rows());
+
+        let mut held: BTreeMap<(String, String), (String, u8)> = BTreeMap::new();
+        for (about, value, spare, users) in &told {
+            for user in users {
+                let user = if custom { format!("u{user}") } else { user.to_string() };
+                let value = if value == "-" { "null".to_owned() } else { value.clone() };
+                held.insert((ATTRIBUTES[*about].to_owned(), user), (value, *spare));
+            }
+        }
+        let mut expected = Vec::new();
+        let mut spared = Spared::default();
+        for (attribute, user, value) in facts(&whole) {
+            match held.get(&(attribute.clone(), user.clone())) {
+                Some((same, 1)) if *same == value => spared.unchanged += 1,
+                Some((same, 2)) if *same == value => spared.resumed += 1,
+                _ => expected.push((attribute, user, value)),
+            }
+        }
+
+        let (left, found) = whole.without(tell(kind, &told)).unwrap();
+        prop_assert_eq!(facts(&left), expected);
+        prop_assert_eq!(found, spared);
+        prop_assert_eq!(left.rows() + spared.unchanged + spared.resumed, rows_before);
+        prop_assert_eq!(left.superseded(), superseded);
+    }
+
+    #[test]
+    fn a_fingerprint_is_that_of_the_facts_in_any_order(
+        rows in prop::collection::vec((1_u64..6, 0_usize..2, "[ab-]"), 1..6),
+        others in prop::collection::vec((1_u64..6, 0_usize..2, "[ab-]"), 1..6),
+    ) {
+        let facts_of = |rows| {
+            let mut facts = facts(&plan(Kind::Id, rows, 2));
+            facts.sort();
+            facts
+        };
+        let fingerprint = |rows| plan(Kind::Id, rows, 2).fingerprint();
+        prop_assert_eq!(facts_of(&rows) == facts_of(&others), fingerprint(&rows) == fingerprint(&others));
+        let mut settled: Vec<_> = rows.iter().rev().cloned().collect();
+        let mut seen = std::collections::BTreeSet::new();
+        settled.retain(|(user, attribute, _)| seen.insert((*user, *attribute)));
+        prop_assert_eq!(fingerprint(&rows), fingerprint(&settled));
+    }
+}
+
+#[test]
+fn what_is_sent_is_compared_and_not_what_stands_in_the_input() {
+    let mut options = Options::default();
+    let gender = options.attributes.entry("gender".to_owned()).or_default();
+    gender.json = crate::input::Json::Integer;
+    gender.map.extend([("m".to_owned(), "2".to_owned()), ("male".to_owned(), "2".to_owned())]);
+    let plan = || {
+        let mut dictionary = Dictionary::new(&options);
+        let mut builder = Builder::new(OnConflict::Last);
+        let attribute = dictionary.attribute_id("gender").unwrap();
+        for (user, value) in (1..=12).zip(["male", "3", "m"].into_iter().cycle()) {
+            let value = dictionary.intern(attribute, value);
+            builder.accept(Row { user, attribute, value });
+        }
+        builder.finish(dictionary, NonZeroU32::MIN)
+    };
+    let left_after = |value: Sent<'_>| {
+        let tell = |_: &Attribute, known: &mut Known<'_>| {
+            known.hold(
+                &value,
+                Some(Spare::Unchanged),
+                (1..=12_u64).collect::<Vec<_>>().iter().map(|id| User::Id(*id)),
+            );
+            Ok::<(), ()>(())
+        };
+        plan().without(tell).unwrap().0.rows()
+    };
+    assert_eq!(left_after(Sent::Json("2".into())), 4);
+    assert_eq!(left_after(Sent::Text("2".into())), 12);
+    assert_eq!(left_after(Sent::Json("3".into())), 8);
+    assert_eq!(left_after(Sent::Null), 12);
+}
