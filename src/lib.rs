@@ -36,6 +36,7 @@ pub mod clock;
 pub mod config;
 pub mod deliver;
 pub mod input;
+pub mod ledger;
 pub mod plan;
 pub mod report;
 pub mod sandbox;

@@ -1,0 +1,72 @@
+use std::path::PathBuf;
+
+use super::lock::Holder;
+
+/// Why a ledger can't be used. Then a run has to stop: what it goes on to claim would not be recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Another run is using it. Nothing was changed.
+    #[error("another run is using the ledger `{}`{}", path.display(), Holder::introduce(holder.as_ref()))]
+    Held {
+        /// The ledger.
+        path: PathBuf,
+        /// The other run's process, where the system lets it be known.
+        holder: Option<Holder>,
+    },
+    /// There is none to read.
+    #[error("there is no ledger `{}`", path.display())]
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// The file is something else.
+    #[error("`{}` is no ledger", path.display())]
+    NoLedger {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A later version of this program changed its form.
+    #[error("the ledger `{}` has form {found}, and this version of attrsync knows no later one than {known}", path.display())]
+    TooNew {
+        /// The ledger.
+        path: PathBuf,
+        /// The number of its form.
+        found: usize,
+        /// The last one that is known.
+        known: usize,
+    },
+    /// It doesn't say what was once written to it.
+    #[error("the ledger `{}` is damaged: {what}", path.display())]
+    Damaged {
+        /// The ledger.
+        path: PathBuf,
+        /// What is wrong, without anything of what it holds.
+        what: String,
+    },
+    /// The system refuses to read or write it: a full disk, a lack of rights.
+    #[error("the ledger `{}` can't be used: {error}", path.display())]
+    Unusable {
+        /// The ledger.
+        path: PathBuf,
+        /// The system's words.
+        error: String,
+    },
+}
+
+impl LedgerError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Held { .. } => "wait until the other run ends, or name another file with `--ledger`",
+            Self::Missing { .. } => "name the file with `--ledger`; `attrsync sync` makes one",
+            Self::NoLedger { .. } => "name another file with `--ledger`",
+            Self::TooNew { .. } => "update attrsync, or name another file with `--ledger`",
+            Self::Damaged { .. } => {
+                "move the file away to start a new ledger, or run with `--no-ledger`; either sends every row again"
+            }
+            Self::Unusable { .. } => {
+                "make room, or see to the rights of the file and its folder; then run again"
+            }
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Who got which value, in few bytes: how the ledger keeps its facts.
+//!
+//! A group is how many requests it took, the value as sent, how many users it has, in how many bytes, and the users:
+//! ids by how far each is from the one before, which on a dense id space takes a byte; the client's ids as they are.
+
+use std::borrow::Cow;
+
+use super::varint;
+use crate::plan::{Sent, User};
+
+/// Users who got one value, or who may have.
+#[derive(Debug)]
+pub(super) struct Group<'a> {
+    /// How many requests carried it.
+    pub(super) attempts: u32,
+    /// The value; `None` where requests went wrong, so that nobody knows what the users have now.
+    pub(super) value: Option<Sent<'a>>,
+    /// Who got it.
+    pub(super) users: Users<'a>,
+}
+
+/// What is read was never written like this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// Groups, from the bytes that they were written as.
+#[derive(Clone, Debug)]
+pub(super) struct Groups<'a> {
+    bytes: &'a [u8],
+}
+
+/// The users of a group, ascending. What is malformed ends them early.
+#[derive(Clone, Debug)]
+pub(super) struct Users<'a> {
+    left: usize,
+    bytes: &'a [u8],
+    kind: Kind,
+    /// The least that the next id can be.
+    least: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Id,
+    Custom,
+}
+
+const NULL: u8 = 0;
+const TEXT: u8 = 1;
+const JSON: u8 = 2;
+const UNKNOWN: u8 = 3;
+
+const IDS: u8 = 0;
+const CUSTOM: u8 = 1;
+
+/// Appends a group. Its users ascend, and are of one kind.
+pub(super) fn write<'u>(
+    attempts: u32,
+    value: Option<&Sent<'_>>,
+    users: impl Iterator<Item = User<'u>>,
+    out: &mut Vec<u8>,
+) {
+    let (tag, text) = match value {
+        None => (UNKNOWN, ""),
+        Some(Sent::Null) => (NULL, ""),
+        Some(Sent::Text(text)) => (TEXT, &**text),
+        Some(Sent::Json(token)) => (JSON, &**token),
+    };
+    varint::write(attempts.into(), out);
+    out.push(tag);
+    write_text(text, out);
+
+    let (mut count, mut least, mut kind) = (0, 0, IDS);
+    let mut bytes = Vec::with_capacity(users.size_hint().0);
+    for user in users {
+        count += 1;
+        match user {
+            User::Id(id) => {
+                varint::write(id - least, &mut bytes);
+                least = id.saturating_add(1);
+            }
+            User::Custom(id) => {
+                kind = CUSTOM;
+                write_text(id, &mut bytes);
+            }
+        }
+    }
+    out.push(kind);
+    varint::write(count, out);
+    varint::write(bytes.len() as u64, out);
+    out.extend_from_slice(&bytes);
+}
+
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    varint::write(text.len() as u64, out);
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn read_text<'a>(from: &mut &'a [u8]) -> Option<&'a str> {
+    let len = usize::try_from(varint::read(from)?).ok()?;
+    std::str::from_utf8(from.split_off(..len)?).ok()
+}
+
+impl<'a> Groups<'a> {
+    pub(super) fn of(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    fn read(&mut self) -> Option<Group<'a>> {
+        let from = &mut self.bytes;
+        let attempts = u32::try_from(varint::read(from)?).ok()?;
+        let tag = *from.split_off_first()?;
+        let text = Cow::Borrowed(read_text(from)?);
+        let value = match tag {
+            UNKNOWN => None,
+            NULL => Some(Sent::Null),
+            TEXT => Some(Sent::Text(text)),
+            JSON => Some(Sent::Json(text)),
+            _ => return None,
+        };
+        let kind = match *from.split_off_first()? {
+            IDS => Kind::Id,
+            CUSTOM => Kind::Custom,
+            _ => return None,
+        };
+        let left = usize::try_from(varint::read(from)?).ok()?;
+        let len = usize::try_from(varint::read(from)?).ok()?;
+        let users = Users { left, bytes: from.split_off(..len)?, kind, least: 0 };
+        Some(Group { attempts, value, users })
+    }
+}
+
+impl<'a> Iterator for Groups<'a> {
+    type Item = Result<Group<'a>, Malformed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.bytes.is_empty() {
+            return None;
+        }
+        let group = self.read().ok_or(Malformed);
+        if group.is_err() {
+            self.bytes = &[];
+        }
+        Some(group)
+    }
+}
+
+impl Users<'_> {
+    /// Whether all users came, and nothing else was there.
+    pub(super) fn finish(self) -> Result<(), Malformed> {
+        if self.left == 0 && self.bytes.is_empty() { Ok(()) } else { Err(Malformed) }
+    }
+}
+
+impl<'a> Iterator for Users<'a> {
+    type Item = User<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<User<'a>> {
+        if self.left == 0 {
+            return None;
+        }
+        let user = match self.kind {
+            Kind::Id => {
+                let id = self.least.checked_add(varint::read(&mut self.bytes)?)?;
+                self.least = id.saturating_add(1);
+                User::Id(id)
+            }
+            Kind::Custom => User::Custom(read_text(&mut self.bytes)?),
+        };
+        self.left -= 1;
+        Some(user)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Users<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn value() -> impl Strategy<Value = Option<Sent<'static>>> {
+        prop_oneof![
+            Just(None),
+            Just(Some(Sent::Null)),
+            ".*".prop_map(|text: String| Some(Sent::Text(text.into()))),
+            "[0-9]+".prop_map(|token: String| Some(Sent::Json(token.into()))),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn groups_come_back(
+            written in prop::collection::vec((any::<u32>(), value(), prop::collection::btree_set(any::<u64>(), 1..20), any::<bool>()), 0..8),
+        ) {
+            let mut bytes = Vec::new();
+            let texts = |ids: &std::collections::BTreeSet<u64>| ids.iter().map(u64::to_string).collect::<Vec<_>>();
+            for (attempts, value, ids, custom) in &written {
+                let texts = texts(ids);
+                if *custom {
+                    write(*attempts, value.as_ref(), texts.iter().map(|id| User::Custom(id)), &mut bytes);
+                } else {
+                    write(*attempts, value.as_ref(), ids.iter().copied().map(User::Id), &mut bytes);
+                }
+            }
+            let mut read = Groups::of(&bytes);
+            for (attempts, value, ids, custom) in written {
+                let mut group = read.next().unwrap().unwrap();
+                prop_assert_eq!((group.attempts, group.value), (attempts, value));
+                let users: Vec<String> = group.users.by_ref().map(|user| user.to_string()).collect();
+                prop_assert_eq!(users, texts(&ids), "custom: {}", custom);
+                prop_assert_eq!(group.users.finish(), Ok(()));
+            }
+            prop_assert!(read.next().is_none());
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+            for mut group in Groups::of(&bytes).flatten() {
+                let count = group.users.len();
+                let read = group.users.by_ref().count();
+                prop_assert!(read == count || group.users.finish() == Err(Malformed));
+            }
+        }
+    }
+
+    #[test]
+    fn an_id_takes_a_byte_where_ids_are_dense() {
+        let mut bytes = Vec::new();
+        write(1, Some(&Sent::Null), (1_000_000..1_001_000).map(User::Id), &mut bytes);
+        assert!(bytes.len() < 1_015, "{}", bytes.len());
+    }
+}

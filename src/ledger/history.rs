@@ -1,0 +1,208 @@
+//! What was sent when.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::LedgerError;
+use super::groups::{Group, Groups, Malformed};
+use super::reader::Reader;
+use super::run::{Outcome, RowCounts, RunId};
+use super::store::{Attribute, Run};
+use crate::plan::{Sent, User};
+
+/// A run of the past, or of this moment.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PastRun {
+    /// Its number.
+    pub run: RunId,
+    /// The API that it sent to.
+    pub base_url: String,
+    /// The run that it continues.
+    pub continues: Option<RunId>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended; `None` where it was killed, or still runs.
+    pub finished_at: Option<Timestamp>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// What it read.
+    pub inputs: Vec<String>,
+    /// What became of the rows.
+    pub rows: Option<RowCounts>,
+}
+
+/// What a run got acknowledged of one attribute and value.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Deed {
+    /// The attribute.
+    pub attribute: String,
+    /// The value, as sent.
+    pub value: Sent<'static>,
+    /// How many users got it.
+    pub users: u64,
+    /// How many acknowledgements that took.
+    pub batches: u64,
+    /// How many requests these took.
+    pub attempts: u64,
+    /// When the first of them was recorded.
+    pub first_at: Timestamp,
+    /// When the last of them was recorded.
+    pub last_at: Timestamp,
+}
+
+/// What one user got.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct UserFact {
+    /// The API where the user is.
+    pub base_url: String,
+    /// The attribute.
+    pub attribute: String,
+    /// The value, as sent.
+    pub value: Sent<'static>,
+    /// By which run, and when; `None` where that was so long ago that only the value is still known.
+    pub by: Option<(RunId, Timestamp)>,
+}
+
+impl PastRun {
+    /// How long it took; `None` where that is not known.
+    pub fn duration(&self) -> Option<Duration> {
+        Duration::try_from(self.finished_at?.duration_since(self.started_at)).ok()
+    }
+}
+
+impl Reader {
+    /// Every run, the oldest first.
+    pub fn runs(&self) -> Result<Vec<PastRun>, LedgerError> {
+        let base_urls = self.base_urls()?;
+        self.store.runs()?.into_iter().map(|run| self.past(run, &base_urls)).collect()
+    }
+
+    /// What a run got acknowledged, in the order in which it began to; without what was sent longer ago than is kept.
+    pub fn deeds(&self, run: RunId) -> Result<Vec<Deed>, LedgerError> {
+        let attributes = self.attributes()?;
+        let mut places: HashMap<(u64, Sent<'static>), usize> = HashMap::new();
+        let mut deeds: Vec<Deed> = Vec::new();
+        for heading in self.store.headings(self.store.state()?.expired)? {
+            if heading.run != run.0 {
+                continue;
+            }
+            let attribute = self.of_entry(&attributes, heading.attribute)?;
+            let at = heading.at;
+            self.each_group(&self.store.entry(heading.entry)?.groups, |value, group| {
+                let (users, attempts) = (group.users.len() as u64, u64::from(group.attempts));
+                let value = value.clone().into_owned();
+                let place = *places.entry((attribute.id, value)).or_insert_with_key(|(_, value)| {
+                    let (attribute, value) = (attribute.name.clone(), value.clone());
+                    let none = Deed {
+                        attribute,
+                        value,
+                        users: 0,
+                        batches: 0,
+                        attempts: 0,
+                        first_at: at,
+                        last_at: at,
+                    };
+                    deeds.push(none);
+                    deeds.len() - 1
+                });
+                let deed = &mut deeds[place];
+                deed.users += users;
+                deed.batches += 1;
+                deed.attempts += attempts;
+                deed.last_at = at;
+            })?;
+        }
+        Ok(deeds)
+    }
+
+    /// What a user got, at any API of the ledger, the oldest first.
+    pub fn user(&self, user: User<'_>) -> Result<Vec<UserFact>, LedgerError> {
+        let attributes = self.attributes()?;
+        let base_urls = self.base_urls()?;
+        let state = self.store.state()?;
+        let look = |attribute: &Attribute, groups: &[u8], by| {
+            let mut found = Vec::new();
+            let fact = |value: &Sent<'_>| UserFact {
+                base_url: base_urls.get(&attribute.target).cloned().unwrap_or_default(),
+                attribute: attribute.name.clone(),
+                value: value.clone().into_owned(),
+                by,
+            };
+            self.each_group(groups, |value, group| {
+                found.extend(group.users.clone().any(|other| other == user).then(|| fact(value)));
+            })?;
+            Ok(found)
+        };
+        let mut dated = Vec::new();
+        let mut also_known = HashSet::new();
+        for heading in self.store.headings(state.expired)? {
+            let attribute = self.of_entry(&attributes, heading.attribute)?;
+            let by = Some((RunId(heading.run), heading.at));
+            let found = look(attribute, &self.store.entry(heading.entry)?.groups, by)?;
+            if !found.is_empty() && heading.entry <= state.merged {
+                also_known.insert(attribute.id);
+            }
+            dated.extend(found);
+        }
+        let mut facts = Vec::new();
+        for attribute in attributes.values().filter(|attribute| !also_known.contains(&attribute.id)) {
+            for part in 0..attribute.parts {
+                facts.extend(look(attribute, &self.store.known_part(attribute, part)?, None)?);
+            }
+        }
+        facts.extend(dated);
+        Ok(facts)
+    }
+
+    fn past(&self, run: Run, base_urls: &HashMap<u64, String>) -> Result<PastRun, LedgerError> {
+        let outcome = self.outcome(&run)?;
+        let unreadable = |_| self.store.damaged("what is said of a run can't be read");
+        let rows = run.ending.as_ref().map(|ending| serde_json::from_str(&ending.rows));
+        Ok(PastRun {
+            run: RunId(run.id),
+            base_url: base_urls.get(&run.target).cloned().unwrap_or_default(),
+            continues: (run.continues != 0).then_some(RunId(run.continues)),
+            started_at: run.started,
+            finished_at: run.ending.map(|ending| ending.at),
+            outcome,
+            inputs: serde_json::from_str(&run.inputs).map_err(unreadable)?,
+            rows: rows.transpose().map_err(unreadable)?,
+        })
+    }
+
+    fn base_urls(&self) -> Result<HashMap<u64, String>, LedgerError> {
+        Ok(self.store.targets()?.into_iter().map(|target| (target.id, target.base_url)).collect())
+    }
+
+    fn attributes(&self) -> Result<BTreeMap<u64, Attribute>, LedgerError> {
+        let attributes = self.store.attributes()?;
+        Ok(attributes.into_iter().map(|attribute| (attribute.id, attribute)).collect())
+    }
+
+    fn of_entry<'a>(
+        &self,
+        attributes: &'a BTreeMap<u64, Attribute>,
+        id: u64,
+    ) -> Result<&'a Attribute, LedgerError> {
+        attributes.get(&id).ok_or_else(|| self.store.damaged("an attribute is missing"))
+    }
+
+    fn each_group(
+        &self,
+        groups: &[u8],
+        mut see: impl FnMut(&Sent<'_>, &Group<'_>),
+    ) -> Result<(), LedgerError> {
+        let seen = Groups::of(groups).try_for_each(|group| {
+            let mut group = group?;
+            if let Some(value) = &group.value {
+                see(value, &group);
+            }
+            group.users.by_ref().for_each(drop);
+            group.users.finish()
+        });
+        seen.map_err(|Malformed| self.store.damaged("facts are not what they should be"))
+    }
+}

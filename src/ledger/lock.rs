@@ -1,0 +1,138 @@
+//! One run at a time.
+//!
+//! The lock is on a file beside the ledger. It is the system's, so it goes when its holder does, however that ends. The
+//! ledger itself can't carry it: closing any handle of that file would drop `SQLite`'s own locks.
+//!
+//! The file's one line says who holds it, and how far the ledger had got: a ledger that has since lost its newest
+//! records, with its `-wal` file or a part of it, is otherwise as good as any.
+
+use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::LedgerError;
+use super::private;
+
+/// Where the line says how far the ledger got: after its identity in 16 hexadecimal digits.
+const PROGRESS_AT: u64 = 17;
+
+/// Who holds a ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The number of the process.
+    pub process: u32,
+    /// When it took hold.
+    pub since: Timestamp,
+}
+
+/// The right to write a ledger, for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Lock {
+    path: PathBuf,
+    file: File,
+}
+
+/// What the last holder left behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Note {
+    /// Which ledger it was.
+    pub(super) identity: u64,
+    /// The last entry that it wrote.
+    pub(super) last: u64,
+    holder: Holder,
+}
+
+impl Lock {
+    /// Takes the lock of the ledger at this path, or says who has it.
+    pub(super) fn take(ledger: &Path) -> Result<(Self, Option<Note>), LedgerError> {
+        let path = path_beside(ledger);
+        let unusable =
+            |error: io::Error| LedgerError::Unusable { path: path.clone(), error: error.to_string() };
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        let mut file = private::open(&mut options, &path).map_err(unusable)?;
+        let locked = file.try_lock();
+        let note = Note::read(&mut file);
+        match locked {
+            // What can't be read says nothing: the line is a courtesy and a second guard, not the record.
+            Ok(()) => Ok((Self { path, file }, note.ok().flatten())),
+            Err(TryLockError::WouldBlock) => {
+                let holder = note.ok().flatten().map(|note| note.holder);
+                Err(LedgerError::Held { path: ledger.to_owned(), holder })
+            }
+            Err(TryLockError::Error(error)) => Err(unusable(error)),
+        }
+    }
+
+    /// Names the holder, and how far the ledger has got.
+    pub(super) fn introduce(&mut self, note: &Note) -> Result<(), LedgerError> {
+        let line = note.to_string();
+        self.write(0, line.as_bytes())?;
+        let len = line.len() as u64;
+        self.file.set_len(len).map_err(|error| self.unusable(&error))
+    }
+
+    /// Notes how far the ledger has got. Need not outlive a power cut: it may lag behind, never run ahead.
+    pub(super) fn advance(&mut self, last: u64) -> Result<(), LedgerError> {
+        self.write(PROGRESS_AT, format!("{last:020}").as_bytes())
+    }
+
+    fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), LedgerError> {
+        let written = self.file.seek(SeekFrom::Start(at)).and_then(|_| self.file.write_all(bytes));
+        written.map_err(|error| self.unusable(&error))
+    }
+
+    fn unusable(&self, error: &io::Error) -> LedgerError {
+        LedgerError::Unusable { path: self.path.clone(), error: error.to_string() }
+    }
+}
+
+impl Note {
+    pub(super) fn of_this_process(identity: u64, last: u64, since: Timestamp) -> Self {
+        Self { identity, last, holder: Holder { process: std::process::id(), since } }
+    }
+
+    /// What the last holder of the lock of the ledger at this path left behind, if that can be known.
+    pub(super) fn beside(ledger: &Path) -> Option<Self> {
+        Self::read(&mut File::open(path_beside(ledger)).ok()?).ok()?
+    }
+
+    fn read(file: &mut File) -> io::Result<Option<Self>> {
+        let mut line = String::new();
+        file.seek(SeekFrom::Start(0))?;
+        file.take(256).read_to_string(&mut line)?;
+        Ok(Self::parse(&line))
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split_ascii_whitespace();
+        let identity = u64::from_str_radix(words.next()?, 16).ok()?;
+        let last = words.next()?.parse().ok()?;
+        let holder = Holder { process: words.next()?.parse().ok()?, since: words.next()?.parse().ok()? };
+        Some(Self { identity, last, holder })
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { identity, last, holder: Holder { process, since } } = self;
+        writeln!(f, "{identity:016x} {last:020} {process} {since}")
+    }
+}
+
+impl Holder {
+    pub(super) fn introduce(holder: Option<&Self>) -> String {
+        holder.map_or_else(String::new, |Self { process, since }| {
+            format!(": process {process}, started at {since:.0}")
+        })
+    }
+}
+
+fn path_beside(ledger: &Path) -> PathBuf {
+    let mut path = ledger.as_os_str().to_owned();
+    path.push("-lock");
+    path.into()
+}

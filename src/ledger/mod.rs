@@ -1,0 +1,30 @@
+//! What the API acknowledged, kept between runs.
+//!
+//! A killed run can be continued, a nightly run sends only what changed, and it can be asked when a user got a value.
+//! The ledger is one file. Its journal has an entry for each commit and attribute; what the journal says is merged from
+//! time to time into what is known, in which each user of an attribute has one value. No row is trusted that doesn't
+//! agree with its checksum, and no gap goes unnoticed: a ledger says what was recorded, or that it can't.
+
+mod checksum;
+mod compact;
+mod error;
+mod groups;
+mod history;
+mod lock;
+mod private;
+mod reader;
+mod recall;
+mod recorder;
+mod run;
+mod store;
+mod varint;
+mod writer;
+
+pub use error::LedgerError;
+pub use history::{Deed, PastRun, UserFact};
+pub use lock::Holder;
+pub use reader::Reader;
+pub use recall::{Extent, Recall};
+pub use recorder::Recorder;
+pub use run::{Description, Input, Outcome, RowCounts, RunId, TargetKey, Unfinished};
+pub use writer::Ledger;

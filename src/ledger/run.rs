@@ -1,0 +1,131 @@
+//! Runs, as they are described to the ledger.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::input::IdType;
+
+/// Which API, and what names its users there. What is known of one target says nothing of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetKey {
+    /// Where the API is, without anything secret.
+    pub base_url: String,
+    /// What names a user.
+    pub id_type: IdType,
+}
+
+/// What a run is about to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// The same for all runs with the same settings, as far as these decide what is sent. Nothing secret.
+    pub settings: String,
+    /// The names of the inputs, in order.
+    pub inputs: Vec<String>,
+    /// The same for all inputs with the same content, as [`Plan::fingerprint`](crate::plan::Plan::fingerprint).
+    pub content: String,
+}
+
+/// The number of a run in its ledger, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct RunId(pub u64);
+
+/// A run that left rows unsent, and that the same command continues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The run.
+    pub run: RunId,
+    /// When it began.
+    pub started: Timestamp,
+    /// What has become of its input since.
+    pub input: Input,
+}
+
+/// An input, compared with the one of an earlier run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// It says the same.
+    Same,
+    /// It says something else.
+    Changed,
+}
+
+/// How a run ended. The names are the summary's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Every valid row is held by the API.
+    Complete,
+    /// It went to its end; some rows are invalid or failed.
+    Incomplete,
+    /// It stopped early.
+    Stopped,
+    /// It was told to stop.
+    Interrupted,
+    /// A bug, or the local disk failed.
+    Internal,
+}
+
+/// What became of the rows of a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are those of the fates")]
+pub struct RowCounts {
+    pub read: u64,
+    pub invalid: u64,
+    pub skipped: u64,
+    pub superseded: u64,
+    pub unchanged: u64,
+    pub resumed: u64,
+    pub acknowledged: u64,
+    pub failed: u64,
+    pub unsent: u64,
+}
+
+impl Outcome {
+    const ALL: [Self; 5] =
+        [Self::Complete, Self::Incomplete, Self::Stopped, Self::Interrupted, Self::Internal];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Incomplete => "incomplete",
+            Self::Stopped => "stopped",
+            Self::Interrupted => "interrupted",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Whether the run went to its end, so that there is nothing to continue.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Complete | Self::Incomplete)
+    }
+
+    pub(super) fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.name() == name)
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.name().fmt(f)
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl TargetKey {
+    /// What names its users, in a word.
+    pub(super) fn users(&self) -> &'static str {
+        match self.id_type {
+            IdType::Id => "id",
+            IdType::CustomId => "custom-id",
+        }
+    }
+}

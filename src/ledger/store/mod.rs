@@ -1,0 +1,172 @@
+//! The file: `SQLite`, and the only place that knows so.
+//!
+//! Another store fits here: one that keeps rows of these kinds, commits a list of them at once, and hands them out
+//! again as they were or says that it can't. All that the ledger makes of them lies above.
+
+mod read;
+mod rows;
+mod schema;
+mod write;
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+
+use super::{LedgerError, private};
+use schema::{APPLICATION, FORMS};
+
+pub(super) use rows::{Attribute, Ending, Entry, Heading, Run, State, Target};
+
+/// What may be done with a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// All of it is read as it is at one moment, whoever writes meanwhile.
+    Read,
+    /// Also made, where there is none. Needs the lock.
+    Write,
+}
+
+/// An open ledger file.
+#[derive(Debug)]
+pub(super) struct Store {
+    path: PathBuf,
+    connection: Connection,
+}
+
+impl Store {
+    /// Opens the file, after a look at all of its structure.
+    pub(super) fn open(path: &Path, access: Access) -> Result<Self, LedgerError> {
+        match access {
+            Access::Write => make_private(path)?,
+            Access::Read if path.exists() => {}
+            Access::Read => return Err(LedgerError::Missing { path: path.to_owned() }),
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(|error| fault(path, &error))?;
+        let store = Self { path: path.to_owned(), connection };
+        let form = store.form()?;
+        store.sql(configure)?;
+        store.migrate(form, access)?;
+        store.look_over()?;
+        if access == Access::Read {
+            store.sql(|connection| {
+                // Who only reads leaves the file as it is, also where the last one to write it was killed.
+                connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+                connection.execute_batch("BEGIN")
+            })?;
+        }
+        Ok(store)
+    }
+
+    /// What is wrong with the file, as an error.
+    pub(super) fn damaged(&self, what: impl Into<String>) -> LedgerError {
+        LedgerError::Damaged { path: self.path.clone(), what: what.into() }
+    }
+
+    /// Moves what was committed into the file itself, and gives back room that is no longer needed.
+    pub(super) fn tidy(&self) -> Result<(), LedgerError> {
+        self.sql(|connection| {
+            // It frees a page with each row that is asked for.
+            connection.pragma_query(None, "incremental_vacuum", |_| Ok(()))?;
+            connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+        })
+    }
+
+    fn sql<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, LedgerError> {
+        run(&self.connection).map_err(|error| fault(&self.path, &error))
+    }
+
+    /// Makes one commit of all that is written meanwhile: when this returns well, all of it is on the disk, and else none.
+    pub(super) fn in_one_commit<T>(
+        &self,
+        write: impl FnOnce() -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        let begin = |connection| Transaction::new_unchecked(connection, TransactionBehavior::Immediate);
+        let transaction = begin(&self.connection).map_err(|error| fault(&self.path, &error))?;
+        let result = write()?;
+        transaction.commit().map_err(|error| fault(&self.path, &error))?;
+        Ok(result)
+    }
+
+    /// The number of the file's form; 0 for an empty one.
+    fn form(&self) -> Result<usize, LedgerError> {
+        let application: i64 =
+            self.sql(|connection| connection.pragma_query_value(None, "application_id", |row| row.get(0)))?;
+        let form: usize =
+            self.sql(|connection| connection.pragma_query_value(None, "user_version", |row| row.get(0)))?;
+        let tables: i64 = self.sql(|connection| {
+            connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0))
+        })?;
+        let empty = (application, form, tables) == (0, 0, 0);
+        if !empty && application != APPLICATION {
+            return Err(LedgerError::NoLedger { path: self.path.clone() });
+        }
+        let known = FORMS.len();
+        match form {
+            0 if !empty => Err(self.damaged("its form has no number")),
+            form if form > known => Err(LedgerError::TooNew { path: self.path.clone(), found: form, known }),
+            form => Ok(form),
+        }
+    }
+
+    fn migrate(&self, form: usize, access: Access) -> Result<(), LedgerError> {
+        if form == FORMS.len() {
+            return Ok(());
+        }
+        if access == Access::Read && form == 0 {
+            return Err(LedgerError::Missing { path: self.path.clone() });
+        }
+        self.in_one_commit(|| {
+            self.sql(|connection| {
+                FORMS[form..].iter().try_for_each(|step| connection.execute_batch(step))?;
+                connection.pragma_update(None, "application_id", APPLICATION)?;
+                connection.pragma_update(None, "user_version", FORMS.len())
+            })?;
+            if form == 0 { self.put_state(&State::new()) } else { Ok(()) }
+        })
+    }
+
+    /// Refuses a file whose structure is broken. What lies in the structure is guarded by its checksums.
+    fn look_over(&self) -> Result<(), LedgerError> {
+        let verdict: String =
+            self.sql(|connection| connection.query_row("PRAGMA quick_check(1)", (), |row| row.get(0)))?;
+        if verdict == "ok" { Ok(()) } else { Err(self.damaged("its structure is broken")) }
+    }
+}
+
+/// Settings that hold for a connection, and those that a new file keeps.
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(
+        "PRAGMA cell_size_check = ON;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA auto_vacuum = INCREMENTAL;
+         PRAGMA synchronous = FULL;",
+    )?;
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
+}
+
+/// Makes the file, or takes the right to read it from all but its owner. `SQLite` gives the files that it puts beside
+/// it the same rights.
+fn make_private(path: &Path) -> Result<(), LedgerError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    let opened = private::open(&mut options, path);
+    opened
+        .map(drop)
+        .map_err(|error| LedgerError::Unusable { path: path.to_owned(), error: error.to_string() })
+}
+
+fn fault(path: &Path, error: &rusqlite::Error) -> LedgerError {
+    let path = path.to_owned();
+    let damaged = |what: &str| LedgerError::Damaged { path: path.clone(), what: what.to_owned() };
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt) => damaged("its structure is broken"),
+        Some(ErrorCode::NotADatabase) => LedgerError::NoLedger { path },
+        Some(ErrorCode::Unknown) => damaged("its tables are not what they should be"),
+        Some(_) => LedgerError::Unusable { path, error: error.to_string() },
+        None => damaged("a field is not what it should be"),
+    }
+}

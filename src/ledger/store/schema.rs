@@ -1,0 +1,71 @@
+//! The form of the file, and how it came about.
+
+/// Tells a ledger from other databases: `atts`.
+pub(super) const APPLICATION: i64 = 0x6174_7473;
+
+/// By form, from 1: what makes it out of the form before. Never changed once it was released, only added to.
+pub(super) const FORMS: [&str; 1] = [FORM_1];
+
+/// Times are milliseconds since 1970. Every row has a checksum of all its other fields.
+const FORM_1: &str = "
+    -- One row.
+    CREATE TABLE state (
+        id INTEGER PRIMARY KEY,
+        identity INTEGER NOT NULL,   -- random
+        merged INTEGER NOT NULL,     -- `known` has what the journal said up to this entry
+        expired INTEGER NOT NULL,    -- the journal has every entry after this one
+        sum INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE target (
+        id INTEGER PRIMARY KEY,
+        base_url TEXT NOT NULL,
+        users TEXT NOT NULL,         -- what names them: `id` or `custom-id`
+        sum INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE run (
+        id INTEGER PRIMARY KEY,
+        target INTEGER NOT NULL,
+        continues INTEGER NOT NULL,  -- another run, or 0
+        begun INTEGER NOT NULL,      -- the entry before the first one of the first run that it continues
+        after INTEGER NOT NULL,      -- the entry before its own first one
+        started INTEGER NOT NULL,
+        settings TEXT NOT NULL,
+        inputs TEXT NOT NULL,        -- their names, as JSON
+        content TEXT NOT NULL,       -- a fingerprint of what was read
+        finished INTEGER NOT NULL,   -- 0: not yet, or never
+        outcome TEXT,
+        rows TEXT,                   -- by fate, as JSON
+        sum INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE attribute (
+        id INTEGER PRIMARY KEY,
+        target INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        parts INTEGER NOT NULL,      -- in `known`, numbered from 0
+        generation INTEGER NOT NULL, -- the entry up to which they were last merged
+        facts INTEGER NOT NULL,      -- pairs of user and value in them
+        sum INTEGER NOT NULL
+    ) STRICT;
+
+    -- What was acknowledged, a row for each commit and attribute, numbered without gaps.
+    CREATE TABLE journal (
+        entry INTEGER PRIMARY KEY,
+        run INTEGER NOT NULL,
+        attribute INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        facts INTEGER NOT NULL,
+        heading INTEGER NOT NULL,    -- a checksum of the fields above
+        groups BLOB NOT NULL,
+        sum INTEGER NOT NULL
+    ) STRICT;
+
+    -- What the API holds, but for what the journal says since: every user of an attribute once.
+    CREATE TABLE known (
+        place INTEGER PRIMARY KEY,   -- attribute and part, 32 bits each
+        groups BLOB NOT NULL,
+        sum INTEGER NOT NULL
+    ) STRICT;
+";

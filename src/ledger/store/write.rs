@@ -1,0 +1,54 @@
+//! Writing. Each of these is a commit of its own, unless it is done within [`Store::in_one_commit`].
+
+use rusqlite::params;
+
+use super::read::PART_BITS;
+use super::{Attribute, Entry, Run, State, Store, Target};
+use crate::ledger::LedgerError;
+
+impl Store {
+    pub(in crate::ledger) fn put_state(&self, state: &State) -> Result<(), LedgerError> {
+        self.sql(|connection| state.put(connection))
+    }
+
+    pub(in crate::ledger) fn put_target(&self, target: &Target) -> Result<(), LedgerError> {
+        self.sql(|connection| target.put(connection))
+    }
+
+    /// A new run, or what became of one.
+    pub(in crate::ledger) fn put_run(&self, run: &Run) -> Result<(), LedgerError> {
+        self.sql(|connection| run.put(connection))
+    }
+
+    pub(in crate::ledger) fn put_attribute(&self, attribute: &Attribute) -> Result<(), LedgerError> {
+        self.sql(|connection| attribute.put(connection))
+    }
+
+    /// An entry that follows the newest one.
+    pub(in crate::ledger) fn append(&self, entry: &Entry) -> Result<(), LedgerError> {
+        self.sql(|connection| entry.put(connection))
+    }
+
+    /// Puts parts in the place of all that is known of an attribute, which counts them already.
+    pub(in crate::ledger) fn replace_known(
+        &self,
+        attribute: &Attribute,
+        parts: &[Vec<u8>],
+    ) -> Result<(), LedgerError> {
+        let first = attribute.id << PART_BITS;
+        self.sql(|connection| {
+            let beyond = (attribute.id + 1) << PART_BITS;
+            connection.execute("DELETE FROM known WHERE place >= ? AND place < ?", params![first, beyond])?;
+            let mut insert = connection.prepare_cached("INSERT INTO known VALUES (?, ?, ?)")?;
+            for (part, groups) in (0..).zip(parts) {
+                insert.execute(params![first | part, groups, attribute.part_sum(part, groups)])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Removes the journal's entries up to this one.
+    pub(in crate::ledger) fn forget_entries(&self, through: u64) -> Result<(), LedgerError> {
+        self.sql(|connection| connection.execute("DELETE FROM journal WHERE entry <= ?", [through]).map(drop))
+    }
+}

@@ -1,0 +1,174 @@
+//! Writing a ledger: one run at a time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::lock::{Lock, Note};
+use super::reader::{self, Reader};
+use super::run::{Description, Outcome, RowCounts, RunId, TargetKey, Unfinished};
+use super::store::{Access, Attribute, Ending, Entry, Heading, Run, Store, Target};
+use super::{LedgerError, groups};
+use crate::plan::{Batch, Plan, Sent};
+
+/// A ledger that no other run can write while this lives.
+#[derive(Debug)]
+pub struct Ledger {
+    reader: Reader,
+    lock: Lock,
+    target: u64,
+    /// The newest entry that is committed.
+    last: u64,
+    /// Numbers of this target's attributes, by name.
+    attributes: HashMap<String, u64>,
+    /// The highest number of an attribute of any target.
+    last_attribute: u64,
+    /// Attributes that came up since the last commit.
+    new: Vec<Attribute>,
+    /// What was recorded since the last commit, by attribute.
+    pending: BTreeMap<u64, Pending>,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    facts: u64,
+    groups: Vec<u8>,
+}
+
+impl Ledger {
+    /// Opens the ledger at this path for a run on this target; makes one where there is none.
+    pub fn open(path: &Path, target: &TargetKey, now: Timestamp) -> Result<Self, LedgerError> {
+        let (mut lock, note) = Lock::take(path)?;
+        let store = Store::open(path, Access::Write)?;
+        reader::check_progress(&store, note.as_ref())?;
+        let last = store.last()?;
+        lock.introduce(&Note::of_this_process(store.state()?.identity, last, now))?;
+        let reader = Reader { store };
+        let target = named(&reader, target)?;
+        let all = reader.store.attributes()?;
+        let last_attribute = all.last().map_or(0, |attribute| attribute.id);
+        let own = all.into_iter().filter(|attribute| attribute.target == target);
+        let attributes = own.map(|attribute| (attribute.name, attribute.id)).collect();
+        let (new, pending) = (Vec::new(), BTreeMap::new());
+        Ok(Self { reader, lock, target, last, attributes, last_attribute, new, pending })
+    }
+
+    /// The ledger, to be read.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// Records that a run begins, and which one it continues.
+    pub fn begin(
+        &mut self,
+        description: &Description,
+        continues: Option<&Unfinished>,
+        now: Timestamp,
+    ) -> Result<RunId, LedgerError> {
+        let runs = self.store().runs()?;
+        let continued = continues.and_then(|unfinished| runs.iter().find(|run| run.id == unfinished.run.0));
+        let run = Run {
+            id: runs.last().map_or(1, |run| run.id + 1),
+            target: self.target,
+            continues: continued.map_or(0, |run| run.id),
+            begun: continued.map_or(self.last, |run| run.begun),
+            after: self.last,
+            started: now,
+            settings: description.settings.clone(),
+            inputs: reader::names(&description.inputs),
+            content: description.content.clone(),
+            ending: None,
+        };
+        self.store().put_run(&run)?;
+        Ok(RunId(run.id))
+    }
+
+    /// Takes down that the API acknowledged a batch. It is recorded when [`commit`](Self::commit) says so.
+    pub fn record(&mut self, plan: &Plan, batch: Batch, attempts: u32) {
+        self.take_down(plan, batch, attempts, Some(&plan.sent(batch.group)));
+    }
+
+    /// Takes down that requests for a batch went wrong: the API may hold its value, or what it held before.
+    pub fn doubt(&mut self, plan: &Plan, batch: Batch, attempts: u32) {
+        self.take_down(plan, batch, attempts, None);
+    }
+
+    /// How many bytes wait to be committed.
+    pub fn pending_bytes(&self) -> usize {
+        self.pending.values().map(|pending| pending.groups.len()).sum()
+    }
+
+    /// Records all that was taken down, as done by this run at this time. When this returns well, it is on the disk.
+    pub fn commit(&mut self, run: RunId, at: Timestamp) -> Result<(), LedgerError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let numbered = (self.last + 1..).zip(std::mem::take(&mut self.pending));
+        let entries: Vec<Entry> = numbered
+            .map(|(entry, (attribute, Pending { facts, groups }))| Entry {
+                heading: Heading { entry, run: run.0, attribute, at, facts },
+                groups,
+            })
+            .collect();
+        let store = self.store();
+        store.in_one_commit(|| {
+            self.new.iter().try_for_each(|attribute| store.put_attribute(attribute))?;
+            entries.iter().try_for_each(|entry| store.append(entry))
+        })?;
+        self.new.clear();
+        self.last += entries.len() as u64;
+        self.lock.advance(self.last)
+    }
+
+    /// Records how a run ended.
+    pub fn finish(
+        &mut self,
+        run: RunId,
+        outcome: Outcome,
+        rows: &RowCounts,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        self.commit(run, now)?;
+        let begun = self.reader.run_of(run)?;
+        let mut run = begun.ok_or_else(|| self.store().damaged("the run that just ended is missing"))?;
+        let rows = serde_json::to_string(rows).expect("counts are JSON");
+        run.ending = Some(Ending { at: now, outcome: outcome.name().to_owned(), rows });
+        self.store().put_run(&run)
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.reader.store
+    }
+
+    fn take_down(&mut self, plan: &Plan, batch: Batch, attempts: u32, value: Option<&Sent<'_>>) {
+        let id = self.attribute(&plan.attribute(batch.group).name);
+        let Pending { facts, groups } = self.pending.entry(id).or_default();
+        *facts += u64::from(batch.len);
+        groups::write(attempts, value, plan.users(batch), groups);
+    }
+
+    /// The number of an attribute, which gets one when it comes up for the first time.
+    fn attribute(&mut self, name: &str) -> u64 {
+        if let Some(&id) = self.attributes.get(name) {
+            return id;
+        }
+        self.last_attribute += 1;
+        let id = self.last_attribute;
+        self.attributes.insert(name.to_owned(), id);
+        let (name, target) = (name.to_owned(), self.target);
+        self.new.push(Attribute { id, target, name, parts: 0, generation: 0, facts: 0 });
+        id
+    }
+}
+
+/// The number of a target, which gets one when it comes up for the first time.
+fn named(reader: &Reader, key: &TargetKey) -> Result<u64, LedgerError> {
+    if let Some(target) = reader.target(key)? {
+        return Ok(target.id);
+    }
+    let id = reader.store.targets()?.last().map_or(1, |target| target.id + 1);
+    let target = Target { id, base_url: key.base_url.clone(), users: key.users().to_owned() };
+    reader.store.put_target(&target)?;
+    Ok(id)
+}
