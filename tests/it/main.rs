@@ -6,6 +6,7 @@ mod deliver;
 mod fixtures;
 mod house;
 mod input;
+mod ledger;
 mod plan;
 mod report;
 mod sandbox;

@@ -1,0 +1,151 @@
+//! The ledger's files: whose they are, who may use them, and what else lies there.
+
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use attrsync::ledger::{Ledger, LedgerError, Outcome, Reader};
+use rusqlite::Connection;
+
+use super::world::{Changes, Facts, Resume, at, begin, plan, row, target};
+
+fn rows() -> Vec<(u64, String, String)> {
+    (1..=100).map(|user| row(user, "city", "Oslo")).collect()
+}
+
+fn complete_run(path: &Path) {
+    let mut run = begin(path, &rows(), Changes::All, Resume::Yes, at(1)).unwrap();
+    run.send_all(&mut Facts::new(), at(1));
+    run.finish(Outcome::Complete, at(2));
+}
+
+#[cfg(unix)]
+#[test]
+fn only_its_owner_can_read_it() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l");
+    fs::write(&path, "").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    let mut run = begin(&path, &rows(), Changes::All, Resume::Yes, at(1)).unwrap();
+    run.send_all(&mut Facts::new(), at(1));
+    let mut seen = Vec::new();
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{:?}", entry.path());
+        seen.push(entry.file_name().into_string().unwrap());
+    }
+    seen.sort();
+    assert_eq!(seen, ["l", "l-lock", "l-shm", "l-wal"]);
+}
+
+#[test]
+fn a_second_run_is_told_who_holds_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l");
+    let first = Ledger::open(&path, &target(), at(5)).unwrap();
+    let error = Ledger::open(&path, &target(), at(6)).unwrap_err();
+    let LedgerError::Held { holder, .. } = &error else { panic!("{error}") };
+    if let Some(holder) = holder {
+        assert_eq!((holder.process, holder.since), (std::process::id(), at(5)));
+        let end = format!(": process {}, started at {}", std::process::id(), at(5));
+        assert!(error.to_string().ends_with(&end), "{error}");
+    }
+    Reader::open(&path).unwrap();
+    drop(first);
+    Ledger::open(&path, &target(), at(7)).unwrap();
+}
+
+#[test]
+fn what_is_no_ledger_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("users.csv");
+    let text = "user_id,attribute,value\n".repeat(100);
+    fs::write(&path, &text).unwrap();
+    assert!(matches!(Ledger::open(&path, &target(), at(1)), Err(LedgerError::NoLedger { .. })));
+    assert!(matches!(Reader::open(&path), Err(LedgerError::NoLedger { .. })));
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+
+    let path = folder.path().join("other.sqlite");
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE mine (x)").unwrap();
+    assert!(matches!(Ledger::open(&path, &target(), at(1)), Err(LedgerError::NoLedger { .. })));
+    assert!(matches!(Reader::open(&folder.path().join("none")), Err(LedgerError::Missing { .. })));
+}
+
+#[test]
+fn a_later_form_is_not_guessed_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l");
+    complete_run(&path);
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    let error = Reader::open(&path).unwrap_err();
+    assert!(matches!(error, LedgerError::TooNew { found: 2, known: 1, .. }), "{error}");
+}
+
+#[test]
+fn a_ledger_that_is_made_anew_owes_nothing_to_the_old_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l");
+    complete_run(&path);
+    fs::remove_file(&path).unwrap();
+    complete_run(&path);
+}
+
+#[test]
+fn no_error_says_what_a_ledger_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l");
+    complete_run(&path);
+    let broken = Connection::open(&path).unwrap();
+    broken.execute_batch("UPDATE journal SET groups = zeroblob(9)").unwrap();
+    let reader = Reader::open(&path).unwrap();
+    let error = super::world::left_of(&reader, plan(&rows(), 3), attrsync::ledger::Extent::EveryRun, None);
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        format!("the ledger `{}` is damaged: a row doesn't agree with its checksum", path.display())
+    );
+}
+
+/// Names the ledger of a child that fills its disk, and so makes a child of a run of the tests.
+const FILLED: &str = "ATTRSYNC_TEST_FILLED_LEDGER";
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "this is how a test tells its child from a run of the tests")]
+fn a_child_fills_its_disk() {
+    let Some(path) = std::env::var_os(FILLED) else { return };
+    let rows: Vec<_> = (1..=20_000).map(|user| row(user * 1_000_003, "city", &user.to_string())).collect();
+    let plan = plan(&rows, 1000);
+    let mut ledger = Ledger::open(Path::new(&path), &target(), at(1)).unwrap();
+    let run = ledger.begin(&super::world::description(&plan), None, at(1)).unwrap();
+    for batch in plan.batches() {
+        ledger.record(&plan, batch, 1);
+        if let Err(error) = ledger.commit(run, at(1)) {
+            print!("<{error}><{}>", error.hint());
+            return;
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_error_and_costs_no_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l");
+    // A limit to files' size, in KiB, stands for the disk's. Who ignores the signal gets an error, as from a full disk.
+    let output = Command::new("sh")
+        .args(["-c", r#"trap "" XFSZ; ulimit -f 200; exec "$0" --exact ledger::files::a_child_fills_its_disk --nocapture"#])
+        .arg(std::env::current_exe().unwrap())
+        .env(FILLED, &path)
+        .stderr(Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains(&format!("<the ledger `{}` can't be used: ", path.display())), "{said}");
+    assert!(said.contains("<make room"), "{said}");
+    let reader = Reader::open(&path).unwrap();
+    let run = reader.runs().unwrap()[0].run;
+    assert!(!reader.deeds(run).unwrap().is_empty());
+}

@@ -1,0 +1,83 @@
+//! What was sent when.
+
+use std::time::Duration;
+
+use attrsync::ledger::{Outcome, Reader, RowCounts};
+use attrsync::plan::{Sent, User};
+
+use super::world::{Changes, Facts, Resume, at, begin, row};
+
+#[test]
+fn it_tells_when_a_user_was_set_to_what_and_by_which_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l");
+    let values = ["Poland", "Norway", "-"];
+    for (now, value) in (1..).zip(values) {
+        let rows = [row(42, "country", value), row(43, "country", "Poland")];
+        let mut run = begin(&path, &rows, Changes::Only, Resume::Yes, at(now * 10)).unwrap();
+        run.send_all(&mut Facts::new(), at(now * 10 + 1));
+        run.finish(Outcome::Complete, at(now * 10 + 2));
+    }
+    let reader = Reader::open(&path).unwrap();
+
+    let facts = reader.user(User::Id(42)).unwrap();
+    let told: Vec<_> =
+        facts.iter().map(|fact| (fact.value.to_string(), fact.by.map(|(run, at)| (run.0, at)))).collect();
+    let expected: Vec<_> = (1_u64..)
+        .zip(["Poland", "Norway", "null"])
+        .map(|(run, value)| (value.to_owned(), Some((run, at(run.cast_signed() * 10 + 1)))))
+        .collect();
+    assert_eq!(told, expected);
+    assert_eq!(reader.user(User::Id(44)).unwrap(), []);
+    assert_eq!(reader.user(User::Custom("42")).unwrap(), []);
+
+    let runs = reader.runs().unwrap();
+    assert_eq!(runs.len(), 3);
+    assert_eq!(runs[1].outcome, Some(Outcome::Complete));
+    assert_eq!((runs[1].started_at, runs[1].finished_at), (at(20), Some(at(22))));
+    assert_eq!(runs[1].duration(), Some(Duration::from_secs(2)));
+    assert_eq!(runs[1].inputs, ["users.csv"]);
+    assert_eq!(runs[1].rows, Some(RowCounts { acknowledged: 1, ..RowCounts::default() }));
+
+    let deeds = reader.deeds(runs[1].run).unwrap();
+    assert_eq!(deeds.len(), 1);
+    assert_eq!(deeds[0].value, Sent::Text("Norway".into()));
+    assert_eq!((deeds[0].users, deeds[0].batches, deeds[0].attempts), (1, 1, 1));
+}
+
+#[test]
+fn what_expired_is_still_known_though_not_since_when() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l");
+    for (now, value) in [(10, "Oslo"), (20, "Rome")] {
+        let rows = [row(1, "city", value), row(2, "city", "Lima")];
+        let mut run = begin(&path, &rows, Changes::Only, Resume::Yes, at(now)).unwrap();
+        run.send_all(&mut Facts::new(), at(now));
+        run.finish(Outcome::Complete, at(now)).compact(at(15)).unwrap();
+    }
+    let reader = Reader::open(&path).unwrap();
+    let told = |user| -> Vec<_> {
+        let facts = reader.user(User::Id(user)).unwrap();
+        facts.into_iter().map(|fact| (fact.value.to_string(), fact.by.map(|(run, _)| run.0))).collect()
+    };
+    assert_eq!(told(1), [("Rome".to_owned(), Some(2))]);
+    assert_eq!(told(2), [("Lima".to_owned(), None)]);
+}
+
+#[test]
+fn what_expired_gives_back_its_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l");
+    let rows: Vec<_> = (1..=3000).map(|user| row(user * 977, "city", &(user % 7).to_string())).collect();
+    let mut sizes = Vec::new();
+    for keep_since in [0, 15] {
+        let mut run = begin(&path, &rows, Changes::All, Resume::Yes, at(10)).unwrap();
+        run.send_all(&mut Facts::new(), at(10));
+        run.finish(Outcome::Complete, at(10)).compact(at(keep_since)).unwrap();
+        sizes.push(std::fs::metadata(&path).unwrap().len());
+    }
+    assert!(sizes[1] < sizes[0], "{sizes:?}");
+    let free = |row: &rusqlite::Row<'_>| row.get::<_, u32>(0);
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    assert_eq!(connection.query_row("PRAGMA freelist_count", (), free).unwrap(), 0);
+}

@@ -1,0 +1,9 @@
+//! The ledger, on real files and with real kills.
+
+mod damage;
+mod files;
+mod history;
+mod kills;
+mod recording;
+mod runs;
+mod world;

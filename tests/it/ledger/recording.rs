@@ -1,0 +1,78 @@
+//! Nothing is shown before it is recorded.
+
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use attrsync::clock;
+use attrsync::deliver::{Event, Outcome, Purpose, Reason};
+use attrsync::input::{Dictionary, IdType, Options, Row, Sink};
+use attrsync::ledger::{Description, Extent, Ledger, Reader, Recorder, RowCounts, TargetKey};
+use attrsync::plan::{Builder, OnConflict, Plan, Spared};
+
+use super::world::{Changes, Resume, at, begin, row};
+
+#[test]
+fn events_are_held_back_until_what_they_acknowledge_is_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l");
+    let rows: Vec<_> = (1..=9).map(|user| row(user, "city", "Oslo")).collect();
+    let run = begin(&path, &rows, Changes::All, Resume::Yes, at(1)).unwrap();
+    let (id, plan) = (run.run, Arc::new(run.plan));
+    let mut recorder = Recorder::new(run.ledger, id, Arc::clone(&plan));
+    let reader = || Reader::open(&path).unwrap().deeds(id).unwrap();
+
+    let now = clock::now();
+    let failed = || Outcome::Failed(Reason::default());
+    let outcomes = [Outcome::Acknowledged, Outcome::Acknowledged, failed()];
+    recorder.take(Event::Sent(Purpose::First), now);
+    assert!(!recorder.is_due(now + Duration::from_secs(9)), "there is nothing to record");
+    for (batch, outcome) in plan.batches().zip(outcomes) {
+        recorder.take(Event::Settled { batch, outcome, attempts: 2 }, now);
+    }
+    assert_eq!(reader(), []);
+    assert!(!recorder.is_due(now + Duration::from_millis(99)));
+    assert!(recorder.is_due(now + Duration::from_millis(100)));
+
+    assert_eq!(recorder.commit(at(2)).unwrap().len(), 4);
+    let deeds = reader();
+    assert_eq!((deeds[0].users, deeds[0].batches, deeds[0].attempts), (6, 2, 4));
+    assert!(!recorder.is_due(now + Duration::from_secs(9)));
+    assert_eq!(recorder.commit(at(3)).unwrap().len(), 0);
+}
+
+fn plan_of_custom(count: u64) -> Plan {
+    let mut dictionary = Dictionary::new(&Options { id_type: IdType::CustomId, ..Options::default() });
+    let mut builder = Builder::new(OnConflict::Last);
+    let attribute = dictionary.attribute_id("city").unwrap();
+    for user in 0..count {
+        let value = dictionary.intern(attribute, if user % 2 == 0 { "Oslo" } else { "Rome" });
+        let user = dictionary.intern_user(&format!("u{user}"));
+        builder.accept(Row { user, attribute, value });
+    }
+    builder.finish(dictionary, 4.try_into().unwrap())
+}
+
+#[test]
+fn the_clients_own_ids_are_known_by_their_texts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l");
+    let target = TargetKey { base_url: "https://acme.user.com/".to_owned(), id_type: IdType::CustomId };
+    let mut ledger = Ledger::open(&path, &target, at(1)).unwrap();
+    let plan = plan_of_custom(30);
+    let description =
+        Description { settings: String::new(), inputs: Vec::new(), content: plan.fingerprint() };
+    let run = ledger.begin(&description, None, at(1)).unwrap();
+    for batch in plan.batches() {
+        ledger.record(&plan, batch, 1);
+    }
+    ledger.finish(run, attrsync::ledger::Outcome::Complete, &RowCounts::default(), at(2)).unwrap();
+    for _ in 0..2 {
+        let more = plan_of_custom(40);
+        let recall = ledger.reader().recall(&target, &more.fingerprint(), Extent::EveryRun, None).unwrap();
+        let (left, spared) = more.without(|attribute, known| recall.tell(&attribute.name, known)).unwrap();
+        assert_eq!((left.rows(), spared), (10, Spared { unchanged: 30, resumed: 0 }));
+        ledger.compact(at(1)).unwrap();
+    }
+}

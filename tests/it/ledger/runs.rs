@@ -1,0 +1,280 @@
+//! Runs, one after the other: what each sends, and what the server holds in the end.
+
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use attrsync::ledger::{Extent, Input, Ledger, Outcome, Reader};
+use attrsync::plan::Spared;
+use proptest::prelude::*;
+
+use super::world::{
+    Begun, Changes, Facts, Resume, all_facts, at, begin, description, keys, left_of, plan, row, some, target,
+};
+
+type Rows = Vec<(u64, String, String)>;
+
+/// How a run goes.
+#[derive(Clone, Debug)]
+enum Course {
+    /// All is acknowledged.
+    Complete,
+    /// Batches whose bit is set fail, though those whose bit is set in the second are applied; the rest is acknowledged.
+    Failures(u64, u64),
+    /// Batches whose bit is set are acknowledged and recorded, then it is told to stop.
+    Stopped(u64),
+    /// The same, but killed, after those whose bit is set in the second were acknowledged without being recorded.
+    Killed(u64, u64),
+}
+
+#[derive(Clone, Debug)]
+struct Step {
+    input: usize,
+    changes: Changes,
+    resume: Resume,
+    course: Course,
+    compact: Option<i64>,
+}
+
+fn rows() -> impl Strategy<Value = Rows> {
+    let row = (1_u64..12, "city|score", "[ab-]");
+    prop::collection::vec(row, 0..25)
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let course = prop_oneof![
+        2 => Just(Course::Complete),
+        1 => any::<(u64, u64)>().prop_map(|(failed, applied)| Course::Failures(failed, applied)),
+        2 => any::<u64>().prop_map(Course::Stopped),
+        2 => any::<(u64, u64)>().prop_map(|(recorded, lost)| Course::Killed(recorded, lost)),
+    ];
+    let changes = prop_oneof![Just(Changes::All), Just(Changes::Only)];
+    let resume = prop_oneof![3 => Just(Resume::Yes), 1 => Just(Resume::No)];
+    let compact = prop_oneof![Just(None), (0_i64..100).prop_map(Some)];
+    (0_usize..3, changes, resume, course, compact).prop_map(|(input, changes, resume, course, compact)| {
+        Step { input, changes, resume, course, compact }
+    })
+}
+
+fn has(bits: u64, place: usize) -> bool {
+    bits >> (place % 64) & 1 == 1
+}
+
+/// Runs one step; returns whether the run went to its end.
+fn take(run: Begun, step: &Step, server: &mut Facts, now: i64) -> Option<Ledger> {
+    let mut run = run;
+    match step.course {
+        Course::Complete => {
+            run.send_all(server, at(now));
+            Some(run.finish(Outcome::Complete, at(now)))
+        }
+        Course::Failures(failed, applied) => {
+            let lost = some(&run.plan, |place| has(failed, place));
+            run.lose(&lost, |place| has(applied, place), server);
+            run.doubt(&lost);
+            run.send(some(&run.plan, |place| !has(failed, place)), server, at(now));
+            Some(run.finish(Outcome::Incomplete, at(now)))
+        }
+        Course::Stopped(bits) => {
+            run.send(some(&run.plan, |place| has(bits, place)), server, at(now));
+            Some(run.finish(Outcome::Stopped, at(now)))
+        }
+        Course::Killed(recorded, lost) => {
+            run.send(some(&run.plan, |place| has(recorded, place)), server, at(now));
+            let lost = some(&run.plan, |place| has(lost, place) && !has(recorded, place));
+            run.lose(&lost, |_| true, server);
+            for batch in lost {
+                run.ledger.record(&run.plan, batch, 1);
+            }
+            None
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_runs_end_with_the_server_equal_to_the_last_input(
+        inputs in prop::array::uniform3(rows()),
+        steps in prop::collection::vec(step(), 1..10),
+        last in (0_usize..3, prop_oneof![Just(Changes::All), Just(Changes::Only)], prop_oneof![Just(Resume::Yes), Just(Resume::No)]),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("attrsync.ledger");
+        let mut server = Facts::new();
+        for (now, step) in (0..).zip(&steps) {
+            let run = begin(&path, &inputs[step.input], step.changes, step.resume, at(now * 10)).unwrap();
+            if let Some(mut ledger) = take(run, step, &mut server, now * 10)
+                && let Some(keep_since) = step.compact
+            {
+                ledger.compact(at(keep_since)).unwrap();
+            }
+        }
+        let (input, changes, resume) = last;
+        let mut run = begin(&path, &inputs[input], changes, resume, at(1000)).unwrap();
+        run.send_all(&mut server, at(1000));
+        run.finish(Outcome::Complete, at(1000)).compact(at(1000)).unwrap();
+        for (place, value) in all_facts(&plan(&inputs[input], 3)) {
+            prop_assert_eq!(server.get(&place), Some(&value), "{:?}", place);
+        }
+    }
+}
+
+fn ten() -> Rows {
+    (1..=10).map(|user| row(user, "city", if user % 2 == 0 { "Oslo" } else { "Rome" })).collect()
+}
+
+struct House {
+    folder: tempfile::TempDir,
+    server: Facts,
+    now: i64,
+}
+
+impl House {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), server: Facts::new(), now: 0 }
+    }
+
+    fn begin(&mut self, rows: &Rows, changes: Changes, resume: Resume) -> Begun {
+        self.now += 10;
+        begin(&self.folder.path().join("l"), rows, changes, resume, at(self.now)).unwrap()
+    }
+
+    fn complete(&mut self, mut run: Begun) {
+        run.send_all(&mut self.server, at(self.now));
+        run.finish(Outcome::Complete, at(self.now));
+    }
+}
+
+#[test]
+fn a_run_that_was_killed_goes_on_where_its_records_end() {
+    let mut house = House::new();
+    let mut run = house.begin(&ten(), Changes::All, Resume::Yes);
+    assert_eq!(run.continues, None);
+    let recorded = some(&run.plan, |place| place == 1);
+    run.send(recorded, &mut house.server, at(house.now));
+    drop(run);
+
+    let run = house.begin(&ten(), Changes::All, Resume::Yes);
+    assert_eq!(run.continues.unwrap().input, Input::Same);
+    assert_eq!(run.spared, Spared { unchanged: 0, resumed: 2 });
+    house.complete(run);
+    assert_eq!(house.server, all_facts(&plan(&ten(), 3)));
+
+    let run = house.begin(&ten(), Changes::All, Resume::Yes);
+    assert_eq!((run.continues, run.spared), (None, Spared::default()), "what is complete is not continued");
+}
+
+#[test]
+fn a_changed_input_goes_on_with_what_is_still_equal() {
+    let mut house = House::new();
+    let mut run = house.begin(&ten(), Changes::All, Resume::Yes);
+    run.send_all(&mut house.server, at(house.now));
+    run.finish(Outcome::Stopped, at(house.now));
+
+    let mut changed = ten();
+    changed[4].2 = "Oslo".to_owned();
+    changed.rotate_left(3);
+    let run = house.begin(&changed, Changes::All, Resume::Yes);
+    assert_eq!(run.continues.unwrap().input, Input::Changed);
+    assert_eq!((run.plan.rows(), run.spared.resumed), (1, 9));
+}
+
+#[test]
+fn no_resume_starts_anew() {
+    let mut house = House::new();
+    let mut run = house.begin(&ten(), Changes::All, Resume::Yes);
+    run.send_all(&mut house.server, at(house.now));
+    drop(run);
+    let run = house.begin(&ten(), Changes::All, Resume::No);
+    assert_eq!(run.spared, Spared::default());
+    house.complete(run);
+    assert_eq!(house.begin(&ten(), Changes::All, Resume::Yes).continues, None);
+}
+
+#[test]
+fn only_changes_are_sent_and_a_change_back_is_one() {
+    let mut house = House::new();
+    let run = house.begin(&ten(), Changes::All, Resume::Yes);
+    house.complete(run);
+    let run = house.begin(&ten(), Changes::Only, Resume::Yes);
+    assert_eq!((run.plan.rows(), run.spared), (0, Spared { unchanged: 10, resumed: 0 }));
+    house.complete(run);
+
+    let mut changed = ten();
+    changed[0].2 = "Lima".to_owned();
+    for rows in [&changed, &ten()] {
+        let run = house.begin(rows, Changes::Only, Resume::Yes);
+        assert_eq!(keys(&run.plan).into_iter().map(|(_, user)| user).collect::<Vec<_>>(), ["1"]);
+        house.complete(run);
+    }
+    let run = house.begin(&ten(), Changes::All, Resume::Yes);
+    assert_eq!(run.plan.rows(), 10, "without the flag all is sent");
+}
+
+#[test]
+fn what_went_wrong_is_not_known_any_more() {
+    let mut house = House::new();
+    let run = house.begin(&ten(), Changes::All, Resume::Yes);
+    house.complete(run);
+    let mut changed = ten();
+    changed[0].2 = "Lima".to_owned();
+    let mut run = house.begin(&changed, Changes::Only, Resume::Yes);
+    let batches: Vec<_> = run.plan.batches().collect();
+    run.doubt(&batches);
+    run.finish(Outcome::Incomplete, at(house.now));
+    let run = house.begin(&ten(), Changes::Only, Resume::Yes);
+    assert_eq!(run.plan.rows(), 1, "the server may have taken `Lima`");
+}
+
+#[test]
+fn what_a_killed_run_may_have_sent_is_not_known_to_another_one() {
+    let mut house = House::new();
+    let run = house.begin(&ten(), Changes::All, Resume::Yes);
+    house.complete(run);
+    let mut changed = ten();
+    changed[0].2 = "Lima".to_owned();
+    drop(house.begin(&changed, Changes::Only, Resume::Yes));
+    assert_eq!(house.begin(&ten(), Changes::Only, Resume::Yes).plan.rows(), 10);
+
+    let run = house.begin(&changed, Changes::Only, Resume::Yes);
+    assert_eq!(run.plan.rows(), 10, "the run before was killed, too, and of other content");
+    house.complete(run);
+    let run = house.begin(&ten(), Changes::All, Resume::Yes);
+    house.complete(run);
+    assert_eq!(house.begin(&ten(), Changes::Only, Resume::Yes).plan.rows(), 0);
+}
+
+#[test]
+fn merging_changes_nothing_that_is_known() {
+    let mut house = House::new();
+    for value in ["Lima", "Oslo"] {
+        let rows: Rows =
+            (1..=1000).map(|user| row(user, "city", if user < 600 { value } else { "-" })).collect();
+        let mut run = house.begin(&rows, Changes::All, Resume::Yes);
+        run.send_all(&mut house.server, at(house.now));
+        let mut ledger = run.finish(Outcome::Complete, at(house.now));
+        ledger.compact(at(1000)).unwrap();
+        drop(ledger);
+        assert_eq!(house.begin(&rows, Changes::Only, Resume::No).plan.rows(), 0);
+    }
+}
+
+#[test]
+fn nothing_is_known_to_another_target() {
+    let mut house = House::new();
+    let run = house.begin(&ten(), Changes::All, Resume::Yes);
+    house.complete(run);
+    let reader = Reader::open(&house.folder.path().join("l")).unwrap();
+    for other in [
+        attrsync::ledger::TargetKey { base_url: "https://other.user.com/api/public/".to_owned(), ..target() },
+        attrsync::ledger::TargetKey { id_type: attrsync::input::IdType::CustomId, ..target() },
+    ] {
+        let whole = plan(&ten(), 3);
+        let recall = reader.recall(&other, &whole.fingerprint(), Extent::EveryRun, None).unwrap();
+        let (left, _) = whole.without(|attribute, known| recall.tell(&attribute.name, known)).unwrap();
+        assert_eq!(left.rows(), 10);
+        assert_eq!(reader.unfinished(&other, &description(&plan(&ten(), 3))).unwrap(), None);
+    }
+    let (left, spared) = left_of(&reader, plan(&ten(), 3), Extent::EveryRun, None).unwrap();
+    assert_eq!((left.rows(), spared.unchanged), (0, 10));
+}
