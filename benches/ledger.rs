@@ -1,0 +1,142 @@
+//! What the ledger costs: `cargo bench --bench ledger -- 100000000`, with the number of facts, 10 million by default.
+//!
+//! Every fact is acknowledged once, in batches of a thousand, and merged; then the same input is planned again without
+//! the ledger and with it, where one row in a hundred has changed. Users are dense, each with ten attributes.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::Path;
+use std::time::Duration;
+
+use attrsync::clock;
+use attrsync::input::{self, IdType, Options, Source};
+use attrsync::ledger::{Description, Extent, Ledger, Outcome, Reader, RowCounts, TargetKey};
+use attrsync::plan::{Builder, OnConflict, Plan};
+
+/// Attributes, and how many values each has.
+const ATTRIBUTES: [(&str, u64); 10] = [
+    ("city", 5_000),
+    ("company_id", 20_000),
+    ("country", 200),
+    ("first_name", 1_000),
+    ("gender", 3),
+    ("last_name", 2_000),
+    ("region", 300),
+    ("score", 100),
+    ("status", 2),
+    ("timezone", 40),
+];
+
+/// Batches of a commit.
+const BATCHES: usize = 100;
+
+fn main() {
+    let facts = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(10_000_000);
+    let folder = tempfile::tempdir().expect("there is room");
+    let (input, ledger) = (folder.path().join("input.csv"), folder.path().join("ledger"));
+    generate(&input, facts, 0);
+    fill(&ledger, &plan(&input));
+    let size = fs::metadata(&ledger).expect("it was just made").len();
+    say("file, bytes a fact", per(size, facts));
+
+    generate(&input, facts, 100);
+    forget_peak();
+    let (without, whole) = timed(|| plan(&input));
+    let peak = peak();
+    say("planning without, seconds", without.as_secs_f64());
+    forget_peak();
+    let (with, (left, unchanged)) = timed(|| less_known(&ledger, whole));
+    say("what the ledger adds, seconds", with.as_secs_f64());
+    say("what the ledger adds, percent", with.as_secs_f64() / without.as_secs_f64() * 100.0);
+    say("memory at most, bytes a fact", per(self::peak(), facts));
+    say("memory at most without, bytes a fact", per(peak, facts));
+    say("facts left to send, millions", per(left.rows(), 1_000_000));
+    assert_eq!(left.rows() + unchanged, facts);
+}
+
+fn generate(path: &Path, facts: u64, change_one_in: u64) {
+    let mut file = BufWriter::new(File::create(path).expect("there is room"));
+    writeln!(file, "user_id,attribute,value").expect("there is room");
+    for user in 1..=facts / 10 {
+        for (place, (attribute, values)) in (1..).zip(ATTRIBUTES) {
+            let changed = change_one_in > 0 && (user + place) % change_one_in == 0;
+            let random = (user * 31 + place).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
+            let value = (random + u64::from(changed)) % values + 1;
+            writeln!(file, "{user},{attribute},{value}").expect("there is room");
+        }
+    }
+}
+
+fn plan(path: &Path) -> Plan {
+    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let options = Options { threads, ..Options::default() };
+    let builder = Builder::new(OnConflict::Last).threads(threads);
+    let source = Source::File(path.to_owned());
+    let reading = input::read(&[source], &options, builder).expect("the file is well formed");
+    assert_eq!(reading.counts.invalid, 0);
+    reading.sink.finish(reading.dictionary, NonZeroU32::new(1000).expect("not 0"))
+}
+
+fn fill(path: &Path, plan: &Plan) {
+    let mut ledger = Ledger::open(path, &target(), clock::today()).expect("there is room");
+    let inputs = vec!["input.csv".to_owned()];
+    let description = Description { settings: String::new(), inputs, content: plan.fingerprint() };
+    let run = ledger.begin(&description, None, clock::today()).expect("there is room");
+    let batches: Vec<_> = plan.batches().collect();
+    let (recording, ()) = timed(|| {
+        for batches in batches.chunks(BATCHES) {
+            for &batch in batches {
+                ledger.record(plan, batch, 1);
+            }
+            ledger.commit(run, clock::today()).expect("there is room");
+        }
+    });
+    say("batches recorded, thousands a second", per(batches.len() as u64, 1000) / recording.as_secs_f64());
+    ledger.finish(run, Outcome::Complete, &RowCounts::default(), clock::today()).expect("there is room");
+    let size = fs::metadata(path).map_or(0, |file| file.len());
+    say("file before it is compacted, bytes a fact", per(size, plan.rows()));
+    let (compacting, ()) = timed(|| ledger.compact(clock::today()).expect("there is room"));
+    say("compacting, seconds", compacting.as_secs_f64());
+}
+
+fn less_known(path: &Path, whole: Plan) -> (Plan, u64) {
+    let reader = Reader::open(path).expect("it was just made");
+    let recall =
+        reader.recall(&target(), &whole.fingerprint(), Extent::EveryRun, None).expect("it is intact");
+    let (left, spared) =
+        whole.without(|attribute, known| recall.tell(&attribute.name, known)).expect("it is intact");
+    (left, spared.unchanged)
+}
+
+fn target() -> TargetKey {
+    TargetKey { base_url: "https://acme.user.com/api/public/".to_owned(), id_type: IdType::Id }
+}
+
+fn timed<T>(run: impl FnOnce() -> T) -> (Duration, T) {
+    let begun = clock::now();
+    let result = run();
+    (begun.elapsed(), result)
+}
+
+/// The most memory that the process had since it was last forgotten, in bytes; 0 where the system doesn't tell.
+fn peak() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or_default() * 1024
+}
+
+fn forget_peak() {
+    // Where the system doesn't know how, the peak is that of the whole run.
+    fs::write("/proc/self/clear_refs", "5").unwrap_or_default();
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn per(count: u64, unit: u64) -> f64 {
+    count as f64 / unit as f64
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the program is for")]
+fn say(what: &str, figure: f64) {
+    println!("{what:42} {figure:9.2}");
+}
