@@ -4,6 +4,7 @@
 //! how they are interrupted ([`signals`]).
 
 mod args;
+mod bookkeeping;
 mod console;
 mod plan;
 mod reading;

@@ -10,9 +10,11 @@ use tracing::warn;
 
 use super::signals::Signals;
 use super::sync::{Failed, internal};
+use crate::clock;
 use crate::config;
-use crate::deliver::{End, Http, Options, Order, Sample, Stop, Target, Verified, deliver, verify};
+use crate::deliver::{End, Event, Http, Options, Order, Sample, Stop, Target, Verified, deliver, verify};
 use crate::input::IdType;
+use crate::ledger::{Ledger, LedgerError, Recorder};
 use crate::plan::Plan;
 use crate::report::{Clerk, ExitCode, FailuresReport, Fates, Message, Progress, Tally, Unwritten};
 use crate::sandbox::{self, Sandbox};
@@ -31,6 +33,8 @@ pub(super) struct Sending {
     pub(super) options: Options,
     /// How many acknowledged users to read back.
     pub(super) verify: usize,
+    /// What stands between delivery and the clerk, with a ledger.
+    pub(super) recorder: Option<Recorder>,
     pub(super) failures: FailuresReport,
     pub(super) progress: Box<dyn Progress + Send>,
 }
@@ -41,8 +45,16 @@ pub(super) struct Sent {
     pub(super) end: End,
     /// What reading back found, if it was asked for.
     pub(super) verified: Option<Verified>,
-    /// Why the failures report is not there.
-    pub(super) unwritten: Option<Unwritten>,
+    /// The ledger, unless the run must stay as if killed in it: it can't be written, or requests were left in flight.
+    pub(super) ledger: Option<Ledger>,
+    /// Why the run could not be recorded.
+    pub(super) broken: Option<Broken>,
+}
+
+/// Why a run can't be recorded any more.
+pub(super) enum Broken {
+    Report(Unwritten),
+    Ledger(LedgerError),
 }
 
 impl Sending {
@@ -74,25 +86,25 @@ impl Sending {
         let (order, orders) = watch::channel(Order::GoOn);
         let transport = Arc::new(transport);
         let (events, mut told) = mpsc::channel(EVENTS);
-        let mut clerk = Clerk::new(Arc::clone(&self.plan), self.fates, self.failures, self.progress)
+        let clerk = Clerk::new(Arc::clone(&self.plan), self.fates, self.failures, self.progress)
             .sampling(Sample::new(self.verify, rand::make_rng()));
+        let mut listener = Listener { recorder: self.recorder, clerk, broken: None };
         let stop = order.clone();
         let listening = spawn_blocking(move || {
-            let mut broken = None;
             while let Some(event) = told.blocking_recv() {
-                if let Err(error) = clerk.take(&event) {
+                if !listener.hear(event, &mut told) {
                     stop.send_replace(Order::Finish(Stop::Unwritable));
-                    broken.get_or_insert(error);
                 }
             }
-            (clerk, broken)
+            listener
         });
         let (plan, options) = (self.plan, self.options);
         let sending = async {
             let to = Arc::clone(&transport);
             let end = deliver(Arc::clone(&plan), to, &options, orders.clone(), events, rand::make_rng());
             let end = end.await.map_err(|error| internal(&error.to_string()))?;
-            let (mut clerk, broken) = listening.await.map_err(|error| panicked(&error))?;
+            let Listener { recorder, mut clerk, broken } =
+                listening.await.map_err(|error| panicked(&error))?;
             let picks = clerk.picks();
             let verified = if picks.is_empty() || end != End::Complete {
                 None
@@ -102,7 +114,11 @@ impl Sending {
             let ended = end.clone();
             let (tally, published) =
                 spawn_blocking(move || clerk.finish(&ended)).await.map_err(|error| panicked(&error))?;
-            Ok(Sent { tally, end, verified, unwritten: broken.or(published.err()) })
+            let broken = broken.or(published.err().map(Broken::Report));
+            let whole =
+                !matches!(*order.borrow(), Order::Quit(_)) && !matches!(broken, Some(Broken::Ledger(_)));
+            let ledger = recorder.filter(|_| whole).map(Recorder::into_ledger);
+            Ok(Sent { tally, end, verified, ledger, broken })
         };
         tokio::select! {
             sent = sending => sent,
@@ -118,6 +134,47 @@ impl Sending {
             ..sandbox::Options::default()
         };
         Sandbox::start(options).await.map_err(|error| internal(&format!("the sandbox cannot start: {error}")))
+    }
+}
+
+/// The one consumer of events: the ledger first, then the clerk.
+struct Listener {
+    recorder: Option<Recorder>,
+    clerk: Clerk<Box<dyn Progress + Send>>,
+    broken: Option<Broken>,
+}
+
+impl Listener {
+    /// Takes an event, and those that are there already, so that one commit serves them all. Returns whether all is well.
+    fn hear(&mut self, event: Event, told: &mut mpsc::Receiver<Event>) -> bool {
+        let Self { recorder, clerk, broken } = self;
+        let Some(recorder) = recorder else {
+            if let Err(error) = clerk.take(&event) {
+                broken.get_or_insert(Broken::Report(error));
+            }
+            return broken.is_none();
+        };
+        if matches!(broken, Some(Broken::Ledger(_))) {
+            // What can't be recorded is not claimed: its rows stay unsent.
+            return false;
+        }
+        recorder.take(event, clock::now());
+        while !recorder.is_due(clock::now())
+            && let Ok(event) = told.try_recv()
+        {
+            recorder.take(event, clock::now());
+        }
+        match recorder.commit(clock::today()) {
+            Err(error) => *broken = Some(Broken::Ledger(error)),
+            Ok(recorded) => {
+                for event in recorded {
+                    if let Err(error) = clerk.take(&event) {
+                        broken.get_or_insert(Broken::Report(error));
+                    }
+                }
+            }
+        }
+        broken.is_none()
     }
 }
 

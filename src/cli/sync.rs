@@ -11,10 +11,11 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tracing::info;
 
+use super::bookkeeping::{self, Books, Ending, continuing};
 use super::console::Console;
 use super::plan::unsent;
 use super::reading::{Read, refused, unwritten};
-use super::sending::{Sending, Sent};
+use super::sending::{Broken, Sending, Sent};
 use super::signals::Signals;
 use crate::clock;
 use crate::config::{
@@ -97,6 +98,8 @@ impl Run {
         let mut failures =
             FailuresReport::create(&path, &self.settings.input).map_err(|error| cannot_begin(&error))?;
 
+        let books = Books::open(&self.settings, target)?;
+
         let (settings, threads) = (Arc::clone(&self.settings), self.threads);
         let reading = spawn_blocking(move || Read::all(&settings, threads));
         let read = tokio::select! {
@@ -117,22 +120,38 @@ impl Run {
         if let Some(message) = read.refusal(self.settings.tolerance, Some(&path)) {
             return self.refuse(&read, failures, message);
         }
-        info!(
-            rows = read.plan.rows(),
-            requests = read.plan.requests(),
-            bytes = read.plan.memory_bytes(),
-            "planned"
-        );
+        let causes = std::mem::take(&mut read.causes);
+        let mut fates = read.fates();
+        let (plan, begun) = match books {
+            None => (read.plan, None),
+            Some(books) => {
+                let settings = Arc::clone(&self.settings);
+                let begun = spawn_blocking(move || books.begin(read.plan, &settings)).await;
+                let begun =
+                    begun.map_err(|panic| internal(&format!("reading the ledger failed: {panic}")))?;
+                let (spare, begun) = begun.map_err(|error| bookkeeping::failed(&error))?;
+                fates.unchanged = spare.spared.unchanged;
+                fates.resumed = spare.spared.resumed;
+                if let Some(continued) = &spare.continued {
+                    self.console.warning(&continuing(continued, spare.spared));
+                }
+                (spare.plan, Some(begun))
+            }
+        };
+        info!(rows = plan.rows(), requests = plan.requests(), bytes = plan.memory_bytes(), "planned");
+        let plan = Arc::new(plan);
+        let (recorder, ending) = begun.map(|begun| begun.recorder(&plan)).unzip();
         let sending = Sending {
-            fates: read.fates(),
-            plan: Arc::new(read.plan),
+            fates,
+            plan,
             options: self.settings.delivery.clone(),
             verify: self.settings.verify,
+            recorder,
             failures,
             progress,
         };
         let sent = sending.run(target, self.settings.input.id_type, signals).await?;
-        self.conclude(&sent, &read.causes, &path)
+        self.conclude(sent, ending, &causes, &path)
     }
 
     /// Says what asks for a decision, while there still is time for one.
@@ -180,33 +199,49 @@ impl Run {
     }
 
     /// Tells how it went, in all the ways that were asked for.
-    fn conclude(self, sent: &Sent, causes: &[Cause], failures: &Path) -> Result<ExitCode, Failed> {
-        let Sent { tally, end, verified, unwritten: broken } = sent;
-        let exit = match broken {
+    fn conclude(
+        self,
+        sent: Sent,
+        ending: Option<Ending>,
+        causes: &[Cause],
+        failures: &Path,
+    ) -> Result<ExitCode, Failed> {
+        let Sent { tally, end, verified, ledger, broken } = sent;
+        let mut exit = match broken {
             Some(_) => ExitCode::Internal,
-            None => ExitCode::of(end, &tally.fates).verified(verified.as_ref()),
+            None => ExitCode::of(&end, &tally.fates).verified(verified.as_ref()),
         };
+        let rerun = if ending.is_some() { Rerun::Continues } else { Rerun::StartsAnew };
+        let mut broken = broken;
+        if let (Some(ending), Some(ledger)) = (ending, ledger)
+            && let Err(error) = ending.record(ledger, exit, &tally.fates)
+        {
+            exit = ExitCode::Internal;
+            broken.get_or_insert(Broken::Ledger(error));
+        }
         let screen = Closing {
             exit,
-            end,
-            tally,
+            end: &end,
+            tally: &tally,
             duration: clock::now() - self.begun,
             verified: verified.as_ref(),
             causes,
-            failures: broken.is_none().then_some(failures),
+            failures: (!matches!(broken, Some(Broken::Report(_)))).then_some(failures),
             written: &[],
-            rerun: Rerun::StartsAnew,
+            rerun,
             columns: Console::columns(),
         };
         self.console.closing(&screen);
-        let reason = match (broken, end) {
-            (Some(error), _) => Some(error.to_string()),
+        let reason = match (&broken, &end) {
+            (Some(Broken::Report(error)), _) => Some(error.to_string()),
+            (Some(Broken::Ledger(error)), _) => Some(error.to_string()),
             (None, End::Stopped(stop)) => Some(why_stopped(stop)),
             (None, End::Complete) => None,
         };
-        self.summarise(exit, tally.fates, tally.requests, reason, verified.clone())?;
+        self.summarise(exit, tally.fates, tally.requests, reason, verified)?;
         match broken {
-            Some(error) => Err((unwritten(error), exit)),
+            Some(Broken::Report(error)) => Err((unwritten(&error), exit)),
+            Some(Broken::Ledger(error)) => Err((bookkeeping::failed(&error).0, exit)),
             None => Ok(exit),
         }
     }

@@ -32,6 +32,8 @@ pub struct SyncOptions {
     #[command(flatten)]
     pub(super) input: InputFlags,
     #[command(flatten)]
+    pub(super) ledger: LedgerFlags,
+    #[command(flatten)]
     pub(super) failures: FailuresFlags,
     #[command(flatten)]
     pub(super) reports: ReportFlags,
@@ -175,6 +177,27 @@ pub(super) struct InputFlags {
     /// Take other attribute names for custom attributes
     #[arg(long)]
     pub(super) allow_custom: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+#[command(next_help_heading = "Ledger")]
+pub(super) struct LedgerFlags {
+    /// Where to keep what was acknowledged, between runs; with --sandbox only if named
+    #[arg(long, value_name = "FILE", default_value = super::LEDGER)]
+    pub(super) ledger: PathBuf,
+    /// Keep nothing between runs
+    #[arg(long)]
+    pub(super) no_ledger: bool,
+    /// Skip what the ledger knows the API already holds
+    #[arg(long)]
+    pub(super) only_changed: bool,
+    /// Don't continue an interrupted run
+    #[arg(long)]
+    pub(super) no_resume: bool,
+    /// How long to keep what was sent when, in days; what the API holds is kept in any case
+    #[arg(long, value_name = "DAYS", default_value_t = 90)]
+    pub(super) history_days: u32,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod flags;
 mod layer;
+mod ledger;
 mod reports;
 mod settings;
 mod surroundings;
@@ -22,6 +23,7 @@ use std::path::Path;
 
 pub use error::ConfigError;
 pub use flags::{PlanOptions, SyncOptions};
+pub use ledger::{LedgerFile, Memory, Resume};
 pub use reports::{Destination, Reports, same_file};
 pub use settings::{Settings, Tolerance, Verbosity};
 pub use surroundings::{Stdin, Surroundings};
@@ -40,6 +42,9 @@ const BATCH_SIZE: NonZeroU32 = NonZeroU32::new(1000).expect("1000 is not 0");
 /// The file that is read if none is named and it is there.
 const FILE: &str = "attrsync.toml";
 
+/// The ledger, unless the user says otherwise.
+const LEDGER: &str = "attrsync.ledger";
+
 /// The failures report of a run, unless the user says otherwise.
 const FAILURES: &str = "failures.csv";
 
@@ -53,7 +58,9 @@ pub fn settle_sync(
     let mut warnings = surroundings.unknown_variables();
     let target = Target::settle(&options.target, &layer, surroundings, &mut warnings)?;
     let inputs = inputs(&typed.inputs, surroundings)?;
+    let ledger = LedgerFile::settle(&options.ledger, &layer, &target)?;
     let mut settings = Settings::of(inputs, options, file, surroundings, warnings);
+    settings.ledger = ledger;
     settings.reports.failures.get_or_insert_with(|| FAILURES.into());
     settings.reports.check(&settings.inputs, &layer)?;
     Ok((settings, target))

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use super::Surroundings;
 use super::file::File;
 use super::flags::SyncOptions;
+use super::ledger::LedgerFile;
 use super::reports::{Destination, Reports};
 use super::values::{Limit, LogFormat, Progress};
 use crate::deliver;
@@ -28,6 +29,8 @@ pub struct Settings {
     pub delivery: deliver::Options,
     /// How many acknowledged users to read back.
     pub verify: usize,
+    /// What is kept between runs.
+    pub ledger: Option<LedgerFile>,
     /// What to write down.
     pub reports: Reports,
     /// How much to tell while it runs.
@@ -118,6 +121,7 @@ impl Settings {
                 max_split_share: delivery.max_split_share.0,
             },
             verify: delivery.verify,
+            ledger: None,
             reports: Reports { failures: failures.failures, summary: reports.summary.map(Destination::from) },
             verbosity: match logging.verbose.iter().fold(0, |sum: u8, &more| sum.saturating_add(more)) {
                 0 if logging.quiet => Verbosity::Quiet,

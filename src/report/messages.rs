@@ -22,6 +22,7 @@ pub struct Message {
 enum Severity {
     Error,
     Warning,
+    Note,
 }
 
 impl Message {
@@ -33,6 +34,11 @@ impl Message {
     /// A warning: the run goes on.
     pub fn warning(text: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(text) }
+    }
+
+    /// What is good to know.
+    pub fn note(text: impl Into<String>) -> Self {
+        Self { severity: Severity::Note, ..Self::error(text) }
     }
 
     /// An error that ends the run, with the causes below it.
@@ -58,6 +64,7 @@ impl Display for Message {
         let (word, style) = match self.severity {
             Severity::Error => ("error", BAD),
             Severity::Warning => ("warning", DOUBTFUL),
+            Severity::Note => ("note", ADVICE),
         };
         part(f, "", word, style, &self.text)?;
         for cause in &self.causes {

@@ -70,7 +70,7 @@ pub fn why_stopped(stop: &Stop) -> String {
         Stop::OutOfTime => "the time of `--max-duration` was over".to_owned(),
         Stop::Interrupted => "SIGINT came".to_owned(),
         Stop::Terminated => "SIGTERM came".to_owned(),
-        Stop::Unwritable => "a report can't be written".to_owned(),
+        Stop::Unwritable => "a report or the ledger can't be written".to_owned(),
     }
 }
 

@@ -1,0 +1,143 @@
+//! The ledger's part in a run: what it spares the run, what it is told, and how the run ends in it.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use jiff::{Timestamp, ToSpan as _};
+
+use super::sync::Failed;
+use crate::clock;
+use crate::config::{LedgerFile, Memory, Resume, Settings, Target};
+use crate::ledger::{
+    Description, Extent, Input, Ledger, LedgerError, Outcome, Recorder, RowCounts, RunId, TargetKey,
+    Unfinished,
+};
+use crate::plan::{Plan, Spared};
+use crate::report::{ExitCode, Fates, Message};
+
+/// An open ledger, before the run begins.
+pub(super) struct Books {
+    ledger: Ledger,
+    file: LedgerFile,
+    target: TargetKey,
+}
+
+/// A run that has begun.
+pub(super) struct Begun {
+    pub(super) ledger: Ledger,
+    pub(super) run: RunId,
+    file: LedgerFile,
+}
+
+/// What is left to send, and why it is not more.
+pub(super) struct Spare {
+    pub(super) plan: Plan,
+    pub(super) spared: Spared,
+    /// The run that this one continues.
+    pub(super) continued: Option<Unfinished>,
+}
+
+impl Books {
+    /// Opens the ledger that the settings name, if any. From now on no other run uses it.
+    pub(super) fn open(settings: &Settings, target: &Target) -> Result<Option<Self>, Failed> {
+        let Some(file) = settings.ledger.clone() else { return Ok(None) };
+        let base_url = match target {
+            Target::Api { base_url, .. } => base_url.to_string(),
+            Target::Sandbox => "sandbox".to_owned(),
+        };
+        let target = TargetKey { base_url, id_type: settings.input.id_type };
+        let ledger = Ledger::open(&file.path, &target, clock::today()).map_err(|error| failed(&error))?;
+        Ok(Some(Self { ledger, file, target }))
+    }
+
+    /// Takes out of the plan what need not be sent, and begins the run.
+    pub(super) fn begin(mut self, plan: Plan, settings: &Settings) -> Result<(Spare, Begun), LedgerError> {
+        let description = Description {
+            settings: fingerprint(settings),
+            inputs: settings.inputs.iter().map(ToString::to_string).collect(),
+            content: plan.fingerprint(),
+        };
+        let reader = self.ledger.reader();
+        let continued = match self.file.resume {
+            Resume::IfInterrupted => reader.unfinished(&self.target, &description)?,
+            Resume::Never => None,
+        };
+        let extent = match self.file.memory {
+            Memory::ContinuedRun => Extent::ContinuedRun,
+            Memory::EveryRun => Extent::EveryRun,
+        };
+        let recall = reader.recall(&self.target, &description.content, extent, continued.as_ref())?;
+        let (plan, spared) = plan.without(|attribute, known| recall.tell(&attribute.name, known))?;
+        drop(recall);
+        let run = self.ledger.begin(&description, continued.as_ref(), clock::today())?;
+        Ok((Spare { plan, spared, continued }, Begun { ledger: self.ledger, run, file: self.file }))
+    }
+}
+
+impl Begun {
+    /// Somebody to stand between delivery and those who count. What is left of this is for the end.
+    pub(super) fn recorder(self, plan: &std::sync::Arc<Plan>) -> (Recorder, Ending) {
+        let ending = Ending { run: self.run, history_days: self.file.history_days };
+        (Recorder::new(self.ledger, self.run, std::sync::Arc::clone(plan)), ending)
+    }
+}
+
+/// How to end a run.
+pub(super) struct Ending {
+    run: RunId,
+    history_days: u32,
+}
+
+impl Ending {
+    /// Records how the run ended, and forgets what is too old.
+    pub(super) fn record(self, mut ledger: Ledger, exit: ExitCode, fates: &Fates) -> Result<(), LedgerError> {
+        let now = clock::today();
+        ledger.finish(self.run, outcome(exit), &counts(fates), now)?;
+        ledger.compact(now.checked_sub((i64::from(self.history_days) * 24).hours()).unwrap_or(Timestamp::MIN))
+    }
+}
+
+/// A ledger that can't be used, as a message. That another run uses it is no fault of the disk's.
+pub(super) fn failed(error: &LedgerError) -> Failed {
+    let code = if matches!(error, LedgerError::Held { .. }) { ExitCode::Usage } else { ExitCode::Internal };
+    (Message::from_error(error).with_hint(error.hint().to_owned()), code)
+}
+
+/// What continuing a run means, in a sentence.
+pub(super) fn continuing(continued: &Unfinished, spared: Spared) -> Message {
+    let Unfinished { run, started, input } = continued;
+    let begun = started.strftime("%Y-%m-%d %H:%M:%S UTC");
+    let changed = match input {
+        Input::Same => "",
+        Input::Changed => {
+            "; its input has changed since, so that only rows that are still the same are skipped"
+        }
+    };
+    Message::note(format!("continuing run {run}, begun {begun}: {} rows are done{changed}", spared.resumed))
+}
+
+/// The same for all settings that send the same for the same inputs.
+fn fingerprint(settings: &Settings) -> String {
+    let input = &settings.input;
+    let mut hasher = DefaultHasher::new();
+    let decisive = (&input.columns, &input.null_token, &input.attributes);
+    format!("{decisive:?}").hash(&mut hasher);
+    let modes = (input.layout, input.id_type, input.vocabulary, input.empty, settings.on_conflict);
+    format!("{modes:?}").hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+fn outcome(exit: ExitCode) -> Outcome {
+    match exit {
+        ExitCode::Complete => Outcome::Complete,
+        ExitCode::Incomplete => Outcome::Incomplete,
+        ExitCode::Stopped => Outcome::Stopped,
+        ExitCode::Interrupted | ExitCode::Terminated => Outcome::Interrupted,
+        ExitCode::Usage | ExitCode::Refused | ExitCode::Internal => Outcome::Internal,
+    }
+}
+
+fn counts(fates: &Fates) -> RowCounts {
+    let Fates { read, invalid, skipped, superseded, unchanged, resumed, acknowledged, failed, unsent } =
+        *fates;
+    RowCounts { read, invalid, skipped, superseded, unchanged, resumed, acknowledged, failed, unsent }
+}
