@@ -4,13 +4,13 @@
 //! The program is the way of the data through the house:
 //!
 //! ```text
-//! bytes ── input ──▶ rows ── plan ──▶ batches ── deliver ──▶ events ──▶ tally, reports
-//!          (sync, parallel)  (pure)             (async)            (one consumer)
+//! bytes ── input ──▶ rows ── plan ──▶ batches ── deliver ──▶ events ──▶ ledger, tally, reports
+//!          (sync, parallel)  (pure)             (async)            (one consumer, in this order)
 //! ```
 //!
 //! Each layer imports only what stands left of it, and a test holds them to it:
 //!
-//! [`clock`] ← [`input`] ← [`plan`] ← [`deliver`] ← [`report`] ← [`config`] ← [`cli`]. The [`sandbox`] imports none of
+//! [`clock`] ← [`input`] ← [`plan`] ← [`deliver`] ← [`ledger`] ← [`report`] ← [`config`] ← [`cli`]. The [`sandbox`] imports none of
 //! them, so that no mistake is made on both sides of the wire.
 //!
 //! # What always holds
@@ -21,6 +21,8 @@
 //! - Every request, first or repeated, passes one limiter ([`deliver::Pacer`]); what to do about an answer is one pure
 //!   decision ([`deliver::decide`]).
 //! - What happened to a batch is data ([`deliver::Outcome`]). One consumer takes it, in the order in which it happened.
+//! - Nothing is counted or shown as done before the [`ledger`] has it on the disk, where there is one; and a run that
+//!   can't be recorded stops.
 //! - The library prints nothing, never exits and reads no environment, outside [`cli`] and [`config`]; no clock, outside
 //!   [`clock`].
 //!

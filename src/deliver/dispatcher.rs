@@ -19,10 +19,10 @@ use tracing::{debug, info};
 
 use super::Disconnected;
 use super::address::Address;
-use super::ages::{Ages, Flight};
 use super::blame::Blame;
 use super::circuit::Circuit;
 use super::event::{End, Event, Held, Order, Outcome, Pulse, Purpose, Reason, Slowed, Stop};
+use super::flights::{Flight, Flights, Number};
 use super::job::Job;
 use super::options::Options;
 use super::pace::Pace;
@@ -65,7 +65,7 @@ pub(super) struct Dispatcher<T> {
     backlog: BinaryHeap<Reverse<Due>>,
     jobs: u64,
     in_flight: JoinSet<Answered>,
-    ages: Ages,
+    flights: Flights,
     /// What is to be told with the next burst: each burst wakes the listener once.
     untold: Vec<Event>,
     told_at: Instant,
@@ -87,7 +87,7 @@ struct Due {
 
 struct Answered {
     job: Job,
-    flight: Flight,
+    number: Number,
     sent_at: Instant,
     body: usize,
     result: Result<Reply, Lost>,
@@ -122,7 +122,7 @@ impl<T: Transport> Dispatcher<T> {
             backlog: BinaryHeap::new(),
             jobs: 0,
             in_flight: JoinSet::new(),
-            ages: Ages::default(),
+            flights: Flights::default(),
             untold: Vec::with_capacity(BURST),
             told_at: clock::now(),
             stop: None,
@@ -243,7 +243,7 @@ impl<T: Transport> Dispatcher<T> {
     }
 
     fn oldest(&self, now: Instant) -> Duration {
-        self.ages.oldest().map_or(Duration::ZERO, |start| now.duration_since(start))
+        self.flights.oldest().map_or(Duration::ZERO, |start| now.duration_since(start))
     }
 
     /// When to look again although nothing happened.
@@ -266,7 +266,7 @@ impl<T: Transport> Dispatcher<T> {
         let purpose = std::mem::replace(&mut job.purpose, Purpose::Retry);
         job.sent += 1;
         job.since.get_or_insert(now);
-        let flight = self.ages.start(now);
+        let number = self.flights.start(Flight { start: now, part: job.part, sent: job.sent });
         let (plan, transport) = (Arc::clone(&self.plan), Arc::clone(&self.transport));
         self.in_flight.spawn(async move {
             let mut body = Vec::new();
@@ -274,18 +274,18 @@ impl<T: Transport> Dispatcher<T> {
             let request = Request { operation: plan.operation(job.part), body: Bytes::from(body) };
             let body = request.body.len();
             let result = transport.send(request).await;
-            Answered { job, flight, sent_at: now, body, result }
+            Answered { job, number, sent_at: now, body, result }
         });
         self.tell(Event::Sent(purpose)).await
     }
 
     /// Finds out what an answer means, and what follows from it.
     async fn judge(&mut self, answered: Answered) -> Result<(), Disconnected> {
-        let Answered { mut job, flight, sent_at, body, result } = answered;
+        let Answered { mut job, number, sent_at, body, result } = answered;
         let now = clock::now();
         let latency = now.duration_since(sent_at);
         let verdict = Verdict::of(&result);
-        self.ages.end(flight);
+        self.flights.end(number);
         self.window.observe(latency);
         self.tell(Event::Answered { latency, answer: verdict.answer() }).await?;
         debug!(
@@ -354,7 +354,7 @@ impl<T: Transport> Dispatcher<T> {
             Verdict::Throttled { pause, reason } => {
                 self.circuit.throttled(reason, now);
                 let pause = pause.unwrap_or(THROTTLE_PAUSE);
-                info!(?pause, error = reason.error, "throttled");
+                info!(?pause, status = reason.status, "throttled");
                 self.pacer.pause_until(now + pause);
                 if self.pace.throttled(sent_at, now) {
                     info!(share = self.pace.share(), "pace lowered");
@@ -372,7 +372,7 @@ impl<T: Transport> Dispatcher<T> {
                 };
                 self.circuit.troubled(job.part, *reach, reason, now, wait);
                 let outage = self.circuit.next_probe().is_some();
-                info!(?reach, error = reason.error, outage, "request failed");
+                info!(?reach, status = reason.status, outage, "request failed");
                 self.circuit.charge(&mut job.attempts);
             }
         }
@@ -402,6 +402,11 @@ impl<T: Transport> Dispatcher<T> {
             self.tell_all().await?;
             return Ok(End::Complete);
         };
+        for Flight { part, sent, .. } in std::mem::take(&mut self.flights).into_rest() {
+            let error = "not answered before the run ended: it may have been applied".to_owned();
+            let outcome = Outcome::Unsent(Reason { status: None, error });
+            self.tell(Event::Settled { batch: part, outcome, attempts: sent }).await?;
+        }
         while let Some(Reverse(Due { job, .. })) = self.backlog.pop() {
             if let Some(reason) = job.last {
                 let outcome = Outcome::Unsent(reason);

@@ -13,11 +13,11 @@
 //! What happened to a batch is data ([`Outcome`]). The one error is that nobody listens any more.
 
 mod address;
-mod ages;
 mod blame;
 mod circuit;
 mod dispatcher;
 mod event;
+mod flights;
 mod http;
 mod job;
 mod options;

@@ -72,7 +72,7 @@ pub async fn verify<T: Transport>(
                     }
                     // A user is no acknowledgement either, so that it looks like trouble: what counts is the status.
                     Verdict::Troubled { reason, .. } if reason.status != Some(200) && attempts < options.max_attempts.get() => {
-                        info!(error = reason.error, "reading back failed");
+                        info!(status = reason.status, "reading back failed");
                         pacer.pause_until(now + backoff(options, attempts, &mut chance));
                         waiting.push_back((pick, attempts));
                     }

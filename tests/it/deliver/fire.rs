@@ -12,7 +12,7 @@ use super::scripted::{Act, Asked, LATENCY, Script, lost, ok, status, throttled};
 use super::{plan, run_until};
 
 /// Schedules that are tried.
-const SEEDS: u64 = 3000;
+const SEEDS: u64 = 2000;
 
 #[test]
 fn fates_add_up_and_are_true_under_any_schedule() {
