@@ -11,6 +11,8 @@ pub(super) enum Complaint {
     OpenQuote,
     NotText,
     RepeatedHeader,
+    /// In an earlier run already, whose report this is.
+    Unparsable,
     User(IdType),
     Attribute(NoAttribute),
     Empty(AttributeId),
@@ -25,6 +27,7 @@ impl Complaint {
             Self::Fields => "wrong number of fields".to_owned(),
             Self::OpenQuote => "a quote is never closed".to_owned(),
             Self::NotText => "bytes that are not text in the input's encoding".to_owned(),
+            Self::Unparsable => "the record could not be parsed in an earlier run".to_owned(),
             Self::RepeatedHeader => "the header is repeated".to_owned(),
             Self::User(IdType::Id) => "`user_id` must be a positive integer of at most 63 bits".to_owned(),
             Self::User(IdType::CustomId) => "`user_id` must not be empty".to_owned(),

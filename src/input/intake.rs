@@ -5,6 +5,7 @@ use std::io;
 use super::columns::{Cell, Columns, Shape};
 use super::complaint::Complaint;
 use super::dictionary::Taken;
+use super::fed_back::Origin;
 use super::invalid::{InvalidRow, Spool};
 use super::records::{Record, line_of};
 use super::rules::Rule;
@@ -15,6 +16,7 @@ use super::{AttributeId, Dictionary, Empty, IdType, Options, Row, Sink, ValueId,
 #[derive(Debug)]
 pub(super) struct Frame<'a> {
     pub(super) input: &'a str,
+    pub(super) origin: Origin,
     pub(super) columns: &'a Columns,
     pub(super) delimiter: u8,
     pub(super) id_type: IdType,
@@ -118,7 +120,12 @@ impl<S: Sink> Intake<S> {
     fn long(&mut self, frame: &Frame<'_>, record: &Record<'_>, written: Written<'_>) -> io::Result<()> {
         let user = match self.user(frame, record, written.user) {
             Ok(user) => user,
-            Err(complaint) => return self.reject(frame, written, complaint),
+            Err(complaint) => {
+                return match frame.origin.verdict(record) {
+                    Some(error) => self.keep_verdict(frame, record.line, error),
+                    None => self.reject(frame, written, complaint),
+                };
+            }
         };
         match self.dictionary.take_attribute(written.attribute.trim_ascii()) {
             Ok(attribute) => self.value(frame, written, user, attribute),
@@ -253,6 +260,13 @@ impl<S: Sink> Intake<S> {
             _ => String::new(),
         };
         self.keep_raw(frame, record.line, &raw, complaint, &detail)
+    }
+
+    /// Keeps what a failures report has of a record that can't be parsed, as it stands: it is all that is left.
+    fn keep_verdict(&mut self, frame: &Frame<'_>, line: u64, error: &[u8]) -> io::Result<()> {
+        self.causes.count(Complaint::Unparsable, || place(frame, line, error));
+        let (error, source) = (excerpt::escape(error), frame.input.to_owned());
+        self.keep(&InvalidRow { error, source, line, ..InvalidRow::default() })
     }
 
     fn keep_raw(

@@ -1,6 +1,6 @@
 //! From bytes to rows.
 //!
-//! `source` opens, decompresses and decodes; `header` and `columns` find out what the columns hold; `records` drives the
+//! `source` opens, decompresses and decodes; `fed_back` knows the failures report of an earlier run; `header` and `columns` find out what the columns hold; `records` drives the
 //! csv crate's parser; `intake` makes rows of records, with the `dictionary`, which checks each distinct value once by
 //! its `rules`; `ranges` lets several threads do so. What is wrong with a row is a `complaint`; it goes to the
 //! `tally`, and the row to the `invalid` rows. What is wrong with an input as a whole is a `refusal`.
@@ -12,6 +12,7 @@ mod columns;
 mod complaint;
 mod dictionary;
 mod excerpt;
+mod fed_back;
 mod header;
 mod intake;
 mod invalid;
@@ -31,6 +32,7 @@ mod texts;
 pub use dictionary::{
     Attribute, AttributeId, Dictionary, Json, Operation, Renumber, STANDARD, STANDARD_COUNT, ValueId,
 };
+pub use fed_back::{FAILURES_HEADER, is_failures_report};
 pub use invalid::{InvalidRow, InvalidRows};
 pub use options::{AttributeRule, Empty, IdType, Layout, Options, Source, Vocabulary};
 pub use reading::{Reading, SourceRead, read};

@@ -63,9 +63,10 @@ pub fn read<S: Sink>(sources: &[Source], options: &Options, sink: S) -> Result<R
     let mut read = Vec::new();
     for source in sources {
         let mut opened = Opened::new(source, options)?;
-        let header = header::read(&mut opened, options)?;
+        let options = opened.origin.options(options);
+        let header = header::read(&mut opened, &options)?;
         warnings.extend(ignored(&header.columns, &opened.name));
-        read.push(read_source(opened, header, options, &mut intake)?);
+        read.push(read_source(opened, header, &options, &mut intake)?);
     }
     finish(intake, warnings, read)
 }
@@ -88,6 +89,7 @@ fn read_source<S: Sink>(
     let name = opened.name.clone();
     let frame = Frame {
         input: &name,
+        origin: opened.origin,
         columns: &columns,
         delimiter,
         id_type: options.id_type,

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use encoding_rs::{Encoding, UTF_8};
 
+use super::fed_back::{Origin, recognise};
 use super::{Options, Refusal, Source};
 
 /// How the bytes of an input are compressed.
@@ -33,6 +34,7 @@ pub(super) struct Opened {
     pub(super) encoding: &'static Encoding,
     pub(super) compression: Compression,
     pub(super) mark: usize,
+    pub(super) origin: Origin,
     /// The file's size, where it has one.
     pub(super) size: Option<u64>,
     pub(super) file: Option<File>,
@@ -70,6 +72,7 @@ impl Opened {
             encoding: options.encoding,
             compression: Compression::None,
             mark: 0,
+            origin: Origin::Foreign,
             size,
             file,
             read,
@@ -112,6 +115,11 @@ impl Opened {
         let (start, mut bytes) = peek::<3>(bytes)?;
         (self.encoding, self.mark) = Encoding::for_bom(&start).unwrap_or((self.encoding, 0));
         bytes.read_exact(&mut [0; 3][..self.mark])?;
+        let (origin, bytes) = recognise(bytes)?;
+        if origin == Origin::FailuresReport {
+            self.encoding = UTF_8;
+        }
+        self.origin = origin;
         self.input = if self.encoding == UTF_8 {
             bytes
         } else {

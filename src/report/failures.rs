@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Draft, Unwritten};
 use crate::deliver::Reason;
-use crate::input::{InvalidRow, InvalidRows, Options};
+use crate::input::{FAILURES_HEADER, InvalidRow, InvalidRows, Options};
 use crate::plan::{Batch, Plan};
 
 /// The failures report: a row for each invalid, failed and unsent row, and a valid input itself. Rows are written as
@@ -49,9 +49,6 @@ pub struct LostRow<'a, User> {
 }
 
 impl FailuresReport {
-    const HEADER: [&str; 9] =
-        ["user_id", "attribute", "value", "fate", "status", "error", "attempts", "source", "line"];
-
     /// Begins the report. A path that can't be written fails here, before anything is sent.
     ///
     /// It is written so that it reads back with the options that the inputs were read with: a value that clears its
@@ -66,7 +63,7 @@ impl FailuresReport {
             null_token: options.null_token.clone().unwrap_or_default(),
             field: String::new(),
         };
-        report.rows.write_record(Self::HEADER).map_err(|error| report.unwritten(error))?;
+        report.rows.write_record(FAILURES_HEADER).map_err(|error| report.unwritten(error))?;
         Ok(report)
     }
 

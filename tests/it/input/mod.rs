@@ -15,6 +15,7 @@ use attrsync::input::{
 };
 
 mod damage;
+mod fed_back;
 mod forms;
 mod headers;
 mod oracle;

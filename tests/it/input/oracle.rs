@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::{Triple, invalid, outcome, read_bytes, read_files, triples};
 
 /// Pieces of which hostile inputs are made.
-fn hostile() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn hostile() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         8 => prop::sample::select(&[",", "\n", "1", "2", "city", "gender", "\"", "\r\n"][..]).prop_map(str::as_bytes),
         2 => prop::sample::select(&["1,city,a\n", "2,city,\"b\nc\"\n", "3,gender,2\n", "4,email,x\n", "5,city,6\" pipe\n"][..])

@@ -1,0 +1,130 @@
+//! A failures report, read again, is read as what it is.
+
+use std::path::Path;
+
+use attrsync::input::{Compression, Empty, FAILURES_HEADER, InvalidRow, Layout, Options, is_failures_report};
+use attrsync::report::FailuresReport;
+use proptest::prelude::*;
+
+use super::forms::gzip;
+use super::oracle::hostile;
+use super::{Reading, Rows, check, gist, invalid, read_bytes, read_files, triples};
+
+/// Options with which no report could be read if they held for it.
+fn hostile_options() -> Vec<Options> {
+    let columns = [("source", "user_id"), ("error", "value")];
+    let columns = columns.map(|(theirs, ours)| (theirs.to_owned(), ours.to_owned())).into();
+    vec![
+        Options { layout: Layout::Wide, ..Options::default() },
+        Options { delimiter: Some(b';'), ..Options::default() },
+        Options { encoding: encoding_rs::UTF_16LE, ..Options::default() },
+        Options { encoding: encoding_rs::WINDOWS_1252, columns, ..Options::default() },
+    ]
+}
+
+fn report(rows: &str) -> String {
+    format!("{}\n{rows}", FAILURES_HEADER.join(","))
+}
+
+#[test]
+fn no_option_for_other_inputs_keeps_a_report_from_being_read() {
+    let text = report("1,city,Kraków,failed,500,x,5,,\n2,country,\"a;b\",unsent,,y,0,,\n");
+    let crlf = text.replace('\n', "\r\n");
+    for options in hostile_options() {
+        for bytes in [text.clone(), format!("\u{feff}{text}"), crlf.clone()] {
+            for bytes in [bytes.clone().into_bytes(), gzip(bytes.as_bytes())] {
+                let reading = read_bytes(&bytes, &options).unwrap();
+                let values: Vec<_> =
+                    triples(&reading).into_iter().map(|(.., value)| value.unwrap()).collect();
+                assert_eq!(values, ["Kraków", "a;b"]);
+                assert_eq!(reading.counts.invalid, 0);
+                let [source] = &reading.sources[..] else { panic!("one source was read") };
+                assert_eq!((source.layout, source.delimiter), (Layout::Long, b','));
+            }
+        }
+        assert_eq!(read_bytes(FAILURES_HEADER.join(",").as_bytes(), &options).unwrap().counts.read, 0);
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_report_is_read_as_the_options_say() {
+    let wide = Options { layout: Layout::Wide, ..Options::default() };
+    for header in ["user_id,attribute,value,fate,status,error,attempts,source,line,city", "user_id,city"] {
+        let values = ",x".repeat(header.matches(',').count());
+        let reading = read_bytes(format!("{header}\n1{values}\n").as_bytes(), &wide).unwrap();
+        assert_eq!(
+            (reading.sources[0].layout, reading.sources[0].compression),
+            (Layout::Wide, Compression::None)
+        );
+    }
+}
+
+#[test]
+fn an_empty_value_of_a_report_is_what_the_options_make_of_it() {
+    let text = report("1,city,,invalid,,`city` has no value,0,users.csv,7\n");
+    check(&text, &Options::default(), &[], &["2 `city` has no value"]);
+    let options = |empty| Options { empty: Some(empty), ..Options::default() };
+    check(&text, &options(Empty::Send), &["1 city \"\""], &[]);
+    assert_eq!(gist(&text, &options(Empty::Skip)), (vec![], vec![]));
+}
+
+#[test]
+fn a_record_that_was_never_parsed_keeps_its_text() {
+    check(
+        &report(
+            ",,,invalid,,\"expected 3 fields, found 2: 7,Kraków\",0,users.csv,7\n7,city,Kraków,invalid,,corrected,0,,\n",
+        ),
+        &Options::default(),
+        &["7 city \"Kraków\""],
+        &["2 expected 3 fields, found 2: 7,Kraków"],
+    );
+    check(
+        &report(",,,failed,,x,0,,\n,,,invalid,,,0,,\n"),
+        &Options::default(),
+        &[],
+        &[
+            "2 `user_id` must be a positive integer of at most 63 bits, not ``",
+            "3 `user_id` must be a positive integer of at most 63 bits, not ``",
+        ],
+    );
+}
+
+#[test]
+fn a_file_is_known_for_a_report_by_its_first_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("failures.csv");
+    let is_report = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        is_failures_report(&path).unwrap()
+    };
+    assert!(is_report(&report("")) && is_report(&report("x")));
+    assert!(!is_report("") && !is_report("user_id,attribute,value\n"));
+    assert!(is_failures_report(&directory.path().join("nosuch.csv")).is_err());
+}
+
+/// Writes the report of a reading.
+fn write(path: &Path, reading: &mut Reading<Rows>) {
+    let mut report = FailuresReport::create(path, &Options::default()).unwrap();
+    report.add_invalid(&mut reading.invalid).unwrap();
+    report.publish().unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn no_round_through_the_report_loses_anything_of_an_invalid_row(bytes in hostile()) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("failures.csv");
+        let mut reading = read_bytes(&[b"user_id,attribute,value\n", &bytes[..]].concat(), &Options::default()).unwrap();
+        let without_place = |row| InvalidRow { source: String::new(), line: 0, ..row };
+        let first: Vec<_> = invalid(&mut reading).into_iter().map(without_place).collect();
+        for options in &hostile_options()[..3] {
+            write(&path, &mut reading);
+            reading = read_files(std::slice::from_ref(&path), options).unwrap();
+            prop_assert!(triples(&reading).is_empty());
+            let again: Vec<_> = invalid(&mut reading).into_iter().map(without_place).collect();
+            prop_assert_eq!(&again, &first);
+        }
+    }
+}
