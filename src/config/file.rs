@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -18,6 +18,8 @@ use crate::input::{AttributeRule, Json};
 /// What a configuration file says.
 #[derive(Debug, Default)]
 pub(super) struct File {
+    /// Where it is; `None` if there is none.
+    pub(super) path: Option<PathBuf>,
     /// Options.
     pub(super) layer: Layer,
     /// `[columns]`: the inputs' header names to ours.
@@ -33,7 +35,8 @@ impl File {
             io::ErrorKind::InvalidData => ConfigError::at(shown.display(), "is no UTF-8 text"),
             _ => ConfigError::at(shown.display(), format!("can't be read: {error}")),
         })?;
-        Reader { shown, text: &text }.read()
+        let file = Reader { shown, text: &text }.read()?;
+        Ok(Self { path: Some(path.to_owned()), ..file })
     }
 
     /// Every key that may stand at the top of the file.

@@ -33,6 +33,7 @@ pub use values::{Columns, Delimiter, Encoding, Limit, LogFormat, Period, Progres
 
 use file::File;
 use layer::Layer;
+use reports::AtStake;
 
 use crate::input::Source;
 
@@ -59,10 +60,11 @@ pub fn settle_sync(
     let target = Target::settle(&options.target, &layer, surroundings, &mut warnings)?;
     let inputs = inputs(&typed.inputs, surroundings)?;
     let ledger = LedgerFile::settle(&options.ledger, &layer, &target)?;
+    let config = file.path.clone();
     let mut settings = Settings::of(inputs, options, file, surroundings, warnings);
     settings.ledger = ledger;
     settings.reports.failures.get_or_insert_with(|| FAILURES.into());
-    settings.reports.check(&settings.inputs, &layer)?;
+    check_reports(&settings, config.as_deref(), &layer, surroundings)?;
     Ok((settings, target))
 }
 
@@ -72,7 +74,24 @@ pub fn settle_plan(typed: &Typed<PlanOptions>, surroundings: &Surroundings) -> R
     let (mut layer, file) = merge(&typed.layer, surroundings)?;
     layer.keep_if_typed("failures");
     let inputs = inputs(&typed.inputs, surroundings)?;
-    Ok(Settings::of(inputs, layer.parse()?, file, surroundings, surroundings.unknown_variables()))
+    let config = file.path.clone();
+    let settings = Settings::of(inputs, layer.parse()?, file, surroundings, surroundings.unknown_variables());
+    if settings.reports.prints_failures() {
+        return Err(ConfigError::at(layer.place("failures"), "standard output is for the plan")
+            .with_hint("name a file"));
+    }
+    check_reports(&settings, config.as_deref(), &layer, surroundings)?;
+    Ok(settings)
+}
+
+fn check_reports(
+    settings: &Settings,
+    config: Option<&Path>,
+    layer: &Layer,
+    surroundings: &Surroundings,
+) -> Result<(), ConfigError> {
+    let directory = surroundings.directory.as_path();
+    settings.reports.check(&AtStake { inputs: &settings.inputs, config, layer, directory })
 }
 
 /// Lays flags over variables, and both over the file that they name.

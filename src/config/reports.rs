@@ -4,12 +4,15 @@ use std::path::{Path, PathBuf};
 
 use super::error::ConfigError;
 use super::layer::{Layer, flag};
-use crate::input::Source;
+use crate::input::{Source, is_failures_report};
+
+/// Standard output, as a path that can be written.
+const STDOUT: &str = "/dev/stdout";
 
 /// What to write down of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reports {
-    /// The failures report.
+    /// The failures report. Standard output is `/dev/stdout`.
     pub failures: Option<PathBuf>,
     /// The run as JSON.
     pub summary: Option<Destination>,
@@ -30,38 +33,101 @@ impl From<PathBuf> for Destination {
     }
 }
 
-impl Destination {
-    fn file(&self) -> Option<&Path> {
-        match self {
-            Self::Stdout => None,
-            Self::File(path) => Some(path),
-        }
-    }
+/// What no report may take the place of.
+#[derive(Debug)]
+pub(super) struct AtStake<'a> {
+    pub(super) inputs: &'a [Source],
+    /// The configuration file, if there is one.
+    pub(super) config: Option<&'a Path>,
+    /// All options, for the file of the key and for places.
+    pub(super) layer: &'a Layer,
+    /// What relative paths are relative to.
+    pub(super) directory: &'a Path,
 }
 
 impl Reports {
-    /// Refuses a report that would take the place of another one, or of an input. The failures report alone may replace
-    /// an input: it holds the rows of it that are left to do.
-    pub(super) fn check(&self, inputs: &[Source], layer: &Layer) -> Result<(), ConfigError> {
-        let mut taken: Vec<(&str, &Path)> =
-            self.failures.iter().map(|path| ("failures", path.as_path())).collect();
-        let others = [("summary", self.summary.as_ref().and_then(Destination::file))];
-        for (name, path) in others.into_iter().filter_map(|(name, path)| Some((name, path?))) {
-            if let Some((other, _)) = taken.iter().find(|(_, other)| same_file(other, path)) {
-                let message = format!("`{}` is already written by `{}`", path.display(), flag(other));
-                return Err(ConfigError::at(layer.place(name), message));
+    /// The failures report goes where this says, `-` being standard output.
+    pub(super) fn of(failures: Option<PathBuf>, summary: Option<PathBuf>) -> Self {
+        let failures = failures.map(|path| if path.as_os_str() == "-" { STDOUT.into() } else { path });
+        Self { failures, summary: summary.map(Destination::from) }
+    }
+
+    /// Whether the failures report goes to standard output.
+    pub(super) fn prints_failures(&self) -> bool {
+        self.failures.as_deref() == Some(Path::new(STDOUT))
+    }
+
+    /// Refuses a report that would take the place of another one, or of what the run needs. The failures report alone
+    /// may replace an input, if that is one itself: it then holds the rows of it that are left to do.
+    pub(super) fn check(&self, at_stake: &AtStake<'_>) -> Result<(), ConfigError> {
+        let summary = self.summary.as_ref().map(|summary| match summary {
+            Destination::Stdout => Path::new(STDOUT),
+            Destination::File(path) => path,
+        });
+        if let Some(path) = &self.failures {
+            at_stake.spare("failures", path)?;
+        }
+        if let Some(path) = summary {
+            if self.failures.as_ref().is_some_and(|failures| at_stake.is_same(failures, path)) {
+                let message = format!("{} is already written by `{}`", shown(path), flag("failures"));
+                return Err(ConfigError::at(at_stake.layer.place("summary"), message));
             }
-            if inputs.iter().any(|input| matches!(input, Source::File(input) if same_file(input, path))) {
-                let message = format!("`{}` is an input and would be lost", path.display());
-                return Err(ConfigError::at(layer.place(name), message));
-            }
-            taken.push((name, path));
+            at_stake.spare("summary", path)?;
         }
         Ok(())
     }
 }
 
-/// Whether two paths lead to one file, however they are written.
+impl AtStake<'_> {
+    /// Refuses a report that would replace something that is still needed.
+    fn spare(&self, name: &str, path: &Path) -> Result<(), ConfigError> {
+        let is = |other: &Path| self.is_same(path, other);
+        let is_input = || self.inputs.iter().any(|input| matches!(input, Source::File(input) if is(input)));
+        let lost = if self.layer.text("token_file").is_some_and(|file| is(Path::new(file))) {
+            "holds the API key"
+        } else if self.config.is_some_and(is) {
+            "holds the settings"
+        } else if is_input() && !(name == "failures" && self.may_be_replaced(path)) {
+            "is an input"
+        } else {
+            return Ok(());
+        };
+        let message = format!("{} {lost} and would be lost", shown(path));
+        let hint = format!("name another file with `{}`", flag(name));
+        Err(ConfigError::at(self.layer.place(name), message).with_hint(hint))
+    }
+
+    /// Whether an input is a failures report. What is no file is not replaced, and what can't be read is told of later.
+    fn may_be_replaced(&self, path: &Path) -> bool {
+        let path = self.directory.join(path);
+        !path.is_file() || is_failures_report(&path).unwrap_or(true)
+    }
+
+    fn is_same(&self, one: &Path, other: &Path) -> bool {
+        if [one, other].contains(&Path::new(STDOUT)) {
+            return one == other;
+        }
+        same_file(&self.directory.join(one), &self.directory.join(other))
+    }
+}
+
+fn shown(path: &Path) -> String {
+    if path == Path::new(STDOUT) { "standard output".to_owned() } else { format!("`{}`", path.display()) }
+}
+
+/// Whether two paths lead to one file, however they are written and whether or not it is there.
 pub fn same_file(one: &Path, other: &Path) -> bool {
-    one == other || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+    one == other || matches!((resolved(one), resolved(other)), (Some(one), Some(other)) if one == other)
+}
+
+/// The one way to write a path. `None` where not even its directory is there.
+fn resolved(path: &Path) -> Option<PathBuf> {
+    let of_directory = || {
+        let directory = match path.parent()? {
+            empty if empty.as_os_str().is_empty() => Path::new("."),
+            directory => directory,
+        };
+        Some(directory.canonicalize().ok()?.join(path.file_name()?))
+    };
+    path.canonicalize().ok().or_else(of_directory)
 }

@@ -6,7 +6,7 @@ use super::Surroundings;
 use super::file::File;
 use super::flags::SyncOptions;
 use super::ledger::LedgerFile;
-use super::reports::{Destination, Reports};
+use super::reports::Reports;
 use super::values::{Limit, LogFormat, Progress};
 use crate::deliver;
 use crate::input::{self, Source, Vocabulary};
@@ -122,7 +122,7 @@ impl Settings {
             },
             verify: delivery.verify,
             ledger: None,
-            reports: Reports { failures: failures.failures, summary: reports.summary.map(Destination::from) },
+            reports: Reports::of(failures.failures, reports.summary),
             verbosity: match logging.verbose.iter().fold(0, |sum: u8, &more| sum.saturating_add(more)) {
                 0 if logging.quiet => Verbosity::Quiet,
                 0 => Verbosity::Normal,

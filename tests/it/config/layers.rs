@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use attrsync::config::{Destination, Limit, LogFormat, Tolerance, Verbosity};
+use attrsync::config::{Limit, LogFormat, Tolerance, Verbosity};
 use attrsync::input::{Json, Source, Vocabulary};
 use clap::{CommandFactory, Parser};
 use proptest::prelude::*;
@@ -239,30 +239,6 @@ fn without_inputs_standard_input_is_read_unless_somebody_types() {
     assert_eq!(place.error(&["-", "-"]), "-: standard input can be read only once");
     place.surroundings.stdin = attrsync::config::Stdin::Terminal;
     assert!(place.error(&[]).contains("no input is given"));
-}
-
-#[test]
-fn a_failures_report_is_usual_for_sync_and_asked_for_in_plan() {
-    let place = Place::ready().file("attrsync.toml", "summary = 'run.json'");
-    let reports = place.settings(&[]).reports;
-    assert_eq!(reports.failures, Some("failures.csv".into()));
-    assert_eq!(reports.summary, Some(Destination::File("run.json".into())));
-    let place = Place::bare().file("attrsync.toml", "failures = 'a.csv'");
-    assert_eq!(place.plan(&[]).unwrap().reports.failures, None);
-    assert_eq!(place.plan(&["--failures=b.csv"]).unwrap().reports.failures, Some("b.csv".into()));
-}
-
-#[test]
-fn a_report_takes_the_place_of_nothing() {
-    assert_eq!(
-        Place::ready().error(&["--summary=failures.csv"]),
-        "--summary: `failures.csv` is already written by `--failures`"
-    );
-    assert_eq!(
-        Place::ready().error(&["--summary=rows.csv", "rows.csv"]),
-        "--summary: `rows.csv` is an input and would be lost"
-    );
-    assert!(Place::ready().sync(&["failures.csv"]).is_ok());
 }
 
 #[test]

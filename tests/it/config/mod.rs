@@ -4,6 +4,7 @@
 
 mod example;
 mod layers;
+mod reports;
 mod target;
 
 use std::fs;
