@@ -55,7 +55,9 @@ impl Target {
 /// Messages leave the address out: what is wrong with it may be the password in it.
 fn address(text: &str) -> Result<Url, String> {
     let mut url = Url::parse(text.trim()).map_err(|error| {
-        format!("is no address ({error}): write for instance `https://<subdomain>.user.com/api/public/`")
+        format!(
+            "the address cannot be understood ({error}): write for instance `https://<subdomain>.user.com/api/public/`"
+        )
     })?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err("must not hold a user's name or a password".to_owned());
