@@ -22,7 +22,9 @@ pub(super) fn find(
     let file = layer.text("token_file").map(Path::new).zip(layer.origin("token_file"));
     let (place, token) = match (file, variable) {
         (Some((path, Origin::Flag)), _) | (Some((path, _)), None) => {
-            (path.display().to_string(), read(path, surroundings, warnings)?)
+            let shown = shown(path, layer);
+            let token = read(path, &shown, surroundings, warnings)?;
+            (shown, token)
         }
         (_, Some(text)) => {
             let text = text.to_str().ok_or_else(|| ConfigError::at(VARIABLE, "is no UTF-8 text"))?;
@@ -38,8 +40,23 @@ pub(super) fn find(
     Ok(token)
 }
 
+/// How messages name the file: by its path, unless that is the key itself by mistake.
+fn shown(path: &Path, layer: &Layer) -> String {
+    if looks_like_key(path) { layer.place("token_file") } else { path.display().to_string() }
+}
+
+/// Whether what should be a path has as many letters and digits as a key, or half of one, and nothing of a path.
+fn looks_like_key(path: &Path) -> bool {
+    const FEWEST: usize = 32;
+    let text = path.to_string_lossy();
+    let is_of_path = |character| character == '.' || std::path::is_separator(character);
+    !text.contains(is_of_path)
+        && text.chars().filter(|character| character.is_alphanumeric()).count() >= FEWEST
+}
+
 fn read(
     path: &Path,
+    shown: &str,
     surroundings: &Surroundings,
     warnings: &mut Vec<String>,
 ) -> Result<SecretString, ConfigError> {
@@ -50,11 +67,15 @@ fn read(
             std::io::ErrorKind::InvalidData => "is no UTF-8 text".to_owned(),
             _ => format!("can't be read: {error}"),
         };
-        ConfigError::at(path.display(), reason)
+        let error = ConfigError::at(shown, reason);
+        if looks_like_key(path) {
+            return error.with_hint("give the path of a file that holds the key, not the key itself");
+        }
+        error
     };
     let text = fs::read_to_string(&at).map(SecretString::from).map_err(failed)?;
     if is_open_to_others(&at).map_err(failed)? {
-        warnings.push(format!("{}: others can read the API key: `chmod 600` keeps it yours", path.display()));
+        warnings.push(format!("{shown}: others can read the API key: `chmod 600` keeps it yours"));
     }
     Ok(SecretString::from(text.expose_secret().trim()))
 }

@@ -151,6 +151,38 @@ fn a_key_that_others_can_read_is_warned_of() {
 }
 
 #[test]
+fn a_key_in_place_of_its_files_path_is_not_shown() {
+    for (key, place) in [
+        (TOKEN, Place::ready().error(&["--token-file", TOKEN])),
+        (&TOKEN[..40], Place::ready().error(&["--token-file", &format!("Token {}", &TOKEN[..40])])),
+        (
+            TOKEN,
+            Place::bare()
+                .variable("ATTRSYNC_SUBDOMAIN", "a")
+                .variable("ATTRSYNC_TOKEN_FILE", TOKEN)
+                .error(&[]),
+        ),
+    ] {
+        assert!(place.contains("can't be read") && !place.contains(key), "{place}");
+        assert!(
+            place.ends_with("hint: give the path of a file that holds the key, not the key itself"),
+            "{place}"
+        );
+    }
+    let path = format!("keys/{TOKEN}");
+    assert!(Place::ready().error(&["--token-file", &path]).starts_with(&format!("{path}: can't be read")));
+}
+
+#[test]
+fn an_address_that_cannot_be_understood_is_told_in_a_sentence() {
+    assert_eq!(
+        with_token().error(&["--base-url=nonsense"]),
+        "--base-url: the address cannot be understood (relative URL without a base): \
+         write for instance `https://<subdomain>.user.com/api/public/`"
+    );
+}
+
+#[test]
 fn a_key_in_the_configuration_file_is_refused_without_showing_it() {
     let message = Place::ready().file("attrsync.toml", "token = 'hunter2'").error(&[]);
     assert_eq!(
