@@ -87,13 +87,15 @@ impl Settings {
         warnings: Vec<String>,
     ) -> Self {
         let SyncOptions { pace, delivery, planning, input, failures, reports, logging, .. } = options;
+        let columns = input.columns.unwrap_or_default();
         Self {
             inputs,
             input: input::Options {
                 layout: input.layout,
                 delimiter: input.delimiter.map(super::Delimiter::byte),
                 encoding: input.encoding.0,
-                columns: input.columns.unwrap_or_default().lay_over(file.columns),
+                required: columns.theirs(),
+                columns: columns.lay_over(file.columns),
                 id_type: input.id_type,
                 vocabulary: if input.allow_custom { Vocabulary::Custom } else { Vocabulary::Standard },
                 empty: input.empty,

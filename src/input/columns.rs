@@ -35,7 +35,13 @@ pub(super) struct Cell {
 #[derive(Debug)]
 pub(super) enum Misfit {
     Missing,
-    Duplicate { first: usize, second: usize, meaning: String },
+    /// This name, which the options require.
+    Unnamed(String),
+    Duplicate {
+        first: usize,
+        second: usize,
+        meaning: String,
+    },
 }
 
 /// What a column is said to hold.
@@ -49,6 +55,11 @@ enum Role {
 
 impl Columns {
     pub(super) fn understand(names: &[Vec<u8>], options: &Options) -> Result<Self, Misfit> {
+        if let Some(name) =
+            options.required.iter().find(|name| !names.iter().any(|found| is_called(found, name)))
+        {
+            return Err(Misfit::Unnamed(name.clone()));
+        }
         let roles = roles(names, options);
         let all = |role: &Role| -> Vec<usize> { (0..roles.len()).filter(|at| roles[*at] == *role).collect() };
         let user = single(&all(&Role::User), "user_id");
@@ -113,21 +124,26 @@ impl Columns {
 
 /// Names that the options map come first: a column of the plain name then holds something else.
 fn roles(names: &[Vec<u8>], options: &Options) -> Vec<Role> {
-    let names: Vec<String> =
-        names.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();
     let mapped: Vec<Option<Role>> = names
         .iter()
         .map(|name| {
-            let same = |(from, _): &(&String, &String)| from.trim().to_lowercase() == name.to_lowercase();
+            let same = |(from, _): &(&String, &String)| is_called(name, from);
             options.columns.iter().find(same).map(|(_, to)| role(to.trim()))
         })
         .collect();
+    let names: Vec<String> =
+        names.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();
     let plain = |name: &String| {
         let role = role(name);
         let is_taken = !matches!(role, Role::Named(_)) && mapped.contains(&Some(role.clone()));
         if is_taken { Role::Named(name.to_lowercase()) } else { role }
     };
     names.iter().zip(&mapped).map(|(name, mapped)| mapped.clone().unwrap_or_else(|| plain(name))).collect()
+}
+
+/// Whether a column goes by this name, in any case, with any space around it.
+fn is_called(column: &[u8], name: &str) -> bool {
+    String::from_utf8_lossy(column).trim().to_lowercase() == name.trim().to_lowercase()
 }
 
 fn role(name: &str) -> Role {

@@ -1,5 +1,6 @@
 //! A failures report, read as an input again.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Cursor, Read};
 use std::path::Path;
 
@@ -58,7 +59,8 @@ impl Origin {
                 layout: Layout::Long,
                 delimiter: Some(b','),
                 encoding: UTF_8,
-                columns: Options::default().columns,
+                columns: BTreeMap::new(),
+                required: BTreeSet::new(),
                 ..options.clone()
             },
         }

@@ -67,7 +67,7 @@ fn rank(attempt: &Attempt) -> (u8, usize) {
     let fit = match &attempt.columns {
         Ok(_) => 0,
         Err(Misfit::Duplicate { .. }) => 1,
-        Err(Misfit::Missing) => 2,
+        Err(Misfit::Missing | Misfit::Unnamed(_)) => 2,
     };
     (fit, usize::MAX - attempt.names.len())
 }
@@ -103,6 +103,12 @@ fn refuse(misfit: Misfit, input: &str, line: u64, names: &[Vec<u8>], options: &O
         Misfit::Duplicate { first, second, meaning } => {
             let (first, second) = (found[first].clone(), found[second].clone());
             Refusal::DuplicateColumn { input, line, first, second, meaning }
+        }
+        Misfit::Unnamed(name) => {
+            let meaning = options.columns.get(&name).cloned().unwrap_or_default();
+            let suggestion =
+                super::suggest::nearest(&name, found.iter().map(String::as_str)).map(str::to_owned);
+            Refusal::MissingColumn { input, line, found, name, meaning, suggestion }
         }
         Misfit::Missing => {
             let suggestion = super::suggest::columns(&found, options);

@@ -1,6 +1,6 @@
 //! How inputs are to be read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
@@ -79,6 +79,8 @@ pub struct Options {
     /// Header names, as the inputs have them, of what they hold: `user_id`, `attribute`, `value`, or the name of an
     /// attribute (in the wide layout). Keys are the inputs' names.
     pub columns: BTreeMap<String, String>,
+    /// Those names of inputs in `columns` that the header of each input must have.
+    pub required: BTreeSet<String>,
     /// What names a user.
     pub id_type: IdType,
     /// Which attribute names are allowed.
@@ -104,6 +106,7 @@ impl Default for Options {
             delimiter: None,
             encoding: encoding_rs::UTF_8,
             columns: BTreeMap::new(),
+            required: BTreeSet::new(),
             id_type: IdType::Id,
             vocabulary: Vocabulary::Standard,
             empty: None,

@@ -82,6 +82,22 @@ pub enum Refusal {
         /// What to do about it.
         suggestion: String,
     },
+    /// The header does not have a column that the options name.
+    #[error("{input}:{line}: the header has {}, but no `{name}`, which is to hold `{meaning}`", columns(.found))]
+    MissingColumn {
+        /// Its name.
+        input: String,
+        /// The line of its header.
+        line: u64,
+        /// The names of its columns.
+        found: Vec<String>,
+        /// The name that is not among them.
+        name: String,
+        /// What the column was said to hold.
+        meaning: String,
+        /// The column that was probably meant.
+        suggestion: Option<String>,
+    },
     /// Two columns of the header mean the same.
     #[error("{input}:{line}: the columns `{first}` and `{second}` both hold `{meaning}`")]
     DuplicateColumn {
@@ -150,6 +166,12 @@ impl Refusal {
                 "look for a quote that is never closed"
             }
             Self::Header { suggestion, .. } => suggestion,
+            Self::MissingColumn { suggestion: Some(meant), meaning, .. } => {
+                return Some(format!("write `{meaning}={meant}` in `--columns` if that is meant"));
+            }
+            Self::MissingColumn { .. } => {
+                "correct `--columns`, or name the column in the file's `[columns]` if not all inputs have it"
+            }
             Self::DuplicateColumn { .. } => "remove or rename one of them",
             Self::TooManyAttributes { .. } => "split the input",
             Self::Disk { .. } => "make room, or name another place with `--temp-dir`",

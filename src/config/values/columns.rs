@@ -1,6 +1,6 @@
 //! `user_id=A,attribute=B,value=C`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 /// Which column of the inputs holds what: ours to theirs, as `--columns` has it.
@@ -8,6 +8,11 @@ use std::str::FromStr;
 pub struct Columns(BTreeMap<String, String>);
 
 impl Columns {
+    /// The inputs' names, which were asked for so that each input should have them.
+    pub fn theirs(&self) -> BTreeSet<String> {
+        self.0.values().cloned().collect()
+    }
+
     /// Lays these names over a mapping of theirs to ours: what they speak of is looked for nowhere else.
     pub fn lay_over(self, mut theirs_to_ours: BTreeMap<String, String>) -> BTreeMap<String, String> {
         theirs_to_ours.retain(|_, ours| !self.0.contains_key(ours));

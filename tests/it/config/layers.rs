@@ -219,6 +219,7 @@ fn columns_go_from_theirs_to_ours_and_a_flag_replaces_what_it_names() {
     let columns: Vec<_> =
         settings.input.columns.iter().map(|(theirs, ours)| format!("{theirs} = {ours}")).collect();
     assert_eq!(columns, ["E-mail address = email", "ID = user_id"]);
+    assert_eq!(settings.input.required, ["ID".to_owned()].into());
     let gender = &settings.input.attributes["gender"];
     assert_eq!((gender.json, gender.map["male"].as_str()), (Json::Integer, "2"));
 }

@@ -83,3 +83,27 @@ fn a_header_without_end_is_not_read_into_memory() {
     let refusal = read_bytes(&vec![b'x'; 40 << 20], &Options::default()).unwrap_err();
     assert!(refusal.to_string().ends_with(":1: the header does not end within 16777216 bytes"), "{refusal}");
 }
+
+#[test]
+fn a_column_that_the_options_require_has_to_be_there() {
+    let columns = |theirs: &str| Options {
+        columns: [(theirs.to_owned(), "user_id".to_owned())].into(),
+        required: [theirs.to_owned()].into(),
+        ..Options::default()
+    };
+    check_refused(
+        b"user_id;attribute;value\n1;city;a\n",
+        &columns("Foo"),
+        "FILE:1: the header has the columns `user_id`, `attribute`, `value`, but no `Foo`, which is to hold `user_id`",
+        Some("correct `--columns`, or name the column in the file's `[columns]` if not all inputs have it"),
+    );
+    check_refused(
+        b"Customers,city\n1,a\n",
+        &columns("customer"),
+        "FILE:1: the header has the columns `Customers`, `city`, but no `customer`, which is to hold `user_id`",
+        Some("write `user_id=Customers` in `--columns` if that is meant"),
+    );
+    assert_eq!(read_bytes(b" FOO ,city\n1,a\n", &columns("Foo")).unwrap().sink.0.len(), 1);
+    let optional = Options { required: [].into(), ..columns("Foo") };
+    assert_eq!(read_bytes(b"user_id,city\n1,a\n", &optional).unwrap().sink.0.len(), 1);
+}
