@@ -13,6 +13,7 @@ mod complaint;
 mod dictionary;
 mod excerpt;
 mod fed_back;
+mod gzip;
 mod header;
 mod intake;
 mod invalid;

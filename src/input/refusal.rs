@@ -157,6 +157,9 @@ impl Refusal {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Open { cause, .. } if cause.kind() == io::ErrorKind::NotFound => "check the path",
+            Self::Read { cause, .. } if cause.kind() == io::ErrorKind::InvalidData => {
+                "compress the file again, or copy it again"
+            }
             Self::Directory { .. } => "name the files in it",
             Self::Truncated { .. } | Self::Shrunk { .. } => {
                 "wait until the file is written whole, then try again"

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use encoding_rs::{Encoding, UTF_8};
 
 use super::fed_back::{Origin, recognise};
+use super::gzip::Members;
 use super::{Options, Refusal, Source};
 
 /// How the bytes of an input are compressed.
@@ -109,7 +110,7 @@ impl Opened {
         };
         let bytes: Input = match self.compression {
             Compression::None => bytes,
-            Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(bytes)),
+            Compression::Gzip => Box::new(Members::new(bytes)),
             Compression::Zstd => Box::new(zstd::Decoder::new(bytes)?),
         };
         let (start, mut bytes) = peek::<3>(bytes)?;

@@ -5,6 +5,7 @@ use std::io::Write;
 
 use attrsync::input::{self, Blame, Options, Refusal, Renumber, Row, Sink, Source};
 
+use super::forms::gzip;
 use super::{check_refused, fixture, invalid, read_bytes, read_files, triples};
 
 #[test]
@@ -62,6 +63,31 @@ fn a_truncated_gzip_says_how_far_it_was_readable() {
         "FILE:1: the compressed file ends too early, after 0 rows",
         Some("wait until the file is written whole, then try again"),
     );
+}
+
+#[test]
+fn zeros_after_a_gzip_are_padding_and_other_bytes_are_named() {
+    let (rows, more) = (gzip(b"user_id,attribute,value\n1,city,a\n"), gzip(b"2,city,b\n"));
+    for zeros in [1, 8, 100_000] {
+        let padded = [&rows[..], &more, &vec![0; zeros]].concat();
+        assert_eq!(triples(&read_bytes(&padded, &Options::default()).unwrap()).len(), 2);
+    }
+    for (garbage, named) in
+        [(&b"x"[..], "x"), (b"\0\0rest", "rest"), (b"\xffa longer rest", "\\xffa longer rest")]
+    {
+        check_refused(
+            &[&rows, garbage].concat(),
+            &Options::default(),
+            &format!(
+                "FILE:3: cannot be read any further: what follows the compressed data is no gzip: `{named}`"
+            ),
+            Some("compress the file again, or copy it again"),
+        );
+    }
+    for end in 1..more.len() {
+        let refusal = read_bytes(&[&rows, &more[..end]].concat(), &Options::default()).unwrap_err();
+        assert!(matches!(refusal, Refusal::Truncated { .. }), "{end}: {refusal:?}");
+    }
 }
 
 #[test]

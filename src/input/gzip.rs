@@ -1,0 +1,60 @@
+//! gzip, which may come in several members, end to end.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use flate2::bufread::GzDecoder;
+
+use super::excerpt;
+use super::source::Input;
+
+/// The first byte of each member.
+const MAGIC: u8 = 0x1f;
+
+/// Decompresses one member after the other. Zeros after the last one are padding, as tapes and disks leave it; anything
+/// else there is an error, as what was meant to be rows may be lost in it.
+pub(super) struct Members {
+    /// `None` once the input ended.
+    member: Option<GzDecoder<BufReader<Input>>>,
+}
+
+impl Members {
+    pub(super) fn new(input: Input) -> Self {
+        Self { member: Some(GzDecoder::new(BufReader::new(input))) }
+    }
+}
+
+impl Read for Members {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if into.is_empty() {
+            return Ok(0);
+        }
+        while let Some(member) = &mut self.member {
+            match member.read(into)? {
+                0 => self.member = next(self.member.take())?,
+                read => return Ok(read),
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// The member after this one, if there is one.
+fn next(ended: Option<GzDecoder<BufReader<Input>>>) -> io::Result<Option<GzDecoder<BufReader<Input>>>> {
+    let Some(ended) = ended else { return Ok(None) };
+    let mut input = ended.into_inner();
+    if input.fill_buf()?.first() == Some(&MAGIC) {
+        return Ok(Some(GzDecoder::new(input)));
+    }
+    loop {
+        let rest = input.fill_buf()?;
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        if let Some(start) = rest.iter().position(|byte| *byte != 0) {
+            let words = format!("what follows the compressed data is no gzip: `{}`", excerpt(&rest[start..]));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, words));
+        }
+        let zeros = rest.len();
+        input.consume(zeros);
+    }
+}
