@@ -13,6 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::ConfigError;
 use super::layer::{Entry, Layer, Origin, names};
+use super::names::{Mention, Subject};
 use crate::input::{AttributeRule, Json};
 
 /// What a configuration file says.
@@ -26,6 +27,8 @@ pub(super) struct File {
     pub(super) columns: BTreeMap<String, String>,
     /// `[attributes.NAME]`
     pub(super) attributes: BTreeMap<String, AttributeRule>,
+    /// Names of ours in these two.
+    pub(super) mentions: Vec<Mention>,
 }
 
 impl File {
@@ -61,8 +64,8 @@ impl Reader<'_> {
         let mut file = File::default();
         for (key, value) in table.get_ref() {
             match key.get_ref().as_ref() {
-                "columns" => file.columns = self.columns(value)?,
-                "attributes" => file.attributes = self.attributes(value)?,
+                "columns" => file.columns = self.columns(value, &mut file.mentions)?,
+                "attributes" => file.attributes = self.attributes(value, &mut file.mentions)?,
                 name if keys.iter().any(|known| known == name) => {
                     let texts = vec![OsString::from(self.scalar(name, value)?)];
                     let origin = Origin::File { path: self.shown.to_owned(), line: self.line(key.span()) };
@@ -81,7 +84,11 @@ impl Reader<'_> {
         Ok(file)
     }
 
-    fn columns(&self, table: &Spanned<DeValue<'_>>) -> Result<BTreeMap<String, String>, ConfigError> {
+    fn columns(
+        &self,
+        table: &Spanned<DeValue<'_>>,
+        mentions: &mut Vec<Mention>,
+    ) -> Result<BTreeMap<String, String>, ConfigError> {
         let mut columns = BTreeMap::new();
         for (theirs, ours) in self.table("columns", table)? {
             let name = format!("columns.{:?}", theirs.get_ref());
@@ -90,6 +97,8 @@ impl Reader<'_> {
                 return Err(self.wrong(ours, &name, "expected our name of the column, as `\"email\"`"));
             };
             columns.insert(theirs.get_ref().to_string(), text.to_owned());
+            let place = self.place(ours.span(), &name);
+            mentions.push(Mention { name: text.to_owned(), place, subject: Subject::Column });
         }
         Ok(columns)
     }
@@ -97,13 +106,21 @@ impl Reader<'_> {
     fn attributes(
         &self,
         table: &Spanned<DeValue<'_>>,
+        mentions: &mut Vec<Mention>,
     ) -> Result<BTreeMap<String, AttributeRule>, ConfigError> {
-        let rules = self.table("attributes", table)?.iter();
-        rules.map(|(name, rule)| Ok((name.get_ref().to_string(), self.rule(name.get_ref(), rule)?))).collect()
+        let mut rules = BTreeMap::new();
+        for (key, rule) in self.table("attributes", table)? {
+            let name = key.get_ref().to_string();
+            rules.insert(name.clone(), self.rule(&name, rule)?);
+            let place = self.place(key.span(), "attributes");
+            mentions.push(Mention { name, place, subject: Subject::Attribute });
+        }
+        Ok(rules)
     }
 
     fn rule(&self, attribute: &str, table: &Spanned<DeValue<'_>>) -> Result<AttributeRule, ConfigError> {
         let mut rule = AttributeRule::default();
+        let mut sent = Vec::new();
         for (key, value) in self.table(&format!("attributes.{attribute}"), table)? {
             let name = format!("attributes.{attribute}.{}", key.get_ref());
             match key.get_ref().as_ref() {
@@ -121,8 +138,10 @@ impl Reader<'_> {
                 }
                 "map" => {
                     for (from, to) in self.table(&name, value)? {
-                        let to = self.scalar(&format!("{name}.{:?}", from.get_ref()), to)?;
-                        rule.map.insert(from.get_ref().to_string(), to);
+                        let name = format!("{name}.{:?}", from.get_ref());
+                        let text = self.scalar(&name, to)?;
+                        rule.map.insert(from.get_ref().to_string(), text.clone());
+                        sent.push((name, to, text));
                     }
                 }
                 _ => {
@@ -131,7 +150,12 @@ impl Reader<'_> {
                 }
             }
         }
-        Ok(rule)
+        match sent.iter().find(|(.., text)| !rule.json.admits(text)) {
+            Some((name, value, text)) => {
+                Err(self.wrong(value, name, format!("`{text}` is not of the attribute's `type`")))
+            }
+            None => Ok(rule),
+        }
     }
 
     fn table<'v, 'i>(

@@ -12,7 +12,7 @@ use clap::{ArgAction, Args};
 
 use super::values::{Columns, Delimiter, Encoding, Limit, LogFormat, Period, Progress, Share, count, detail};
 use crate::deliver::{self, Rate};
-use crate::input::{self, Empty, IdType, Layout};
+use crate::input::{self, Empty, IdType, Layout, Vocabulary};
 use crate::plan::OnConflict;
 
 /// The options of `sync`, which are all there are.
@@ -235,4 +235,11 @@ pub(super) struct LoggingFlags {
     /// Whether progress is shown; auto: on a terminal
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
     pub(super) progress: Progress,
+}
+
+impl InputFlags {
+    /// Which attribute names are allowed.
+    pub(super) fn vocabulary(&self) -> Vocabulary {
+        if self.allow_custom { Vocabulary::Custom } else { Vocabulary::Standard }
+    }
 }

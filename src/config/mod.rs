@@ -10,6 +10,7 @@ mod file;
 mod flags;
 mod layer;
 mod ledger;
+mod names;
 mod reports;
 mod settings;
 mod surroundings;
@@ -33,6 +34,7 @@ pub use values::{Columns, Delimiter, Encoding, Limit, LogFormat, Period, Progres
 
 use file::File;
 use layer::Layer;
+use names::{Mention, Subject};
 use reports::AtStake;
 
 use crate::input::Source;
@@ -107,9 +109,17 @@ fn merge(typed: &Layer, surroundings: &Surroundings) -> Result<(Layer, File), Co
     };
     let mut layer = named.over(std::mem::take(&mut file.layer));
     layer.decide_between("base_url", "subdomain")?;
-    if layer.parse()?.logging.quiet {
+    let options = layer.parse()?;
+    if options.logging.quiet {
         layer.decide_between("quiet", "verbose")?;
     }
+    let columns = options.input.columns.iter().flat_map(Columns::ours);
+    file.mentions.extend(columns.map(|name| Mention {
+        name: name.to_owned(),
+        place: layer.place("columns"),
+        subject: Subject::Column,
+    }));
+    names::check(&file.mentions, options.input.vocabulary())?;
     Ok((layer, file))
 }
 

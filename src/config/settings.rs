@@ -9,7 +9,7 @@ use super::ledger::LedgerFile;
 use super::reports::Reports;
 use super::values::{Limit, LogFormat, Progress};
 use crate::deliver;
-use crate::input::{self, Source, Vocabulary};
+use crate::input::{self, Source};
 use crate::plan::OnConflict;
 
 /// All that the stages need to know, but for where requests go.
@@ -87,6 +87,7 @@ impl Settings {
         warnings: Vec<String>,
     ) -> Self {
         let SyncOptions { pace, delivery, planning, input, failures, reports, logging, .. } = options;
+        let vocabulary = input.vocabulary();
         let columns = input.columns.unwrap_or_default();
         Self {
             inputs,
@@ -97,7 +98,7 @@ impl Settings {
                 required: columns.theirs(),
                 columns: columns.lay_over(file.columns),
                 id_type: input.id_type,
-                vocabulary: if input.allow_custom { Vocabulary::Custom } else { Vocabulary::Standard },
+                vocabulary,
                 empty: input.empty,
                 null_token: input.null_token,
                 attributes: file.attributes,

@@ -2,7 +2,7 @@
 
 use super::dictionary::NoAttribute;
 use super::rules::Rule;
-use super::{AttributeId, Dictionary, IdType, STANDARD, excerpt, suggest};
+use super::{AttributeId, Dictionary, IdType, excerpt, suggest};
 
 /// What makes a row invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,7 +48,7 @@ impl Complaint {
             Self::User(IdType::Id) | Self::Rule(..) => format!("{what}, not `{}`", excerpt(found.as_bytes())),
             Self::Attribute(no) => {
                 let name = found.trim_ascii();
-                let nearest = suggest::nearest(name, STANDARD.into_iter());
+                let nearest = suggest::nearest_standard(name);
                 let nearest = nearest.filter(|_| no == NoAttribute::NotAllowed);
                 let meant = nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
                 format!("{what}: `{}`{meant}", excerpt(name.as_bytes()))

@@ -56,6 +56,13 @@ pub enum Json {
     Boolean,
 }
 
+impl Json {
+    /// Whether a text can be written so.
+    pub fn admits(self, text: &str) -> bool {
+        rules::untyped(self, text).is_none()
+    }
+}
+
 /// An attribute that rows may set.
 #[derive(Clone, Debug)]
 pub struct Attribute {

@@ -39,6 +39,7 @@ pub use options::{AttributeRule, Empty, IdType, Layout, Options, Source, Vocabul
 pub use reading::{Reading, SourceRead, read};
 pub use refusal::{Blame, Refusal};
 pub use source::Compression;
+pub use suggest::nearest_standard;
 pub use tally::{Cause, Counts, Place, Warning};
 
 use excerpt::excerpt;

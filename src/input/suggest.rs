@@ -1,6 +1,6 @@
 //! What the user probably meant.
 
-use super::{Layout, Options};
+use super::{Layout, Options, STANDARD};
 
 /// Names that such columns often have.
 const USUAL: [(&str, &[&str]); 3] = [
@@ -54,6 +54,11 @@ pub(super) fn columns(found: &[String], options: &Options) -> String {
     let quote =
         if mapping.contains(|c: char| !(c.is_alphanumeric() || "_,=-.".contains(c))) { "'" } else { "" };
     format!("name the columns, perhaps `--columns {quote}{mapping}{quote}`")
+}
+
+/// The standard attribute that a name is probably meant for.
+pub fn nearest_standard(name: &str) -> Option<&'static str> {
+    nearest(name, STANDARD.into_iter())
 }
 
 /// The one of these that a name is probably meant for.

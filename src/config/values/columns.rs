@@ -8,6 +8,11 @@ use std::str::FromStr;
 pub struct Columns(BTreeMap<String, String>);
 
 impl Columns {
+    /// Our names.
+    pub(in crate::config) fn ours(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// The inputs' names, which were asked for so that each input should have them.
     pub fn theirs(&self) -> BTreeSet<String> {
         self.0.values().cloned().collect()

@@ -198,6 +198,46 @@ fn a_file_that_is_not_as_it_should_be_is_an_error_with_its_line() {
 }
 
 #[test]
+fn a_name_that_no_row_can_have_is_an_error_unless_custom_attributes_are_allowed() {
+    let error = |text: &str, flags: &[&str]| Place::ready().file("attrsync.toml", text).error(flags);
+    assert_eq!(
+        error("\n[attributes.gendr]", &[]),
+        "attrsync.toml:2: attributes: `gendr` is no standard attribute\n\
+         hint: write `gender` if that is meant, or set `--allow-custom`"
+    );
+    assert_eq!(
+        error("[attributes.shoe_size]", &[]),
+        "attrsync.toml:1: attributes: `shoe_size` is no standard attribute\n\
+         hint: set `--allow-custom` if it is a custom attribute"
+    );
+    assert_eq!(
+        error("[columns]\n'E-mail' = 'emial'", &[]),
+        "attrsync.toml:2: columns.\"E-mail\": `emial` is neither `user_id`, `attribute` nor `value`, nor a standard \
+         attribute\nhint: write `email` if that is meant, or set `--allow-custom`"
+    );
+    assert!(error("", &["--columns", "contry=Land"]).starts_with("--columns: `contry` is neither"));
+    let custom = "allow_custom = true\n[attributes.shoe_size]\n[columns]\nSize = 'shoe_size'";
+    assert!(Place::ready().file("attrsync.toml", custom).sync(&["--columns=hat_size=Hat"]).is_ok());
+    assert!(Place::ready().sync(&["--columns=User_ID=A,CITY=B,value=C"]).is_ok());
+}
+
+#[test]
+fn what_is_sent_instead_of_a_value_must_be_of_the_attributes_type() {
+    let gender = |rule: &str| Place::ready().file("attrsync.toml", &format!("[attributes.gender]\n{rule}"));
+    assert_eq!(
+        gender("map = { male = \"x\" }\ntype = \"integer\"").error(&[]),
+        "attrsync.toml:2: attributes.gender.map.\"male\": `x` is not of the attribute's `type`"
+    );
+    for fine in [
+        "type = 'integer'\nmap = { a = '2', b = 2 }",
+        "type = 'float'\nmap = { a = 1.0 }",
+        "map = { a = 'x' }",
+    ] {
+        assert!(gender(fine).sync(&[]).is_ok(), "{fine}");
+    }
+}
+
+#[test]
 fn a_named_file_must_be_there() {
     let message = Place::ready().error(&["--config=gone.toml"]);
     assert!(message.starts_with("gone.toml: can't be read: "), "{message}");

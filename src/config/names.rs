@@ -1,0 +1,52 @@
+//! Names of ours that settings mention: they must be names that rows can have.
+
+use super::error::ConfigError;
+use crate::input::{STANDARD, Vocabulary, nearest_standard};
+
+/// A name of ours, and where it is mentioned.
+#[derive(Clone, Debug)]
+pub(super) struct Mention {
+    pub(super) name: String,
+    pub(super) place: String,
+    pub(super) subject: Subject,
+}
+
+/// What a name is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// An attribute, as rows have it.
+    Attribute,
+    /// What a column holds, in any case.
+    Column,
+}
+
+/// Refuses the first name that no row can have.
+pub(super) fn check(mentions: &[Mention], vocabulary: Vocabulary) -> Result<(), ConfigError> {
+    if vocabulary == Vocabulary::Custom {
+        return Ok(());
+    }
+    let Some(Mention { name, place, subject }) = mentions.iter().find(|mention| !mention.is_known()) else {
+        return Ok(());
+    };
+    let what = match subject {
+        Subject::Attribute => "is no standard attribute",
+        Subject::Column => "is neither `user_id`, `attribute` nor `value`, nor a standard attribute",
+    };
+    let hint = match nearest_standard(name) {
+        Some(near) => format!("write `{near}` if that is meant, or set `--allow-custom`"),
+        None => "set `--allow-custom` if it is a custom attribute".to_owned(),
+    };
+    Err(ConfigError::at(place, format!("`{name}` {what}")).with_hint(hint))
+}
+
+impl Mention {
+    fn is_known(&self) -> bool {
+        match self.subject {
+            Subject::Attribute => STANDARD.contains(&self.name.as_str()),
+            Subject::Column => {
+                let mut known = ["attribute", "value"].into_iter().chain(STANDARD);
+                known.any(|known| known.eq_ignore_ascii_case(self.name.trim()))
+            }
+        }
+    }
+}
