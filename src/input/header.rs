@@ -105,10 +105,9 @@ fn refuse(misfit: Misfit, input: &str, line: u64, names: &[Vec<u8>], options: &O
             Refusal::DuplicateColumn { input, line, first, second, meaning }
         }
         Misfit::Unnamed(name) => {
-            let meaning = options.columns.get(&name).cloned().unwrap_or_default();
-            let suggestion =
-                super::suggest::nearest(&name, found.iter().map(String::as_str)).map(str::to_owned);
-            Refusal::MissingColumn { input, line, found, name, meaning, suggestion }
+            let ours = options.columns.get(&name).map_or("", String::as_str);
+            let suggestion = super::suggest::column(&name, ours, &found);
+            Refusal::MissingColumn { input, line, found, mapping: format!("{ours}={name}"), suggestion }
         }
         Misfit::Missing => {
             let suggestion = super::suggest::columns(&found, options);

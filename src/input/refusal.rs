@@ -83,7 +83,7 @@ pub enum Refusal {
         suggestion: String,
     },
     /// The header does not have a column that the options name.
-    #[error("{input}:{line}: the header has {}, but no `{name}`, which is to hold `{meaning}`", columns(.found))]
+    #[error("{input}:{line}: the header has {}, but none for `{mapping}`", columns(.found))]
     MissingColumn {
         /// Its name.
         input: String,
@@ -91,12 +91,10 @@ pub enum Refusal {
         line: u64,
         /// The names of its columns.
         found: Vec<String>,
-        /// The name that is not among them.
-        name: String,
-        /// What the column was said to hold.
-        meaning: String,
-        /// The column that was probably meant.
-        suggestion: Option<String>,
+        /// What a column was to hold, and its name, which is not among them: `user_id=Foo`.
+        mapping: String,
+        /// What to do about it.
+        suggestion: String,
     },
     /// Two columns of the header mean the same.
     #[error("{input}:{line}: the columns `{first}` and `{second}` both hold `{meaning}`")]
@@ -168,13 +166,7 @@ impl Refusal {
             Self::EndlessHeader { .. } | Self::EndlessRecord { .. } => {
                 "look for a quote that is never closed"
             }
-            Self::Header { suggestion, .. } => suggestion,
-            Self::MissingColumn { suggestion: Some(meant), meaning, .. } => {
-                return Some(format!("write `{meaning}={meant}` in `--columns` if that is meant"));
-            }
-            Self::MissingColumn { .. } => {
-                "correct `--columns`, or name the column in the file's `[columns]` if not all inputs have it"
-            }
+            Self::Header { suggestion, .. } | Self::MissingColumn { suggestion, .. } => suggestion,
             Self::DuplicateColumn { .. } => "remove or rename one of them",
             Self::TooManyAttributes { .. } => "split the input",
             Self::Disk { .. } => "make room, or name another place with `--temp-dir`",

@@ -56,6 +56,16 @@ pub(super) fn columns(found: &[String], options: &Options) -> String {
     format!("name the columns, perhaps `--columns {quote}{mapping}{quote}`")
 }
 
+/// What to do about a header that has these columns and not the one that was named for what is ours.
+pub(super) fn column(named: &str, ours: &str, found: &[String]) -> String {
+    match nearest(named, found.iter().map(String::as_str)) {
+        Some(meant) => format!("write `{ours}={meant}` if that is meant"),
+        None => {
+            "correct `--columns`, or name the column under `[columns]` if not all inputs have it".to_owned()
+        }
+    }
+}
+
 /// The standard attribute that a name is probably meant for.
 pub fn nearest_standard(name: &str) -> Option<&'static str> {
     nearest(name, STANDARD.into_iter())

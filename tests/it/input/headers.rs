@@ -94,14 +94,14 @@ fn a_column_that_the_options_require_has_to_be_there() {
     check_refused(
         b"user_id;attribute;value\n1;city;a\n",
         &columns("Foo"),
-        "FILE:1: the header has the columns `user_id`, `attribute`, `value`, but no `Foo`, which is to hold `user_id`",
-        Some("correct `--columns`, or name the column in the file's `[columns]` if not all inputs have it"),
+        "FILE:1: the header has the columns `user_id`, `attribute`, `value`, but none for `user_id=Foo`",
+        Some("correct `--columns`, or name the column under `[columns]` if not all inputs have it"),
     );
     check_refused(
         b"Customers,city\n1,a\n",
         &columns("customer"),
-        "FILE:1: the header has the columns `Customers`, `city`, but no `customer`, which is to hold `user_id`",
-        Some("write `user_id=Customers` in `--columns` if that is meant"),
+        "FILE:1: the header has the columns `Customers`, `city`, but none for `user_id=customer`",
+        Some("write `user_id=Customers` if that is meant"),
     );
     assert_eq!(read_bytes(b" FOO ,city\n1,a\n", &columns("Foo")).unwrap().sink.0.len(), 1);
     let optional = Options { required: [].into(), ..columns("Foo") };
