@@ -9,6 +9,9 @@ use crate::input::{Source, is_failures_report};
 /// Standard output, as a path that can be written.
 const STDOUT: &str = "/dev/stdout";
 
+/// Standard input, as a path that leads to the file that it may come from.
+const STDIN: &str = "/dev/stdin";
+
 /// What to write down of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reports {
@@ -82,12 +85,17 @@ impl AtStake<'_> {
     /// Refuses a report that would replace something that is still needed.
     fn spare(&self, name: &str, path: &Path) -> Result<(), ConfigError> {
         let is = |other: &Path| self.is_same(path, other);
-        let is_input = || self.inputs.iter().any(|input| matches!(input, Source::File(input) if is(input)));
+        let is_input = || {
+            self.inputs.iter().any(|input| match input {
+                Source::File(input) => is(input),
+                Source::Stdin => is(Path::new(STDIN)),
+            })
+        };
         let lost = if self.layer.text("token_file").is_some_and(|file| is(Path::new(file))) {
             "holds the API key"
         } else if self.config.is_some_and(is) {
             "holds the settings"
-        } else if is_input() && !(name == "failures" && self.may_be_replaced(path)) {
+        } else if is_input() && !self.may_be_replaced(name, path) {
             "is an input"
         } else {
             return Ok(());
@@ -97,10 +105,12 @@ impl AtStake<'_> {
         Err(ConfigError::at(self.layer.place(name), message).with_hint(hint))
     }
 
-    /// Whether an input is a failures report. What is no file is not replaced, and what can't be read is told of later.
-    fn may_be_replaced(&self, path: &Path) -> bool {
+    /// Whether a report may stand where an input does: by the rule, or as what is no file is never replaced. What can't be
+    /// read is told of later.
+    fn may_be_replaced(&self, name: &str, path: &Path) -> bool {
         let path = self.directory.join(path);
-        !path.is_file() || is_failures_report(&path).unwrap_or(true)
+        (path.exists() && !path.is_file())
+            || (name == "failures" && is_failures_report(&path).unwrap_or(true))
     }
 
     fn is_same(&self, one: &Path, other: &Path) -> bool {
