@@ -219,6 +219,7 @@ impl Run {
             exit = ExitCode::Internal;
             broken.get_or_insert(Broken::Ledger(error));
         }
+        let is_broken = matches!(broken, Some(Broken::Report(_)));
         let screen = Closing {
             exit,
             end: &end,
@@ -226,7 +227,7 @@ impl Run {
             duration: clock::now() - self.begun,
             verified: verified.as_ref(),
             causes,
-            failures: (!matches!(broken, Some(Broken::Report(_)))).then_some(failures),
+            failures: Some(failures).filter(|path| !is_broken && path.is_file()),
             written: &[],
             rerun,
             columns: Console::columns(),

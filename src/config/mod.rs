@@ -93,7 +93,8 @@ fn check_reports(
     surroundings: &Surroundings,
 ) -> Result<(), ConfigError> {
     let directory = surroundings.directory.as_path();
-    settings.reports.check(&AtStake { inputs: &settings.inputs, config, layer, directory })
+    let ledger = settings.ledger.as_ref().map(|ledger| ledger.path.as_path());
+    settings.reports.check(&AtStake { inputs: &settings.inputs, config, ledger, layer, directory })
 }
 
 /// Lays flags over variables, and both over the file that they name.

@@ -42,6 +42,8 @@ pub(super) struct AtStake<'a> {
     pub(super) inputs: &'a [Source],
     /// The configuration file, if there is one.
     pub(super) config: Option<&'a Path>,
+    /// The ledger.
+    pub(super) ledger: Option<&'a Path>,
     /// All options, for the file of the key and for places.
     pub(super) layer: &'a Layer,
     /// What relative paths are relative to.
@@ -95,6 +97,8 @@ impl AtStake<'_> {
             "holds the API key"
         } else if self.config.is_some_and(is) {
             "holds the settings"
+        } else if self.ledger.is_some_and(is) {
+            "is the ledger"
         } else if is_input() && !self.may_be_replaced(name, path) {
             "is an input"
         } else {

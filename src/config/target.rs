@@ -90,6 +90,10 @@ fn address_of_subdomain(name: &str) -> Result<Url, String> {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         && !name.starts_with('-')
         && !name.ends_with('-');
+    if !is_label && name.len() >= 32 {
+        // It may be the key, put in the wrong place.
+        return Err("that is no subdomain: write `acme` for `https://acme.user.com`".to_owned());
+    }
     if !is_label {
         return Err(format!("`{name}` is no subdomain: write `acme` for `https://acme.user.com`"));
     }
