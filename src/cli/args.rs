@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::history::HistoryFlags;
 use super::sandbox::SandboxFlags;
 use super::shell::ShellFlags;
 use crate::config::{PlanOptions, SyncOptions, Typed};
@@ -24,6 +25,8 @@ pub(super) enum Command {
     Sync(Typed<SyncOptions>),
     /// Say what sync would do: no network, nothing sent
     Plan(PlanFlags),
+    /// Tell of past runs, and of what users got, from the ledger
+    History(HistoryFlags),
     /// Run a local stand-in for the API, for rehearsals and tests
     Sandbox(SandboxFlags),
     /// Print completions for a shell, or the man page
@@ -45,7 +48,7 @@ pub(super) struct PlanFlags {
     pub(super) top: usize,
 }
 
-/// How a plan is printed.
+/// How data is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
     /// For people.

@@ -6,6 +6,7 @@
 mod args;
 mod bookkeeping;
 mod console;
+mod history;
 mod plan;
 mod reading;
 mod sandbox;
@@ -35,6 +36,7 @@ pub fn main() -> process::ExitCode {
     let ended = match cli.command {
         Command::Sync(typed) => sync::run(&typed, &surroundings),
         Command::Plan(flags) => plan::run(&flags, &surroundings),
+        Command::History(flags) => history::run(&flags, &surroundings),
         Command::Sandbox(flags) => sandbox::run(&flags),
         Command::Completions(flags) => shell::run(&flags),
     };

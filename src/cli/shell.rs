@@ -67,16 +67,20 @@ fn manual(command: Command, page: &mut Vec<u8>) -> io::Result<()> {
     whole.render_name_section(page)?;
     whole.render_synopsis_section(page)?;
     whole.render_options_section(page)?;
-    for subcommand in command.get_subcommands() {
-        let name = subcommand.get_bin_name().unwrap_or(subcommand.get_name());
-        writeln!(page, ".SH \"{}\"", name.to_uppercase())?;
-        let section = Man::new(subcommand.clone());
-        let mut text = Vec::new();
-        section.render_description_section(&mut text)?;
-        section.render_synopsis_section(&mut text)?;
-        section.render_options_section(&mut text)?;
-        let text = String::from_utf8_lossy(&text);
-        page.extend_from_slice(text.replace("\n.SH ", "\n.SS ").as_bytes());
-    }
+    command.get_subcommands().try_for_each(|subcommand| section(subcommand, page))?;
     whole.render_version_section(page)
+}
+
+/// A command, and then those below it.
+fn section(command: &Command, page: &mut Vec<u8>) -> io::Result<()> {
+    let name = command.get_bin_name().unwrap_or(command.get_name());
+    writeln!(page, ".SH \"{}\"", name.to_uppercase())?;
+    let section = Man::new(command.clone());
+    let mut text = Vec::new();
+    section.render_description_section(&mut text)?;
+    section.render_synopsis_section(&mut text)?;
+    section.render_options_section(&mut text)?;
+    let text = String::from_utf8_lossy(&text);
+    page.extend_from_slice(text.replace("\n.SH ", "\n.SS ").as_bytes());
+    command.get_subcommands().try_for_each(|below| self::section(below, page))
 }

@@ -64,6 +64,30 @@ pub struct UserFact {
     pub value: Sent<'static>,
     /// By which run, and when; `None` where that was so long ago that only the value is still known.
     pub by: Option<(RunId, Timestamp)>,
+    /// Whether the API still holds it.
+    pub standing: Standing,
+}
+
+/// Whether the API still holds what a user got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standing {
+    /// As far as any run knows.
+    Held,
+    /// The user got something else since.
+    Replaced,
+    /// Later requests went wrong, or a later run has no recorded end: they may have set something else.
+    Doubted,
+}
+
+/// What the ledger says of a user and an attribute, once.
+struct Mention<'a> {
+    attribute: &'a Attribute,
+    /// The entry that says so.
+    entry: u64,
+    /// `None` where requests went wrong.
+    value: Option<Sent<'static>>,
+    by: Option<(RunId, Timestamp)>,
 }
 
 impl PastRun {
@@ -91,9 +115,9 @@ impl Reader {
             }
             let attribute = self.of_entry(&attributes, heading.attribute)?;
             let at = heading.at;
-            self.each_group(&self.store.entry(heading.entry)?.groups, |value, group| {
+            self.each_group(&self.store.entry(heading.entry)?.groups, |group| {
+                let Some(value) = group.value.clone().map(Sent::into_owned) else { return };
                 let (users, attempts) = (group.users.len() as u64, u64::from(group.attempts));
-                let value = value.clone().into_owned();
                 let place = *places.entry((attribute.id, value)).or_insert_with_key(|(_, value)| {
                     let (attribute, value) = (attribute.name.clone(), value.clone());
                     let none = Deed {
@@ -122,39 +146,69 @@ impl Reader {
     pub fn user(&self, user: User<'_>) -> Result<Vec<UserFact>, LedgerError> {
         let attributes = self.attributes()?;
         let base_urls = self.base_urls()?;
-        let state = self.store.state()?;
-        let look = |attribute: &Attribute, groups: &[u8], by| {
-            let mut found = Vec::new();
-            let fact = |value: &Sent<'_>| UserFact {
-                base_url: base_urls.get(&attribute.target).cloned().unwrap_or_default(),
-                attribute: attribute.name.clone(),
-                value: value.clone().into_owned(),
-                by,
+        let doubted = self.doubted_of_targets(base_urls.keys())?;
+        let doubted = |attribute: &Attribute| doubted.get(&attribute.target).copied().unwrap_or_default();
+        let (mut newer, mut shaken) = (HashSet::new(), HashSet::new());
+        let mut facts = Vec::new();
+        for Mention { attribute, entry, value, by } in self.mentions(user, &attributes)?.into_iter().rev() {
+            let Some(value) = value else {
+                shaken.insert(attribute.id);
+                continue;
             };
-            self.each_group(groups, |value, group| {
-                found.extend(group.users.clone().any(|other| other == user).then(|| fact(value)));
-            })?;
-            Ok(found)
-        };
+            let is_newest = newer.insert(attribute.id);
+            let standing = if !is_newest {
+                Standing::Replaced
+            } else if shaken.contains(&attribute.id) || entry <= doubted(attribute) {
+                Standing::Doubted
+            } else {
+                Standing::Held
+            };
+            let base_url = base_urls.get(&attribute.target).cloned().unwrap_or_default();
+            facts.push(UserFact { base_url, attribute: attribute.name.clone(), value, by, standing });
+        }
+        facts.reverse();
+        Ok(facts)
+    }
+
+    /// Everything that is said of a user, the oldest first.
+    fn mentions<'a>(
+        &self,
+        user: User<'_>,
+        attributes: &'a BTreeMap<u64, Attribute>,
+    ) -> Result<Vec<Mention<'a>>, LedgerError> {
+        let state = self.store.state()?;
         let mut dated = Vec::new();
         let mut also_known = HashSet::new();
         for heading in self.store.headings(state.expired)? {
-            let attribute = self.of_entry(&attributes, heading.attribute)?;
+            let attribute = self.of_entry(attributes, heading.attribute)?;
             let by = Some((RunId(heading.run), heading.at));
-            let found = look(attribute, &self.store.entry(heading.entry)?.groups, by)?;
-            if !found.is_empty() && heading.entry <= state.merged {
-                also_known.insert(attribute.id);
-            }
-            dated.extend(found);
+            self.each_value_of(user, &self.store.entry(heading.entry)?.groups, |value| {
+                if heading.entry <= state.merged {
+                    also_known.insert(attribute.id);
+                }
+                dated.push(Mention { attribute, entry: heading.entry, value, by });
+            })?;
         }
-        let mut facts = Vec::new();
+        let mut mentions = Vec::new();
         for attribute in attributes.values().filter(|attribute| !also_known.contains(&attribute.id)) {
+            let entry = attribute.generation;
             for part in 0..attribute.parts {
-                facts.extend(look(attribute, &self.store.known_part(attribute, part)?, None)?);
+                self.each_value_of(user, &self.store.known_part(attribute, part)?, |value| {
+                    mentions.push(Mention { attribute, entry, value, by: None });
+                })?;
             }
         }
-        facts.extend(dated);
-        Ok(facts)
+        mentions.extend(dated);
+        Ok(mentions)
+    }
+
+    /// By target, the entry up to which nothing can be trusted.
+    fn doubted_of_targets<'a>(
+        &self,
+        targets: impl Iterator<Item = &'a u64>,
+    ) -> Result<HashMap<u64, u64>, LedgerError> {
+        let runs = self.store.runs()?;
+        targets.map(|&target| Ok((target, self.doubted(&runs, target, None)?))).collect()
     }
 
     fn past(&self, run: Run, base_urls: &HashMap<u64, String>) -> Result<PastRun, LedgerError> {
@@ -190,16 +244,23 @@ impl Reader {
         attributes.get(&id).ok_or_else(|| self.store.damaged("an attribute is missing"))
     }
 
-    fn each_group(
+    fn each_value_of(
         &self,
+        user: User<'_>,
         groups: &[u8],
-        mut see: impl FnMut(&Sent<'_>, &Group<'_>),
+        mut see: impl FnMut(Option<Sent<'static>>),
     ) -> Result<(), LedgerError> {
+        self.each_group(groups, |group| {
+            if group.users.clone().any(|other| other == user) {
+                see(group.value.clone().map(Sent::into_owned));
+            }
+        })
+    }
+
+    fn each_group(&self, groups: &[u8], mut see: impl FnMut(&Group<'_>)) -> Result<(), LedgerError> {
         let seen = Groups::of(groups).try_for_each(|group| {
             let mut group = group?;
-            if let Some(value) = &group.value {
-                see(value, &group);
-            }
+            see(&group);
             group.users.by_ref().for_each(drop);
             group.users.finish()
         });

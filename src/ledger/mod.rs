@@ -21,7 +21,7 @@ mod varint;
 mod writer;
 
 pub use error::LedgerError;
-pub use history::{Deed, PastRun, UserFact};
+pub use history::{Deed, PastRun, Standing, UserFact};
 pub use lock::Holder;
 pub use reader::Reader;
 pub use recall::{Extent, Recall};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use indicatif::HumanCount;
 
 use super::Message;
+use super::table::Table;
 use super::wording::{Cut, counted, grouped, time};
 use crate::deliver::Rate;
 use crate::input::{Cause, Counts, Warning};
@@ -68,18 +69,7 @@ impl PlanScreen<'_> {
             let [rows, users, values, requests] = sums;
             table.push(["total".to_owned(), rows, users, values, requests, String::new()]);
         }
-        let width =
-            |column: usize| table.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-        let widths: [usize; 6] = std::array::from_fn(width);
-        writeln!(f)?;
-        for row in &table {
-            let mut line = format!("{:<name$}", row[0], name = widths[0]);
-            for (cell, width) in row.iter().zip(widths).skip(1) {
-                line = format!("{line}  {cell:>width$}");
-            }
-            writeln!(f, "{}", line.trim_end())?;
-        }
-        Ok(())
+        write!(f, "\n{}", Table(table))
     }
 
     fn largest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -133,9 +133,16 @@ fn each_shell_gets_completions_with_every_command_and_flag() {
 fn the_manual_page_has_every_command_with_its_flags() {
     let page = Desk::new().run("completions man").exits(0).stdout;
     assert!(page.contains(".TH attrsync 1"), "{page}");
-    for part in
-        ["sync", "plan", "sandbox", "completions", r"\-\-max\-outage", r"\-\-bodies", r"\-\-error\-rate"]
-    {
+    for part in [
+        "sync",
+        "plan",
+        "sandbox",
+        "completions",
+        r"\-\-max\-outage",
+        r"\-\-bodies",
+        r"\-\-error\-rate",
+        "HISTORY USER",
+    ] {
         assert!(page.contains(part), "{part}:\n{page}");
     }
 }

@@ -6,6 +6,7 @@
 mod console;
 mod documents;
 mod endings;
+mod history;
 mod interrupted;
 mod plans;
 mod protocol;

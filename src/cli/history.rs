@@ -1,0 +1,139 @@
+//! `attrsync history`: what the ledger says of past runs.
+
+use std::ffi::OsStr;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use super::args::Format;
+use super::console::Console;
+use super::sync::Failed;
+use crate::config::Surroundings;
+use crate::input::IdType;
+use crate::ledger::{LedgerError, Reader, RunId};
+use crate::plan::User;
+use crate::report::{ExitCode, Message, RunScreen, RunsScreen, UserScreen};
+
+/// The ledger, unless the user says otherwise.
+const LEDGER: &str = "attrsync.ledger";
+
+/// Names the ledger where no flag does.
+const VARIABLE: &str = "ATTRSYNC_LEDGER";
+
+#[derive(Args, Debug)]
+#[command(disable_help_subcommand = true)]
+pub(super) struct HistoryFlags {
+    /// The ledger; or set the variable ATTRSYNC_LEDGER [default: attrsync.ledger]
+    #[arg(long, value_name = "FILE", global = true)]
+    ledger: Option<PathBuf>,
+    /// How it is printed
+    #[arg(long, value_enum, global = true, default_value_t)]
+    format: Format,
+    #[command(subcommand)]
+    about: Option<About>,
+}
+
+/// What to tell of.
+#[derive(Debug, Subcommand)]
+enum About {
+    /// Tell of one run, and of what it sent
+    Show {
+        /// Its number
+        run: u64,
+        /// How many values to show, those with the most users; json has all
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        top: usize,
+    },
+    /// Tell what was set for a user, and what the API is known to hold
+    User {
+        /// What names the user
+        id: String,
+        /// What the id is: User.com's own or yours
+        #[arg(long, value_name = "TYPE", value_enum, default_value_t)]
+        id_type: IdType,
+    },
+}
+
+/// Tells what was asked for.
+pub(super) fn run(flags: &HistoryFlags, surroundings: &Surroundings) -> ExitCode {
+    let console = Console::plain();
+    tell(flags, surroundings, console).unwrap_or_else(|(message, code)| {
+        console.error(&message);
+        code
+    })
+}
+
+fn tell(flags: &HistoryFlags, surroundings: &Surroundings, console: Console) -> Result<ExitCode, Failed> {
+    let variable = surroundings.variables.get(OsStr::new(VARIABLE)).filter(|text| !text.is_empty());
+    let path = flags.ledger.as_deref().or(variable.map(Path::new)).unwrap_or(Path::new(LEDGER));
+    let reader = Reader::open(path).map_err(|error| unreadable(&error))?;
+    match &flags.about {
+        None => {
+            let runs = reader.runs().map_err(|error| unreadable(&error))?;
+            print(&RunsScreen { runs: &runs }, flags.format, console)
+        }
+        Some(About::Show { run, top }) => show(RunId(*run), *top, &reader, flags.format, console),
+        Some(About::User { id, id_type }) => {
+            let user = named(id, *id_type)?;
+            let facts = reader.user(user).map_err(|error| unreadable(&error))?;
+            print(&UserScreen { user, facts: &facts }, flags.format, console)
+        }
+    }
+}
+
+fn show(
+    id: RunId,
+    top: usize,
+    reader: &Reader,
+    format: Format,
+    console: Console,
+) -> Result<ExitCode, Failed> {
+    let runs = reader.runs().map_err(|error| unreadable(&error))?;
+    let Some(run) = runs.iter().find(|run| run.run == id) else {
+        let hint = match runs.last() {
+            Some(last) => format!("choose one from 1 to {}: `attrsync history` lists them", last.run),
+            None => "run `attrsync sync` first".to_owned(),
+        };
+        let message = Message::error(format!("the ledger has no run {id}")).with_hint(hint);
+        return Err((message, ExitCode::Usage));
+    };
+    let deeds = reader.deeds(id).map_err(|error| unreadable(&error))?;
+    print(&RunScreen { run, deeds: &deeds, top }, format, console)
+}
+
+fn named(id: &str, id_type: IdType) -> Result<User<'_>, Failed> {
+    match id_type {
+        IdType::CustomId => Ok(User::Custom(id)),
+        IdType::Id => id.parse().map(User::Id).map_err(|_no_number| {
+            let message = Message::error(format!("`{id}` is no id of User.com's: expected a number"))
+                .with_hint("add `--id-type custom-id` if it is your own id".to_owned());
+            (message, ExitCode::Usage)
+        }),
+    }
+}
+
+fn print<T: Display + Serialize>(screen: &T, format: Format, console: Console) -> Result<ExitCode, Failed> {
+    let printed = match format {
+        Format::Text => console.print(screen),
+        Format::Json => {
+            let json = serde_json::to_string_pretty(screen).expect("texts, numbers and times are JSON");
+            console.print(&format_args!("{json}\n"))
+        }
+    };
+    // What could not be printed has been said already.
+    Ok(printed.err().unwrap_or(ExitCode::Complete))
+}
+
+/// A ledger that can't be read, as a message, and how the program ends for it.
+fn unreadable(error: &LedgerError) -> Failed {
+    let code = match error {
+        LedgerError::Held { .. }
+        | LedgerError::Missing { .. }
+        | LedgerError::NoLedger { .. }
+        | LedgerError::TooNew { .. } => ExitCode::Usage,
+        LedgerError::Damaged { .. } | LedgerError::Unusable { .. } => ExitCode::Internal,
+    };
+    (Message::from_error(error).with_hint(error.hint().to_owned()), code)
+}

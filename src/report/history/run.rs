@@ -1,0 +1,246 @@
+use std::cmp::Reverse;
+use std::fmt::{self, Display};
+
+use indicatif::HumanCount;
+use serde::{Serialize, Serializer};
+
+use super::super::style::Styled;
+use super::super::table::Table;
+use super::super::wording::{Cut, counted, grouped, time};
+use super::{ATTRIBUTE, COLUMNS, RunJson, ending, fates, moment, shown};
+use crate::ledger::{Deed, PastRun};
+
+/// One run: how it went, and what it got acknowledged. Displayed with ANSI styles, with a line end; serialised as an
+/// object that has every deed.
+#[derive(Clone, Copy, Debug)]
+pub struct RunScreen<'a> {
+    /// The run.
+    pub run: &'a PastRun,
+    /// What it got acknowledged, as far as that is still known.
+    pub deeds: &'a [Deed],
+    /// How many values to show, those with the most users.
+    pub top: usize,
+}
+
+/// What a run did to an attribute.
+#[derive(Default)]
+struct Sums {
+    values: u64,
+    users: u64,
+    requests: u64,
+}
+
+const LABEL: usize = 11;
+const VALUE: usize = 28;
+
+impl RunScreen<'_> {
+    fn head(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let run = self.run;
+        let (outcome, style) = ending(run.outcome);
+        writeln!(f, "run {}: {}\n", run.run, Styled(style, outcome))?;
+        line(f, "target", &run.base_url)?;
+        line(f, "began", &format!("{} UTC", moment(run.started_at)))?;
+        let ended = run.finished_at.map_or_else(
+            || "no end is recorded: it still runs, or was killed".to_owned(),
+            |at| {
+                let took = run.duration().map(|took| format!(", after {}", time(took)));
+                format!("{} UTC{}", moment(at), took.unwrap_or_default())
+            },
+        );
+        line(f, "ended", &ended)?;
+        if let Some(continued) = run.continues {
+            line(f, "continues", &format!("run {continued}"))?;
+        }
+        let labels = |label| std::iter::once(label).chain(std::iter::repeat(""));
+        for (input, label) in run.inputs.iter().zip(labels("inputs")) {
+            line(f, label, input)?;
+        }
+        let Some(rows) = &run.rows else { return Ok(()) };
+        let width = grouped(rows.read).len();
+        let counts = std::iter::once((rows.read, "read")).chain(fates(rows));
+        for ((count, fate), label) in counts.zip(labels("rows")) {
+            line(f, label, &format!("{:>width$} {fate}", grouped(count)))?;
+        }
+        Ok(())
+    }
+
+    fn attributes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut attributes: Vec<(&str, Sums)> = Vec::new();
+        for deed in self.deeds {
+            let known = attributes.iter().position(|(name, _)| *name == deed.attribute);
+            let place = known.unwrap_or_else(|| {
+                attributes.push((&deed.attribute, Sums::default()));
+                attributes.len() - 1
+            });
+            attributes[place].1.add(deed);
+        }
+        let mut table = vec![["attribute", "values", "users", "requests"].map(str::to_owned)];
+        table.extend(attributes.into_iter().map(|(name, Sums { values, users, requests })| {
+            let [values, users, requests] = [values, users, requests].map(grouped);
+            [Cut(name, ATTRIBUTE).to_string(), values, users, requests]
+        }));
+        write!(f, "\n{}", Table(table))
+    }
+
+    fn largest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.top == 0 {
+            return Ok(());
+        }
+        let mut deeds: Vec<&Deed> = self.deeds.iter().collect();
+        deeds.sort_by_key(|deed| Reverse(deed.users));
+        writeln!(f, "\nvalues with the most users")?;
+        for deed in deeds.iter().take(self.top) {
+            let (attribute, value) = (Cut(&deed.attribute, ATTRIBUTE), shown(&deed.value, VALUE));
+            writeln!(f, "  {attribute} = {value} for {}", counted(deed.users, "user"))?;
+        }
+        match deeds.len().saturating_sub(self.top) {
+            0 => Ok(()),
+            hidden => writeln!(f, "  and {} more", HumanCount(hidden as u64)),
+        }
+    }
+
+    /// Rows that were acknowledged so long ago that the ledger no longer says which they were.
+    fn forgotten(&self) -> u64 {
+        let acknowledged = self.run.rows.map_or(0, |rows| rows.acknowledged);
+        acknowledged.saturating_sub(self.deeds.iter().map(|deed| deed.users).sum())
+    }
+}
+
+impl Sums {
+    fn add(&mut self, deed: &Deed) {
+        self.values += 1;
+        self.users += deed.users;
+        self.requests += deed.attempts;
+    }
+}
+
+impl Display for RunScreen<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.head(f)?;
+        if !self.deeds.is_empty() {
+            self.attributes(f)?;
+            self.largest(f)?;
+        }
+        match self.forgotten() {
+            0 => Ok(()),
+            rows => writeln!(
+                f,
+                "\nof {} acknowledged rows the ledger no longer keeps what they were",
+                HumanCount(rows)
+            ),
+        }
+    }
+}
+
+impl Serialize for RunScreen<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Json<'a> {
+            #[serde(flatten)]
+            run: RunJson<'a>,
+            sent: &'a [Deed],
+        }
+        Json { run: RunJson::of(self.run), sent: self.deeds }.serialize(serializer)
+    }
+}
+
+fn line(f: &mut fmt::Formatter<'_>, label: &str, text: &str) -> fmt::Result {
+    writeln!(f, "{label:<LABEL$}{}", Cut(text, COLUMNS - LABEL))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{at, page, past_run};
+    use super::*;
+    use crate::ledger::Outcome;
+    use crate::plan::Sent;
+
+    fn deed(attribute: &str, value: Sent<'static>, users: u64) -> Deed {
+        let batches = users.div_ceil(1000);
+        Deed {
+            attribute: attribute.to_owned(),
+            value,
+            users,
+            batches,
+            attempts: batches + 1,
+            first_at: at(1),
+            last_at: at(2),
+        }
+    }
+
+    fn deeds() -> [Deed; 4] {
+        [
+            deed("country", Sent::Text("Norway".into()), 12),
+            deed(
+                "country",
+                Sent::Text("United Kingdom of Great Britain and Northern Ireland".into()),
+                999_900,
+            ),
+            deed("a_custom_attribute_with_a_long_name", Sent::Null, 88),
+            deed("score", Sent::Json("7".into()), 1),
+        ]
+    }
+
+    #[test]
+    fn one_run_is_told_whole() {
+        let run = past_run();
+        insta::assert_snapshot!(page(&RunScreen { run: &run, deeds: &deeds()[..3], top: 2 }), @"
+        run 3: incomplete
+
+        target     https://acme.user.com/api/public/
+        began      2027-01-15 08:00:00 UTC
+        ended      2027-01-15 08:02:03 UTC, after 2m 3s
+        continues  run 2
+        inputs     /srv/crm/exports/users.csv
+                   more [2J.csv
+        rows       1,000,045 read
+                   1,000,000 acknowledged
+                           5 resumed
+                           4 unchanged
+                           3 superseded
+                           2 skipped
+                          12 invalid
+                          12 failed
+                           7 unsent
+
+        attribute             values    users  requests
+        country                    2  999,912     1,003
+        a_custom_attribute_…       1       88         2
+
+        values with the most users
+          country = `United Kingdom of Great B…` for 999,900 users
+          a_custom_attribute_… = null for 88 users
+          and 1 more
+        ");
+    }
+
+    #[test]
+    fn a_run_that_was_killed_has_done_what_it_recorded() {
+        let run = PastRun { finished_at: None, outcome: None, rows: None, continues: None, ..past_run() };
+        insta::assert_snapshot!(page(&RunScreen { run: &run, deeds: &deeds()[3..], top: 5 }), @"
+        run 3: unfinished
+
+        target     https://acme.user.com/api/public/
+        began      2027-01-15 08:00:00 UTC
+        ended      no end is recorded: it still runs, or was killed
+        inputs     /srv/crm/exports/users.csv
+                   more [2J.csv
+
+        attribute  values  users  requests
+        score           1      1         2
+
+        values with the most users
+          score = 7 for 1 user
+        ");
+    }
+
+    #[test]
+    fn what_is_no_longer_kept_is_not_passed_over() {
+        let run = PastRun { outcome: Some(Outcome::Complete), ..past_run() };
+        let page = page(&RunScreen { run: &run, deeds: &[], top: 5 });
+        assert!(
+            page.ends_with("\nof 1,000,000 acknowledged rows the ledger no longer keeps what they were\n"),
+            "{page}"
+        );
+    }
+}

@@ -1,0 +1,207 @@
+use std::collections::BTreeMap;
+use std::fmt::{self, Display};
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+
+use super::super::wording::Cut;
+use super::{ATTRIBUTE, COLUMNS, moment, shown};
+use crate::ledger::{RunId, Standing, UserFact};
+use crate::plan::{Sent, User};
+
+/// What one user got, and what of it the API still holds. Displayed with a line end; serialised as an object.
+#[derive(Clone, Copy, Debug)]
+pub struct UserScreen<'a> {
+    /// The user.
+    pub user: User<'a>,
+    /// What was recorded, the oldest first.
+    pub facts: &'a [UserFact],
+}
+
+const ID: usize = 24;
+const WHEN: usize = 19;
+const RUN: usize = 5;
+const VALUE: usize = COLUMNS - WHEN - RUN - ATTRIBUTE - 6;
+
+impl UserScreen<'_> {
+    fn target(&self, base_url: &str, facts: &[&UserFact], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let user = self.user.to_string();
+        let head = format!("user {} at {base_url}", Cut(&user, ID));
+        writeln!(f, "{}", Cut(&head, COLUMNS))?;
+        let mut now: Vec<_> = facts.iter().filter(|fact| fact.standing != Standing::Replaced).collect();
+        now.sort_by_key(|fact| &fact.attribute);
+        let sections = [
+            (Standing::Held, "the API is known to hold"),
+            (
+                Standing::Doubted,
+                "not certain: a later request went wrong, or a later run has no recorded end",
+            ),
+        ];
+        for (standing, title) in sections {
+            let mut own = now.iter().filter(|fact| fact.standing == standing).peekable();
+            if own.peek().is_some() {
+                writeln!(f, "\n{title}")?;
+            }
+            for fact in own {
+                let attribute = Cut(&fact.attribute, ATTRIBUTE);
+                writeln!(f, "  {attribute} = {}", shown(&fact.value, COLUMNS - ATTRIBUTE - 5))?;
+            }
+        }
+        writeln!(
+            f,
+            "\n{:<WHEN$}  {:>RUN$}  {:<ATTRIBUTE$}  value",
+            "acknowledged (UTC)", "run", "attribute"
+        )?;
+        for fact in facts {
+            let (when, run) = fact.by.map_or_else(
+                || ("longer ago".to_owned(), String::new()),
+                |(RunId(run), at)| (moment(at), run.to_string()),
+            );
+            let attribute = Cut(&fact.attribute, ATTRIBUTE).to_string();
+            let value = shown(&fact.value, VALUE);
+            writeln!(f, "{when:<WHEN$}  {run:>RUN$}  {attribute:<ATTRIBUTE$}  {value}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for UserScreen<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.facts.is_empty() {
+            return writeln!(f, "nothing is recorded of user {}", Cut(&self.user.to_string(), ID));
+        }
+        let mut targets: BTreeMap<&str, Vec<&UserFact>> = BTreeMap::new();
+        for fact in self.facts.iter().rev() {
+            targets.entry(&fact.base_url).or_default().push(fact);
+        }
+        for (place, (base_url, facts)) in targets.into_iter().enumerate() {
+            if place > 0 {
+                writeln!(f)?;
+            }
+            self.target(base_url, &facts, f)?;
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for UserScreen<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Json<'a> {
+            user: User<'a>,
+            facts: Vec<Fact<'a>>,
+        }
+        Json { user: self.user, facts: self.facts.iter().rev().map(Fact::of).collect() }.serialize(serializer)
+    }
+}
+
+#[derive(Serialize)]
+struct Fact<'a> {
+    base_url: &'a str,
+    attribute: &'a str,
+    value: &'a Sent<'static>,
+    standing: Standing,
+    run: Option<RunId>,
+    at: Option<Timestamp>,
+}
+
+impl<'a> Fact<'a> {
+    fn of(fact: &'a UserFact) -> Self {
+        let UserFact { base_url, attribute, value, by, standing } = fact;
+        let (run, at) = by.unzip();
+        Self { base_url, attribute, value, standing: *standing, run, at }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{at, page};
+    use super::*;
+
+    fn fact(attribute: &str, value: Sent<'static>, standing: Standing, run: Option<u64>) -> UserFact {
+        UserFact {
+            base_url: "https://acme.user.com/api/public/".into(),
+            attribute: attribute.to_owned(),
+            value,
+            by: run.map(|run| (RunId(run), at(run.cast_signed() * 60))),
+            standing,
+        }
+    }
+
+    #[test]
+    fn a_user_has_what_is_held_and_what_was_set_before() {
+        let facts = [
+            fact("status", Sent::Json("2".into()), Standing::Held, None),
+            fact("city", Sent::Text("Rome".into()), Standing::Replaced, Some(1)),
+            fact(
+                "a_custom_attribute_with_a_long_name",
+                Sent::Text("x".repeat(90).into()),
+                Standing::Doubted,
+                Some(2),
+            ),
+            fact("city", Sent::Text("Oslo\u{1b}[2J".into()), Standing::Held, Some(12_345)),
+        ];
+        insta::assert_snapshot!(page(&UserScreen { user: User::Id(42), facts: &facts }), @"
+        user 42 at https://acme.user.com/api/public/
+
+        the API is known to hold
+          city = `Oslo [2J`
+          status = 2
+
+        not certain: a later request went wrong, or a later run has no recorded end
+          a_custom_attribute_… = `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…`
+
+        acknowledged (UTC)     run  attribute             value
+        2027-01-23 21:45:00  12345  city                  `Oslo [2J`
+        2027-01-15 08:02:00      2  a_custom_attribute_…  `xxxxxxxxxxxxxxxxxxxxxxxxxxx…`
+        2027-01-15 08:01:00      1  city                  `Rome`
+        longer ago                  status                2
+        ");
+    }
+
+    #[test]
+    fn each_target_has_its_own_part() {
+        let here = fact("city", Sent::Null, Standing::Held, Some(1));
+        let there = UserFact { base_url: "https://other.user.com/api/public/".into(), ..here.clone() };
+        let page = page(&UserScreen { user: User::Custom("x-1"), facts: &[here, there] });
+        let heads: Vec<_> = page.lines().filter(|line| line.starts_with("user x-1 at ")).collect();
+        assert_eq!(heads.len(), 2, "{page}");
+    }
+
+    #[test]
+    fn a_user_of_whom_nothing_is_recorded_is_no_mystery() {
+        insta::assert_snapshot!(page(&UserScreen { user: User::Id(42), facts: &[] }), @"nothing is recorded of user 42");
+    }
+
+    #[test]
+    fn facts_are_json_newest_first() {
+        let facts = [
+            fact("city", Sent::Null, Standing::Replaced, None),
+            fact("city", Sent::Text("Oslo".into()), Standing::Held, Some(1)),
+        ];
+        let json = serde_json::to_string_pretty(&UserScreen { user: User::Id(42), facts: &facts }).unwrap();
+        insta::assert_snapshot!(json, @r#"
+        {
+          "user": 42,
+          "facts": [
+            {
+              "base_url": "https://acme.user.com/api/public/",
+              "attribute": "city",
+              "value": "Oslo",
+              "standing": "held",
+              "run": 1,
+              "at": "2027-01-15T08:01:00Z"
+            },
+            {
+              "base_url": "https://acme.user.com/api/public/",
+              "attribute": "city",
+              "value": null,
+              "standing": "replaced",
+              "run": null,
+              "at": null
+            }
+          ]
+        }
+        "#);
+    }
+}

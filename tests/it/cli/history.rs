@@ -1,0 +1,262 @@
+//! `history`: what the ledger says of past runs.
+
+use std::fs;
+use std::num::NonZeroU32;
+
+use attrsync::input::{Dictionary, IdType, Options, Row, Sink, Vocabulary};
+use attrsync::ledger::{Description, Ledger, Outcome, RowCounts, TargetKey};
+use attrsync::plan::{Builder, OnConflict, Plan};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::Desk;
+
+const DEFAULT: &str = "attrsync.ledger";
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+fn target(id_type: IdType) -> TargetKey {
+    TargetKey { base_url: "https://acme.user.com/api/public/".to_owned(), id_type }
+}
+
+fn plan(options: &Options, rows: &[(&str, &str, &str)]) -> Plan {
+    let mut dictionary = Dictionary::new(options);
+    let mut builder = Builder::new(OnConflict::Last);
+    for (user, attribute, value) in rows {
+        let user = match options.id_type {
+            IdType::Id => user.parse().unwrap(),
+            IdType::CustomId => dictionary.intern_user(user),
+        };
+        let attribute = dictionary.attribute_id(attribute).unwrap();
+        let value = dictionary.intern(attribute, value);
+        builder.accept(Row { user, attribute, value });
+    }
+    builder.finish(dictionary, NonZeroU32::new(2).unwrap())
+}
+
+/// A ledger that is being written. It is opened once: a process that another test starts meanwhile would for a moment
+/// hold the lock of one that was closed.
+struct Past {
+    ledger: Ledger,
+    options: Options,
+}
+
+impl Past {
+    fn new(desk: &Desk, ledger: &str, id_type: IdType) -> Self {
+        let options = Options { vocabulary: Vocabulary::Custom, id_type, ..Options::default() };
+        let ledger = Ledger::open(&desk.path(ledger), &target(id_type), at(0)).unwrap();
+        Self { ledger, options }
+    }
+
+    /// Records a run that sends these rows; without an outcome, one that is killed after that.
+    fn run(&mut self, rows: &[(&str, &str, &str)], began: i64, outcome: Option<Outcome>) {
+        let plan = plan(&self.options, rows);
+        let description = Description {
+            settings: "plain".to_owned(),
+            inputs: vec!["users.csv".to_owned()],
+            content: plan.fingerprint(),
+        };
+        let run = self.ledger.begin(&description, None, at(began)).unwrap();
+        for batch in plan.batches() {
+            self.ledger.record(&plan, batch, 1);
+        }
+        self.ledger.commit(run, at(began + 30)).unwrap();
+        if let Some(outcome) = outcome {
+            let read = plan.rows() + 1;
+            let rows = RowCounts { read, acknowledged: plan.rows(), invalid: 1, ..RowCounts::default() };
+            self.ledger.finish(run, outcome, &rows, at(began + 90)).unwrap();
+        }
+    }
+}
+
+const SECOND: [(&str, &str, &str); 1] = [("1", "city", "Rome")];
+const KILLED: [(&str, &str, &str); 1] = [("2", "city", "Lima")];
+
+/// Records two runs that ended and one that was killed.
+fn three_runs(desk: &Desk) -> Past {
+    let mut past = Past::new(desk, DEFAULT, IdType::Id);
+    let first =
+        [("1", "city", "Oslo"), ("2", "city", "Oslo"), ("3", "city", "Oslo"), ("1", "country", "Norway")];
+    past.run(&first, 0, Some(Outcome::Incomplete));
+    past.run(&SECOND, 3600, Some(Outcome::Complete));
+    past.run(&KILLED, 7200, None);
+    past
+}
+
+fn desk() -> Desk {
+    let desk = Desk::new();
+    three_runs(&desk);
+    desk
+}
+
+fn after_one_run(desk: &Desk, ledger: &str, id_type: IdType, row: (&str, &str, &str)) {
+    Past::new(desk, ledger, id_type).run(&[row], 0, Some(Outcome::Complete));
+}
+
+fn parsed(desk: &Desk, arguments: &str) -> Value {
+    serde_json::from_str(&desk.run(arguments).exits(0).stdout).unwrap()
+}
+
+#[test]
+fn past_runs_are_told_newest_first() {
+    let run = desk().run("history").exits(0);
+    insta::assert_snapshot!(run.stdout, @"
+    run  began (UTC)          took     outcome      inputs
+      3  2027-01-15 10:00:00           unfinished   users.csv
+         no end is recorded: it still runs, or was killed
+      2  2027-01-15 09:00:00  1m 30s   complete     users.csv
+         2 rows: 1 acknowledged, 1 invalid
+      1  2027-01-15 08:00:00  1m 30s   incomplete   users.csv
+         5 rows: 4 acknowledged, 1 invalid
+    ");
+    assert_eq!(run.stderr, "");
+}
+
+#[test]
+fn one_run_is_told_with_what_it_sent() {
+    let run = desk().run("history show 1").exits(0);
+    insta::assert_snapshot!(run.stdout, @"
+    run 1: incomplete
+
+    target     https://acme.user.com/api/public/
+    began      2027-01-15 08:00:00 UTC
+    ended      2027-01-15 08:01:30 UTC, after 1m 30s
+    inputs     users.csv
+    rows       5 read
+               4 acknowledged
+               1 invalid
+
+    attribute  values  users  requests
+    city            1      3         2
+    country         1      1         1
+
+    values with the most users
+      city = `Oslo` for 3 users
+      country = `Norway` for 1 user
+    ");
+}
+
+#[test]
+fn a_user_is_told_with_what_the_api_holds() {
+    let run = desk().run("history user 1").exits(0);
+    insta::assert_snapshot!(run.stdout, @"
+    user 1 at https://acme.user.com/api/public/
+
+    not certain: a later request went wrong, or a later run has no recorded end
+      city = `Rome`
+      country = `Norway`
+
+    acknowledged (UTC)     run  attribute             value
+    2027-01-15 09:00:30      2  city                  `Rome`
+    2027-01-15 08:00:30      1  country               `Norway`
+    2027-01-15 08:00:30      1  city                  `Oslo`
+    ");
+}
+
+#[test]
+fn programs_get_json() {
+    let desk = desk();
+    let runs = parsed(&desk, "history --format json");
+    let numbers: Vec<_> = runs["runs"].as_array().unwrap().iter().map(|run| &run["run"]).collect();
+    assert_eq!(numbers, [3, 2, 1]);
+    assert_eq!(runs["runs"][0]["outcome"], Value::Null);
+    assert_eq!(runs["runs"][2]["duration_seconds"], 90.0);
+    assert_eq!(runs["runs"][2]["rows"]["acknowledged"], 4);
+
+    let run = parsed(&desk, "history show 1 --format json --top 0");
+    assert_eq!(run["outcome"], "incomplete");
+    let sent: Vec<_> = run["sent"].as_array().unwrap().iter().collect();
+    assert_eq!(
+        (&sent[0]["value"], &sent[0]["users"], &sent[0]["batches"]),
+        (&json!("Oslo"), &json!(3), &json!(2))
+    );
+
+    let user = parsed(&desk, "history --format json user 2");
+    assert_eq!(user["user"], 2);
+    assert_eq!(user["facts"][0]["value"], "Lima");
+    assert_eq!((&user["facts"][0]["run"], &user["facts"][0]["standing"]), (&json!(3), &json!("held")));
+    assert_eq!(user["facts"][1]["standing"], "replaced");
+}
+
+#[test]
+fn after_a_killed_run_what_was_known_before_is_not_certain() {
+    let desk = Desk::new();
+    let mut past = three_runs(&desk);
+    let standing = || parsed(&desk, "history user 3 --format json")["facts"][0]["standing"].clone();
+    assert_eq!(standing(), "doubted");
+    past.run(&KILLED, 9000, Some(Outcome::Complete));
+    assert_eq!(standing(), "held");
+}
+
+#[test]
+fn own_ids_are_told_apart_from_those_of_the_api() {
+    let desk = Desk::new();
+    after_one_run(&desk, DEFAULT, IdType::CustomId, ("7", "city", "Oslo"));
+    let facts = |arguments| parsed(&desk, arguments)["facts"].as_array().unwrap().len();
+    assert_eq!(facts("history user 7 --id-type custom-id --format json"), 1);
+    assert_eq!(facts("history user 7 --format json"), 0);
+    desk.run("history user anna").exits(2).says("custom-id");
+}
+
+#[test]
+fn a_user_without_records_is_no_error() {
+    let run = desk().run("history user 99").exits(0);
+    assert_eq!(run.stdout, "nothing is recorded of user 99\n");
+}
+
+#[test]
+fn a_run_that_is_not_there_is_named_with_those_that_are() {
+    let run = desk().run("history show 4").exits(2);
+    assert_eq!(run.stdout, "");
+    insta::assert_snapshot!(run.stderr, @"
+    error: the ledger has no run 4
+    hint: choose one from 1 to 3: `attrsync history` lists them
+    ");
+}
+
+#[test]
+fn the_ledger_is_named_by_a_flag_or_a_variable() {
+    let desk = Desk::new();
+    after_one_run(&desk, "one", IdType::Id, ("1", "city", "Oslo"));
+    after_one_run(&desk, "two", IdType::Id, ("1", "city", "Rome"));
+    let value = |arguments: &str| {
+        let mut command = desk.attrsync(arguments);
+        command.env("ATTRSYNC_LEDGER", "two");
+        let ended = super::ended(command).exits(0);
+        serde_json::from_str::<Value>(&ended.stdout).unwrap()["facts"][0]["value"].clone()
+    };
+    assert_eq!(value("history user 1 --format json"), "Rome");
+    assert_eq!(value("history user 1 --format json --ledger one"), "Oslo");
+    assert_eq!(value("history --ledger one user 1 --format json"), "Oslo");
+}
+
+#[test]
+fn a_missing_ledger_is_not_made() {
+    let desk = Desk::new();
+    let run = desk.run("history").exits(2);
+    insta::assert_snapshot!(run.stderr, @"
+    error: there is no ledger `attrsync.ledger`
+    hint: name the file with `--ledger`; `attrsync sync` makes one
+    ");
+    assert!(desk.names().is_empty());
+    desk.file("users.csv", "user_id,attribute,value\n".repeat(100));
+    desk.run("history --ledger users.csv").exits(2).says("is no ledger");
+}
+
+#[test]
+fn a_damaged_ledger_is_not_believed() {
+    let desk = desk();
+    let path = desk.path(DEFAULT);
+    let mut bytes = fs::read(&path).unwrap();
+    let rotten = bytes.windows(4).position(|bytes| bytes == b"acme").unwrap();
+    bytes[rotten] = b'A';
+    fs::write(&path, bytes).unwrap();
+    let run = desk.run("history").exits(5);
+    assert_eq!(run.stdout, "");
+    insta::assert_snapshot!(run.stderr, @"
+    error: the ledger `attrsync.ledger` is damaged: a row doesn't agree with its checksum
+    hint: move the file away to start a new ledger, or run with `--no-ledger`; either sends every row again
+    ");
+}
