@@ -24,6 +24,7 @@ const VARIABLE: &str = "ATTRSYNC_LEDGER";
 
 #[derive(Args, Debug)]
 #[command(disable_help_subcommand = true)]
+#[expect(clippy::doc_markdown, reason = "the help's text")]
 pub(super) struct HistoryFlags {
     /// The ledger; or set the variable ATTRSYNC_LEDGER [default: attrsync.ledger]
     #[arg(long, value_name = "FILE", global = true)]
@@ -72,13 +73,13 @@ fn tell(flags: &HistoryFlags, surroundings: &Surroundings, console: Console) -> 
     match &flags.about {
         None => {
             let runs = reader.runs().map_err(|error| unreadable(&error))?;
-            print(&RunsScreen { runs: &runs }, flags.format, console)
+            Ok(print(&RunsScreen { runs: &runs }, flags.format, console))
         }
         Some(About::Show { run, top }) => show(RunId(*run), *top, &reader, flags.format, console),
         Some(About::User { id, id_type }) => {
             let user = named(id, *id_type)?;
             let facts = reader.user(user).map_err(|error| unreadable(&error))?;
-            print(&UserScreen { user, facts: &facts }, flags.format, console)
+            Ok(print(&UserScreen { user, facts: &facts }, flags.format, console))
         }
     }
 }
@@ -100,7 +101,7 @@ fn show(
         return Err((message, ExitCode::Usage));
     };
     let deeds = reader.deeds(id).map_err(|error| unreadable(&error))?;
-    print(&RunScreen { run, deeds: &deeds, top }, format, console)
+    Ok(print(&RunScreen { run, deeds: &deeds, top }, format, console))
 }
 
 fn named(id: &str, id_type: IdType) -> Result<User<'_>, Failed> {
@@ -114,7 +115,7 @@ fn named(id: &str, id_type: IdType) -> Result<User<'_>, Failed> {
     }
 }
 
-fn print<T: Display + Serialize>(screen: &T, format: Format, console: Console) -> Result<ExitCode, Failed> {
+fn print<T: Display + Serialize>(screen: &T, format: Format, console: Console) -> ExitCode {
     let printed = match format {
         Format::Text => console.print(screen),
         Format::Json => {
@@ -123,7 +124,7 @@ fn print<T: Display + Serialize>(screen: &T, format: Format, console: Console) -
         }
     };
     // What could not be printed has been said already.
-    Ok(printed.err().unwrap_or(ExitCode::Complete))
+    printed.err().unwrap_or(ExitCode::Complete)
 }
 
 /// A ledger that can't be read, as a message, and how the program ends for it.

@@ -77,8 +77,8 @@ fn shown(value: &Sent<'_>, most: usize) -> String {
     }
 }
 
-/// Parts joined by commas, in as many lines as they need below an indent.
-fn listed(parts: impl IntoIterator<Item = String>, indent: usize) -> String {
+/// Parts joined by commas, in lines that leave room for an indent.
+fn listed(parts: impl IntoIterator<Item = String>, indent: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for part in parts {
         match lines.last_mut() {
@@ -93,7 +93,7 @@ fn listed(parts: impl IntoIterator<Item = String>, indent: usize) -> String {
             None => lines.push(part),
         }
     }
-    lines.iter().map(|line| format!("{:indent$}{line}\n", "")).collect()
+    lines
 }
 
 /// A count with its fate.
@@ -144,8 +144,8 @@ mod tests {
     #[test]
     fn a_list_breaks_between_its_parts() {
         let parts = |count| (0..count).map(|_| "a".repeat(35));
-        assert_eq!(listed(parts(0), 2), "");
-        let lines: Vec<_> = listed(parts(3), 2).lines().map(str::len).collect();
-        assert_eq!(lines, [2 + 35 + 2 + 35 + 1, 2 + 35]);
+        assert!(listed(parts(0), 2).is_empty());
+        let widths: Vec<_> = listed(parts(3), 2).iter().map(String::len).collect();
+        assert_eq!(widths, [35 + 2 + 35 + 1, 35]);
     }
 }

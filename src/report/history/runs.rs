@@ -39,7 +39,8 @@ impl RunsScreen<'_> {
                 let read = counted(rows.read, "row");
                 let mut fates = fates(rows).map(counted_fate);
                 let first = fates.next().map_or_else(|| read.clone(), |first| format!("{read}: {first}"));
-                f.write_str(&listed(std::iter::once(first).chain(fates), INDENT))
+                let lines = listed(std::iter::once(first).chain(fates), INDENT);
+                lines.iter().try_for_each(|line| writeln!(f, "{:INDENT$}{line}", ""))
             }
             None => writeln!(f, "{:INDENT$}no end is recorded: it still runs, or was killed", ""),
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use attrsync::ledger::{Outcome, Reader, RowCounts};
+use attrsync::ledger::{Outcome, Reader, RowCounts, Standing};
 use attrsync::plan::{Sent, User};
 
 use super::world::{Changes, Facts, Resume, at, begin, row};
@@ -28,6 +28,8 @@ fn it_tells_when_a_user_was_set_to_what_and_by_which_run() {
         .map(|(run, value)| (value.to_owned(), Some((run, at(run.cast_signed() * 10 + 1)))))
         .collect();
     assert_eq!(told, expected);
+    let standings: Vec<_> = facts.iter().map(|fact| fact.standing).collect();
+    assert_eq!(standings, [Standing::Replaced, Standing::Replaced, Standing::Held]);
     assert_eq!(reader.user(User::Id(44)).unwrap(), []);
     assert_eq!(reader.user(User::Custom("42")).unwrap(), []);
 
@@ -43,6 +45,35 @@ fn it_tells_when_a_user_was_set_to_what_and_by_which_run() {
     assert_eq!(deeds.len(), 1);
     assert_eq!(deeds[0].value, Sent::Text("Norway".into()));
     assert_eq!((deeds[0].users, deeds[0].batches, deeds[0].attempts), (1, 1, 1));
+}
+
+#[test]
+fn what_a_request_that_went_wrong_may_have_changed_is_doubted_until_one_goes_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l");
+    let standings = |user| -> Vec<_> {
+        let facts = Reader::open(&path).unwrap().user(User::Id(user)).unwrap();
+        facts.into_iter().map(|fact| (fact.value.to_string(), fact.standing)).collect()
+    };
+    let (oslo, rome) = ("Oslo".to_owned(), "Rome".to_owned());
+
+    let rows = [row(1, "city", "Oslo"), row(2, "city", "Oslo")];
+    let mut run = begin(&path, &rows, Changes::All, Resume::No, at(10)).unwrap();
+    run.send_all(&mut Facts::new(), at(10));
+    run.finish(Outcome::Complete, at(10));
+
+    let mut run = begin(&path, &[row(1, "city", "Rome")], Changes::All, Resume::No, at(20)).unwrap();
+    let batches: Vec<_> = run.plan.batches().collect();
+    run.doubt(&batches);
+    run.finish(Outcome::Incomplete, at(20));
+    assert_eq!(standings(1), [(oslo.clone(), Standing::Doubted)]);
+    assert_eq!(standings(2), [(oslo.clone(), Standing::Held)]);
+
+    let mut run = begin(&path, &[row(1, "city", "Rome")], Changes::All, Resume::No, at(30)).unwrap();
+    run.send_all(&mut Facts::new(), at(30));
+    run.finish(Outcome::Complete, at(30)).compact(at(40)).unwrap();
+    assert_eq!(standings(1), [(rome, Standing::Held)]);
+    assert_eq!(standings(2), [(oslo, Standing::Held)]);
 }
 
 #[test]
