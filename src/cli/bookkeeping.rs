@@ -96,9 +96,15 @@ impl Ending {
     }
 }
 
-/// A ledger that can't be used, as a message. That another run uses it is no fault of the disk's.
+/// A ledger that can't be used, as a message. It may be the wrong one, or in use; else the disk failed.
 pub(super) fn failed(error: &LedgerError) -> Failed {
-    let code = if matches!(error, LedgerError::Held { .. }) { ExitCode::Usage } else { ExitCode::Internal };
+    let code = match error {
+        LedgerError::Held { .. }
+        | LedgerError::Missing { .. }
+        | LedgerError::NoLedger { .. }
+        | LedgerError::TooNew { .. } => ExitCode::Usage,
+        LedgerError::Damaged { .. } | LedgerError::Unusable { .. } => ExitCode::Internal,
+    };
     (Message::from_error(error).with_hint(error.hint().to_owned()), code)
 }
 

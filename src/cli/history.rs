@@ -1,32 +1,25 @@
 //! `attrsync history`: what the ledger says of past runs.
 
-use std::ffi::OsStr;
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::args::Format;
+use super::bookkeeping::failed;
 use super::console::Console;
 use super::sync::Failed;
-use crate::config::Surroundings;
+use crate::config::{Surroundings, settle_ledger};
 use crate::input::IdType;
-use crate::ledger::{LedgerError, Reader, RunId};
+use crate::ledger::{Reader, RunId};
 use crate::plan::User;
 use crate::report::{ExitCode, Message, RunScreen, RunsScreen, UserScreen};
 
-/// The ledger, unless the user says otherwise.
-const LEDGER: &str = "attrsync.ledger";
-
-/// Names the ledger where no flag does.
-const VARIABLE: &str = "ATTRSYNC_LEDGER";
-
 #[derive(Args, Debug)]
 #[command(disable_help_subcommand = true)]
-#[expect(clippy::doc_markdown, reason = "the help's text")]
 pub(super) struct HistoryFlags {
-    /// The ledger; or set the variable ATTRSYNC_LEDGER [default: attrsync.ledger]
+    /// The ledger [default: the one that sync uses here]
     #[arg(long, value_name = "FILE", global = true)]
     ledger: Option<PathBuf>,
     /// How it is printed
@@ -67,18 +60,18 @@ pub(super) fn run(flags: &HistoryFlags, surroundings: &Surroundings) -> ExitCode
 }
 
 fn tell(flags: &HistoryFlags, surroundings: &Surroundings, console: Console) -> Result<ExitCode, Failed> {
-    let variable = surroundings.variables.get(OsStr::new(VARIABLE)).filter(|text| !text.is_empty());
-    let path = flags.ledger.as_deref().or(variable.map(Path::new)).unwrap_or(Path::new(LEDGER));
-    let reader = Reader::open(path).map_err(|error| unreadable(&error))?;
+    let path = settle_ledger(flags.ledger.as_deref(), surroundings)
+        .map_err(|error| (Message::from_error(&error).with_hint(error.hint()), ExitCode::Usage))?;
+    let reader = Reader::open(&path).map_err(|error| failed(&error))?;
     match &flags.about {
         None => {
-            let runs = reader.runs().map_err(|error| unreadable(&error))?;
+            let runs = reader.runs().map_err(|error| failed(&error))?;
             Ok(print(&RunsScreen { runs: &runs }, flags.format, console))
         }
         Some(About::Show { run, top }) => show(RunId(*run), *top, &reader, flags.format, console),
         Some(About::User { id, id_type }) => {
             let user = named(id, *id_type)?;
-            let facts = reader.user(user).map_err(|error| unreadable(&error))?;
+            let facts = reader.user(user).map_err(|error| failed(&error))?;
             Ok(print(&UserScreen { user, facts: &facts }, flags.format, console))
         }
     }
@@ -91,7 +84,7 @@ fn show(
     format: Format,
     console: Console,
 ) -> Result<ExitCode, Failed> {
-    let runs = reader.runs().map_err(|error| unreadable(&error))?;
+    let runs = reader.runs().map_err(|error| failed(&error))?;
     let Some(run) = runs.iter().find(|run| run.run == id) else {
         let hint = match runs.last() {
             Some(last) => format!("choose one from 1 to {}: `attrsync history` lists them", last.run),
@@ -100,7 +93,7 @@ fn show(
         let message = Message::error(format!("the ledger has no run {id}")).with_hint(hint);
         return Err((message, ExitCode::Usage));
     };
-    let deeds = reader.deeds(id).map_err(|error| unreadable(&error))?;
+    let deeds = reader.deeds(id).map_err(|error| failed(&error))?;
     Ok(print(&RunScreen { run, deeds: &deeds, top }, format, console))
 }
 
@@ -125,16 +118,4 @@ fn print<T: Display + Serialize>(screen: &T, format: Format, console: Console) -
     };
     // What could not be printed has been said already.
     printed.err().unwrap_or(ExitCode::Complete)
-}
-
-/// A ledger that can't be read, as a message, and how the program ends for it.
-fn unreadable(error: &LedgerError) -> Failed {
-    let code = match error {
-        LedgerError::Held { .. }
-        | LedgerError::Missing { .. }
-        | LedgerError::NoLedger { .. }
-        | LedgerError::TooNew { .. } => ExitCode::Usage,
-        LedgerError::Damaged { .. } | LedgerError::Unusable { .. } => ExitCode::Internal,
-    };
-    (Message::from_error(error).with_hint(error.hint().to_owned()), code)
 }

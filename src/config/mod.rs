@@ -20,7 +20,7 @@ mod typed;
 mod values;
 
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use error::ConfigError;
 pub use flags::{PlanOptions, SyncOptions};
@@ -95,6 +95,14 @@ fn check_reports(
     let directory = surroundings.directory.as_path();
     let ledger = settings.ledger.as_ref().map(|ledger| ledger.path.as_path());
     settings.reports.check(&AtStake { inputs: &settings.inputs, config, ledger, layer, directory })
+}
+
+/// Settles where the ledger is for those who only read it: what they named, or else what a run would use.
+pub fn settle_ledger(named: Option<&Path>, surroundings: &Surroundings) -> Result<PathBuf, ConfigError> {
+    match named {
+        Some(path) => Ok(path.to_owned()),
+        None => Ok(merge(&Layer::default(), surroundings)?.0.parse()?.ledger.ledger),
+    }
 }
 
 /// Lays flags over variables, and both over the file that they name.
