@@ -77,6 +77,7 @@ fn plan(
         causes: &read.causes,
         warnings: &read.warnings,
         rate: settings.delivery.rate,
+        id_type: settings.input.id_type,
     };
     let code = match (&refusal, read.counts.invalid) {
         (Some(_), _) => ExitCode::Refused,

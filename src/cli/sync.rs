@@ -162,6 +162,7 @@ impl Run {
             causes: &read.causes,
             warnings: &read.warnings,
             rate: self.settings.delivery.rate,
+            id_type: self.settings.input.id_type,
         };
         for warning in plan.warnings() {
             self.console.warning(&warning);

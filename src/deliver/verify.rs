@@ -1,6 +1,6 @@
 //! Reading back: the API says only that it took a request, so this is the one proof that it did.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use rand::rngs::StdRng;
@@ -19,7 +19,7 @@ use super::transport::{Lost, Reply, Transport};
 use super::verdict::Verdict;
 use crate::clock;
 use crate::input::Attribute;
-use crate::plan::{Plan, User};
+use crate::plan::{Batch, Phase, Plan, User};
 
 /// What reading back found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -43,7 +43,8 @@ pub struct Mismatch {
     pub found: String,
 }
 
-/// Reads rows back, at the rate of the run, and compares them with what was sent. Stops when it is ordered to.
+/// Reads rows back, at the rate of the run, and compares them with what was sent. Leaves out users whose own ids the run
+/// has changed. Stops when it is ordered to.
 pub async fn verify<T: Transport>(
     plan: &Plan,
     transport: Arc<T>,
@@ -56,7 +57,9 @@ pub async fn verify<T: Transport>(
     let mut pacer = Pacer::new(options.rate);
     // This pacer knows nothing of the requests before it.
     pacer.pause_until(clock::now() + pacer.interval());
-    let mut waiting: VecDeque<(Pick, u32)> = picks.into_iter().map(|pick| (pick, 0)).collect();
+    let renamed = renamed(plan);
+    let known = |pick: &Pick| !renamed.contains(&plan.user(pick.group, pick.place));
+    let mut waiting: VecDeque<(Pick, u32)> = picks.into_iter().filter(known).map(|pick| (pick, 0)).collect();
     let mut in_flight: JoinSet<(Pick, u32, Result<Reply, Lost>)> = JoinSet::new();
     while *orders.borrow() == Order::GoOn && !(waiting.is_empty() && in_flight.is_empty()) {
         tokio::select! {
@@ -93,6 +96,13 @@ pub async fn verify<T: Transport>(
     }
     verified.mismatches.sort_by(|a, b| (&a.attribute, &a.user_id).cmp(&(&b.attribute, &b.user_id)));
     verified
+}
+
+/// Users by the client's own ids whose ids the run has changed: nobody goes by the old ones any more.
+fn renamed(plan: &Plan) -> HashSet<User<'_>> {
+    let whole = |group| Batch { group, first: 0, len: plan.group_len(group) };
+    let renaming = (0..plan.groups()).map(whole).filter(|batch| plan.phase(*batch) == Phase::Identity);
+    renaming.flat_map(|batch| plan.users(batch)).filter(|user| matches!(user, User::Custom(_))).collect()
 }
 
 fn compare(plan: &Plan, pick: Pick, result: &Result<Reply, Lost>, verdict: &Verdict) -> Option<Mismatch> {

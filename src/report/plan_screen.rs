@@ -9,7 +9,7 @@ use super::Message;
 use super::table::Table;
 use super::wording::{Cut, counted, grouped, time};
 use crate::deliver::Rate;
-use crate::input::{Cause, Counts, Warning};
+use crate::input::{Cause, Counts, IdType, Warning};
 use crate::plan::{AttributeSummary, Conflict, GroupSummary, Shared, Summary};
 
 /// What a run would do, in words or as JSON. Displayed with ANSI styles, with a line end.
@@ -25,6 +25,8 @@ pub struct PlanScreen<'a> {
     pub warnings: &'a [Warning],
     /// The pace that a run would have.
     pub rate: Rate,
+    /// What names a user.
+    pub id_type: IdType,
 }
 
 const NAME: usize = 24;
@@ -131,6 +133,21 @@ impl PlanScreen<'_> {
         let costly = self.plan.attributes.iter().filter(|attribute| attribute.uncoalesced);
         read.chain(costly.map(|attribute| self.uncoalesced(attribute)))
             .chain(self.plan.shared.iter().map(shared))
+            .chain(self.renames())
+    }
+
+    /// Users who go by their own ids are found by the old ones until the run gives them new ones.
+    fn renames(&self) -> Option<Message> {
+        let changes = |attribute: &&AttributeSummary<'_>| matches!(attribute.name, "user_id" | "custom_id");
+        let changed =
+            self.plan.attributes.iter().find(changes).filter(|_| self.id_type == IdType::CustomId)?;
+        let text = format!(
+            "`{}`: {} with another id than the one by which this input names them",
+            changed.name,
+            counted(changed.users, "user")
+        );
+        let hint = "this goes last; name these users by their new ids from then on";
+        Some(Message::warning(text).with_hint(hint.to_owned()))
     }
 
     fn uncoalesced(&self, attribute: &AttributeSummary<'_>) -> Message {
@@ -265,6 +282,7 @@ mod tests {
                 places: vec![place(3)],
             }],
             rate: "10/s".parse().unwrap(),
+            id_type: IdType::Id,
         })
     }
 

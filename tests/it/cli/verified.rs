@@ -54,3 +54,14 @@ fn a_server_on_this_machine_is_reached_past_any_proxy() {
     }
     super::ended(command).exits(0);
 }
+
+#[test]
+fn users_who_get_new_ids_are_told_of_before_and_not_looked_for_by_the_old_ones() {
+    let server = Server::friendly();
+    let rows = ["a1,city,Oslo", "a1,custom_id,b1", "a2,city,Bergen"];
+    let desk = Desk::with_rows(&rows);
+    let run = server.sync(&desk, "users.csv --id-type custom-id --verify 10 --summary -").exits(0);
+    assert_eq!(run.summary()["verified"]["checked"], 1);
+    run.says("warning: `custom_id`: 1 user with another id than the one by which this input names them");
+    server.sync(&Desk::with_rows(&["1,custom_id,b1"]), "users.csv --quiet").exits(0);
+}
