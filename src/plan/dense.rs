@@ -82,7 +82,7 @@ struct Table<'c, S> {
 
 pub(super) fn settle<S: Slot>(rows: Unsettled<'_>, span: Span, conflicts: &mut Conflicts) -> Settled {
     let mut table = Table {
-        slots: vec![S::default(); index(span.reach()) + 1],
+        slots: written::<S>(index(span.reach()) + 1),
         counts: vec![0; rows.values],
         on_conflict: rows.on_conflict,
         conflicts,
@@ -93,6 +93,14 @@ pub(super) fn settle<S: Slot>(rows: Unsettled<'_>, span: Span, conflicts: &mut C
     let (mut places, taken) = starts_of(counts);
     let users = ids_by_value(&slots, taken as usize, &mut places);
     (Ids::Narrow(span.smallest, users), places)
+}
+
+/// So many empty slots, which are written, and not only promised by the system: `put` reads a slot before it writes it,
+/// and a page that is read first costs a second fault when it is written, for which all threads are stopped.
+fn written<S: Slot>(slots: usize) -> Vec<S> {
+    let mut table = Vec::with_capacity(slots);
+    table.resize(slots, S::default());
+    table
 }
 
 impl<S: Slot> Table<'_, S> {
