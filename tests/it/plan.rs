@@ -1,1 +1,443 @@
-//! .
+//! Plans against a plain oracle.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::{NonZeroU32, NonZeroUsize};
+
+use attrsync::input::{
+    AttributeId, AttributeRule, Dictionary, Json, Operation, Options, Renumber, Row, Sink, ValueId,
+    Vocabulary,
+};
+use attrsync::plan::{Batch, Builder, Conflict, OnConflict, Phase, Plan, User};
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+/// What rows of these tests set: identity among the ordinary, and a custom attribute.
+const ATTRIBUTES: [&str; 6] = ["user_id", "city", "email", "score", "custom_id", "shoe"];
+
+const NULL: &str = "NULL";
+
+/// A row before it has numbers: user, attribute, value.
+type Text = (u64, &'static str, String);
+
+/// A sink, and the dictionary that numbers what it takes.
+struct Reading {
+    builder: Builder,
+    dictionary: Dictionary,
+    users: fn(u64, &mut Dictionary) -> u64,
+}
+
+fn by_id(user: u64, _: &mut Dictionary) -> u64 {
+    user
+}
+
+fn by_custom_id(user: u64, dictionary: &mut Dictionary) -> u64 {
+    dictionary.intern_user(&custom_id(user))
+}
+
+fn custom_id(user: u64) -> String {
+    format!("ü{user}\"")
+}
+
+fn empty_dictionary() -> Dictionary {
+    let typed = |name: &str, json, map: &[(&str, &str)]| {
+        let map = map.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect();
+        (name.to_owned(), AttributeRule { json, map })
+    };
+    Dictionary::new(&Options {
+        vocabulary: Vocabulary::Custom,
+        null_token: Some(NULL.to_owned()),
+        attributes: [
+            typed("score", Json::Integer, &[]),
+            typed("gender", Json::Integer, &[("male", "2"), ("female", "3")]),
+            typed("unsubscribed", Json::Boolean, &[]),
+            typed("shoe", Json::Float, &[]),
+        ]
+        .into(),
+        ..Options::default()
+    })
+}
+
+impl Reading {
+    fn new(on_conflict: OnConflict, users: fn(u64, &mut Dictionary) -> u64) -> Self {
+        Self { builder: Builder::new(on_conflict), dictionary: empty_dictionary(), users }
+    }
+
+    fn fork(&self) -> Self {
+        Self { builder: self.builder.fork(), dictionary: empty_dictionary(), users: self.users }
+    }
+
+    fn read(mut self, rows: &[Text]) -> Self {
+        for (user, attribute, value) in rows {
+            let user = (self.users)(*user, &mut self.dictionary);
+            let attribute = self.dictionary.attribute_id(attribute).expect("all names are allowed");
+            let value = self.dictionary.intern(attribute, value);
+            self.builder.accept(Row { user, attribute, value });
+        }
+        self
+    }
+
+    fn join(mut self, later: Self) -> Self {
+        let mut renumber = Renumber::default();
+        for old in later.dictionary.attributes() {
+            let name = &later.dictionary.attribute(old).name;
+            let new = self.dictionary.attribute_id(name).expect("all names are allowed");
+            let values = (0..u32::try_from(later.dictionary.values(old)).expect("few")).map(ValueId);
+            let texts = values.map(|value| later.dictionary.value(old, value).unwrap_or(NULL));
+            renumber.attributes.push(new);
+            renumber.values.push(texts.map(|text| self.dictionary.intern(new, text)).collect());
+        }
+        let users =
+            (0..later.dictionary.users() as u64).map(|user| later.dictionary.user(user).expect("known"));
+        renumber.users = users.map(|text| self.dictionary.intern_user(text)).collect();
+        self.builder.join(later.builder, &renumber);
+        self
+    }
+
+    fn finish(self, batch_size: u32) -> Plan {
+        self.builder.finish(self.dictionary, size(batch_size))
+    }
+}
+
+fn size(batch_size: u32) -> NonZeroU32 {
+    NonZeroU32::new(batch_size).expect("tests have no empty batches")
+}
+
+fn plan(rows: &[Text], on_conflict: OnConflict, batch_size: u32) -> Plan {
+    Reading::new(on_conflict, by_id).read(rows).finish(batch_size)
+}
+
+/// Attribute, value, users.
+type Group = (String, Option<String>, Vec<String>);
+
+/// All that a plan says, group by group.
+fn groups(plan: &Plan) -> Vec<Group> {
+    let whole = |group| Batch { group, first: 0, len: plan.group_len(group) };
+    let users = |group| plan.users(whole(group)).map(|user| user.to_string()).collect();
+    (0..plan.groups())
+        .map(|group| (plan.attribute(group).name.clone(), plan.value(group).map(str::to_owned), users(group)))
+        .collect()
+}
+
+/// What a plan should be, found the plain way.
+struct Oracle {
+    groups: Vec<Group>,
+    superseded: u64,
+    conflicts: Vec<Disagreement>,
+}
+
+/// Attribute, user, values.
+type Disagreement = (String, String, Vec<String>);
+
+fn oracle(rows: &[Text], on_conflict: OnConflict, name: impl Fn(u64) -> String) -> Oracle {
+    let mut attributes = empty_dictionary();
+    let mut order = HashMap::new();
+    let mut values: BTreeMap<(Phase, AttributeId, String, u64), Vec<&str>> = BTreeMap::new();
+    for (place, (user, attribute, value)) in rows.iter().enumerate() {
+        order.entry((*attribute, value.as_str())).or_insert(place);
+        let phase = match *attribute {
+            "email" => Phase::Email,
+            "user_id" | "custom_id" => Phase::Identity,
+            _ => Phase::Ordinary,
+        };
+        let id = attributes.attribute_id(attribute).expect("all names are allowed");
+        // Numbers ascend as numbers, texts as texts.
+        let rank = if name(*user).parse::<u64>().is_ok() { *user } else { 0 };
+        let text = if rank == 0 { name(*user) } else { String::new() };
+        values.entry((phase, id, format!("{rank:020}{text}"), *user)).or_default().push(value);
+    }
+    let mut groups: BTreeMap<(Phase, AttributeId, usize), Group> = BTreeMap::new();
+    let (mut standing, mut kept_apart, mut conflicts) = (0, 0, Vec::new());
+    for ((phase, id, _, user), values) in values {
+        let attribute = attributes.attribute(id).name.clone();
+        let mut distinct = Vec::new();
+        for value in &values {
+            if !distinct.contains(&(*value).to_owned()) {
+                distinct.push((*value).to_owned());
+            }
+        }
+        let disagree = distinct.len() > 1;
+        if disagree {
+            conflicts.push((attribute.clone(), name(user), distinct.clone()));
+        }
+        let winner = match on_conflict {
+            OnConflict::Last => values[values.len() - 1],
+            OnConflict::Error if disagree => {
+                kept_apart += distinct.len() as u64;
+                continue;
+            }
+            OnConflict::First | OnConflict::Error => values[0],
+        };
+        standing += 1;
+        let place = order[&(attribute.as_str(), winner)];
+        let value = (winner != NULL).then(|| winner.to_owned());
+        let group = groups.entry((phase, id, place)).or_insert_with(|| (attribute, value, Vec::new()));
+        group.2.push(name(user));
+    }
+    let superseded = rows.len() as u64 - standing - kept_apart;
+    Oracle { groups: groups.into_values().collect(), superseded, conflicts }
+}
+
+fn disagreement(conflict: &Conflict<'_>) -> Disagreement {
+    let values = conflict.values.iter().map(|value| value.unwrap_or(NULL).to_owned()).collect();
+    (conflict.attribute.to_owned(), conflict.user.to_string(), values)
+}
+
+/// Checks all of a plan against the oracle.
+fn check(plan: &Plan, rows: &[Text], on_conflict: OnConflict, batch_size: u32, name: impl Fn(u64) -> String) {
+    let oracle = oracle(rows, on_conflict, name);
+    assert_eq!(groups(plan), oracle.groups);
+    assert_eq!(plan.superseded(), oracle.superseded);
+    let disputed: Vec<Disagreement> = plan.disputed().map(|conflict| disagreement(&conflict)).collect();
+    assert_eq!(
+        disputed,
+        if on_conflict == OnConflict::Error { oracle.conflicts.clone() } else { Vec::new() }
+    );
+    assert_eq!(plan.rows(), oracle.groups.iter().map(|(_, _, users)| users.len() as u64).sum::<u64>());
+
+    let batches: Vec<Batch> = plan.batches().collect();
+    let expected = oracle.groups.iter().map(|(_, _, users)| users.len().div_ceil(batch_size as usize));
+    assert_eq!(plan.requests(), batches.len() as u64);
+    assert_eq!(plan.requests(), expected.sum::<usize>() as u64);
+    assert!(batches.is_sorted_by_key(|batch| plan.phase(*batch)));
+    let mut cut: Vec<Vec<String>> = vec![Vec::new(); oracle.groups.len()];
+    for batch in &batches {
+        assert!((1..=batch_size).contains(&batch.len));
+        cut[batch.group as usize].extend(plan.users(*batch).map(|user| user.to_string()));
+    }
+    assert!(
+        cut.iter().eq(oracle.groups.iter().map(|(_, _, users)| users)),
+        "batches leave out or repeat users"
+    );
+
+    let summary = plan.summary(3);
+    assert_eq!(summary.totals.rows, rows.len() as u64);
+    assert_eq!(summary.totals.standing, plan.rows());
+    assert_eq!(summary.totals.conflicts, oracle.conflicts.len() as u64);
+    let examples =
+        oracle.conflicts.chunk_by(|left, right| left.0 == right.0).flat_map(|same| same.iter().take(5));
+    for (example, (attribute, user, values)) in
+        summary.conflicts.iter().map(disagreement).zip(examples.clone())
+    {
+        assert_eq!((&example.0, &example.1), (attribute, user));
+        assert!(values.starts_with(&example.2) && example.2.len() >= values.len().min(8));
+    }
+    assert_eq!(summary.conflicts.len(), examples.count());
+    assert_eq!(summary.totals.requests, plan.requests());
+    assert_eq!(summary.totals.groups, oracle.groups.len() as u64);
+    let mut sizes: Vec<usize> = oracle.groups.iter().map(|(_, _, users)| users.len()).collect();
+    sizes.sort_unstable_by(|left, right| right.cmp(left));
+    sizes.truncate(3);
+    assert!(summary.largest.iter().map(|group| group.users as usize).eq(sizes));
+}
+
+fn any_user() -> impl Strategy<Value = u64> {
+    let edge = prop_oneof![Just(1), Just(u64::from(u32::MAX)), Just(1 << 32), Just((1 << 63) - 1)];
+    prop_oneof![8 => 1..40_u64, 2 => 1..(1_u64 << 63), 1 => (edge, 0..3_u64).prop_map(|(edge, more)| edge - more.min(edge - 1))]
+}
+
+/// Users close together, far apart, or both; few values or many; many repetitions.
+fn any_rows() -> impl Strategy<Value = Vec<Text>> {
+    let value = prop_oneof![
+        Just(NULL.to_owned()),
+        (0..4).prop_map(|n| format!("v{n}")),
+        (0..900).prop_map(|n| format!("w{n}"))
+    ];
+    let attribute = prop::sample::select(ATTRIBUTES.to_vec());
+    let few_from = |first: u64| (first..first + 5).boxed();
+    let users = prop_oneof![
+        Just((1..30_u64).boxed()),
+        Just(any_user().boxed()),
+        (1..(1_u64 << 63) - 5).prop_map(few_from),
+        Just(few_from((1 << 32) - 3)),
+    ];
+    users.prop_flat_map(move |user| prop::collection::vec((user, attribute.clone(), value.clone()), 0..400))
+}
+
+fn any_policy() -> impl Strategy<Value = OnConflict> {
+    prop_oneof![Just(OnConflict::Last), Just(OnConflict::First), Just(OnConflict::Error)]
+}
+
+proptest! {
+    #[test]
+    fn a_plan_is_what_the_oracle_says(rows in any_rows(), on_conflict in any_policy(), batch_size in 1..9_u32) {
+        check(&plan(&rows, on_conflict, batch_size), &rows, on_conflict, batch_size, |user| user.to_string());
+    }
+
+    #[test]
+    fn custom_ids_ascend_by_their_bytes(rows in any_rows(), on_conflict in any_policy(), batch_size in 1..9_u32) {
+        let plan = Reading::new(on_conflict, by_custom_id).read(&rows).finish(batch_size);
+        check(&plan, &rows, on_conflict, batch_size, custom_id);
+    }
+
+    #[test]
+    fn forks_that_join_make_the_same_plan(
+        rows in any_rows(),
+        on_conflict in any_policy(),
+        cuts in prop::collection::vec(any::<Index>(), 1..4),
+        nested in any::<bool>(),
+        custom in any::<bool>(),
+    ) {
+        let cuts: BTreeSet<usize> = cuts.iter().map(|cut| cut.index(rows.len() + 1)).chain([0]).collect();
+        let ends: Vec<usize> = cuts.iter().copied().skip(1).chain([rows.len()]).collect();
+        let first = Reading::new(on_conflict, if custom { by_custom_id } else { by_id });
+        let mut parts: Vec<Reading> =
+            cuts.into_iter().zip(ends).map(|(start, end)| first.fork().read(&rows[start..end])).collect();
+        let joined = if nested {
+            let last = parts.pop().expect("there is a part");
+            first.join(parts.into_iter().rev().fold(last, |later, earlier| earlier.join(later)))
+        } else {
+            parts.into_iter().fold(first, Reading::join)
+        };
+        let name = if custom { custom_id } else { |user: u64| user.to_string() };
+        check(&joined.finish(5), &rows, on_conflict, 5, name);
+    }
+
+    #[test]
+    fn bodies_say_exactly_what_the_plan_says(
+        rows in any_rows(),
+        custom in any::<bool>(),
+        first in any::<Index>(),
+        len in any::<Index>(),
+    ) {
+        let users: fn(u64, &mut Dictionary) -> u64 = if custom { by_custom_id } else { by_id };
+        let plan = Reading::new(OnConflict::Last, users).read(&rows).finish(1000);
+        for batch in plan.batches() {
+            let first = u32::try_from(first.index(batch.len as usize)).expect("few");
+            let len = 1 + u32::try_from(len.index((batch.len - first) as usize)).expect("few");
+            let part = Batch { first, len, ..batch };
+            let mut body = Vec::new();
+            plan.body(part, &mut body);
+            let expected: Vec<User<'_>> = plan.users(part).collect();
+            prop_assert_eq!(&body, &plain_body(&plan, batch.group, &expected));
+        }
+    }
+}
+
+/// A body of texts, as `serde_json` writes it.
+fn plain_body(plan: &Plan, group: u32, users: &[User<'_>]) -> Vec<u8> {
+    let value = match plan.value(group) {
+        None => serde_json::Value::Null,
+        Some(text) => text.into(),
+    };
+    serde_json::json!({"ids": users, "attribute": plan.attribute(group).name, "value": value})
+        .to_string()
+        .into_bytes()
+}
+
+fn text(user: u64, attribute: &'static str, value: &str) -> Text {
+    (user, attribute, value.to_owned())
+}
+
+fn only_body(rows: &[Text]) -> String {
+    let plan = plan(rows, OnConflict::Last, 1000);
+    let mut body = Vec::new();
+    plan.body(plan.cursor().next(&plan).expect("there is a batch"), &mut body);
+    String::from_utf8(body).expect("JSON is text")
+}
+
+#[test]
+fn a_body_is_compact_and_in_the_order_of_the_specification() {
+    let rows = [text(15, "country", "USA"), text(10, "country", "USA")];
+    assert_eq!(only_body(&rows), r#"{"ids":[10,15],"attribute":"country","value":"USA"}"#);
+}
+
+#[test]
+fn values_are_mapped_and_typed_as_their_attribute_says() {
+    let value = |attribute, value| {
+        let body = only_body(&[text(1, attribute, value)]);
+        body.split_once("\"value\":").expect("a body has a value").1.trim_end_matches('}').to_owned()
+    };
+    assert_eq!(value("gender", "male"), "2");
+    assert_eq!(value("score", "007"), "7");
+    assert_eq!(value("score", "-000"), "0");
+    assert_eq!(value("score", "-12345678901234567890123"), "-12345678901234567890123");
+    assert_eq!(value("score", "many"), r#""many""#);
+    assert_eq!(value("unsubscribed", "TRUE"), "true");
+    assert_eq!(value("shoe", "42.50"), "42.50");
+    assert_eq!(value("shoe", ".5"), "0.5");
+    assert_eq!(value("shoe", "inf"), r#""inf""#);
+    assert_eq!(value("city", "007 \"Bond\"\n"), r#""007 \"Bond\"\n""#);
+    assert_eq!(value("city", NULL), "null");
+}
+
+#[test]
+fn a_plan_of_no_rows_is_empty() {
+    let plan = plan(&[], OnConflict::Last, 1000);
+    assert_eq!((plan.groups(), plan.requests(), plan.rows(), plan.batches().next()), (0, 0, 0, None));
+    assert_eq!(plan.summary(10).attributes, []);
+}
+
+#[test]
+fn custom_attributes_have_their_own_operation() {
+    let plan = plan(&[text(1, "shoe", "42"), text(1, "city", "Rome")], OnConflict::Last, 1000);
+    let operations: Vec<_> = plan.batches().map(|batch| plan.operation(batch)).collect();
+    assert_eq!(operations, [Operation::Standard, Operation::Custom]);
+}
+
+/// Rows like those of large inputs: `count` of them, users scattered over `users` numbers that are `apart` apart.
+fn many(count: u64, users: u64, apart: u64, values: u64) -> Vec<Text> {
+    let scatter = |n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 20;
+    (0..count)
+        .map(|n| {
+            (
+                1 + scatter(n) % users * apart,
+                ["city", "region"][(n % 2) as usize],
+                format!("v{}", scatter(n * 7) % values),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn many_rows_are_settled_alike_at_every_width_of_users_and_values() {
+    for (users, apart, values) in [
+        (1_000, 1, 100),
+        (30_000, 1, 200),
+        (30_000, 2, 40_000),
+        (200_000, 3, 70_000),
+        (30_000, 1 << 33, 300),
+        (30_000, 1 << 20, 300),
+        (1_000, 1 << 50, 70_000),
+    ] {
+        for on_conflict in [OnConflict::Last, OnConflict::First, OnConflict::Error] {
+            let rows = many(100_000, users, apart, values);
+            let name = |user: u64| user.to_string();
+            check(&plan(&rows, on_conflict, 100), &rows, on_conflict, 100, name);
+        }
+    }
+}
+
+#[test]
+fn threads_change_nothing_but_the_time() {
+    let rows = many(20_000, 3_000, 1, 300);
+    let mut reading = Reading::new(OnConflict::Last, by_id).read(&rows);
+    reading.builder = reading.builder.threads(NonZeroUsize::new(3).expect("3 is not 0"));
+    assert_eq!(groups(&reading.finish(100)), groups(&plan(&rows, OnConflict::Last, 100)));
+}
+
+#[test]
+fn a_summary_warns_of_what_is_shared_and_of_what_does_not_coalesce() {
+    let mut rows: Vec<Text> = (1..2_000).map(|user| (user, "phone_number", format!("+{user}"))).collect();
+    rows.extend([text(1, "email", "a@b.c"), text(2, "email", "a@b.c"), text(3, "email", "d@e.f")]);
+    rows.extend([text(1, "city", "Rome"), text(1, "city", "Oslo"), text(1, "city", "Rome")]);
+    let plan = plan(&rows, OnConflict::Last, 1000);
+    let summary = plan.summary(1);
+    let uncoalesced: Vec<_> =
+        summary.attributes.iter().filter(|it| it.uncoalesced).map(|it| it.name).collect();
+    assert_eq!(uncoalesced, ["phone_number"]);
+    assert_eq!(summary.costliest[0], "phone_number");
+    assert_eq!(
+        serde_json::to_value(&summary.shared).expect("a summary is JSON"),
+        serde_json::json!([
+            {"attribute": "email", "values": 1, "examples": [
+                {"attribute": "email", "value": "a@b.c", "users": 2, "requests": 1}
+            ]}
+        ])
+    );
+    assert_eq!(
+        serde_json::to_value(&summary.conflicts).expect("a summary is JSON"),
+        serde_json::json!([
+            {"attribute": "city", "user": 1, "values": ["Rome", "Oslo"]}
+        ])
+    );
+}
