@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use attrsync::clock;
 use attrsync::input::{self, IdType, Options, Source};
-use attrsync::ledger::{Description, Extent, Ledger, Outcome, Reader, RowCounts, TargetKey};
+use attrsync::ledger::{Description, Extent, Ledger, Outcome, Reader, RowCounts, TargetKey, Told};
 use attrsync::plan::{Builder, OnConflict, Plan};
 
 /// Attributes, and how many values each has.
@@ -69,13 +69,16 @@ fn generate(path: &Path, facts: u64, change_one_in: u64) {
 }
 
 fn plan(path: &Path) -> Plan {
-    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let options = Options { threads, ..Options::default() };
-    let builder = Builder::new(OnConflict::Last).threads(threads);
+    let options = Options { threads: threads(), ..Options::default() };
+    let builder = Builder::new(OnConflict::Last).threads(threads());
     let source = Source::File(path.to_owned());
     let reading = input::read(&[source], &options, builder).expect("the file is well formed");
     assert_eq!(reading.counts.invalid, 0);
     reading.sink.finish(reading.dictionary, NonZeroU32::new(1000).expect("not 0"))
+}
+
+fn threads() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 fn fill(path: &Path, plan: &Plan) {
@@ -105,7 +108,7 @@ fn less_known(path: &Path, whole: Plan) -> (Plan, u64) {
     let recall =
         reader.recall(&target(), &whole.fingerprint(), Extent::EveryRun, None).expect("it is intact");
     let (left, spared) =
-        whole.without(|attribute, known| recall.tell(&attribute.name, known)).expect("it is intact");
+        whole.without(threads(), |attribute| recall.of(&attribute.name), Told::tell).expect("it is intact");
     (left, spared.unchanged)
 }
 

@@ -8,7 +8,7 @@ use super::sync::Failed;
 use crate::clock;
 use crate::config::{LedgerFile, Memory, Resume, Settings, Target};
 use crate::ledger::{
-    Description, Extent, Input, Ledger, LedgerError, Outcome, Recorder, RowCounts, RunId, TargetKey,
+    Description, Extent, Input, Ledger, LedgerError, Outcome, Recorder, RowCounts, RunId, TargetKey, Told,
     Unfinished,
 };
 use crate::plan::{Plan, Spared};
@@ -66,7 +66,8 @@ impl Books {
             Memory::EveryRun => Extent::EveryRun,
         };
         let recall = reader.recall(&self.target, &description.content, extent, continued.as_ref())?;
-        let (plan, spared) = plan.without(|attribute, known| recall.tell(&attribute.name, known))?;
+        let (plan, spared) =
+            plan.without(settings.input.threads, |attribute| recall.of(&attribute.name), Told::tell)?;
         drop(recall);
         let run = self.ledger.begin(&description, continued.as_ref(), clock::today())?;
         Ok((Spare { plan, spared, continued }, Begun { ledger: self.ledger, run, file: self.file }))

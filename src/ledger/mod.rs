@@ -24,7 +24,7 @@ pub use error::LedgerError;
 pub use history::{Deed, PastRun, Standing, UserFact};
 pub use lock::Holder;
 pub use reader::Reader;
-pub use recall::{Extent, Recall};
+pub use recall::{Extent, Recall, Told};
 pub use recorder::Recorder;
 pub use run::{Description, Input, Outcome, RowCounts, RunId, TargetKey, Unfinished};
 pub use writer::Ledger;

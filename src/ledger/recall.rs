@@ -1,6 +1,7 @@
 //! What is known, told to the plan.
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 
 use super::LedgerError;
 use super::groups::{Groups, Malformed};
@@ -79,37 +80,59 @@ impl Reader {
     }
 }
 
+/// All that is known of an attribute, to be told.
+#[derive(Debug)]
+pub struct Told {
+    path: PathBuf,
+    /// Facts as they are kept, newest first, and whether they spare a row.
+    parts: Vec<(Vec<u8>, Option<Spare>)>,
+}
+
 impl Recall<'_> {
-    /// Tells all that is known of an attribute, from newest to oldest.
-    pub fn tell(&self, attribute: &str, known: &mut Known<'_>) -> Result<(), LedgerError> {
-        let Some(attribute) = self.attributes.get(attribute) else { return Ok(()) };
-        for heading in self.entries.get(&attribute.id).into_iter().flatten().rev() {
-            let entry = self.store.entry(heading.entry)?;
+    /// Reads all that is known of an attribute.
+    pub fn of(&self, attribute: &str) -> Result<Told, LedgerError> {
+        let mut parts = Vec::new();
+        let attribute = self.attributes.get(attribute);
+        let headings = attribute.and_then(|attribute| self.entries.get(&attribute.id));
+        for heading in headings.into_iter().flatten().rev() {
             let spare = match self.extent {
                 _ if self.continued.contains(&heading.run) => Some(Spare::Resumed),
                 Extent::ContinuedRun => None,
                 Extent::EveryRun => Some(Spare::Unchanged),
             };
-            self.hold(&entry.groups, spare, known)?;
+            parts.push((self.store.entry(heading.entry)?.groups, spare));
         }
-        if self.extent == Extent::EveryRun && attribute.generation > self.doubted {
+        if let Some(attribute) = attribute
+            && self.extent == Extent::EveryRun
+            && attribute.generation > self.doubted
+        {
             for part in 0..attribute.parts {
-                let groups = self.store.known_part(attribute, part)?;
-                self.hold(&groups, Some(Spare::Unchanged), known)?;
+                parts.push((self.store.known_part(attribute, part)?, Some(Spare::Unchanged)));
             }
         }
-        Ok(())
+        Ok(Told { path: self.store.path().to_owned(), parts })
     }
+}
 
-    fn hold(&self, groups: &[u8], spare: Option<Spare>, known: &mut Known<'_>) -> Result<(), LedgerError> {
-        let held = Groups::of(groups).try_for_each(|group| {
-            let mut group = group?;
-            match &group.value {
-                Some(value) => known.hold(value, spare, &mut group.users),
-                None => known.forget(&mut group.users),
-            }
-            group.users.finish()
-        });
-        held.map_err(|Malformed| self.store.damaged("facts are not what they should be"))
+impl Told {
+    /// Tells it, from newest to oldest.
+    pub fn tell(self, known: &mut Known<'_>) -> Result<(), LedgerError> {
+        let Self { path, parts } = self;
+        let told = parts.iter().try_for_each(|(groups, spare)| hold(groups, *spare, known));
+        told.map_err(|Malformed| LedgerError::Damaged {
+            path,
+            what: "facts are not what they should be".to_owned(),
+        })
     }
+}
+
+fn hold(groups: &[u8], spare: Option<Spare>, known: &mut Known<'_>) -> Result<(), Malformed> {
+    Groups::of(groups).try_for_each(|group| {
+        let mut group = group?;
+        match &group.value {
+            Some(value) => known.hold(value, spare, &mut group.users),
+            None => known.forget(&mut group.users),
+        }
+        group.users.finish()
+    })
 }

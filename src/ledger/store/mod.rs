@@ -60,6 +60,11 @@ impl Store {
         Ok(store)
     }
 
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What is wrong with the file, as an error.
     pub(super) fn damaged(&self, what: impl Into<String>) -> LedgerError {
         LedgerError::Damaged { path: self.path.clone(), what: what.into() }

@@ -5,7 +5,7 @@ use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
 use super::Sent;
-use crate::input::{Attribute, AttributeId, Dictionary};
+use crate::input::{AttributeId, Dictionary};
 use crate::plan::column::Groups;
 
 /// The values of a column's groups, as sent.
@@ -23,11 +23,6 @@ impl<'p> Values<'p> {
     pub(super) fn new(dictionary: &'p Dictionary, attribute: AttributeId, groups: &'p Groups) -> Self {
         Self { dictionary, attribute, groups, hasher: RandomState::default(), index: None }
     }
-
-    pub(super) fn attribute(&self) -> &'p Attribute {
-        self.dictionary.attribute(self.attribute)
-    }
-
     /// The groups that send this value: several where the settings map different values of the input to one.
     pub(super) fn find(&mut self, value: &Sent<'_>) -> impl Iterator<Item = u32> {
         let index = self.index.take().unwrap_or_else(|| self.index());

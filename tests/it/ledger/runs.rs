@@ -2,12 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use attrsync::ledger::{Extent, Input, Ledger, Outcome, Reader};
+use attrsync::ledger::{Extent, Input, Ledger, Outcome, Reader, Told};
 use attrsync::plan::Spared;
 use proptest::prelude::*;
 
 use super::world::{
-    Begun, Changes, Facts, Resume, all_facts, at, begin, description, keys, left_of, plan, row, some, target,
+    Begun, Changes, Facts, Resume, TWO, all_facts, at, begin, description, keys, left_of, plan, row, some,
+    target,
 };
 
 type Rows = Vec<(u64, String, String)>;
@@ -271,7 +272,7 @@ fn nothing_is_known_to_another_target() {
     ] {
         let whole = plan(&ten(), 3);
         let recall = reader.recall(&other, &whole.fingerprint(), Extent::EveryRun, None).unwrap();
-        let (left, _) = whole.without(|attribute, known| recall.tell(&attribute.name, known)).unwrap();
+        let (left, _) = whole.without(TWO, |attribute| recall.of(&attribute.name), Told::tell).unwrap();
         assert_eq!(left.rows(), 10);
         assert_eq!(reader.unfinished(&other, &description(&plan(&ten(), 3))).unwrap(), None);
     }

@@ -3,12 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "these are tests' own steps: what fails here fails the test")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 
 use attrsync::input::{Dictionary, IdType, Options, Row, Sink, Vocabulary};
 use attrsync::ledger::{
-    Description, Extent, Ledger, LedgerError, Outcome, Reader, RowCounts, RunId, TargetKey, Unfinished,
+    Description, Extent, Ledger, LedgerError, Outcome, Reader, RowCounts, RunId, TargetKey, Told, Unfinished,
 };
 use attrsync::plan::{Batch, Builder, OnConflict, Plan, Spared};
 use jiff::Timestamp;
@@ -83,6 +83,9 @@ pub(super) enum Resume {
     No,
 }
 
+/// So many threads take what is known out of a plan.
+pub(super) const TWO: NonZeroUsize = NonZeroUsize::new(2).expect("2 is not 0");
+
 /// What the ledger leaves of a plan.
 pub(super) fn left_of(
     reader: &Reader,
@@ -91,7 +94,7 @@ pub(super) fn left_of(
     continues: Option<&Unfinished>,
 ) -> Result<(Plan, Spared), LedgerError> {
     let recall = reader.recall(&target(), &plan.fingerprint(), extent, continues)?;
-    plan.without(|attribute, known| recall.tell(&attribute.name, known))
+    plan.without(TWO, |attribute| recall.of(&attribute.name), Told::tell)
 }
 
 /// Begins a run as the program does.
