@@ -1,6 +1,7 @@
 //! The ledger's part in a run: what it spares the run, what it is told, and how the run ends in it.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::Path;
 
 use jiff::{Timestamp, ToSpan as _};
 
@@ -40,6 +41,7 @@ impl Books {
     /// Opens the ledger that the settings name, if any. From now on no other run uses it.
     pub(super) fn open(settings: &Settings, target: &Target) -> Result<Option<Self>, Failed> {
         let Some(file) = settings.ledger.clone() else { return Ok(None) };
+        check_place(&file.path)?;
         let base_url = match target {
             Target::Api { base_url, .. } => base_url.to_string(),
             Target::Sandbox => "sandbox".to_owned(),
@@ -95,6 +97,26 @@ impl Ending {
         ledger.finish(self.run, outcome(exit), &counts(fates), now)?;
         ledger.compact(now.checked_sub((i64::from(self.history_days) * 24).hours()).unwrap_or(Timestamp::MIN))
     }
+}
+
+/// Refuses a path where no ledger can be: that is a wrong setting, and no fault of the disk's. A device above all is not
+/// even to be opened, because a ledger's file is taken away from all but its owner.
+fn check_place(path: &Path) -> Result<(), Failed> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let (what, hint) = match (parent.filter(|parent| !parent.is_dir()), path.metadata()) {
+        (Some(missing), _) => (
+            format!("there is no directory `{}`", missing.display()),
+            "create the directory first, or name another path with `--ledger`",
+        ),
+        (None, Ok(there)) if there.is_dir() => ("it is a directory".to_owned(), "name a file in it"),
+        (None, Ok(there)) if !there.is_file() => (
+            "it is no regular file".to_owned(),
+            "name another path with `--ledger`, or keep none with `--no-ledger`",
+        ),
+        (None, _) => return Ok(()),
+    };
+    let message = Message::error(format!("cannot keep a ledger at `{}`: {what}", path.display()));
+    Err((message.with_hint(hint.to_owned()), ExitCode::Usage))
 }
 
 /// A ledger that can't be used, as a message. It may be the wrong one, or in use; else the disk failed.

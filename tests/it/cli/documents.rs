@@ -78,7 +78,7 @@ fn every_command_line_in_the_readme_is_one_that_the_program_takes() {
     let mut checked = 0;
     for line in lines.filter(|line| line.contains("attrsync ") || line.contains("cargo run")) {
         // What cron reads is no part of the command.
-        let command = line.rsplit_once("* ").map_or(line, |(_, command)| command);
+        let command = line.find("cd ").and_then(|start| line.get(start..)).unwrap_or(line);
         let script = format!("{SHIMS}{}", command.replace("cargo run --release --", "attrsync"));
         let program = env!("CARGO_BIN_EXE_attrsync");
         let output = Command::new("sh").args(["-c", &script]).env("PROGRAM", program).output().unwrap();

@@ -8,10 +8,12 @@ mod documents;
 mod endings;
 mod history;
 mod interrupted;
+mod kept;
 mod plans;
 mod protocol;
 mod refused;
 mod rehearsal;
+mod remembered;
 mod truth;
 mod verified;
 

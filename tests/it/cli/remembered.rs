@@ -1,0 +1,317 @@
+//! What a run knows of those before it: it goes on where they stopped, and if asked to sends only what changed.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use attrsync::ledger::{LedgerError, Reader};
+use attrsync::sandbox::{ErrorBody, Fault, Log, Mishap, Moment, Options};
+use proptest::prelude::*;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use super::truth::naive_state;
+use super::{Desk, Ended, Server, ended, users_csv};
+
+/// A fault that stops a run: the key is no longer good.
+const KEY_REFUSED: Fault =
+    Fault { mishap: Mishap::Error(401, ErrorBody::Json), moment: Moment::BeforeApplying };
+
+impl Server {
+    /// A server that stops the first run after so many answers.
+    pub(super) fn stopping_after(answers: usize) -> Self {
+        let mut script = vec![None; answers];
+        script.push(Some(KEY_REFUSED));
+        Self::new(Options { script, ..Options::default() })
+    }
+
+    /// `sync` with a ledger, and with the summary on standard output.
+    pub(super) fn remembering(&self, desk: &Desk, arguments: &str) -> Command {
+        let mut command = self.command(desk, &format!("{arguments} --summary -"));
+        command.env_remove("ATTRSYNC_NO_LEDGER");
+        command
+    }
+
+    pub(super) fn remember(&self, desk: &Desk, arguments: &str) -> Ended {
+        ended(self.remembering(desk, arguments))
+    }
+
+    /// Runs it until it ends or so many requests have come in all, then kills it.
+    fn kill_after(&self, requests: u64, command: &mut Command, rng: &mut StdRng) {
+        let child = RefCell::new(command.spawn().unwrap());
+        self.until(|counters| {
+            counters.requests >= requests || child.borrow_mut().try_wait().unwrap().is_some()
+        });
+        for moment in 0..rng.random_range(0..500_000_u32) {
+            black_box(moment);
+        }
+        kill(child.into_inner());
+    }
+}
+
+pub(super) fn kill(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// How many rows the ledger has as acknowledged, each as often as a run recorded it.
+pub(super) fn recorded(desk: &Desk) -> u64 {
+    let reader = match Reader::open(&desk.path("attrsync.ledger")) {
+        Err(LedgerError::Missing { .. }) => return 0,
+        reader => reader.unwrap(),
+    };
+    let runs = reader.runs().unwrap().into_iter();
+    runs.flat_map(|past| reader.deeds(past.run).unwrap()).map(|deed| deed.users).sum()
+}
+
+/// `users.csv` with this in place of that.
+fn replace(desk: &Desk, this: &str, that: &str) {
+    let text = desk.read("users.csv");
+    assert!(text.contains(this));
+    desk.file("users.csv", text.replace(this, that));
+}
+
+#[track_caller]
+fn check_state(server: &Server, desk: &Desk) {
+    assert_eq!(server.state(), naive_state(&desk.read("users.csv")));
+}
+
+#[test]
+fn what_was_answered_is_recorded_while_nothing_else_happens_and_survives_a_kill() {
+    let stall = Fault { mishap: Mishap::Stall, moment: Moment::BeforeApplying };
+    let mut script = vec![None; 12];
+    script.push(Some(stall));
+    let (desk, server) =
+        (Desk::with_cities(20), Server::new(Options { script, log: Log::Keep, ..Options::default() }));
+    let child = server.remembering(&desk, "users.csv --concurrency 1").spawn().unwrap();
+    server.until(|counters| counters.requests == 13 && recorded(&desk) == 12);
+    kill(child);
+
+    let run = server.remember(&desk, "users.csv").exits(0);
+    assert_eq!((run.rows("resumed"), run.rows("acknowledged")), (12, 8));
+    assert_eq!(server.sandbox.log()[13..].len(), 8);
+    check_state(&server, &desk);
+    run.says("continuing run 1, begun").says("12 rows are done");
+}
+
+/// Kills the same command again and again, wherever it is, and at last lets it end.
+#[expect(clippy::print_stdout, reason = "who looks into a failure needs the seed")]
+fn check_kills(options: Options, input: &str, requests_between_kills: u64) {
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let mut rng = StdRng::seed_from_u64(seed);
+    let (desk, server) = (Desk::new(), Server::new(Options { seed, ..options }));
+    desk.file("users.csv", input);
+    let arguments = "users.csv --max-attempts 40";
+    for _ in 0..5 {
+        let before = server.counters().requests;
+        let moment = before + rng.random_range(0..requests_between_kills);
+        server.kill_after(moment, &mut server.remembering(&desk, arguments), &mut rng);
+    }
+    let (known, before) = (recorded(&desk), server.counters());
+    let run = server.remember(&desk, arguments).exits(0);
+    assert_eq!(run.rows("resumed"), known);
+    assert_eq!(run.requests("sent"), server.counters().requests - before.requests);
+    check_state(&server, &desk);
+    assert_eq!(recorded(&desk), server.sandbox.state().len() as u64, "what was recorded was sent again");
+}
+
+#[test]
+fn a_run_that_is_killed_at_any_moment_is_continued_and_sends_nothing_twice_that_it_recorded() {
+    check_kills(Options::default(), &Desk::with_cities(400).read("users.csv"), 60);
+    check_kills(Options::default(), &std::fs::read_to_string(users_csv()).unwrap(), 60);
+}
+
+#[test]
+fn kills_among_errors_and_broken_connections_lose_nothing() {
+    let options = Options { error_rate: 0.2, drop_rate: 0.1, ..Options::default() };
+    check_kills(options, &std::fs::read_to_string(users_csv()).unwrap(), 80);
+}
+
+/// A run of 60 requests that Ctrl-C stops.
+fn interrupted() -> (Desk, Server, u64) {
+    let desk = Desk::with_cities(60);
+    let server = Server::new(Options { latency: Duration::from_millis(100), ..Options::default() });
+    let child = server.remembering(&desk, "users.csv --concurrency 4").spawn().unwrap();
+    server.until(|counters| counters.requests > 4);
+    let status = Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+    let run = Ended::from(child.wait_with_output().unwrap()).exits(130);
+    let acknowledged = run.rows("acknowledged");
+    run.says("run the same command again; it continues from here");
+    (desk, server, acknowledged)
+}
+
+#[test]
+fn an_interrupted_run_is_continued() {
+    let (desk, server, acknowledged) = interrupted();
+    let run = server.remember(&desk, "users.csv --concurrency 60").exits(0);
+    assert_eq!((run.rows("resumed"), run.rows("acknowledged")), (acknowledged, 60 - acknowledged));
+    assert_eq!(server.counters().requests, 60);
+    check_state(&server, &desk);
+}
+
+#[test]
+fn an_interrupted_run_is_continued_with_another_input_and_says_so() {
+    let (desk, server, acknowledged) = interrupted();
+    replace(&desk, ",City", ",New City");
+    replace(&desk, "7,city,New City", "7,city,City");
+    let run = server.remember(&desk, "users.csv --concurrency 60").exits(0);
+    assert_eq!(run.rows("resumed") + run.rows("acknowledged"), 60);
+    assert!(run.rows("resumed") < acknowledged);
+    check_state(&server, &desk);
+    run.says("its input has changed since");
+}
+
+#[test]
+fn a_stopped_run_is_continued_whatever_the_pace_and_the_batches() {
+    for arguments in ["", "--batch-size 7", "--rate 500/s --concurrency 2", "--failures rest.csv"] {
+        let (desk, server) = (Desk::with_cities(20), Server::stopping_after(5));
+        let stopped = server.remember(&desk, "users.csv --concurrency 1").exits(4);
+        assert_eq!((stopped.rows("acknowledged"), stopped.rows("unsent")), (5, 15));
+        stopped.says("it continues from here");
+        let run = server.remember(&desk, &format!("users.csv {arguments}")).exits(0);
+        assert_eq!((run.rows("resumed"), run.rows("acknowledged")), (5, 15), "{arguments}");
+        check_state(&server, &desk);
+    }
+}
+
+#[test]
+fn a_run_that_is_out_of_time_is_continued() {
+    let (desk, server) = (Desk::with_cities(60), Server::friendly());
+    let stopped = server.remember(&desk, "users.csv --rate 40/s --max-duration 300ms").exits(4);
+    let run = server.remember(&desk, "users.csv").exits(0);
+    assert_eq!(run.rows("resumed"), stopped.rows("acknowledged"));
+    assert_eq!(server.counters().requests, 60);
+    check_state(&server, &desk);
+}
+
+#[test]
+fn other_rules_other_inputs_and_no_resume_start_anew() {
+    for arguments in ["users.csv --on-conflict first", "same.csv", "users.csv --no-resume"] {
+        let (desk, server) = (Desk::with_cities(20), Server::stopping_after(5));
+        desk.file("same.csv", desk.read("users.csv"));
+        server.remember(&desk, "users.csv --concurrency 1").exits(4);
+        let run = server.remember(&desk, arguments).exits(0);
+        assert_eq!((run.rows("resumed"), run.rows("acknowledged")), (0, 20), "{arguments}");
+        assert!(!run.stderr.contains("continuing"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_run_that_went_to_its_end_is_not_continued() {
+    let (desk, server) = (Desk::with_cities(3), Server::friendly());
+    for _ in 0..2 {
+        let run = server.remember(&desk, "users.csv").exits(0);
+        assert_eq!((run.rows("resumed"), run.rows("acknowledged")), (0, 3));
+    }
+    assert_eq!(server.counters().requests, 6);
+}
+
+/// Runs with `--only-changed`; returns how many requests that took.
+#[track_caller]
+fn changes(server: &Server, desk: &Desk) -> u64 {
+    let run = server.remember(desk, "users.csv --only-changed").exits(0);
+    check_state(server, desk);
+    assert_eq!(run.rows("resumed") + run.rows("unchanged") + run.rows("acknowledged"), run.rows("read"));
+    run.requests("sent")
+}
+
+#[test]
+fn only_changes_are_sent_if_that_is_asked_for() {
+    let (desk, server) = (Desk::with_cities(30), Server::friendly());
+    assert_eq!(changes(&server, &desk), 30);
+    assert_eq!(changes(&server, &desk), 0);
+    replace(&desk, "City 7\n", "Oslo\n");
+    assert_eq!(changes(&server, &desk), 1);
+    replace(&desk, "Oslo\n", "City 7\n");
+    assert_eq!(changes(&server, &desk), 1, "what was changed back is changed");
+    assert_eq!(changes(&server, &desk), 0);
+    let all = server.remember(&desk, "users.csv").exits(0);
+    assert_eq!((all.rows("unchanged"), all.requests("sent")), (0, 30));
+    assert_eq!(changes(&server, &desk), 0);
+}
+
+#[test]
+fn what_failed_counts_as_changed_until_it_is_acknowledged() {
+    let reject_ids = ["2".to_owned()].into();
+    let (desk, server) = (Desk::with_cities(3), Server::new(Options { reject_ids, ..Options::default() }));
+    for unchanged in [0, 2, 2] {
+        let run = server.remember(&desk, "users.csv --only-changed").exits(1);
+        assert_eq!((run.rows("unchanged"), run.rows("failed")), (unchanged, 1));
+    }
+}
+
+#[test]
+fn a_failures_report_fed_back_does_not_hide_what_changed_before() {
+    let (desk, server) = (Desk::with_cities(6), Server::stopping_after(2));
+    server.remember(&desk, "users.csv --concurrency 1").exits(4);
+    let rest = server.remember(&desk, "failures.csv").exits(0);
+    assert_eq!((rest.rows("resumed"), rest.rows("acknowledged")), (0, 4));
+    check_state(&server, &desk);
+    assert_eq!(changes(&server, &desk), 0);
+}
+
+/// What happens between two looks at the server.
+#[derive(Clone, Debug)]
+struct Step {
+    /// By user and attribute: a value for each.
+    values: Vec<&'static str>,
+    only_changed: bool,
+    /// Kills the run after so many requests.
+    kill: Option<u64>,
+}
+
+const ATTRIBUTES: [&str; 3] = ["city", "country", "region"];
+
+impl Step {
+    fn any() -> impl Strategy<Value = Self> {
+        let values = prop::collection::vec(prop::sample::select(vec!["Oslo", "Rome", "Lima"]), 18);
+        (values, any::<bool>(), prop::option::of(0_u64..8)).prop_map(|(values, only_changed, kill)| Self {
+            values,
+            only_changed,
+            kill,
+        })
+    }
+
+    fn input(&self) -> String {
+        let rows = (0..).zip(&self.values);
+        let rows = rows.map(|(at, value)| format!("{},{},{value}\n", at / 3 + 1, ATTRIBUTES[at % 3]));
+        format!("user_id,attribute,value\n{}", rows.collect::<String>())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn after_any_runs_and_kills_the_server_holds_what_the_last_input_says(
+        steps in prop::collection::vec(Step::any(), 1..6),
+        again in any::<bool>(),
+        seed: u64,
+    ) {
+        let options = Options { error_rate: 0.1, drop_rate: 0.1, seed, ..Options::default() };
+        let (desk, server) = (Desk::new(), Server::new(options));
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut inputs = BTreeMap::new();
+        for (number, mut step) in (1..).zip(steps.clone()) {
+            // Once in a while the input stays, so that a run is continued with what it had.
+            if again && number % 2 == 0 {
+                step.values.clone_from(&steps[number - 2].values);
+            }
+            desk.file("users.csv", step.input());
+            inputs.insert(number, step.input());
+            let flag = if step.only_changed { "--only-changed" } else { "" };
+            let mut command =
+                server.remembering(&desk, &format!("users.csv --batch-size 2 --max-attempts 40 {flag}"));
+            if let Some(requests) = step.kill && number < steps.len() {
+                server.kill_after(server.counters().requests + requests, &mut command, &mut rng);
+            } else {
+                ended(command).exits(0);
+                prop_assert_eq!(server.state(), naive_state(&step.input()), "after {:?}", inputs);
+            }
+        }
+    }
+}
