@@ -40,8 +40,15 @@ pub(super) struct Spare {
 impl Books {
     /// Opens the ledger that the settings name, if any. From now on no other run uses it.
     pub(super) fn open(settings: &Settings, target: &Target) -> Result<Option<Self>, Failed> {
-        let Some(file) = settings.ledger.clone() else { return Ok(None) };
+        let Some(mut file) = settings.ledger.clone() else { return Ok(None) };
         check_place(&file.path)?;
+        // Its lock lies beside it: who comes by a link has to find the same one. A link to nothing is followed when the
+        // file is made.
+        if file.path.is_symlink()
+            && let Ok(linked) = file.path.canonicalize()
+        {
+            file.path = linked;
+        }
         let base_url = match target {
             Target::Api { base_url, .. } => base_url.to_string(),
             Target::Sandbox => "sandbox".to_owned(),

@@ -87,6 +87,21 @@ fn of_two_runs_at_once_the_second_is_told_of_the_first_and_sends_nothing() {
     assert_eq!((run.rows("resumed"), run.rows("acknowledged")), (1, 3));
 }
 
+#[test]
+fn a_link_to_a_ledger_is_that_ledger() {
+    let desk = Desk::with_cities(4);
+    fs::create_dir(desk.path("shared")).unwrap();
+    std::os::unix::fs::symlink("shared/real.ledger", desk.path("attrsync.ledger")).unwrap();
+    let server = Server::new(Options { script: vec![None, None, Some(STALL)], ..Options::default() });
+    server.remember(&desk, "users.csv --max-duration 0s").exits(4);
+    let first = server.remembering(&desk, "users.csv --concurrency 1").spawn().unwrap();
+    server.until(|counters| counters.requests >= 3);
+    server.remember(&desk, "users.csv --ledger shared/real.ledger").exits(2).says("another run is using");
+    kill(first);
+    server.remember(&desk, "users.csv --ledger shared/real.ledger").exits(0);
+    assert_eq!(server.remember(&desk, "users.csv --only-changed").exits(0).rows("unchanged"), 4);
+}
+
 /// Damages the ledger of a run that is over, and moves it away in the end.
 #[track_caller]
 fn check_damage(damage: impl FnOnce(Vec<u8>) -> Vec<u8>, message: &str, hint: &str) -> Desk {

@@ -116,6 +116,8 @@ fn check_kills(options: Options, input: &str, requests_between_kills: u64) {
     assert_eq!(run.requests("sent"), server.counters().requests - before.requests);
     check_state(&server, &desk);
     assert_eq!(recorded(&desk), server.sandbox.state().len() as u64, "what was recorded was sent again");
+    let run = server.remember(&desk, &format!("{arguments} --only-changed")).exits(0);
+    assert_eq!((run.rows("acknowledged"), run.requests("sent")), (0, 0));
 }
 
 #[test]
