@@ -51,7 +51,8 @@ impl Books {
         }
         let base_url = match target {
             Target::Api { base_url, .. } => base_url.to_string(),
-            Target::Sandbox => "sandbox".to_owned(),
+            // Nobody will meet this one again.
+            Target::Sandbox => format!("sandbox of {}", clock::today()),
         };
         let target = TargetKey { base_url, id_type: settings.input.id_type };
         let ledger = Ledger::open(&file.path, &target, clock::today()).map_err(|error| failed(&error))?;

@@ -12,10 +12,12 @@ use super::signals::Signals;
 use super::sync::{Failed, internal};
 use crate::clock;
 use crate::config;
-use crate::deliver::{End, Event, Http, Options, Order, Sample, Stop, Target, Verified, deliver, verify};
+use crate::deliver::{
+    End, Event, Http, Mismatch, Options, Order, Sample, Stop, Target, Verified, deliver, verify,
+};
 use crate::input::IdType;
 use crate::ledger::{Ledger, LedgerError, Recorder};
-use crate::plan::Plan;
+use crate::plan::{Batch, Plan};
 use crate::report::{Clerk, ExitCode, FailuresReport, Fates, Message, Progress, Tally, Unwritten};
 use crate::sandbox::{self, Sandbox};
 
@@ -103,7 +105,7 @@ impl Sending {
             let to = Arc::clone(&transport);
             let end = deliver(Arc::clone(&plan), to, &options, orders.clone(), events, rand::make_rng());
             let end = end.await.map_err(|error| internal(&error.to_string()))?;
-            let Listener { recorder, mut clerk, broken } =
+            let Listener { mut recorder, mut clerk, broken } =
                 listening.await.map_err(|error| panicked(&error))?;
             let picks = clerk.picks();
             let verified = if picks.is_empty() || end != End::Complete {
@@ -111,6 +113,11 @@ impl Sending {
             } else {
                 Some(verify(&plan, transport, &options, picks, orders, rand::make_rng()).await)
             };
+            if let (Some(recorder), Some(verified)) = (&mut recorder, &verified) {
+                for Mismatch { pick, .. } in &verified.mismatches {
+                    recorder.doubt(Batch { group: pick.group, first: pick.place, len: 1 });
+                }
+            }
             let ended = end.clone();
             let (tally, published) =
                 spawn_blocking(move || clerk.finish(&ended)).await.map_err(|error| panicked(&error))?;

@@ -6,6 +6,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::deliver::Stop;
 
+/// Its number on Linux and on macOS.
+const SIGXFSZ: i32 = 25;
+
 /// The signals that ask a run to stop.
 #[derive(Debug)]
 pub(super) struct Signals {
@@ -13,6 +16,8 @@ pub(super) struct Signals {
     terminate: Signal,
     /// The terminal is gone: nobody is there to press a key, so that it is as good as an order to end.
     hangup: Signal,
+    /// A limit on the size of files: with somebody listening, writing fails as on a full disk, and nothing is killed.
+    _too_large: Signal,
 }
 
 impl Signals {
@@ -22,6 +27,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
+            _too_large: signal(SignalKind::from_raw(SIGXFSZ))?,
         })
     }
 

@@ -240,12 +240,13 @@ impl Run {
             (None, End::Stopped(stop)) => Some(why_stopped(stop)),
             (None, End::Complete) => None,
         };
-        self.summarise(exit, tally.fates, tally.requests, reason, verified)?;
         match broken {
-            Some(Broken::Report(error)) => Err((unwritten(&error), exit)),
-            Some(Broken::Ledger(error)) => Err((bookkeeping::failed(&error).0, exit)),
-            None => Ok(exit),
+            Some(Broken::Report(error)) => self.console.error(&unwritten(&error)),
+            Some(Broken::Ledger(error)) => self.console.error(&bookkeeping::failed(&error).0),
+            None => {}
         }
+        self.summarise(exit, tally.fates, tally.requests, reason, verified)?;
+        Ok(exit)
     }
 
     fn summarise(

@@ -36,7 +36,7 @@ use crate::clock;
 use crate::plan::{Batch, Cursor, Phase, Plan};
 
 /// How often the state of the pool is told, and the longest that an event waits to be told.
-const PULSE: Duration = Duration::from_millis(100);
+const PULSE: Duration = Duration::from_millis(50);
 
 /// Events are told one by one as long as they come no faster than this, …
 const LULL: Duration = Duration::from_millis(5);
@@ -183,8 +183,11 @@ impl<T: Transport> Dispatcher<T> {
             return Some(Stop::OutOfTime);
         }
         let (at, reason) = self.circuit.gives_up(self.options.max_outage)?;
+        if now >= at {
+            return Some(Stop::Outage(reason.clone()));
+        }
         let hopeless = self.pacer.pause_left(now).is_some_and(|left| now + left > at);
-        (now >= at || hopeless).then(|| Stop::Outage(reason.clone()))
+        hopeless.then(|| Stop::LongPause(reason.clone()))
     }
 
     /// Takes the next batch from the plan, when there is nothing older to send and its phase has come.

@@ -26,7 +26,7 @@ pub enum Event {
         /// How many requests carried it.
         attempts: u32,
     },
-    /// The state of the pool, ten times a second.
+    /// The state of the pool, twenty times a second.
     Pulse(Pulse),
 }
 
@@ -124,6 +124,8 @@ pub enum Stop {
     WrongAddress(Reason),
     /// The API served nobody for `max_outage`.
     Outage(Reason),
+    /// The API asks for a pause longer than `max_outage`.
+    LongPause(Reason),
     /// `max_duration` is over.
     OutOfTime,
     /// SIGINT.

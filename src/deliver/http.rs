@@ -18,6 +18,9 @@ use crate::input::{IdType, Operation};
 /// The longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A pause as long as this one is for ever.
+const LONGEST_PAUSE: Duration = Duration::from_hours(10_000);
+
 /// The account to send to.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -147,23 +150,36 @@ async fn beginning(mut response: Response) -> Result<Bytes, reqwest::Error> {
 /// What stands for the key where a server repeats it.
 const REDACTED: &str = "[key]";
 
-/// The body without the key: what servers say goes into reports and logs.
+/// The body without the key: what servers say goes into reports and logs. Nor does it get there by JSON's escapes.
 fn without(body: Bytes, token: &str) -> Bytes {
-    if memchr::memmem::find(&body, token.as_bytes()).is_none() {
-        return body;
+    let has_key = |body: &[u8]| memchr::memmem::find(body, token.as_bytes()).is_some();
+    if has_key(&body) {
+        return String::from_utf8_lossy(&body).replace(token, REDACTED).into();
     }
-    String::from_utf8_lossy(&body).replace(token, REDACTED).into()
+    if memchr::memmem::find(&body, b"\\u").is_some()
+        && let Ok(json) = serde_json::from_slice::<serde_json::Value>(&body)
+    {
+        let plain = json.to_string();
+        if has_key(plain.as_bytes()) {
+            return plain.replace(token, REDACTED).into();
+        }
+    }
+    body
 }
 
 /// How long the server asks to be left alone: seconds, or until a date. A date is taken against the server's own clock
 /// where it tells it, since ours may be wrong.
 fn retry_after(after: &str, date: Option<&str>, now: SystemTime) -> Option<Duration> {
-    if let Ok(seconds) = after.trim().parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
+    let first = after.split(',').next().unwrap_or_default().trim();
+    if first.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+        && let Ok(seconds) = first.parse::<f64>()
+    {
+        // No whole number is needed, nor one of any size.
+        return Some(Duration::try_from_secs_f64(seconds.ceil()).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE));
     }
     let until = httpdate::parse_http_date(after.trim()).ok()?;
     let now = date.and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or(now);
-    Some(until.duration_since(now).unwrap_or(Duration::ZERO))
+    Some(until.duration_since(now).unwrap_or(Duration::ZERO).min(LONGEST_PAUSE))
 }
 
 fn lost(error: reqwest::Error) -> Lost {
@@ -196,7 +212,11 @@ mod tests {
         assert_eq!(seconds("Sunday, 06-Nov-94 08:49:37 GMT"), Some(37));
         assert_eq!(seconds("Sun Nov  6 08:49:37 1994"), Some(37));
         assert_eq!(seconds("Sun, 06 Nov 1994 08:48:00 GMT"), Some(0));
+        assert_eq!(seconds("1.2"), Some(2));
+        assert_eq!(seconds("2, 3"), Some(2));
+        assert_eq!(seconds("99999999999999999999"), Some(LONGEST_PAUSE.as_secs()));
         assert_eq!(seconds("soon"), None);
+        assert_eq!(seconds(""), None);
         assert_eq!(seconds("-1"), None);
     }
 
@@ -205,6 +225,8 @@ mod tests {
         let said = without(Bytes::from_static(b"bad Token abc, abc!"), "abc");
         assert_eq!(said, "bad Token [key], [key]!");
         assert_eq!(without(Bytes::from_static(b"\xffbad"), "abc"), Bytes::from_static(b"\xffbad"));
+        let escaped = Bytes::from_static(br#"{"detail": "bad \u0061\u0062c"}"#);
+        assert_eq!(without(escaped, "abc"), r#"{"detail":"bad [key]"}"#);
     }
 
     #[test]

@@ -24,7 +24,9 @@ use crate::plan::{Batch, Phase, Plan, User};
 /// What reading back found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Verified {
-    /// How many rows were read back.
+    /// How many rows were to be read back.
+    pub asked: u64,
+    /// How many were: fewer if it was stopped, or the key refused.
     pub checked: u64,
     /// Those that the API doesn't hold, and those that it didn't show.
     pub mismatches: Vec<Mismatch>,
@@ -41,6 +43,9 @@ pub struct Mismatch {
     pub sent: String,
     /// What the API holds, in JSON; or why that can't be said.
     pub found: String,
+    /// Where it stands in the plan.
+    #[serde(skip)]
+    pub pick: Pick,
 }
 
 /// Reads rows back, at the rate of the run, and compares them with what was sent. Leaves out users whose own ids the run
@@ -53,7 +58,7 @@ pub async fn verify<T: Transport>(
     mut orders: watch::Receiver<Order>,
     mut chance: StdRng,
 ) -> Verified {
-    let mut verified = Verified::default();
+    let mut verified = Verified { asked: picks.len() as u64, ..Verified::default() };
     let mut pacer = Pacer::new(options.rate);
     // This pacer knows nothing of the requests before it.
     pacer.pause_until(clock::now() + pacer.interval());
@@ -79,6 +84,8 @@ pub async fn verify<T: Transport>(
                         pacer.pause_until(now + backoff(options, attempts, &mut chance));
                         waiting.push_back((pick, attempts));
                     }
+                    // All others would be answered alike.
+                    Verdict::KeyRefused(_) => waiting.clear(),
                     verdict => {
                         verified.checked += 1;
                         verified.mismatches.extend(compare(plan, pick, &result, &verdict));
@@ -133,12 +140,17 @@ fn compare(plan: &Plan, pick: Pick, result: &Result<Reply, Lost>, verdict: &Verd
         (_, Verdict::Acknowledged) => "the answer is no user".to_owned(),
     };
     let user: User<'_> = plan.user(pick.group, pick.place);
-    Some(Mismatch { user_id: user.to_string(), attribute: attribute.name.clone(), sent, found })
+    Some(Mismatch { user_id: user.to_string(), attribute: attribute.name.clone(), sent, found, pick })
 }
 
 /// What a user object says of an attribute: custom ones stand in a list of their own.
 fn held<'u>(user: &'u Map<String, Value>, attribute: &Attribute) -> &'u Value {
-    if let Some(value) = user.get(&attribute.name) {
+    // One thing, which has had two names.
+    let names: &[&str] = match attribute.name.as_str() {
+        "user_id" | "custom_id" => &["custom_id", "user_id"],
+        name => &[name],
+    };
+    if let Some(value) = names.iter().filter_map(|name| user.get(*name)).find(|value| !value.is_null()) {
         return value;
     }
     let custom = user.get("attributes").and_then(Value::as_array);

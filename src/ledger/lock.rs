@@ -10,6 +10,8 @@ use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -45,6 +47,20 @@ pub(super) struct Note {
     holder: Holder,
 }
 
+/// Takes the lock, also if it is given up in this very moment: by a run that just ends, or by a process that another
+/// one has just started and that has not yet let go of what it inherited.
+fn patiently(file: &File) -> Result<(), TryLockError> {
+    const TRIES: u32 = 40;
+    const WAIT: Duration = Duration::from_millis(5);
+    for _ in 1..TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => thread::park_timeout(WAIT),
+            result => return result,
+        }
+    }
+    file.try_lock()
+}
+
 impl Lock {
     /// Takes the lock of the ledger at this path, or says who has it.
     pub(super) fn take(ledger: &Path) -> Result<(Self, Option<Note>), LedgerError> {
@@ -54,7 +70,7 @@ impl Lock {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let mut file = private::open(&mut options, &path).map_err(unusable)?;
-        let locked = file.try_lock();
+        let locked = patiently(&file);
         let note = Note::read(&mut file);
         match locked {
             // What can't be read says nothing: the line is a courtesy and a second guard, not the record.

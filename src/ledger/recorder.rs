@@ -9,10 +9,11 @@ use tokio::time::Instant;
 
 use super::{Ledger, LedgerError, RunId};
 use crate::deliver::{Event, Outcome};
-use crate::plan::Plan;
+use crate::plan::{Batch, Plan};
 
-/// How long an acknowledgement may wait for its commit: what a crash can cost, beside what is in flight.
-const LONGEST_WAIT: Duration = Duration::from_millis(100);
+/// How long an acknowledgement may wait here for its commit. With what it waits before it is told, a crash costs no more
+/// than 100 ms of them, beside what is in flight.
+const LONGEST_WAIT: Duration = Duration::from_millis(50);
 
 /// How much may wait for its commit.
 const MOST_BYTES: usize = 4 << 20;
@@ -63,6 +64,11 @@ impl Recorder {
         self.ledger.commit(self.run, at)?;
         self.since = None;
         Ok(self.held.drain(..))
+    }
+
+    /// Takes down that the API doesn't hold what it acknowledged. It is recorded when the run is finished.
+    pub fn doubt(&mut self, batch: Batch) {
+        self.ledger.doubt(&self.plan, batch, 1);
     }
 
     /// The ledger, to finish the run in.

@@ -1,6 +1,8 @@
 //! Writing a ledger: one run at a time.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -39,6 +41,7 @@ struct Pending {
 impl Ledger {
     /// Opens the ledger at this path for a run on this target; makes one where there is none.
     pub fn open(path: &Path, target: &TargetKey, now: Timestamp) -> Result<Self, LedgerError> {
+        refuse_foreign(path)?;
         let (mut lock, note) = Lock::take(path)?;
         let store = Store::open(path, Access::Write)?;
         reader::check_progress(&store, note.as_ref())?;
@@ -159,6 +162,20 @@ impl Ledger {
         let (name, target) = (name.to_owned(), self.target);
         self.new.push(Attribute { id, target, name, parts: 0, generation: 0, facts: 0 });
         id
+    }
+}
+
+/// Refuses a file that is no database before anything is done to it: it may be somebody's input.
+fn refuse_foreign(path: &Path) -> Result<(), LedgerError> {
+    const MAGIC: &[u8] = b"SQLite format 3\0";
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut start));
+    match read {
+        // What can't be read is told of by whoever opens it.
+        Err(_unread) => Ok(()),
+        Ok(0) => Ok(()),
+        Ok(_) if start == MAGIC => Ok(()),
+        Ok(_) => Err(LedgerError::NoLedger { path: path.to_owned() }),
     }
 }
 

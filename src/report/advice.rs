@@ -24,7 +24,7 @@ pub(super) fn advice(
 ) -> Vec<String> {
     let mut advice = Vec::new();
     let Some(failures) = failures else { return advice };
-    if exit == ExitCode::Internal {
+    if exit == ExitCode::Internal && *end != End::Stopped(Stop::Unwritable) {
         advice.push("keep the reports of this run, and tell us about this error".to_owned());
     }
     if tally.fates.unsent > 0
@@ -33,6 +33,11 @@ pub(super) fn advice(
         advice.push(continued(stop, failures, rerun));
     }
     advice.extend(mend(tally, failures));
+    if exit == ExitCode::Incomplete && tally.fates.all_well() {
+        advice.push(
+            "look at one of these users in User.com; a further run sends what differed again".to_owned(),
+        );
+    }
     // A few can be an accident of the network.
     if tally.requests.throttled > (tally.requests.sent / 100).max(2) {
         advice.push("lower `--rate`: something else uses the same limit".to_owned());
@@ -49,7 +54,7 @@ fn continued(stop: &Stop, failures: &Path, rerun: Rerun) -> String {
     match stop {
         Stop::KeyRefused(_) => format!("check the API key, then {again}"),
         Stop::WrongAddress(_) => format!("check `--subdomain` or `--base-url`, then {again}"),
-        Stop::Outage(_) => format!("when the API is back, {again}"),
+        Stop::Outage(_) | Stop::LongPause(_) => format!("when the API is back, {again}"),
         Stop::OutOfTime | Stop::Interrupted | Stop::Terminated | Stop::Unwritable => again,
     }
 }

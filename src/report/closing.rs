@@ -87,12 +87,19 @@ impl Closing<'_> {
         let effort = format!("{} in {}", counted(requests.sent, "request"), time(self.duration));
         match (self.exit, self.end) {
             (ExitCode::Internal, _) if !fates.add_up() => "the fates of rows do not add up".to_owned(),
-            (ExitCode::Internal, _) => "the run could not be recorded".to_owned(),
+            (ExitCode::Internal, _) => "a report or the ledger could not be written".to_owned(),
             (ExitCode::Complete, _) if fates.acknowledged == 0 => "there was nothing to send".to_owned(),
             (ExitCode::Complete, _) => {
                 format!("{} acknowledged, {effort}", counted(fates.acknowledged, "row"))
             }
             (_, End::Stopped(stop)) if fates.unsent > 0 => why_stopped(stop),
+            (ExitCode::Incomplete, _) if fates.all_well() => {
+                let differing = self.verified.map_or(0, |verified| verified.mismatches.len() as u64);
+                format!(
+                    "{} acknowledged, of which {differing} are not there, {effort}",
+                    counted(fates.acknowledged, "row")
+                )
+            }
             _ => {
                 let lost = fates.invalid + fates.failed + fates.unsent;
                 format!("{} of {} did not make it, {effort}", HumanCount(lost), counted(fates.read, "row"))
@@ -143,13 +150,18 @@ impl Closing<'_> {
     }
 
     fn verified(&self) -> Vec<String> {
-        let Some(Verified { checked, mismatches }) = self.verified else { return Vec::new() };
+        let Some(Verified { asked, checked, mismatches }) = self.verified else { return Vec::new() };
         let differing = mismatches.len();
         let agreed = checked - differing as u64;
-        let read = format!("{} agreed, {} differed", counted(agreed, "row"), HumanCount(differing as u64));
+        let unread = match asked - checked {
+            0 => String::new(),
+            unread => format!(", {} not read", HumanCount(unread)),
+        };
+        let read =
+            format!("{} agreed, {} differed{unread}", counted(agreed, "row"), HumanCount(differing as u64));
         let mut lines = vec![labelled("read back", &read)];
         lines.extend(mismatches.iter().take(MOST_MISMATCHES).map(|mismatch| {
-            let Mismatch { user_id, attribute, sent, found } = mismatch;
+            let Mismatch { user_id, attribute, sent, found, .. } = mismatch;
             labelled("", &format!("{attribute} of user {user_id}: {sent} was sent, found {found}"))
         }));
         if differing > MOST_MISMATCHES {

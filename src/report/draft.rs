@@ -17,7 +17,11 @@ pub struct Draft {
 
 #[derive(Debug)]
 enum Target {
-    Replaced { temporary: NamedTempFile, destination: PathBuf },
+    /// The temporary file is made when there is something to write: until then a process that is killed leaves nothing.
+    Replaced {
+        temporary: Option<NamedTempFile>,
+        destination: PathBuf,
+    },
     Direct(File),
 }
 
@@ -42,10 +46,12 @@ impl Draft {
         let Self { path, target } = self;
         match target {
             Target::Direct(mut file) => file.flush(),
-            Target::Replaced { temporary, destination } => temporary
-                .as_file()
-                .sync_all()
-                .and_then(|()| temporary.persist(destination).map(drop).map_err(|refused| refused.error)),
+            Target::Replaced { temporary, destination } => {
+                temporary.map_or_else(|| beside(&destination), Ok).and_then(|temporary| {
+                    temporary.as_file().sync_all()?;
+                    temporary.persist(destination).map(drop).map_err(|refused| refused.error)
+                })
+            }
         }
         .map_err(|source| Unwritten::writing(&path, source))
     }
@@ -60,14 +66,17 @@ impl Write for Draft {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         #[expect(clippy::disallowed_methods, reason = "passes the count on to a caller who is to look at it")]
         match &mut self.target {
-            Target::Replaced { temporary, .. } => temporary.write(bytes),
+            Target::Replaced { temporary: Some(temporary), .. } => temporary.write(bytes),
+            Target::Replaced { temporary, destination } => {
+                temporary.insert(beside(destination)?).write(bytes)
+            }
             Target::Direct(file) => file.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.target {
-            Target::Replaced { temporary, .. } => temporary.flush(),
+            Target::Replaced { temporary, .. } => temporary.as_mut().map_or(Ok(()), Write::flush),
             Target::Direct(file) => file.flush(),
         }
     }
@@ -112,8 +121,13 @@ fn open(path: &Path) -> io::Result<Target> {
     let Some(destination) = replaceable(path)? else {
         return OpenOptions::new().append(true).open(path).map(Target::Direct);
     };
-    let temporary = tempfile::Builder::new().prefix(".attrsync-").tempfile_in(directory(&destination))?;
-    Ok(Target::Replaced { temporary, destination })
+    // Whether it can be made shows now.
+    drop(beside(&destination)?);
+    Ok(Target::Replaced { temporary: None, destination })
+}
+
+fn beside(destination: &Path) -> io::Result<NamedTempFile> {
+    tempfile::Builder::new().prefix(".attrsync-").tempfile_in(directory(destination))
 }
 
 /// The file that is to be replaced, behind all symbolic links; `None` where there is one that can't be.

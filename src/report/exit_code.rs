@@ -93,7 +93,11 @@ impl ExitCode {
 
     fn of_stop(stop: &Stop) -> Self {
         match stop {
-            Stop::KeyRefused(_) | Stop::WrongAddress(_) | Stop::Outage(_) | Stop::OutOfTime => Self::Stopped,
+            Stop::KeyRefused(_)
+            | Stop::WrongAddress(_)
+            | Stop::Outage(_)
+            | Stop::LongPause(_)
+            | Stop::OutOfTime => Self::Stopped,
             Stop::Unwritable => Self::Internal,
             Stop::Interrupted => Self::Interrupted,
             Stop::Terminated => Self::Terminated,

@@ -67,6 +67,9 @@ pub fn why_stopped(stop: &Stop) -> String {
         Stop::KeyRefused(reason) => format!("the API refused the key: {}", answer(reason)),
         Stop::WrongAddress(reason) => format!("the address is wrong: {}", answer(reason)),
         Stop::Outage(reason) => format!("the API served nobody for `--max-outage`: {}", answer(reason)),
+        Stop::LongPause(reason) => {
+            format!("the API asks for a pause that goes beyond `--max-outage`: {}", answer(reason))
+        }
         Stop::OutOfTime => "the time of `--max-duration` was over".to_owned(),
         Stop::Interrupted => "SIGINT came".to_owned(),
         Stop::Terminated => "SIGTERM came".to_owned(),

@@ -47,6 +47,10 @@ impl Store {
         let connection = Connection::open_with_flags(path, flags).map_err(|error| fault(path, &error))?;
         let store = Self { path: path.to_owned(), connection };
         let form = store.form()?;
+        if form == 0 && access == Access::Write {
+            // Only a file without any table takes it on; any other one would be written for nothing.
+            store.sql(|connection| connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL"))?;
+        }
         store.sql(configure)?;
         store.migrate(form, access)?;
         store.look_over()?;
@@ -147,7 +151,6 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
         "PRAGMA cell_size_check = ON;
          PRAGMA trusted_schema = OFF;
          PRAGMA temp_store = MEMORY;
-         PRAGMA auto_vacuum = INCREMENTAL;
          PRAGMA synchronous = FULL;",
     )?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))

@@ -15,7 +15,7 @@ use crate::deliver::Held;
 
 /// Who shows how far the run is.
 pub trait Progress {
-    /// Shows the state, ten times a second.
+    /// Shows the state, twenty times a second.
     fn show(&mut self, state: &State);
 
     /// Clears what is shown, for good.

@@ -65,3 +65,14 @@ fn users_who_get_new_ids_are_told_of_before_and_not_looked_for_by_the_old_ones()
     run.says("warning: `custom_id`: 1 user with another id than the one by which this input names them");
     server.sync(&Desk::with_rows(&["1,custom_id,b1"]), "users.csv --quiet").exits(0);
 }
+
+#[test]
+fn what_was_not_there_is_not_taken_for_unchanged() {
+    let reject_ids = [7, 8, 9].map(|id| id.to_string()).into();
+    let server = Server::new(Options { reject_ids, reject: Reject::Ignored, ..Options::default() });
+    let rows: Vec<String> = (1..=50).map(|user| format!("{user},city,Oslo")).collect();
+    let desk = Desk::with_rows(&rows.iter().map(String::as_str).collect::<Vec<_>>());
+    server.remember(&desk, "users.csv --verify 50").exits(1);
+    let again = server.remember(&desk, "users.csv --only-changed").exits(0);
+    assert_eq!((again.rows("acknowledged"), again.rows("unchanged")), (3, 47));
+}

@@ -32,8 +32,8 @@ fn events_are_held_back_until_what_they_acknowledge_is_recorded() {
         recorder.take(Event::Settled { batch, outcome, attempts: 2 }, now);
     }
     assert_eq!(reader(), []);
-    assert!(!recorder.is_due(now + Duration::from_millis(99)));
-    assert!(recorder.is_due(now + Duration::from_millis(100)));
+    assert!(!recorder.is_due(now + Duration::from_millis(49)));
+    assert!(recorder.is_due(now + Duration::from_millis(50)));
 
     assert_eq!(recorder.commit(at(2)).unwrap().len(), 4);
     let deeds = reader();
