@@ -1,6 +1,6 @@
 //! Reading back: the API says only that it took a request, so this is the one proof that it did.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use rand::rngs::StdRng;
@@ -64,39 +64,45 @@ pub async fn verify<T: Transport>(
     pacer.pause_until(clock::now() + pacer.interval());
     let renamed = renamed(plan);
     let known = |pick: &Pick| !renamed.contains(&plan.user(pick.group, pick.place));
-    let mut waiting: VecDeque<(Pick, u32)> = picks.into_iter().filter(known).map(|pick| (pick, 0)).collect();
-    let mut in_flight: JoinSet<(Pick, u32, Result<Reply, Lost>)> = JoinSet::new();
+    // A user is asked for once, whatever is to be compared.
+    let mut users: HashMap<User<'_>, Vec<Pick>> = HashMap::new();
+    for pick in picks.into_iter().filter(known) {
+        users.entry(plan.user(pick.group, pick.place)).or_default().push(pick);
+    }
+    let mut waiting: VecDeque<(Vec<Pick>, u32)> = users.into_values().map(|picks| (picks, 0)).collect();
+    let mut in_flight: JoinSet<(Vec<Pick>, u32, Result<Reply, Lost>)> = JoinSet::new();
     while *orders.borrow() == Order::GoOn && !(waiting.is_empty() && in_flight.is_empty()) {
         tokio::select! {
             biased;
             Ok(()) = orders.changed() => {}
             Some(answered) = in_flight.join_next() => {
-                let (pick, attempts, result) = answered.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
+                let (picks, attempts, result) = answered.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
                 let now = clock::now();
                 match Verdict::of(&result) {
                     Verdict::Throttled { pause, .. } => {
                         pacer.pause_until(now + pause.unwrap_or_else(|| pacer.interval()));
-                        waiting.push_back((pick, attempts));
+                        waiting.push_back((picks, attempts));
                     }
                     // A user is no acknowledgement either, so that it looks like trouble: what counts is the status.
                     Verdict::Troubled { reason, .. } if reason.status != Some(200) && attempts < options.max_attempts.get() => {
                         info!(status = reason.status, "reading back failed");
                         pacer.pause_until(now + backoff(options, attempts, &mut chance));
-                        waiting.push_back((pick, attempts));
+                        waiting.push_back((picks, attempts));
                     }
                     // All others would be answered alike.
                     Verdict::KeyRefused(_) => waiting.clear(),
                     verdict => {
-                        verified.checked += 1;
-                        verified.mismatches.extend(compare(plan, pick, &result, &verdict));
+                        verified.checked += picks.len() as u64;
+                        let compared = picks.into_iter().map(|pick| compare(plan, pick, &result, &verdict));
+                        verified.mismatches.extend(compared.flatten());
                     }
                 }
             }
             () = pacer.permit(), if !waiting.is_empty() && in_flight.len() < options.concurrency.get() => {
-                if let Some((pick, attempts)) = waiting.pop_front() {
-                    let user = plan.user(pick.group, pick.place).to_string();
-                    let transport = Arc::clone(&transport);
-                    in_flight.spawn(async move { (pick, attempts + 1, transport.fetch(&user).await) });
+                if let Some((picks, attempts)) = waiting.pop_front() {
+                    let user = picks.first().map(|pick| plan.user(pick.group, pick.place).to_string());
+                    let (user, transport) = (user.unwrap_or_default(), Arc::clone(&transport));
+                    in_flight.spawn(async move { (picks, attempts + 1, transport.fetch(&user).await) });
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! The rows that did not make it, as a CSV that can be fed back.
 
 use std::fmt::{Display, Write as _};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 
 use super::{Draft, Unwritten};
@@ -52,12 +52,9 @@ impl FailuresReport {
     /// Begins the report. A path that can't be written fails here, before anything is sent.
     ///
     /// It is written so that it reads back with the options that the inputs were read with: a value that clears its
-    /// attribute is their null token, and a byte-order mark overrides an encoding that is not UTF-8.
+    /// attribute is their null token. It is UTF-8 whatever the inputs are: its header tells readers so.
     pub fn create(path: &Path, options: &Options) -> Result<Self, Unwritten> {
-        let mut draft = Draft::create(path)?;
-        if options.encoding != encoding_rs::UTF_8 {
-            draft.write_all("\u{feff}".as_bytes()).map_err(|error| Unwritten::writing(path, error))?;
-        }
+        let draft = Draft::create(path)?;
         let mut report = Self {
             rows: csv::WriterBuilder::new().buffer_capacity(1 << 16).from_writer(draft),
             null_token: options.null_token.clone().unwrap_or_default(),
