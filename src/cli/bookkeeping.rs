@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::{Timestamp, ToSpan as _};
 
@@ -24,8 +25,8 @@ pub(super) struct Books {
 
 /// A run that has begun.
 pub(super) struct Begun {
-    pub(super) ledger: Ledger,
-    pub(super) run: RunId,
+    ledger: Ledger,
+    run: RunId,
     file: LedgerFile,
 }
 
@@ -86,9 +87,9 @@ impl Books {
 
 impl Begun {
     /// Somebody to stand between delivery and those who count. What is left of this is for the end.
-    pub(super) fn recorder(self, plan: &std::sync::Arc<Plan>) -> (Recorder, Ending) {
+    pub(super) fn recorder(self, plan: &Arc<Plan>) -> (Recorder, Ending) {
         let ending = Ending { run: self.run, history_days: self.file.history_days };
-        (Recorder::new(self.ledger, self.run, std::sync::Arc::clone(plan)), ending)
+        (Recorder::new(self.ledger, self.run, Arc::clone(plan)), ending)
     }
 }
 

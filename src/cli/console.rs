@@ -63,9 +63,8 @@ impl Console {
             Verbosity::Detailed => LevelFilter::INFO,
             Verbosity::Full => LevelFilter::DEBUG,
         };
-        let wanted = filter::Targets::new()
-            .with_target("attrsync", level)
-            .with_target("progress", LevelFilter::INFO.min(level.max(LevelFilter::INFO)));
+        let wanted =
+            filter::Targets::new().with_target("attrsync", level).with_target("progress", LevelFilter::INFO);
         let layer = match self.format {
             LogFormat::Text => {
                 let ansi = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::args::Format;
 use super::bookkeeping::failed;
 use super::console::Console;
+use super::reading::wrong;
 use super::sync::Failed;
 use crate::config::{Surroundings, settle_ledger};
 use crate::input::IdType;
@@ -60,8 +61,7 @@ pub(super) fn run(flags: &HistoryFlags, surroundings: &Surroundings) -> ExitCode
 }
 
 fn tell(flags: &HistoryFlags, surroundings: &Surroundings, console: Console) -> Result<ExitCode, Failed> {
-    let path = settle_ledger(flags.ledger.as_deref(), surroundings)
-        .map_err(|error| (Message::from_error(&error).with_hint(error.hint()), ExitCode::Usage))?;
+    let path = settle_ledger(flags.ledger.as_deref(), surroundings).map_err(|error| wrong(&error))?;
     let reader = Reader::open(&path).map_err(|error| failed(&error))?;
     match &flags.about {
         None => {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::args::{Format, PlanFlags};
 use super::console::Console;
-use super::reading::{Read, refused, unwritten};
+use super::reading::{Read, refused, unwritten, wrong};
 use super::sync::{Failed, cannot_begin};
 use crate::config::{Settings, Surroundings, same_file, settle_plan};
 use crate::deliver::Reason;
@@ -18,26 +18,22 @@ pub(super) fn run(flags: &PlanFlags, surroundings: &Surroundings) -> ExitCode {
     let settings = match settle_plan(&flags.typed, surroundings) {
         Ok(settings) => settings,
         Err(error) => {
-            Console::plain().error(&Message::from_error(&error).with_hint(error.hint()));
-            return ExitCode::Usage;
+            let (message, code) = wrong(&error);
+            Console::plain().error(&message);
+            return code;
         }
     };
     let console = Console::new(&settings);
     for warning in &settings.warnings {
         console.warning(&Message::warning(warning));
     }
-    plan(flags, &settings, surroundings, console).unwrap_or_else(|(message, code)| {
+    plan(flags, &settings, console).unwrap_or_else(|(message, code)| {
         console.error(&message);
         code
     })
 }
 
-fn plan(
-    flags: &PlanFlags,
-    settings: &Settings,
-    surroundings: &Surroundings,
-    console: Console,
-) -> Result<ExitCode, Failed> {
+fn plan(flags: &PlanFlags, settings: &Settings, console: Console) -> Result<ExitCode, Failed> {
     let internal = |message| (message, ExitCode::Internal);
     let bodies = flags.bodies.as_deref().map(|path| Bodies::begin(path, settings)).transpose()?;
     let mut failures = settings
@@ -47,7 +43,7 @@ fn plan(
         .map(|path| FailuresReport::create(path, &settings.input))
         .transpose()
         .map_err(|error| cannot_begin(&error))?;
-    let mut read = Read::all(settings, surroundings.threads).map_err(|refusal| refused(&refusal))?;
+    let mut read = Read::all(settings).map_err(|refusal| refused(&refusal))?;
     let refusal = read.refusal(settings.tolerance, settings.reports.failures.as_deref());
 
     if let Some(mut failures) = failures.take() {
@@ -71,14 +67,7 @@ fn plan(
     }
 
     let summary = read.plan.summary(flags.top);
-    let screen = PlanScreen {
-        plan: &summary,
-        counts: read.counts,
-        causes: &read.causes,
-        warnings: &read.warnings,
-        rate: settings.delivery.rate,
-        id_type: settings.input.id_type,
-    };
+    let screen = read.screen(&summary, settings);
     let code = match (&refusal, read.counts.invalid) {
         (Some(_), _) => ExitCode::Refused,
         (None, 0) => ExitCode::Complete,

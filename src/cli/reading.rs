@@ -1,14 +1,13 @@
 //! From inputs to a plan, or to the reason why nothing may be sent.
 
-use std::num::NonZeroUsize;
 use std::path::Path;
 
 use tracing::info;
 
-use crate::config::{Settings, Tolerance};
+use crate::config::{ConfigError, Settings, Tolerance};
 use crate::input::{self, Blame, Cause, Counts, InvalidRows, Refusal, Warning};
-use crate::plan::{Builder, Plan};
-use crate::report::{ExitCode, Fates, Message, Unwritten};
+use crate::plan::{Builder, Plan, Summary};
+use crate::report::{ExitCode, Fates, Message, PlanScreen, Unwritten};
 
 /// What was read, and what would be sent.
 #[derive(Debug)]
@@ -22,8 +21,8 @@ pub(super) struct Read {
 
 impl Read {
     /// Reads all inputs to their ends.
-    pub(super) fn all(settings: &Settings, threads: NonZeroUsize) -> Result<Self, Refusal> {
-        let builder = Builder::new(settings.on_conflict).threads(threads);
+    pub(super) fn all(settings: &Settings) -> Result<Self, Refusal> {
+        let builder = Builder::new(settings.on_conflict).threads(settings.input.threads);
         let reading = input::read(&settings.inputs, &settings.input, builder)?;
         for source in &reading.sources {
             info!(
@@ -44,6 +43,18 @@ impl Read {
             causes: reading.causes,
             warnings: reading.warnings,
         })
+    }
+
+    /// What there is to tell of a plan, of which this is the summary.
+    pub(super) fn screen<'a>(&'a self, plan: &'a Summary<'a>, settings: &Settings) -> PlanScreen<'a> {
+        PlanScreen {
+            plan,
+            counts: self.counts,
+            causes: &self.causes,
+            warnings: &self.warnings,
+            rate: settings.delivery.rate,
+            id_type: settings.input.id_type,
+        }
     }
 
     /// The fates that reading and planning decide.
@@ -91,6 +102,11 @@ impl Read {
 /// A report that can't be written, as a message.
 pub(super) fn unwritten(error: &Unwritten) -> Message {
     Message::from_error(error).with_hint(error.hint())
+}
+
+/// Wrong settings, as a message, and how the program ends for them.
+pub(super) fn wrong(error: &ConfigError) -> (Message, ExitCode) {
+    (Message::from_error(error).with_hint(error.hint()), ExitCode::Usage)
 }
 
 /// A refusal, as a message, and how the program ends for it.

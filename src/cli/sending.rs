@@ -8,6 +8,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, spawn_blocking};
 use tracing::warn;
 
+use super::bookkeeping::failed;
+use super::reading::unwritten;
 use super::signals::Signals;
 use super::sync::{Failed, internal};
 use crate::clock;
@@ -57,6 +59,16 @@ pub(super) struct Sent {
 pub(super) enum Broken {
     Report(Unwritten),
     Ledger(LedgerError),
+}
+
+impl Broken {
+    /// It, as a message.
+    pub(super) fn message(&self) -> Message {
+        match self {
+            Self::Report(error) => unwritten(error),
+            Self::Ledger(error) => failed(error).0,
+        }
+    }
 }
 
 impl Sending {
@@ -156,9 +168,7 @@ impl Listener {
     fn hear(&mut self, event: Event, told: &mut mpsc::Receiver<Event>) -> bool {
         let Self { recorder, clerk, broken } = self;
         let Some(recorder) = recorder else {
-            if let Err(error) = clerk.take(&event) {
-                broken.get_or_insert(Broken::Report(error));
-            }
+            pass_on([event], clerk, broken);
             return broken.is_none();
         };
         if matches!(broken, Some(Broken::Ledger(_))) {
@@ -173,15 +183,22 @@ impl Listener {
         }
         match recorder.commit(clock::today()) {
             Err(error) => *broken = Some(Broken::Ledger(error)),
-            Ok(recorded) => {
-                for event in recorded {
-                    if let Err(error) = clerk.take(&event) {
-                        broken.get_or_insert(Broken::Report(error));
-                    }
-                }
-            }
+            Ok(recorded) => pass_on(recorded, clerk, broken),
         }
         broken.is_none()
+    }
+}
+
+/// Lets the clerk take events, also after the first one that he can't report: he goes on counting.
+fn pass_on(
+    events: impl IntoIterator<Item = Event>,
+    clerk: &mut Clerk<Box<dyn Progress + Send>>,
+    broken: &mut Option<Broken>,
+) {
+    for event in events {
+        if let Err(error) = clerk.take(&event) {
+            broken.get_or_insert(Broken::Report(error));
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! Read everything, refuse or plan, deliver, tell. What can fail without the network fails before the first request.
 
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use tracing::info;
 use super::bookkeeping::{self, Books, Ending, continuing};
 use super::console::Console;
 use super::plan::unsent;
-use super::reading::{Read, refused, unwritten};
+use super::reading::{Read, refused, unwritten, wrong};
 use super::sending::{Broken, Sending, Sent};
 use super::signals::Signals;
 use crate::clock;
@@ -24,8 +23,8 @@ use crate::config::{
 use crate::deliver::{End, Stop, Verified};
 use crate::input::{Cause, Source};
 use crate::report::{
-    Closing, Draft, ExitCode, FailuresReport, Fates, Message, PlanScreen, Progress, Requests, Rerun, Summary,
-    Unwritten, why_stopped,
+    Closing, Draft, ExitCode, FailuresReport, Fates, Message, Progress, Requests, Rerun, Summary, Unwritten,
+    why_stopped,
 };
 
 /// Why the program ends before its closing screen.
@@ -36,8 +35,9 @@ pub(super) fn run(typed: &Typed<SyncOptions>, surroundings: &Surroundings) -> Ex
     let (settings, target) = match settle_sync(typed, surroundings) {
         Ok(settled) => settled,
         Err(error) => {
-            Console::plain().error(&Message::from_error(&error).with_hint(error.hint()));
-            return ExitCode::Usage;
+            let (message, code) = wrong(&error);
+            Console::plain().error(&message);
+            return code;
         }
     };
     let (console, progress) = Console::with_progress(&settings);
@@ -49,7 +49,7 @@ pub(super) fn run(typed: &Typed<SyncOptions>, surroundings: &Surroundings) -> Ex
         .build()
         .map_err(|error| internal(&format!("the runtime cannot start: {error}")))
         .and_then(|runtime| {
-            let ended = runtime.block_on(Run::new(settings, console, surroundings)?.sync(&target, progress));
+            let ended = runtime.block_on(Run::new(settings, console)?.sync(&target, progress));
             // A reader that waits for its input may wait for ever.
             runtime.shutdown_background();
             ended
@@ -64,7 +64,6 @@ pub(super) fn run(typed: &Typed<SyncOptions>, surroundings: &Surroundings) -> Ex
 struct Run {
     settings: Arc<Settings>,
     console: Console,
-    threads: NonZeroUsize,
     id: String,
     started_at: Timestamp,
     begun: Instant,
@@ -73,7 +72,7 @@ struct Run {
 }
 
 impl Run {
-    fn new(settings: Settings, console: Console, surroundings: &Surroundings) -> Result<Self, Failed> {
+    fn new(settings: Settings, console: Console) -> Result<Self, Failed> {
         let summary = match &settings.reports.summary {
             Some(Destination::File(path)) => Some(Draft::create(path).map_err(|error| cannot_begin(&error))?),
             Some(Destination::Stdout) | None => None,
@@ -83,7 +82,6 @@ impl Run {
         Ok(Self {
             settings: Arc::new(settings),
             console,
-            threads: surroundings.threads,
             id: format!("{}-{random:08x}", started_at.strftime("%Y%m%dT%H%M%SZ")),
             started_at,
             begun: clock::now(),
@@ -100,8 +98,8 @@ impl Run {
 
         let books = Books::open(&self.settings, target)?;
 
-        let (settings, threads) = (Arc::clone(&self.settings), self.threads);
-        let reading = spawn_blocking(move || Read::all(&settings, threads));
+        let settings = Arc::clone(&self.settings);
+        let reading = spawn_blocking(move || Read::all(&settings));
         let read = tokio::select! {
             read = reading => read.map_err(|panic| internal(&format!("reading failed: {panic}")))?,
             stop = signals.next() => return self.interrupted(&stop, failures),
@@ -156,15 +154,8 @@ impl Run {
 
     /// Says what asks for a decision, while there still is time for one.
     fn warn(&self, read: &Read) {
-        let plan = PlanScreen {
-            plan: &read.plan.summary(0),
-            counts: read.counts,
-            causes: &read.causes,
-            warnings: &read.warnings,
-            rate: self.settings.delivery.rate,
-            id_type: self.settings.input.id_type,
-        };
-        for warning in plan.warnings() {
+        let summary = read.plan.summary(0);
+        for warning in read.screen(&summary, &self.settings).warnings() {
             self.console.warning(&warning);
         }
     }
@@ -207,46 +198,44 @@ impl Run {
         causes: &[Cause],
         failures: &Path,
     ) -> Result<ExitCode, Failed> {
-        let Sent { tally, end, verified, ledger, broken } = sent;
+        let Sent { tally, end, verified, ledger, mut broken } = sent;
         let mut exit = match broken {
             Some(_) => ExitCode::Internal,
             None => ExitCode::of(&end, &tally.fates).verified(verified.as_ref()),
         };
         let rerun = if ending.is_some() { Rerun::Continues } else { Rerun::StartsAnew };
-        let mut broken = broken;
         if let (Some(ending), Some(ledger)) = (ending, ledger)
             && let Err(error) = ending.record(ledger, exit, &tally.fates)
         {
             exit = ExitCode::Internal;
             broken.get_or_insert(Broken::Ledger(error));
         }
-        let is_broken = matches!(broken, Some(Broken::Report(_)));
-        let screen = Closing {
-            exit,
-            end: &end,
-            tally: &tally,
-            duration: clock::now() - self.begun,
-            verified: verified.as_ref(),
-            causes,
-            failures: Some(failures).filter(|path| !is_broken && path.is_file()),
-            written: &[],
-            rerun,
-            columns: Console::columns(),
-        };
-        self.console.closing(&screen);
+        let is_reported = !matches!(broken, Some(Broken::Report(_)));
+        let broken = broken.as_ref().map(Broken::message);
         let reason = match (&broken, &end) {
-            (Some(Broken::Report(error)), _) => Some(error.to_string()),
-            (Some(Broken::Ledger(error)), _) => Some(error.to_string()),
+            (Some(message), _) => Some(message.text().to_owned()),
             (None, End::Stopped(stop)) => Some(why_stopped(stop)),
             (None, End::Complete) => None,
         };
-        match broken {
-            Some(Broken::Report(error)) => self.console.error(&unwritten(&error)),
-            Some(Broken::Ledger(error)) => self.console.error(&bookkeeping::failed(&error).0),
-            None => {}
+        let (console, duration) = (self.console, clock::now() - self.begun);
+        let summary = self.summary.as_ref().map(|summary| summary.path().to_owned());
+        let summarised = self.summarise(exit, tally.fates, tally.requests, reason, verified.clone());
+        console.closing(&Closing {
+            exit,
+            end: &end,
+            tally: &tally,
+            duration,
+            verified: verified.as_ref(),
+            causes,
+            failures: Some(failures).filter(|path| is_reported && path.is_file()),
+            written: summary.as_deref().filter(|_| summarised.is_ok()),
+            rerun,
+            columns: Console::columns(),
+        });
+        if let Some(message) = &broken {
+            console.error(message);
         }
-        self.summarise(exit, tally.fates, tally.requests, reason, verified)?;
-        Ok(exit)
+        summarised.map(|()| exit)
     }
 
     fn summarise(

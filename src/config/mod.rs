@@ -30,7 +30,7 @@ pub use settings::{Settings, Tolerance, Verbosity};
 pub use surroundings::{Stdin, Surroundings};
 pub use target::Target;
 pub use typed::Typed;
-pub use values::{Columns, Delimiter, Encoding, Limit, LogFormat, Period, Progress, Share, Size};
+pub use values::{Columns, Delimiter, Encoding, Limit, LogFormat, Period, Progress, Share};
 
 use file::File;
 use layer::Layer;

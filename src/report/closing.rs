@@ -31,8 +31,8 @@ pub struct Closing<'a> {
     pub causes: &'a [Cause],
     /// The failures report, if it could be written.
     pub failures: Option<&'a Path>,
-    /// The other files that were written.
-    pub written: &'a [&'a Path],
+    /// The summary, if it goes to a file.
+    pub written: Option<&'a Path>,
     /// What the same command would do next.
     pub rerun: Rerun,
     /// How wide the screen is, in columns; `None`: lines may be of any length.
@@ -185,7 +185,8 @@ impl Closing<'_> {
     fn files(&self) -> Vec<String> {
         let Fates { invalid, failed, unsent, .. } = self.tally.fates;
         let lost = self.failures.filter(|_| invalid + failed + unsent > 0);
-        let names: Vec<_> = lost.iter().chain(self.written).map(|path| path.display().to_string()).collect();
+        let names: Vec<_> =
+            lost.into_iter().chain(self.written).map(|path| path.display().to_string()).collect();
         if names.is_empty() { Vec::new() } else { vec![labelled("written", &names.join(", "))] }
     }
 }
@@ -241,7 +242,7 @@ mod tests {
             duration: Duration::from_millis(4200),
             causes,
             failures: Some(Path::new("failures.csv")),
-            written: &[Path::new("summary.json")],
+            written: Some(Path::new("summary.json")),
             rerun,
             columns: Some(80),
         };

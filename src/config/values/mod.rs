@@ -7,7 +7,6 @@ mod encoding;
 mod limit;
 mod period;
 mod share;
-mod size;
 
 pub use choice::{LogFormat, Progress};
 pub use columns::Columns;
@@ -16,7 +15,6 @@ pub use encoding::Encoding;
 pub use limit::Limit;
 pub use period::Period;
 pub use share::Share;
-pub use size::Size;
 
 use std::str::FromStr;
 
