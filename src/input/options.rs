@@ -95,6 +95,9 @@ pub struct Options {
     pub threads: NonZeroUsize,
     /// Fewest bytes of a file that are worth a thread of their own.
     pub bytes_per_thread: NonZeroU64,
+    /// About how many bytes of memory reading and planning may take, whatever the inputs' size; what is more goes to
+    /// temporary files. Not counted is what the program takes in any case, some ten megabytes.
+    pub memory: u64,
     /// Where temporary files go; `None`: where the system has them.
     pub temp_dir: Option<PathBuf>,
 }
@@ -114,6 +117,7 @@ impl Default for Options {
             attributes: BTreeMap::new(),
             threads: NonZeroUsize::MIN,
             bytes_per_thread: NonZeroU64::new(8 << 20).expect("8 MiB are not 0"),
+            memory: u64::MAX,
             temp_dir: None,
         }
     }
