@@ -92,7 +92,7 @@ fn plan(groups: u64) -> Arc<Plan> {
             builder.accept(Row { user: 1_000_000 + group * USERS + user, attribute, value });
         }
     }
-    Arc::new(builder.finish(dictionary, NonZeroU32::new(1000).unwrap()))
+    Arc::new(builder.finish(dictionary, NonZeroU32::new(1000).unwrap()).expect("memory is enough"))
 }
 
 fn body(plan: &Plan, batch: attrsync::plan::Batch) -> Bytes {

@@ -74,7 +74,7 @@ fn plan(path: &Path) -> Plan {
     let source = Source::File(path.to_owned());
     let reading = input::read(&[source], &options, builder).expect("the file is well formed");
     assert_eq!(reading.counts.invalid, 0);
-    reading.sink.finish(reading.dictionary, NonZeroU32::new(1000).expect("not 0"))
+    reading.sink.finish(reading.dictionary, NonZeroU32::new(1000).expect("not 0")).expect("memory is enough")
 }
 
 fn threads() -> NonZeroUsize {

@@ -68,7 +68,7 @@ impl Input {
 }
 
 fn finish(builder: Builder, dictionary: Dictionary) -> Plan {
-    builder.finish(dictionary, NonZeroU32::new(1_000).expect("1,000 is not 0"))
+    builder.finish(dictionary, NonZeroU32::new(1_000).expect("1,000 is not 0")).expect("memory is enough")
 }
 
 /// The finaliser of splitmix64: different numbers in, numbers without a pattern out.

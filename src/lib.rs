@@ -10,7 +10,7 @@
 //!
 //! Each layer imports only what stands left of it, and a test holds them to it:
 //!
-//! [`clock`] ← [`input`] ← [`plan`] ← [`deliver`] ← [`ledger`] ← [`report`] ← [`config`] ← [`cli`]. The [`sandbox`] imports none of
+//! [`clock`] ← [`spill`] ← [`input`] ← [`plan`] ← [`deliver`] ← [`ledger`] ← [`report`] ← [`config`] ← [`cli`]. The [`sandbox`] imports none of
 //! them, so that no mistake is made on both sides of the wire.
 //!
 //! # What always holds
@@ -42,3 +42,4 @@ pub mod ledger;
 pub mod plan;
 pub mod report;
 pub mod sandbox;
+pub mod spill;

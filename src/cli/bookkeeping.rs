@@ -135,7 +135,9 @@ pub(super) fn failed(error: &LedgerError) -> Failed {
         | LedgerError::Missing { .. }
         | LedgerError::NoLedger { .. }
         | LedgerError::TooNew { .. } => ExitCode::Usage,
-        LedgerError::Damaged { .. } | LedgerError::Unusable { .. } => ExitCode::Internal,
+        LedgerError::Damaged { .. } | LedgerError::NoTemporaryFile { .. } | LedgerError::Unusable { .. } => {
+            ExitCode::Internal
+        }
     };
     (Message::from_error(error).with_hint(error.hint().to_owned()), code)
 }

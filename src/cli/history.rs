@@ -71,7 +71,7 @@ fn tell(flags: &HistoryFlags, surroundings: &Surroundings, console: Console) -> 
         Some(About::Show { run, top }) => show(RunId(*run), *top, &reader, flags.format, console),
         Some(About::User { id, id_type }) => {
             let user = named(id, *id_type)?;
-            let facts = reader.user(user).map_err(|error| failed(&error))?;
+            let facts = reader.user(&user).map_err(|error| failed(&error))?;
             Ok(print(&UserScreen { user, facts: &facts }, flags.format, console))
         }
     }
@@ -99,7 +99,7 @@ fn show(
 
 fn named(id: &str, id_type: IdType) -> Result<User<'_>, Failed> {
     match id_type {
-        IdType::CustomId => Ok(User::Custom(id)),
+        IdType::CustomId => Ok(User::Custom(id.into())),
         IdType::Id => id.parse().map(User::Id).map_err(|_no_number| {
             let message = Message::error(format!("`{id}` is no id of User.com's: expected a number"))
                 .with_hint("add `--id-type custom-id` if it is your own id".to_owned());

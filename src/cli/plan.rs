@@ -104,12 +104,12 @@ pub(super) fn unsent(plan: &Plan, failures: &mut FailuresReport) -> Result<u64, 
     }
     let reason = Reason { status: None, error: "not sent: several values for one attribute".to_owned() };
     for conflict in plan.disputed() {
-        for value in conflict.values {
+        for value in &conflict.values {
             rows += 1;
             failures.add(&LostRow {
-                user: conflict.user,
+                user: &conflict.user,
                 attribute: conflict.attribute,
-                value,
+                value: value.as_deref(),
                 lost: Lost::Unsent,
                 reason: &reason,
                 attempts: 0,

@@ -22,7 +22,8 @@ pub(super) struct Read {
 impl Read {
     /// Reads all inputs to their ends.
     pub(super) fn all(settings: &Settings) -> Result<Self, Refusal> {
-        let builder = Builder::new(settings.on_conflict).threads(settings.input.threads);
+        let builder =
+            Builder::new(settings.on_conflict).threads(settings.input.threads).within(&settings.input);
         let reading = input::read(&settings.inputs, &settings.input, builder)?;
         for source in &reading.sources {
             info!(
@@ -36,8 +37,9 @@ impl Read {
                 "read"
             );
         }
+        let plan = reading.sink.finish(reading.dictionary, settings.batch_size);
         Ok(Self {
-            plan: reading.sink.finish(reading.dictionary, settings.batch_size),
+            plan: plan.map_err(|cause| Refusal::Disk { cause })?,
             counts: reading.counts,
             invalid: reading.invalid,
             causes: reading.causes,

@@ -47,7 +47,7 @@ impl Blame {
             return Self::Named(named);
         }
         match plan.value(batch.group) {
-            Some(value) if quotes(&text, value) => Self::Value,
+            Some(value) if quotes(&text, &value) => Self::Value,
             _ => Self::Unknown,
         }
     }
@@ -66,7 +66,7 @@ fn named(text: &str, plan: &Plan, batch: Batch) -> Vec<u32> {
     }
     let stands = |user: &User<'_>| match user {
         User::Id(id) => words.contains(id.to_string().as_str()),
-        User::Custom(id) => words.contains(id),
+        User::Custom(id) => words.contains(id.as_ref()),
     };
     let most = batch.len.div_ceil(2).max(4) as usize;
     let named: Vec<u32> = (batch.first..)

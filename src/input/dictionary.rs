@@ -1,13 +1,21 @@
 //! What the numbers of a [`Row`](super::Row) stand for.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io;
 
+use super::archive::Archive;
 use super::rules::{self, Finding, Kind, Rule, STANDARD_KINDS};
 use super::texts::Texts;
 use super::{AttributeRule, Options, Vocabulary};
+use crate::spill::{Space, Store, read_back};
 
 /// The most attributes that have numbers.
 const MOST_ATTRIBUTES: usize = 1 << 16;
+
+/// Texts are put away when they take more than one part in so many of a thread's memory. A table that grows takes three
+/// times as much for a while.
+const SHARE: u64 = 8;
 
 /// How many standard attributes there are.
 pub const STANDARD_COUNT: usize = STANDARD_KINDS.len();
@@ -79,11 +87,23 @@ pub struct Attribute {
 /// The texts behind the numbers of the rows of one reading.
 ///
 /// A value is checked when it comes for the first time, and never again: inputs have far fewer values than rows.
+///
+/// Of more texts than the memory that the options grant it keeps only the latest; the others are put away in a temporary
+/// file, epoch by epoch (see [`Sink::end_epoch`](super::Sink::end_epoch)).
 #[derive(Clone, Debug, Default)]
 pub struct Dictionary {
     names: Texts,
     attributes: Vec<Entry>,
     users: Texts,
+    /// Users of epochs that are over.
+    former_users: Archive,
+    /// How many epochs are over.
+    epochs: u32,
+    /// Where these are.
+    store: Option<Store>,
+    space: Space,
+    /// How many bytes texts may take.
+    memory: u64,
     vocabulary: Vocabulary,
     null_token: Option<String>,
     rules: BTreeMap<String, AttributeRule>,
@@ -94,6 +114,8 @@ struct Entry {
     attribute: Attribute,
     kind: Kind,
     values: Texts,
+    /// Values of epochs that are over.
+    former: Archive,
     null: Option<ValueId>,
     suspects: Suspects,
 }
@@ -130,6 +152,8 @@ impl Dictionary {
             vocabulary: options.vocabulary,
             null_token: options.null_token.clone(),
             rules: options.attributes.clone(),
+            space: Space::new(options.temp_dir.clone()),
+            memory: options.memory / (options.threads.get() as u64) / SHARE,
             ..Self::default()
         };
         for (name, kind) in STANDARD_KINDS {
@@ -148,26 +172,69 @@ impl Dictionary {
         (0..=u16::MAX).take(self.attributes.len()).map(AttributeId)
     }
 
-    /// How many values have a number for this attribute.
+    /// How many numbers there are for values of this attribute. After more than one epoch there are more numbers than
+    /// values.
     pub fn values(&self, attribute: AttributeId) -> usize {
-        self.entry(attribute).values.len()
+        let entry = self.entry(attribute);
+        if entry.former.is_empty() { entry.values.len() } else { count(entry.former.names()) }
     }
 
     /// The value's text as the input has it; `None` where the value clears the attribute (JSON null).
-    pub fn value(&self, attribute: AttributeId, value: ValueId) -> Option<&str> {
+    pub fn value(&self, attribute: AttributeId, value: ValueId) -> Option<Cow<'_, str>> {
         let entry = self.entry(attribute);
-        (entry.null != Some(value)).then(|| entry.values.get(value.0))
+        if entry.former.is_empty() {
+            return (entry.null != Some(value)).then(|| Cow::Borrowed(entry.values.get(value.0)));
+        }
+        let text = read_back(entry.former.text(value.0));
+        (self.null_token.as_deref() != Some(&text)).then_some(Cow::Owned(text))
     }
 
     /// The client's own id behind a user's number; `None` where the number is User.com's own id.
-    pub fn user(&self, user: u64) -> Option<&str> {
-        let number = u32::try_from(user).ok().filter(|number| (*number as usize) < self.users.len())?;
-        Some(self.users.get(number))
+    pub fn user(&self, user: u64) -> Option<Cow<'_, str>> {
+        let number = u32::try_from(user).ok().filter(|number| (*number as usize) < self.users())?;
+        Some(if self.former_users.is_empty() {
+            Cow::Borrowed(self.users.get(number))
+        } else {
+            Cow::Owned(read_back(self.former_users.text(number)))
+        })
     }
 
     /// How many of the client's own ids there are: 0 where users go by User.com's ids.
     pub fn users(&self) -> usize {
-        self.users.len()
+        if self.former_users.is_empty() { self.users.len() } else { count(self.former_users.names()) }
+    }
+
+    /// Whether users' numbers ascend with the bytes of their ids: so it is after epochs.
+    pub fn ranks_users(&self) -> bool {
+        !self.former_users.is_empty()
+    }
+
+    /// How many epochs there were. With none, numbers in rows are those of this dictionary.
+    pub fn epochs(&self) -> u32 {
+        self.epochs
+    }
+
+    /// By its number in an epoch, what a value is called in this dictionary; `None` if by its number. Fails if a
+    /// temporary file can't be read.
+    pub fn renamed_values(&self, attribute: AttributeId, epoch: u32) -> io::Result<Option<Vec<u32>>> {
+        self.entry(attribute).former.renamed(epoch)
+    }
+
+    /// By its number in an epoch, what one of the client's own ids is called in this dictionary; `None` if by its number.
+    /// Fails if a temporary file can't be read.
+    pub fn renamed_users(&self, epoch: u32) -> io::Result<Option<Vec<u32>>> {
+        self.former_users.renamed(epoch)
+    }
+
+    /// How much memory its texts take.
+    pub fn memory_bytes(&self) -> usize {
+        self.attributes.iter().map(|entry| entry.values.memory_bytes()).sum::<usize>()
+            + self.users.memory_bytes()
+    }
+
+    /// How many bytes it wrote to temporary files.
+    pub fn spilled_bytes(&self) -> u64 {
+        self.space.written_bytes()
     }
 
     /// The number of the attribute of this name, if it is allowed; a custom attribute gets one when it comes for the
@@ -204,20 +271,72 @@ impl Dictionary {
         self.attributes.len() + new <= MOST_ATTRIBUTES
     }
 
-    /// Takes over what a fork, for which there is room, interned since.
-    pub(super) fn join(&mut self, later: &Self) -> Renumber {
-        let mut renumber = Renumber::default();
-        for entry in &later.attributes {
+    /// Takes over what a fork, for which there is room, interned since. If either had an epoch, all of both is to be put
+    /// away before.
+    pub(super) fn join(&mut self, later: Self) -> Renumber {
+        let epochs = (self.epochs > 0).then_some(self.epochs);
+        let mut renumber = Renumber { epochs, ..Renumber::default() };
+        for entry in later.attributes {
             let name = &entry.attribute.name;
             let id = self
                 .names
                 .find(name.as_bytes())
                 .map_or_else(|| self.add(name, entry.kind, entry.attribute.operation), attribute_id);
             renumber.attributes.push(id);
-            renumber.values.push(self.entry_mut(id).join(entry));
+            let own = self.entry_mut(id);
+            match epochs {
+                None => renumber.values.push(own.join(&entry)),
+                Some(before) => own.former.append(before, entry.former),
+            }
         }
-        renumber.users = later.users.iter().map(|user| u64::from(self.users.intern(user))).collect();
+        match epochs {
+            None => {
+                renumber.users = later.users.iter().map(|user| u64::from(self.users.intern(user))).collect();
+            }
+            Some(before) => self.former_users.append(before, later.former_users),
+        }
+        self.epochs += later.epochs;
         renumber
+    }
+
+    /// Whether its texts take more memory than they may.
+    pub(super) fn is_full(&self) -> bool {
+        self.memory_bytes() as u64 > self.memory
+    }
+
+    /// Puts all texts away, so that numbers start from 0 again. Returns the number of the epoch that has ended.
+    pub(super) fn end_epoch(&mut self) -> io::Result<u32> {
+        let store = self.store()?;
+        let epoch = self.epochs;
+        for entry in &mut self.attributes {
+            entry.former.put(epoch, &std::mem::take(&mut entry.values), &store)?;
+            entry.null = None;
+            entry.suspects = Suspects::default();
+        }
+        self.former_users.put(epoch, &std::mem::take(&mut self.users), &store)?;
+        self.epochs += 1;
+        Ok(epoch)
+    }
+
+    /// Finds out which texts of different epochs are the same, so that each has one name. All is to be put away before.
+    pub(super) fn unify(&mut self) -> io::Result<()> {
+        let store = self.store()?;
+        let memory = self.memory;
+        for entry in &mut self.attributes {
+            entry.former.unify_by_coming(&store, memory)?;
+        }
+        if !self.former_users.is_empty() {
+            self.former_users.unify_by_rank(&store, memory)?;
+        }
+        Ok(())
+    }
+
+    fn store(&mut self) -> io::Result<Store> {
+        let store = match self.store.take() {
+            Some(store) => store,
+            None => self.space.store()?,
+        };
+        Ok(self.store.insert(store).clone())
     }
 
     pub(super) fn take_user(&mut self, text: &[u8]) -> Option<u64> {
@@ -308,6 +427,8 @@ impl Dictionary {
             vocabulary: self.vocabulary,
             null_token: self.null_token.clone(),
             rules: self.rules.clone(),
+            space: self.space.clone(),
+            memory: self.memory,
             ..Self::default()
         }
     }
@@ -321,13 +442,24 @@ impl Dictionary {
     }
 }
 
+fn count(number: u64) -> usize {
+    usize::try_from(number).expect("what is numbered in 32 bits can be counted")
+}
+
 fn attribute_id(number: u32) -> AttributeId {
     AttributeId(u16::try_from(number).expect("no more are named than fit 16 bits"))
 }
 
 impl Entry {
     fn new(attribute: Attribute, kind: Kind) -> Self {
-        Self { attribute, kind, values: Texts::default(), null: None, suspects: Suspects::default() }
+        Self {
+            attribute,
+            kind,
+            values: Texts::default(),
+            former: Archive::default(),
+            null: None,
+            suspects: Suspects::default(),
+        }
     }
 
     fn fork(&self) -> Self {
@@ -382,4 +514,7 @@ pub struct Renumber {
     pub values: Vec<Vec<ValueId>>,
     /// By old user number; empty where users go by User.com's own ids, which stay as they are.
     pub users: Vec<u64>,
+    /// Where there were epochs: the fork's follow so many, all of its rows are in one, and no number of a value or a user
+    /// changes.
+    pub epochs: Option<u32>,
 }

@@ -45,7 +45,15 @@ pub(super) struct Intake<S> {
     pub(super) invalid: Spool,
     pub(super) causes: Samples<Complaint>,
     pub(super) suspicions: Samples<(AttributeId, Rule)>,
+    /// How many rows to take before looking whether memory is full again.
+    stride: u64,
+    /// When to do so next, by `counts.read`.
+    look_at: u64,
 }
+
+/// The longest stride, and the fewest bytes of memory for each of its rows.
+const LONGEST_STRIDE: u64 = 4096;
+const BYTES_PER_STEP: u64 = 256;
 
 /// A row as it stands in the input.
 #[derive(Clone, Copy)]
@@ -58,6 +66,7 @@ struct Written<'a> {
 
 impl<S: Sink> Intake<S> {
     pub(super) fn new(options: &Options, sink: S) -> Self {
+        let stride = (options.memory / BYTES_PER_STEP).clamp(1, LONGEST_STRIDE);
         Self {
             sink,
             dictionary: Dictionary::new(options),
@@ -65,6 +74,8 @@ impl<S: Sink> Intake<S> {
             invalid: Spool::new(options.temp_dir.clone()),
             causes: Samples::default(),
             suspicions: Samples::default(),
+            stride,
+            look_at: stride,
         }
     }
 
@@ -77,12 +88,18 @@ impl<S: Sink> Intake<S> {
             invalid: self.invalid.fork(),
             causes: Samples::default(),
             suspicions: Samples::default(),
+            stride: self.stride,
+            look_at: self.stride,
         }
     }
 
     /// Appends what a fork took in, so many lines further down.
-    pub(super) fn join(&mut self, later: Self, lines: u64) -> io::Result<()> {
-        let renumber = self.dictionary.join(&later.dictionary);
+    pub(super) fn join(&mut self, mut later: Self, lines: u64) -> io::Result<()> {
+        if self.dictionary.epochs() > 0 || later.dictionary.epochs() > 0 {
+            self.end_epoch()?;
+            later.end_epoch()?;
+        }
+        let renumber = self.dictionary.join(later.dictionary);
         let attribute = |old: AttributeId| renumber.attributes[usize::from(old.0)];
         self.sink.join(later.sink, &renumber);
         self.counts.read += later.counts.read;
@@ -93,7 +110,39 @@ impl<S: Sink> Intake<S> {
         self.invalid.join(later.invalid, lines)
     }
 
-    /// Takes the next record. Fails only if an invalid row can't be kept.
+    /// Moves to a disk what is too much for memory.
+    #[inline]
+    pub(super) fn relieve(&mut self) -> io::Result<()> {
+        if self.counts.read < self.look_at { Ok(()) } else { self.relieve_now() }
+    }
+
+    #[cold]
+    fn relieve_now(&mut self) -> io::Result<()> {
+        self.look_at = self.counts.read + self.stride;
+        self.sink.relieve()?;
+        if self.dictionary.is_full() {
+            self.end_epoch()?;
+        }
+        Ok(())
+    }
+
+    /// Puts all texts away.
+    fn end_epoch(&mut self) -> io::Result<()> {
+        let epoch = self.dictionary.end_epoch()?;
+        self.sink.end_epoch(epoch);
+        Ok(())
+    }
+
+    /// Says that all is read.
+    pub(super) fn unify(&mut self) -> io::Result<()> {
+        if self.dictionary.epochs() > 0 {
+            self.end_epoch()?;
+            self.dictionary.unify()?;
+        }
+        Ok(())
+    }
+
+    /// Takes the next record. Fails only if something can't be written to a temporary file.
     pub(super) fn record(&mut self, frame: &Frame<'_>, record: &Record<'_>) -> io::Result<()> {
         if record.torn {
             return self.unparsable(frame, record, Complaint::OpenQuote);

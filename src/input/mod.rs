@@ -8,6 +8,7 @@
 //! Rows are numbers, so that nothing behind this has to hash, compare or copy a text. Memory grows with the distinct
 //! texts, not with the rows.
 
+mod archive;
 mod columns;
 mod complaint;
 mod dictionary;
@@ -25,6 +26,7 @@ mod records;
 mod refusal;
 mod rules;
 mod shape;
+mod shelf;
 mod source;
 mod suggest;
 mod tally;
@@ -41,6 +43,8 @@ pub use refusal::{Blame, Refusal};
 pub use source::Compression;
 pub use suggest::nearest_standard;
 pub use tally::{Cause, Counts, Place, Warning};
+
+use std::io;
 
 use excerpt::excerpt;
 
@@ -59,6 +63,16 @@ pub struct Row {
 pub trait Sink: Send + Sized {
     /// Takes the next row.
     fn accept(&mut self, row: Row);
+
+    /// Called every few thousand rows: the time to move to a disk what is too much for memory. An error ends the reading.
+    fn relieve(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Says that the rows since the last epoch's end are of this one, which is over. From now on values, and the client's
+    /// ids of users, are numbered from 0 again; [`Dictionary::renamed_values`] tells, after reading, what the numbers of
+    /// an epoch stand for. There are no epochs unless [`Options::memory`] is exceeded.
+    fn end_epoch(&mut self, epoch: u32);
 
     /// An empty sink for the rows of a later byte range, which another thread reads at the same time.
     #[must_use]

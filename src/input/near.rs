@@ -62,6 +62,10 @@ impl Near {
         self.entries[key.place(self.entries.len())].filter(|entry| entry.key == key).map(|entry| entry.number)
     }
 
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<Option<Entry>>()
+    }
+
     /// Remembers one of so many numbers. Of very many hardly one comes again soon: it is not worth looking then.
     pub(super) fn remember(&mut self, key: Key, number: u32, of: usize) {
         if of > MOST * 4 {

@@ -14,6 +14,7 @@ use super::intake::{Frame, Intake};
 use super::reading::{Ending, Trouble, drain};
 use super::records::{Boundary, Records};
 use super::{Options, Sink};
+use crate::spill::read_at;
 
 /// How far a line end is looked for.
 const LONGEST_SEARCH: u64 = 1 << 20;
@@ -28,10 +29,7 @@ pub(super) struct FileRange {
 
 impl Read for FileRange {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        #[cfg(unix)]
-        let read = std::os::unix::fs::FileExt::read_at(&*self.file, into, self.at)?;
-        #[cfg(windows)]
-        let read = std::os::windows::fs::FileExt::seek_read(&*self.file, into, self.at)?;
+        let read = read_at(&self.file, into, self.at)?;
         self.at += read as u64;
         Ok(read)
     }

@@ -142,7 +142,7 @@ pub(super) fn drain<S: Sink, R: Read>(
     loop {
         match records.next() {
             Ok(Next::Record(record)) => {
-                let taken = intake.record(frame, &record);
+                let taken = intake.record(frame, &record).and_then(|()| intake.relieve());
                 taken.map_err(|cause| Trouble::disk(cause, records))?;
             }
             Ok(Next::InputEnd) => return Ok(Ending::Input),
@@ -203,12 +203,13 @@ fn ignored(columns: &Columns, input: &str) -> Option<Warning> {
     })
 }
 
-fn finish<S>(
-    intake: Intake<S>,
+fn finish<S: Sink>(
+    mut intake: Intake<S>,
     mut warnings: Vec<Warning>,
     sources: Vec<SourceRead>,
 ) -> Result<Reading<S>, Refusal> {
-    let Intake { sink, dictionary, counts, invalid, causes, suspicions } = intake;
+    intake.unify().map_err(|cause| Refusal::Disk { cause })?;
+    let Intake { sink, dictionary, counts, invalid, causes, suspicions, .. } = intake;
     let causes = causes.sorted().into_iter().map(|Sample { kind, count, places }| Cause {
         what: kind.what(&dictionary),
         count,

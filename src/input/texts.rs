@@ -94,6 +94,28 @@ impl Texts {
         number
     }
 
+    /// All numbers, in the order of their texts' bytes.
+    pub(super) fn sorted(&self) -> Vec<u32> {
+        let texts = (0..).zip(self.iter());
+        let mut keyed: Vec<(u64, u32)> = texts.map(|(number, text)| (prefix(text), number)).collect();
+        keyed.sort_unstable_by(|(left, one), (right, other)| {
+            left.cmp(right).then_with(|| self.get(*one).cmp(self.get(*other)))
+        });
+        keyed.into_iter().map(|(_, number)| number).collect()
+    }
+
+    /// How long all texts are together.
+    pub(super) fn joined_bytes(&self) -> u64 {
+        self.joined.len() as u64
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.joined.capacity()
+            + self.ends.capacity() * size_of::<usize>()
+            + self.slots.allocation_size()
+            + self.near.memory_bytes()
+    }
+
     fn holds(&self, number: u32, text: &[u8]) -> bool {
         let number = number as usize;
         let start = if number == 0 { 0 } else { self.ends[number - 1] };
@@ -108,6 +130,14 @@ impl Texts {
         let part = (hash >> 32) as u32 ^ hash as u32;
         part
     }
+}
+
+/// The first eight bytes, as a number that is ordered like them: it tells most texts apart without a look at them.
+fn prefix(text: &str) -> u64 {
+    let mut first = [0; 8];
+    let len = text.len().min(first.len());
+    first[..len].copy_from_slice(&text.as_bytes()[..len]);
+    u64::from_be_bytes(first)
 }
 
 #[cfg(test)]

@@ -136,7 +136,7 @@ impl Merge {
         for &entry in entries.iter().filter(|entry| **entry > doubted) {
             merge.take(&store.entry(entry)?.groups).map_err(malformed)?;
         }
-        Ok(merge.builder.finish(merge.dictionary, GROUP_USERS))
+        Ok(merge.builder.finish(merge.dictionary, GROUP_USERS)?)
     }
 
     fn take(&mut self, groups: &[u8]) -> Result<(), Malformed> {
@@ -147,7 +147,7 @@ impl Merge {
             for user in &mut group.users {
                 let user = match user {
                     User::Id(id) => id,
-                    User::Custom(id) => self.dictionary.intern_user(id),
+                    User::Custom(id) => self.dictionary.intern_user(&id),
                 };
                 self.builder.accept(Row { user, attribute, value });
             }
@@ -163,7 +163,7 @@ fn parts(merged: &Plan) -> (u64, Vec<Vec<u8>>) {
     let mut part = Vec::new();
     for batch in merged.batches() {
         let value = merged.value(batch.group).expect("no tag is the null token");
-        let Some(value) = untagged(value) else { continue };
+        let Some(value) = untagged(&value) else { continue };
         facts += u64::from(batch.len);
         groups::write(1, Some(&value), merged.users(batch), &mut part);
         if part.len() >= PART_BYTES {

@@ -1,3 +1,4 @@
+use std::io;
 use std::path::PathBuf;
 
 use super::lock::Holder;
@@ -43,6 +44,12 @@ pub enum LedgerError {
         /// What is wrong, without anything of what it holds.
         what: String,
     },
+    /// What it knows needs more memory than there is, and a temporary file can't be written.
+    #[error("a temporary file can't be written: {error}")]
+    NoTemporaryFile {
+        /// The system's words.
+        error: String,
+    },
     /// The system refuses to read or write it: a full disk, a lack of rights.
     #[error("the ledger `{}` can't be used: {error}", path.display())]
     Unusable {
@@ -64,9 +71,16 @@ impl LedgerError {
             Self::Damaged { .. } => {
                 "move the file away to start a new ledger, or run with `--no-ledger`; either sends every row again"
             }
+            Self::NoTemporaryFile { .. } => "make room, or name another place with `--temp-dir`",
             Self::Unusable { .. } => {
                 "make room, or see to the rights of the file and its folder; then run again"
             }
         }
+    }
+}
+
+impl From<io::Error> for LedgerError {
+    fn from(error: io::Error) -> Self {
+        Self::NoTemporaryFile { error: error.to_string() }
     }
 }

@@ -81,7 +81,7 @@ pub(super) fn write<'u>(
             }
             User::Custom(id) => {
                 kind = CUSTOM;
-                write_text(id, &mut bytes);
+                write_text(&id, &mut bytes);
             }
         }
     }
@@ -166,7 +166,7 @@ impl<'a> Iterator for Users<'a> {
                 self.least = id.saturating_add(1);
                 User::Id(id)
             }
-            Kind::Custom => User::Custom(read_text(&mut self.bytes)?),
+            Kind::Custom => User::Custom(read_text(&mut self.bytes)?.into()),
         };
         self.left -= 1;
         Some(user)
@@ -204,7 +204,7 @@ mod tests {
             for (attempts, value, ids, custom) in &written {
                 let texts = texts(ids);
                 if *custom {
-                    write(*attempts, value.as_ref(), texts.iter().map(|id| User::Custom(id)), &mut bytes);
+                    write(*attempts, value.as_ref(), texts.iter().map(|id| User::Custom(id.into())), &mut bytes);
                 } else {
                     write(*attempts, value.as_ref(), ids.iter().copied().map(User::Id), &mut bytes);
                 }

@@ -143,7 +143,7 @@ impl Reader {
     }
 
     /// What a user got, at any API of the ledger, the oldest first.
-    pub fn user(&self, user: User<'_>) -> Result<Vec<UserFact>, LedgerError> {
+    pub fn user(&self, user: &User<'_>) -> Result<Vec<UserFact>, LedgerError> {
         let attributes = self.attributes()?;
         let base_urls = self.base_urls()?;
         let doubted = self.doubted_of_targets(base_urls.keys())?;
@@ -173,7 +173,7 @@ impl Reader {
     /// Everything that is said of a user, the oldest first.
     fn mentions<'a>(
         &self,
-        user: User<'_>,
+        user: &User<'_>,
         attributes: &'a BTreeMap<u64, Attribute>,
     ) -> Result<Vec<Mention<'a>>, LedgerError> {
         let state = self.store.state()?;
@@ -246,12 +246,12 @@ impl Reader {
 
     fn each_value_of(
         &self,
-        user: User<'_>,
+        user: &User<'_>,
         groups: &[u8],
         mut see: impl FnMut(Option<Sent<'static>>),
     ) -> Result<(), LedgerError> {
         self.each_group(groups, |group| {
-            if group.users.clone().any(|other| other == user) {
+            if group.users.clone().any(|other| other == *user) {
                 see(group.value.clone().map(Sent::into_owned));
             }
         })

@@ -29,7 +29,7 @@ impl Plan {
 
     /// The JSON token that a group's requests set: `"USA"`, `7`, `null`.
     pub fn value_token(&self, group: u32) -> String {
-        self.value(group).map_or_else(|| "null".to_owned(), |text| value::token(self.attribute(group), text))
+        self.value(group).map_or_else(|| "null".to_owned(), |text| value::token(self.attribute(group), &text))
     }
 }
 

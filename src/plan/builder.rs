@@ -1,13 +1,20 @@
 //! Takes rows and settles them.
 
+use std::io;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::room::{Holding, Room};
 use super::rows::Rows;
-use super::settle::Unsettled;
+use super::settle::{Naming, Unsettled};
 use super::users::Users;
 use super::{OnConflict, Phase, Plan};
-use crate::input::{AttributeId, Dictionary, Renumber, Row, Sink};
+use crate::input::{AttributeId, Dictionary, Options, Renumber, Row, Sink};
+use crate::spill::{Space, Store};
+
+/// Rows go to a temporary file when they take more than one part in so many of the memory: settling them takes as much
+/// again.
+const SHARE_OF_ROWS: u64 = 2;
 
 /// Takes valid rows in the order of the input, and makes a [`Plan`] of them.
 #[derive(Debug)]
@@ -16,12 +23,24 @@ pub struct Builder {
     threads: NonZeroUsize,
     /// By attribute number.
     attributes: Vec<Rows>,
+    /// How many bytes of memory reading and planning may take.
+    memory: u64,
+    space: Space,
+    /// Where rows are for which there was too little memory.
+    store: Option<Store>,
 }
 
 impl Builder {
-    /// A builder that has taken nothing, and works in one thread.
+    /// A builder that has taken nothing, and works in one thread, in as much memory as it takes.
     pub fn new(on_conflict: OnConflict) -> Self {
-        Self { on_conflict, threads: NonZeroUsize::MIN, attributes: Vec::new() }
+        Self {
+            on_conflict,
+            threads: NonZeroUsize::MIN,
+            attributes: Vec::new(),
+            memory: u64::MAX,
+            space: Space::default(),
+            store: None,
+        }
     }
 
     /// Lets [`finish`](Self::finish) use this many threads, one attribute each at a time. Each holds the working memory
@@ -32,22 +51,54 @@ impl Builder {
         self
     }
 
+    /// Keeps to the memory, and the place for temporary files, that these options name.
+    #[must_use]
+    pub fn within(mut self, options: &Options) -> Self {
+        self.memory = options.memory;
+        self.space = Space::new(options.temp_dir.clone());
+        self
+    }
+
     /// Settles which row of each user and attribute stands, groups these by value and cuts the groups into batches of
     /// at most `batch_size` users. `dictionary` is that of the reading which the rows come from; numbers that it doesn't
-    /// know panic.
-    pub fn finish(self, dictionary: Dictionary, batch_size: NonZeroU32) -> Plan {
+    /// know panic. Fails if there is too little memory, and a temporary file can't be written.
+    pub fn finish(mut self, dictionary: Dictionary, batch_size: NonZeroU32) -> io::Result<Plan> {
         let users = Users::of(&dictionary);
-        let rows = (0..=u16::MAX).map(AttributeId).zip(self.attributes).filter(|(_, rows)| rows.len() > 0);
+        let spilled = self.store.is_some() || dictionary.epochs() > 0;
+        if spilled {
+            self.spill()?;
+        }
+        let Self { on_conflict, threads, attributes, memory, space, .. } = self;
+        let rows = (0..=u16::MAX).map(AttributeId).zip(attributes).filter(|(_, rows)| rows.len() > 0);
         let mut work: Vec<_> = rows
             .map(|(attribute, rows)| {
                 let values = dictionary.values(attribute);
                 let phase = Phase::of(dictionary.attribute(attribute));
-                (phase, Unsettled { attribute, rows, values, users: &users, on_conflict: self.on_conflict })
+                let naming = Naming::AsRead { dictionary: &dictionary, users: &users };
+                (phase, Unsettled { attribute, rows, values, naming, on_conflict })
             })
             .collect();
         work.sort_by_key(|(phase, unsettled)| (*phase, unsettled.attribute));
-        let columns = in_threads(self.threads, work, |(phase, unsettled)| (phase, unsettled.settle()));
-        Plan::new(columns, users, dictionary, batch_size)
+        let at_a_time = threads.get().min(work.len()).max(1) as u64;
+        let room = if spilled {
+            Room::new(memory / 4 * 3 / at_a_time, Holding::Files, space.clone())
+        } else {
+            Room::new((memory - memory / SHARE_OF_ROWS) / at_a_time, Holding::Memory, space.clone())
+        };
+        let columns = in_threads(threads, work, |(phase, unsettled)| Ok((phase, unsettled.settle(&room)?)));
+        let columns = columns.into_iter().collect::<io::Result<_>>()?;
+        let spilled = space.written_bytes() + dictionary.spilled_bytes();
+        Ok(Plan::new(columns, users, dictionary, batch_size, spilled))
+    }
+
+    /// Moves all rows to a temporary file.
+    fn spill(&mut self) -> io::Result<()> {
+        let store = match self.store.take() {
+            Some(store) => store,
+            None => self.space.store()?,
+        };
+        let store = self.store.insert(store);
+        self.attributes.iter_mut().try_for_each(|rows| rows.spill(store))
     }
 }
 
@@ -61,11 +112,23 @@ impl Sink for Builder {
         self.attributes[attribute].push(row.user, row.value.0);
     }
 
+    fn relieve(&mut self) -> io::Result<()> {
+        let memory: usize = self.attributes.iter().map(Rows::memory_bytes).sum();
+        let most = self.memory / SHARE_OF_ROWS / self.threads.get() as u64;
+        if memory as u64 > most { self.spill() } else { Ok(()) }
+    }
+
+    fn end_epoch(&mut self, epoch: u32) {
+        self.attributes.iter_mut().for_each(|rows| rows.end_epoch(epoch));
+    }
+
     fn fork(&self) -> Self {
-        Self { on_conflict: self.on_conflict, threads: self.threads, attributes: Vec::new() }
+        let space = self.space.clone();
+        Self { attributes: Vec::new(), space, store: None, ..*self }
     }
 
     fn join(&mut self, later: Self, renumber: &Renumber) {
+        self.store = self.store.take().or(later.store);
         let users: Option<Arc<[u64]>> =
             (!renumber.users.is_empty()).then(|| renumber.users.as_slice().into());
         for (old, rows) in later.attributes.into_iter().enumerate().filter(|(_, rows)| rows.len() > 0) {
@@ -73,8 +136,12 @@ impl Sink for Builder {
             if new >= self.attributes.len() {
                 self.attributes.resize_with(new + 1, Rows::default);
             }
-            let values: Vec<u32> = renumber.values[old].iter().map(|value| value.0).collect();
-            self.attributes[new].append(rows, &values, users.as_ref());
+            if let Some(before) = renumber.epochs {
+                self.attributes[new].append_epochs(rows, before);
+            } else {
+                let values: Vec<u32> = renumber.values[old].iter().map(|value| value.0).collect();
+                self.attributes[new].append(rows, &values, users.as_ref());
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use super::OnConflict;
 use super::column::Disagreement;
 
 /// Users to remember where conflicts are settled, and not refused.
-const EXAMPLES: usize = 5;
+pub(super) const EXAMPLES: usize = 5;
 /// Values to remember of each of these.
 const EXAMPLE_VALUES: usize = 8;
 

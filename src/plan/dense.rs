@@ -3,14 +3,15 @@
 //! Writing a row's value into its user's slot settles it, as the slot's last value is the user's last one. Reading the
 //! table from its start finds users in ascending order, which a counting sort by value keeps.
 
-use super::OnConflict;
-use super::column::Ids;
-use super::conflict::Conflicts;
-use super::rows::index;
-use super::settle::{Settled, Span, Unsettled, starts_of};
+use std::io;
 
-/// Most bytes of the table for each row. It takes no more memory than sorting the rows would; nor much more time.
-const MOST_BYTES_PER_ROW: u64 = 24;
+use super::OnConflict;
+use super::column::{Groups, Ids, Numbers};
+use super::conflict::Conflicts;
+use super::grouping::{self, Entry, starts_of};
+use super::rows::index;
+use super::settle::{Span, Unsettled};
+use super::way::Grouping;
 
 /// Slots to look through for users at a time.
 const STRIDE: usize = 256;
@@ -24,18 +25,15 @@ pub(super) enum Width {
 }
 
 impl Width {
-    /// Of a table for so many rows and values; `None` where it isn't worth its memory.
-    pub(super) fn for_table(rows: u64, values: usize, span: Span) -> Option<Self> {
+    /// Of slots that tell so many values apart, with its bytes; `None` if there is none.
+    pub(super) fn of(values: usize) -> Option<(Self, u64)> {
         let fits = |most: u32| u32::try_from(values).is_ok_and(|values| values <= most);
-        let (width, bytes) = match () {
-            () if fits(u8::MOST) => (Self::One, 1),
-            () if fits(u16::MOST) => (Self::Two, 2),
-            () if fits(u32::MOST) => (Self::Four, 4),
-            () => return None,
-        };
-        let slots = span.reach() + 1;
-        (span.reach() < u64::from(u32::MAX) && slots * bytes <= rows.saturating_mul(MOST_BYTES_PER_ROW))
-            .then_some(width)
+        match () {
+            () if fits(u8::MOST) => Some((Self::One, 1)),
+            () if fits(u16::MOST) => Some((Self::Two, 2)),
+            () if fits(u32::MOST) => Some((Self::Four, 4)),
+            () => None,
+        }
     }
 }
 
@@ -74,25 +72,43 @@ slot!(
 /// By user's number, less the smallest, what is known of each.
 struct Table<'c, S> {
     slots: Vec<S>,
-    /// By value, how many users have it.
+    /// By value, how many users have it; empty where values are not counted.
     counts: Vec<u32>,
     on_conflict: OnConflict,
     conflicts: &'c mut Conflicts,
 }
 
-pub(super) fn settle<S: Slot>(rows: Unsettled<'_>, span: Span, conflicts: &mut Conflicts) -> Settled {
+pub(super) fn settle<S: Slot>(
+    rows: Unsettled<'_>,
+    span: Span,
+    grouping: Grouping,
+    conflicts: &mut Conflicts,
+) -> io::Result<(Ids, Groups)> {
+    let counted = match grouping {
+        Grouping::Count => rows.values,
+        Grouping::Sort => 0,
+    };
     let mut table = Table {
         slots: written::<S>(index(span.reach()) + 1),
-        counts: vec![0; rows.values],
+        counts: vec![0; counted],
         on_conflict: rows.on_conflict,
         conflicts,
     };
-    rows.drain(|user, value| table.put(user, user - span.smallest, value));
+    rows.drain(|user, value| table.put(user, user - span.smallest, value))?;
     table.leave_out_disputed();
     let Table { slots, counts, .. } = table;
-    let (mut places, taken) = starts_of(counts);
-    let users = ids_by_value(&slots, taken as usize, &mut places);
-    (Ids::Narrow(span.smallest, users), places)
+    Ok(match grouping {
+        Grouping::Count => {
+            let (mut places, taken) = starts_of(counts);
+            let users = ids_by_value(&slots, taken as usize, &mut places);
+            (Ids::Memory(Numbers::Narrow(span.smallest, users)), Groups::of(places))
+        }
+        Grouping::Sort => {
+            let taken = (0..).zip(slots).filter(|(_, slot)| *slot != S::default());
+            let entries = taken.map(|(user, slot)| Entry { user, value: (slot.into() & !S::FLAG) - 1 });
+            grouping::by_sorting(entries.collect(), span)
+        }
+    })
 }
 
 /// So many empty slots, which are written, and not only promised by the system: `put` reads a slot before it writes it,
@@ -111,7 +127,7 @@ impl<S: Slot> Table<'_, S> {
         let (old, new): (u32, u32) = ((*slot).into(), value + 1);
         if old == 0 {
             *slot = S::of(new);
-            self.counts[value as usize] += 1;
+            self.count(value);
         } else if old & !S::FLAG != new {
             self.dispute(user, place, value);
         }
@@ -120,17 +136,16 @@ impl<S: Slot> Table<'_, S> {
     #[cold]
     #[inline(never)]
     fn dispute(&mut self, user: u64, place: u64, value: u32) {
-        let slot = &mut self.slots[index(place)];
-        let old: u32 = (*slot).into();
+        let old: u32 = self.slots[index(place)].into();
         let old_value = (old & !S::FLAG) - 1;
         if old & S::FLAG == 0 {
             self.conflicts.open(user, old_value);
         }
         self.conflicts.add(user, value);
         let stands = if self.on_conflict == OnConflict::Last { value } else { old_value };
-        self.counts[old_value as usize] -= 1;
-        self.counts[stands as usize] += 1;
-        *slot = S::of((stands + 1) | S::FLAG);
+        self.discount(old_value);
+        self.count(stands);
+        self.slots[index(place)] = S::of((stands + 1) | S::FLAG);
     }
 
     /// Where conflicts are refused, users that have one get no value.
@@ -141,9 +156,24 @@ impl<S: Slot> Table<'_, S> {
         for slot in &mut self.slots {
             let old: u32 = (*slot).into();
             if old & S::FLAG != 0 {
-                self.counts[(old & !S::FLAG) as usize - 1] -= 1;
+                if let Some(count) = self.counts.get_mut((old & !S::FLAG) as usize - 1) {
+                    *count -= 1;
+                }
                 *slot = S::default();
             }
+        }
+    }
+
+    #[inline]
+    fn count(&mut self, value: u32) {
+        if let Some(count) = self.counts.get_mut(value as usize) {
+            *count += 1;
+        }
+    }
+
+    fn discount(&mut self, value: u32) {
+        if let Some(count) = self.counts.get_mut(value as usize) {
+            *count -= 1;
         }
     }
 }

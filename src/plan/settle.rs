@@ -1,12 +1,17 @@
 //! Settles one attribute: which row of each user stands, and who shares a value.
 
+use std::io;
+use std::sync::Arc;
+
 use super::OnConflict;
-use super::column::{Column, Groups, Ids};
+use super::column::Column;
 use super::conflict::Conflicts;
-use super::rows::{Rows, index};
+use super::room::Room;
+use super::rows::{Renamed, Rows, index};
 use super::users::Users;
-use super::{dense, sparse};
-use crate::input::AttributeId;
+use super::way::Way;
+use super::{dense, parts, sparse};
+use crate::input::{AttributeId, Dictionary};
 
 /// The rows of one attribute, and what there is to know for settling them.
 #[derive(Debug)]
@@ -15,12 +20,18 @@ pub(super) struct Unsettled<'a> {
     pub(super) rows: Rows,
     /// How many numbers of values there are.
     pub(super) values: usize,
-    pub(super) users: &'a Users,
+    pub(super) naming: Naming<'a>,
     pub(super) on_conflict: OnConflict,
 }
 
-/// The users that keep a value; and by value, where its users end.
-pub(super) type Settled = (Ids, Vec<u32>);
+/// What the numbers in rows are.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Naming<'a> {
+    /// Those that the reading gave.
+    AsRead { dictionary: &'a Dictionary, users: &'a Users },
+    /// Those of the plan.
+    Planned,
+}
 
 /// The users' numbers that rows can have.
 #[derive(Clone, Copy, Debug)]
@@ -30,42 +41,64 @@ pub(super) struct Span {
 }
 
 impl Unsettled<'_> {
-    pub(super) fn settle(self) -> Column {
-        let (attribute, rows, on_conflict) = (self.attribute, self.rows.len(), self.on_conflict);
-        let mut conflicts = Conflicts::new(on_conflict);
+    /// Fails if a temporary file can't be written or read.
+    pub(super) fn settle(self, room: &Room) -> io::Result<Column> {
         let span = self.span();
-        let (ids, ends) = match dense::Width::for_table(rows, self.values, span) {
-            Some(dense::Width::One) => dense::settle::<u8>(self, span, &mut conflicts),
-            Some(dense::Width::Two) => dense::settle::<u16>(self, span, &mut conflicts),
-            Some(dense::Width::Four) => dense::settle::<u32>(self, span, &mut conflicts),
-            None => sparse::settle(self, span, &mut conflicts),
-        };
-        let (conflicts, disagreements) = (conflicts.count(), conflicts.into_disagreements());
-        let disputed = match on_conflict {
-            OnConflict::Last | OnConflict::First => 0,
-            OnConflict::Error => {
-                disagreements.iter().map(|disagreement| disagreement.values.len() as u64).sum()
-            }
-        };
-        Column { attribute, ids, groups: Groups::of(ends), rows, conflicts, disputed, disagreements }
+        match Way::choose(self.rows.len(), self.values, span, room.bytes()) {
+            Some(way) => room.keep(self.settle_at_once(way, span)?),
+            None => parts::settle(self, span, room),
+        }
     }
 
-    fn span(&self) -> Span {
-        let bounds = match self.users {
-            Users::Id => self.rows.bounds(),
-            Users::Custom { order, .. } => order.len().checked_sub(1).map(|last| (0, last as u64)),
+    /// In memory.
+    pub(super) fn settle_at_once(self, way: Way, span: Span) -> io::Result<Column> {
+        let (attribute, rows, on_conflict) = (self.attribute, self.rows.len(), self.on_conflict);
+        let mut conflicts = Conflicts::new(on_conflict);
+        let settled = match way {
+            Way::Table(dense::Width::One, grouping) => {
+                dense::settle::<u8>(self, span, grouping, &mut conflicts)
+            }
+            Way::Table(dense::Width::Two, grouping) => {
+                dense::settle::<u16>(self, span, grouping, &mut conflicts)
+            }
+            Way::Table(dense::Width::Four, grouping) => {
+                dense::settle::<u32>(self, span, grouping, &mut conflicts)
+            }
+            Way::Sort(grouping) => sparse::settle(self, span, grouping, &mut conflicts),
+        };
+        Ok(Column::new(attribute, rows, settled?, conflicts, on_conflict))
+    }
+
+    pub(super) fn span(&self) -> Span {
+        let all = |count: usize| count.checked_sub(1).map(|last| (0, last as u64));
+        let bounds = match self.naming {
+            Naming::AsRead { users: Users::Custom { order, .. }, .. } => all(order.len()),
+            Naming::AsRead { users: Users::Ranked(count), .. } => all(*count),
+            Naming::AsRead { users: Users::Id, .. } | Naming::Planned => self.rows.bounds(),
         };
         let (smallest, largest) = bounds.unwrap_or_default();
         Span { smallest, largest }
     }
 
-    /// Hands each row over, in the order of the input, with its user's number in the plan.
+    /// Hands each row over, in the order of the input, with its user's number in the plan. Fails if a temporary file
+    /// can't be read.
     #[inline]
-    pub(super) fn drain(self, mut row: impl FnMut(u64, u32)) {
-        match self.users {
-            Users::Id => self.rows.drain(row),
+    pub(super) fn drain(self, mut row: impl FnMut(u64, u32)) -> io::Result<()> {
+        let Self { attribute, rows, naming, .. } = self;
+        let Naming::AsRead { dictionary, users } = naming else {
+            return rows.drain(|_| Ok(Renamed::default()), row);
+        };
+        let renamed = |epoch| {
+            let users = dictionary.renamed_users(epoch)?;
+            Ok(Renamed {
+                values: dictionary.renamed_values(attribute, epoch)?.map(Arc::from),
+                users: users.map(|users| users.into_iter().map(u64::from).collect()),
+            })
+        };
+        match users {
+            Users::Id | Users::Ranked(_) => rows.drain(renamed, row),
             Users::Custom { ranks, .. } => {
-                self.rows.drain(|user, value| row(ranks[index(user)].into(), value));
+                rows.drain(renamed, |user, value| row(ranks[index(user)].into(), value))
             }
         }
     }
@@ -76,17 +109,4 @@ impl Span {
     pub(super) fn reach(self) -> u64 {
         self.largest - self.smallest
     }
-}
-
-/// Turns how many users each value has into where these start, if they lie one value after the other; and where the
-/// last ones end.
-pub(super) fn starts_of(mut counts: Vec<u32>) -> (Vec<u32>, u32) {
-    let mut start = 0_u32;
-    for count in &mut counts {
-        let next =
-            start.checked_add(*count).expect("an attribute of 2^32 users is more than batches can number");
-        *count = start;
-        start = next;
-    }
-    (counts, start)
 }

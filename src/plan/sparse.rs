@@ -1,11 +1,15 @@
 //! Settles rows whose users' numbers lie far apart: a stable sort by user, which puts the rows of a user side by side in
 //! the order of the input.
 
+use std::io;
+
 use super::OnConflict;
-use super::column::Ids;
+use super::column::{Groups, Ids};
 use super::conflict::Conflicts;
+use super::grouping::{self, Entry};
 use super::rows::index;
-use super::settle::{Settled, Span, Unsettled, starts_of};
+use super::settle::{Span, Unsettled};
+use super::way::Grouping;
 
 /// Bits of a number that one pass of the radix sort looks at: so many piles can be written to at a time before each
 /// write misses the cache.
@@ -15,33 +19,21 @@ const PILES: usize = 1 << DIGIT_BITS;
 /// Fewer rows than this are not worth counting piles for.
 const FEW_ROWS: usize = 2 * PILES;
 
-/// One row, in 12 bytes.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(Rust, packed(4))]
-struct Entry {
-    user: u64,
-    value: u32,
-}
-
-pub(super) fn settle(rows: Unsettled<'_>, span: Span, conflicts: &mut Conflicts) -> Settled {
+pub(super) fn settle(
+    rows: Unsettled<'_>,
+    span: Span,
+    grouping: Grouping,
+    conflicts: &mut Conflicts,
+) -> io::Result<(Ids, Groups)> {
     let (values, on_conflict) = (rows.values, rows.on_conflict);
     let mut entries = Vec::with_capacity(usize::try_from(rows.rows.len()).expect("rows are in memory"));
-    rows.drain(|user, value| entries.push(Entry { user: user - span.smallest, value }));
+    rows.drain(|user, value| entries.push(Entry { user: user - span.smallest, value }))?;
     sort_by_user(&mut entries, span);
     keep_one_per_user(&mut entries, span, on_conflict, conflicts);
-
-    let mut counts = vec![0; values];
-    for entry in &entries {
-        counts[entry.value as usize] += 1;
-    }
-    let (mut places, _) = starts_of(counts);
-    let ids = if u32::try_from(span.reach()).is_ok() {
-        let narrow = |user| u32::try_from(user).expect("no user is beyond the reach");
-        Ids::Narrow(span.smallest, ids_by_value(&entries, &mut places, narrow))
-    } else {
-        Ids::Wide(ids_by_value(&entries, &mut places, |user| span.smallest + user))
-    };
-    (ids, places)
+    Ok(match grouping {
+        Grouping::Count => grouping::by_counting(&entries, values, span),
+        Grouping::Sort => grouping::by_sorting(entries, span),
+    })
 }
 
 /// A stable sort: two passes of a radix sort by the highest bits that can differ, from which on a handful of rows is
@@ -117,15 +109,4 @@ fn keep_one_per_user(
         }
     }
     entries.truncate(kept);
-}
-
-/// Users by value and then ascending. `places` has the starts of the values, and then their ends.
-fn ids_by_value<I: Copy + Default>(entries: &[Entry], places: &mut [u32], id: impl Fn(u64) -> I) -> Vec<I> {
-    let mut ids = vec![I::default(); entries.len()];
-    for entry in entries {
-        let place = &mut places[entry.value as usize];
-        ids[*place as usize] = id(entry.user);
-        *place += 1;
-    }
-    ids
 }

@@ -1,5 +1,6 @@
 //! The plan itself: what is to be sent, and by which request.
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 
 use super::column::{Column, Disagreement, Range};
@@ -19,6 +20,8 @@ pub struct Plan {
     batch_size: NonZeroU32,
     columns: Vec<Place>,
     groups: u32,
+    /// In bytes.
+    spilled: u64,
 }
 
 /// A column and its place in the plan.
@@ -40,7 +43,7 @@ pub struct Conflict<'a> {
     pub user: User<'a>,
     /// Distinct values, in the order of the input; `None` clears the attribute. All of them where conflicts are refused,
     /// otherwise the first eight.
-    pub values: Vec<Option<&'a str>>,
+    pub values: Vec<Option<Cow<'a, str>>>,
 }
 
 impl Plan {
@@ -49,6 +52,7 @@ impl Plan {
         mut users: Users,
         dictionary: Dictionary,
         batch_size: NonZeroU32,
+        spilled: u64,
     ) -> Self {
         users.forget_ranks();
         let mut groups = 0_u32;
@@ -60,7 +64,7 @@ impl Plan {
             Place { phase, column, first, requests }
         };
         let columns = columns.into_iter().map(place).collect();
-        Self { dictionary, users, batch_size, columns, groups }
+        Self { dictionary, users, batch_size, columns, groups, spilled }
     }
 
     /// The same plan with what becomes of its columns, each of which stays in its place.
@@ -68,11 +72,11 @@ impl Plan {
         self,
         change: impl FnOnce(Vec<Column>, &Users, &Dictionary) -> Result<Vec<Column>, E>,
     ) -> Result<Self, E> {
-        let Self { dictionary, users, batch_size, columns, .. } = self;
+        let Self { dictionary, users, batch_size, columns, spilled, .. } = self;
         let (phases, columns): (Vec<_>, _) =
             columns.into_iter().map(|Place { phase, column, .. }| (phase, column)).unzip();
         let columns = change(columns, &users, &dictionary)?;
-        Ok(Self::new(phases.into_iter().zip(columns).collect(), users, dictionary, batch_size))
+        Ok(Self::new(phases.into_iter().zip(columns).collect(), users, dictionary, batch_size, spilled))
     }
 
     /// A cursor before the first batch.
@@ -128,7 +132,7 @@ impl Plan {
     }
 
     /// The value that a group sets, as the input has it; `None` where it clears the attribute.
-    pub fn value(&self, group: u32) -> Option<&str> {
+    pub fn value(&self, group: u32) -> Option<Cow<'_, str>> {
         let place = self.place(group);
         self.dictionary.value(place.column.attribute, place.value(group))
     }
@@ -142,8 +146,8 @@ impl Plan {
     pub fn users(&self, batch: Batch) -> impl Iterator<Item = User<'_>> + '_ {
         let place = self.place(batch.group);
         let range = place.range(batch.group);
-        (batch.first..batch.first + batch.len)
-            .map(move |position| self.name(place.column.ids.get(range.at(position))))
+        let places = range.part(batch.first, batch.len);
+        place.column.ids.walk(places).map(|number| self.name(number))
     }
 
     /// The user at this position of a group.
@@ -158,10 +162,16 @@ impl Plan {
         self.columns.iter().filter(|place| place.column.disputed > 0).flat_map(|place| self.conflicts(place))
     }
 
-    /// How much memory the plan holds, without the texts of its dictionary.
+    /// How much memory the plan holds.
     pub fn memory_bytes(&self) -> usize {
-        self.users.memory_bytes()
+        self.dictionary.memory_bytes()
+            + self.users.memory_bytes()
             + self.columns.iter().map(|place| place.column.memory_bytes()).sum::<usize>()
+    }
+
+    /// How many bytes reading and planning wrote to temporary files.
+    pub fn spilled_bytes(&self) -> u64 {
+        self.spilled
     }
 
     /// The conflicts that are remembered for an attribute.

@@ -1,5 +1,6 @@
 //! A plan in figures.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -73,12 +74,12 @@ pub struct AttributeSummary<'p> {
 }
 
 /// One group in figures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct GroupSummary<'p> {
     /// The attribute's name.
     pub attribute: &'p str,
     /// The value, as the input has it; `None` clears the attribute.
-    pub value: Option<&'p str>,
+    pub value: Option<Cow<'p, str>>,
     /// How many users get it.
     pub users: u32,
     /// In how many requests.

@@ -1,6 +1,7 @@
 //! How numbers of users are ordered and shown.
 
 use super::User;
+use super::rows::index;
 use crate::input::Dictionary;
 
 /// How users go by numbers in a plan: User.com's own ids stand for themselves, the client's ids are ranked by their
@@ -16,12 +17,17 @@ pub(super) enum Users {
         /// By rank, numbers in the dictionary.
         order: Vec<u32>,
     },
+    /// Numbers are ranks among the client's ids, of which there are so many, in the dictionary itself.
+    Ranked(usize),
 }
 
 impl Users {
     pub(super) fn of(dictionary: &Dictionary) -> Self {
         if dictionary.users() == 0 {
             return Self::Id;
+        }
+        if dictionary.ranks_users() {
+            return Self::Ranked(dictionary.users());
         }
         let count = u32::try_from(dictionary.users()).expect("fewer than 2^32 texts fit memory");
         let mut order: Vec<u32> = (0..count).collect();
@@ -44,18 +50,19 @@ impl Users {
     pub(super) fn name<'d>(&self, number: u64, dictionary: &'d Dictionary) -> User<'d> {
         match self {
             Self::Id => User::Id(number),
-            Self::Custom { order, .. } => {
-                let place = usize::try_from(number).expect("a rank is an index");
-                let id = dictionary.user(order[place].into());
-                User::Custom(id.expect("every number below `users` stands for a text"))
-            }
+            Self::Ranked(_) => custom(number, dictionary),
+            Self::Custom { order, .. } => custom(order[index(number)].into(), dictionary),
         }
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
         match self {
-            Self::Id => 0,
+            Self::Id | Self::Ranked(_) => 0,
             Self::Custom { ranks, order } => (ranks.capacity() + order.capacity()) * size_of::<u32>(),
         }
     }
+}
+
+fn custom(number: u64, dictionary: &Dictionary) -> User<'_> {
+    User::Custom(dictionary.user(number).expect("every number below `users` stands for a text"))
 }

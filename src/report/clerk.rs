@@ -164,7 +164,7 @@ mod tests {
     /// What a run needs: the fates that reading and planning settle, the plan, and a report with the invalid rows.
     fn begin(input: &Path, output: &Path, batch_size: u32) -> (Fates, Arc<Plan>, FailuresReport) {
         let Reading { sink, dictionary, counts, mut invalid, .. } = reading(input);
-        let plan = sink.finish(dictionary, NonZeroU32::new(batch_size).unwrap());
+        let plan = sink.finish(dictionary, NonZeroU32::new(batch_size).unwrap()).unwrap();
         let mut failures = FailuresReport::create(output, &options()).unwrap();
         failures.add_invalid(&mut invalid).unwrap();
         let before = Fates {
@@ -310,7 +310,7 @@ mod tests {
     /// What a plan made of this file would send: one line per row.
     fn sent(path: &Path) -> Vec<String> {
         let Reading { sink, dictionary, .. } = reading(path);
-        let plan = sink.finish(dictionary, NonZeroU32::MIN);
+        let plan = sink.finish(dictionary, NonZeroU32::MIN).unwrap();
         let row = |batch| sent_rows(&plan, batch);
         let mut rows: Vec<_> = plan.batches().flat_map(row).collect();
         rows.sort();

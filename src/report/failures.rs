@@ -106,6 +106,7 @@ impl FailuresReport {
         attempts: u32,
     ) -> Result<(), Unwritten> {
         let (attribute, value) = (plan.attribute(batch.group).name.as_str(), plan.value(batch.group));
+        let value = value.as_deref();
         let row = |user| LostRow { user, attribute, value, lost, reason, attempts, place: None };
         plan.users(batch).try_for_each(|user| self.add(&row(user)))
     }

@@ -93,7 +93,7 @@ impl PlanScreen<'_> {
         let all = counted(self.plan.totals.conflicts, "conflict");
         writeln!(f, "\n{all}: one user and attribute, several values")?;
         for Conflict { attribute, user, values } in self.plan.conflicts.iter().take(MOST_CONFLICTS) {
-            let values = values.iter().map(|value| shown(*value)).collect::<Vec<_>>().join(", ");
+            let values = values.iter().map(|value| shown(value.as_deref())).collect::<Vec<_>>().join(", ");
             writeln!(f, "  {} of user {user}: {}", Cut(attribute, NAME), Cut(&values, 2 * VALUE))?;
         }
         Ok(())
@@ -192,7 +192,7 @@ fn shared(shared: &Shared<'_>) -> Message {
     let Shared { attribute, values, examples } = shared;
     let example = examples.first().map(|group| {
         let users = counted(group.users.into(), "user");
-        format!(": {} to {users}", shown(group.value))
+        format!(": {} to {users}", shown(group.value.as_deref()))
     });
     let text = format!(
         "`{attribute}`: {} would go to several users{}",
@@ -205,7 +205,7 @@ fn shared(shared: &Shared<'_>) -> Message {
 
 fn members(group: &GroupSummary<'_>) -> String {
     let users = counted(group.users.into(), "user");
-    format!("{} = {} for {users}", Cut(group.attribute, NAME), shown(group.value))
+    format!("{} = {} for {users}", Cut(group.attribute, NAME), shown(group.value.as_deref()))
 }
 
 fn shown(value: Option<&str>) -> String {
@@ -214,6 +214,8 @@ fn shown(value: Option<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
     use crate::input::Place;
     use crate::plan::{Totals, User};
@@ -224,7 +226,7 @@ mod tests {
         users: u32,
         requests: u32,
     ) -> GroupSummary<'static> {
-        GroupSummary { attribute, value, users, requests }
+        GroupSummary { attribute, value: value.map(Cow::Borrowed), users, requests }
     }
 
     /// What `plan` says of an input that has everything.
@@ -263,7 +265,7 @@ mod tests {
             conflicts: vec![Conflict {
                 attribute: "country",
                 user: User::Id(12),
-                values: vec![Some("US\nA"), None],
+                values: vec![Some("US\nA".into()), None],
             }],
             shared: vec![Shared {
                 attribute: "email",

@@ -1,5 +1,6 @@
 //! Plans against a plain oracle.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::{NonZeroU32, NonZeroUsize};
 
@@ -82,19 +83,19 @@ impl Reading {
             let name = &later.dictionary.attribute(old).name;
             let new = self.dictionary.attribute_id(name).expect("all names are allowed");
             let values = (0..u32::try_from(later.dictionary.values(old)).expect("few")).map(ValueId);
-            let texts = values.map(|value| later.dictionary.value(old, value).unwrap_or(NULL));
+            let texts = values.map(|value| later.dictionary.value(old, value).unwrap_or(NULL.into()));
             renumber.attributes.push(new);
-            renumber.values.push(texts.map(|text| self.dictionary.intern(new, text)).collect());
+            renumber.values.push(texts.map(|text| self.dictionary.intern(new, &text)).collect());
         }
         let users =
             (0..later.dictionary.users() as u64).map(|user| later.dictionary.user(user).expect("known"));
-        renumber.users = users.map(|text| self.dictionary.intern_user(text)).collect();
+        renumber.users = users.map(|text| self.dictionary.intern_user(&text)).collect();
         self.builder.join(later.builder, &renumber);
         self
     }
 
     fn finish(self, batch_size: u32) -> Plan {
-        self.builder.finish(self.dictionary, size(batch_size))
+        self.builder.finish(self.dictionary, size(batch_size)).unwrap()
     }
 }
 
@@ -114,7 +115,9 @@ fn groups(plan: &Plan) -> Vec<Group> {
     let whole = |group| Batch { group, first: 0, len: plan.group_len(group) };
     let users = |group| plan.users(whole(group)).map(|user| user.to_string()).collect();
     (0..plan.groups())
-        .map(|group| (plan.attribute(group).name.clone(), plan.value(group).map(str::to_owned), users(group)))
+        .map(|group| {
+            (plan.attribute(group).name.clone(), plan.value(group).map(Cow::into_owned), users(group))
+        })
         .collect()
 }
 
@@ -178,7 +181,7 @@ fn oracle(rows: &[Text], on_conflict: OnConflict, name: impl Fn(u64) -> String) 
 }
 
 fn disagreement(conflict: &Conflict<'_>) -> Disagreement {
-    let values = conflict.values.iter().map(|value| value.unwrap_or(NULL).to_owned()).collect();
+    let values = conflict.values.iter().map(|value| value.as_deref().unwrap_or(NULL).to_owned()).collect();
     (conflict.attribute.to_owned(), conflict.user.to_string(), values)
 }
 

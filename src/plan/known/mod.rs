@@ -15,6 +15,7 @@ mod values;
 mod walk;
 
 use std::collections::VecDeque;
+use std::io;
 use std::num::NonZeroUsize;
 use std::panic::resume_unwind;
 use std::thread::{self, ScopedJoinHandle};
@@ -27,9 +28,9 @@ use places::Places;
 use values::Values;
 use walk::Walk;
 
-use super::column::{Column, Groups, Ids, Range};
+use super::column::Column;
 use super::{Plan, User};
-use crate::input::{Attribute, ValueId};
+use crate::input::Attribute;
 
 /// Why a row need not be sent when the API holds its value already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,10 +73,11 @@ impl Plan {
     /// The plan without the rows whose values the API is known to hold, and how many these are.
     ///
     /// `fetch` is called for each attribute, in order, for whatever is known of it; `tell` then says it, in up to so many
-    /// threads at the same time. Their first error ends the work. At most 9 bytes for each user of one attribute in each
+    /// threads at the same time. Their first error ends the work; so does a temporary file that can't be written, where
+    /// the plan is in one. At most 9 bytes for each user of one attribute in each
     /// thread, and about as much for each of its values, unless users' ids are few and farther apart than 2^32; and again
     /// as much for each of the client's ids, where users go by these; beside what was fetched.
-    pub fn without<T: Send, E: Send>(
+    pub fn without<T: Send, E: Send + From<io::Error>>(
         self,
         threads: NonZeroUsize,
         mut fetch: impl FnMut(&Attribute) -> Result<T, E>,
@@ -89,10 +91,10 @@ impl Plan {
                 let mut known = Known::new(&names, values, &column);
                 tell(told, &mut known)?;
                 let Known { spared: marks, .. } = known;
-                let spared = keep(&mut column, &marks);
+                let spared = keep(&mut column, &marks)?;
                 Ok((column, spared))
             };
-            thread::scope(|scope| {
+            thread::scope(|scope| -> Result<_, E> {
                 let (mut working, mut done) = (VecDeque::new(), Vec::new());
                 let mut finish = |thread: Working<'_, E>| -> Result<(), E> {
                     let (column, less) = thread.join().unwrap_or_else(|panic| resume_unwind(panic))?;
@@ -165,60 +167,15 @@ impl<'p> Known<'p> {
     }
 }
 
-/// Takes the rows that are spared out of the column.
-fn keep(column: &mut Column, marks: &Marks) -> Spared {
+/// Takes the rows that are spared out of the column. Fails if a temporary file can't be written.
+fn keep(column: &mut Column, marks: &Marks) -> io::Result<Spared> {
     let mut spared = Spared::default();
-    let mut kept = 0;
-    let mut ends = Vec::new();
-    for group in 0..column.groups.len() {
-        let ValueId(value) = column.groups.value(group);
-        ends.resize(value as usize, kept);
-        for row in column.groups.range(group).places() {
-            if marks.resumed.has(row) {
-                spared.resumed += 1;
-            } else if marks.unchanged.has(row) {
-                spared.unchanged += 1;
-            } else {
-                column.ids.move_to(row, kept as usize);
-                kept += 1;
-            }
-        }
-        ends.push(kept);
-    }
-    let count = spared.unchanged + spared.resumed;
-    if count > 0 {
-        column.ids.truncate(kept as usize);
-        column.groups = Groups::of(ends);
-        column.rows -= count;
-    }
-    spared
-}
-
-impl Range {
-    fn places(self) -> std::ops::Range<usize> {
-        let first = if self.len() == 0 { 0 } else { self.at(0) };
-        first..first + self.len() as usize
-    }
-}
-
-impl Ids {
-    fn move_to(&mut self, from: usize, to: usize) {
-        match self {
-            Self::Narrow(_, ids) => ids[to] = ids[from],
-            Self::Wide(ids) => ids[to] = ids[from],
-        }
-    }
-
-    fn truncate(&mut self, len: usize) {
-        match self {
-            Self::Narrow(_, ids) => {
-                ids.truncate(len);
-                ids.shrink_to_fit();
-            }
-            Self::Wide(ids) => {
-                ids.truncate(len);
-                ids.shrink_to_fit();
-            }
-        }
-    }
+    column.retain(|row| {
+        let (resumed, unchanged) = (marks.resumed.has(row), marks.unchanged.has(row));
+        spared.resumed += u64::from(resumed);
+        spared.unchanged += u64::from(unchanged && !resumed);
+        !resumed && !unchanged
+    })?;
+    column.rows -= spared.unchanged + spared.resumed;
+    Ok(spared)
 }

@@ -24,6 +24,7 @@ impl<'p> Names<'p> {
         let count = match users {
             Users::Id => 0,
             Users::Custom { order, .. } => order.len(),
+            Users::Ranked(count) => *count,
         };
         let hasher = RandomState::default();
         let hash = |number: &u32| hasher.hash_one(users.name((*number).into(), dictionary));
@@ -37,11 +38,11 @@ impl<'p> Names<'p> {
     /// The user's number, which no user of the plan has if it is none of the plan's users.
     #[inline]
     pub(super) fn number(&self, user: User<'_>) -> Option<u64> {
-        match (user, self.users) {
-            (User::Id(id), Users::Id) => Some(id),
-            (User::Custom(_), Users::Custom { .. }) => {
+        match (&user, self.users) {
+            (User::Id(id), Users::Id) => Some(*id),
+            (User::Custom(_), Users::Custom { .. } | Users::Ranked(_)) => {
                 let equal = |number: &u32| self.users.name((*number).into(), self.dictionary) == user;
-                self.numbers.find(self.hasher.hash_one(user), equal).copied().map(u64::from)
+                self.numbers.find(self.hasher.hash_one(&user), equal).copied().map(u64::from)
             }
             _ => None,
         }

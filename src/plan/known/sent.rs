@@ -29,14 +29,13 @@ impl<'a> Sent<'a> {
     }
 
     /// Of a value of the input.
-    pub(super) fn of(attribute: &'a Attribute, value: Option<&'a str>) -> Self {
+    pub(super) fn of(attribute: &'a Attribute, value: Option<Cow<'a, str>>) -> Self {
         let Some(text) = value else { return Self::Null };
-        let mapped = attribute.map.get(text).map_or(text, String::as_str);
-        if attribute.json == Json::String {
-            return Self::Text(Cow::Borrowed(mapped));
+        let token = (attribute.json != Json::String).then(|| value::token(attribute, &text));
+        if let Some(token) = token.filter(|token| !token.starts_with('"')) {
+            return Self::Json(Cow::Owned(token));
         }
-        let token = value::token(attribute, text);
-        if token.starts_with('"') { Self::Text(Cow::Borrowed(mapped)) } else { Self::Json(Cow::Owned(token)) }
+        Self::Text(attribute.map.get(&*text).map_or(text, |mapped| Cow::Borrowed(mapped)))
     }
 }
 

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::io;
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use proptest::prelude::*;
@@ -31,7 +32,7 @@ fn plan(kind: Kind, rows: &[(u64, usize, String)], batch_size: u32) -> Plan {
         };
         builder.accept(Row { user, attribute, value });
     }
-    builder.finish(dictionary, NonZeroU32::new(batch_size).unwrap())
+    builder.finish(dictionary, NonZeroU32::new(batch_size).unwrap()).unwrap()
 }
 
 fn facts(plan: &Plan) -> Vec<Fact> {
@@ -45,8 +46,8 @@ fn facts(plan: &Plan) -> Vec<Fact> {
 /// A plan without what is told of each attribute.
 fn without(
     plan: Plan,
-    tell: impl Fn(&Attribute, &mut Known<'_>) -> Result<(), ()> + Sync,
-) -> Result<(Plan, Spared), ()> {
+    tell: impl Fn(&Attribute, &mut Known<'_>) -> io::Result<()> + Sync,
+) -> io::Result<(Plan, Spared)> {
     let threads = NonZeroUsize::MIN.saturating_add(1);
     plan.without(threads, |attribute| Ok(attribute.clone()), |attribute, known| tell(&attribute, known))
 }
@@ -55,7 +56,7 @@ fn without(
 fn tell(
     kind: Kind,
     told: &[(usize, String, u8, Vec<u64>)],
-) -> impl Fn(&Attribute, &mut Known<'_>) -> Result<(), ()> {
+) -> impl Fn(&Attribute, &mut Known<'_>) -> io::Result<()> {
     move |attribute, known| {
         for (_, value, spare, users) in
             told.iter().rev().filter(|(about, ..)| ATTRIBUTES[*about] == attribute.name)
@@ -71,7 +72,7 @@ fn tell(
             let texts: Vec<String> = users.iter().map(|user| format!("u{user}")).collect();
             let users = users.iter().zip(&texts).map(|(user, text)| match kind {
                 Kind::Id => User::Id(*user),
-                Kind::Custom => User::Custom(text),
+                Kind::Custom => User::Custom(text.into()),
             });
             known.hold(&value, spare, users);
         }
@@ -170,7 +171,7 @@ fn what_is_sent_is_compared_and_not_what_stands_in_the_input() {
             let value = dictionary.intern(attribute, value);
             builder.accept(Row { user, attribute, value });
         }
-        builder.finish(dictionary, NonZeroU32::MIN)
+        builder.finish(dictionary, NonZeroU32::MIN).unwrap()
     };
     let left_after = |value: Sent<'_>| {
         let tell = |_: &Attribute, known: &mut Known<'_>| {
@@ -179,7 +180,7 @@ fn what_is_sent_is_compared_and_not_what_stands_in_the_input() {
                 Some(Spare::Unchanged),
                 (1..=12_u64).collect::<Vec<_>>().iter().map(|id| User::Id(*id)),
             );
-            Ok::<(), ()>(())
+            Ok(())
         };
         without(plan(), tell).unwrap().0.rows()
     };

@@ -10,7 +10,7 @@ use crate::ledger::{RunId, Standing, UserFact};
 use crate::plan::{Sent, User};
 
 /// What one user got, and what of it the API still holds. Displayed with a line end; serialised as an object.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct UserScreen<'a> {
     /// The user.
     pub user: User<'a>,
@@ -88,10 +88,11 @@ impl Serialize for UserScreen<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
         struct Json<'a> {
-            user: User<'a>,
+            user: &'a User<'a>,
             facts: Vec<Fact<'a>>,
         }
-        Json { user: self.user, facts: self.facts.iter().rev().map(Fact::of).collect() }.serialize(serializer)
+        Json { user: &self.user, facts: self.facts.iter().rev().map(Fact::of).collect() }
+            .serialize(serializer)
     }
 }
 
@@ -163,7 +164,7 @@ mod tests {
     fn each_target_has_its_own_part() {
         let here = fact("city", Sent::Null, Standing::Held, Some(1));
         let there = UserFact { base_url: "https://other.user.com/api/public/".into(), ..here.clone() };
-        let page = page(&UserScreen { user: User::Custom("x-1"), facts: &[here, there] });
+        let page = page(&UserScreen { user: User::Custom("x-1".into()), facts: &[here, there] });
         let heads: Vec<_> = page.lines().filter(|line| line.starts_with("user x-1 at ")).collect();
         assert_eq!(heads.len(), 2, "{page}");
     }

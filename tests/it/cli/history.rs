@@ -33,7 +33,7 @@ fn plan(options: &Options, rows: &[(&str, &str, &str)]) -> Plan {
         let value = dictionary.intern(attribute, value);
         builder.accept(Row { user, attribute, value });
     }
-    builder.finish(dictionary, NonZeroU32::new(2).unwrap())
+    builder.finish(dictionary, NonZeroU32::new(2).unwrap()).unwrap()
 }
 
 /// A ledger that is being written. It is opened once: a process that another test starts meanwhile would for a moment

@@ -35,7 +35,7 @@ pub(crate) fn plan<'a>(
         let value = dictionary.intern(attribute, value);
         builder.accept(Row { user, attribute, value });
     }
-    Arc::new(builder.finish(dictionary, NonZeroU32::new(batch_size).unwrap()))
+    Arc::new(builder.finish(dictionary, NonZeroU32::new(batch_size).unwrap()).unwrap())
 }
 
 /// A plan of one group: users from 1 on, all in one city.

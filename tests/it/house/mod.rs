@@ -12,7 +12,8 @@ use std::process::Command;
 use scanner::{Use, blank, starts_with, tokens, uses};
 
 /// Each layer uses only those before it.
-const LAYERS: [&str; 9] = ["clock", "input", "plan", "deliver", "ledger", "report", "config", "cli", "main"];
+const LAYERS: [&str; 10] =
+    ["clock", "spill", "input", "plan", "deliver", "ledger", "report", "config", "cli", "main"];
 
 /// Stands outside the order: it uses no layer, so that what it answers is no echo of what the program believes.
 const SANDBOX: &str = "sandbox";

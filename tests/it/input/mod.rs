@@ -7,6 +7,7 @@
     reason = "a test that fails here has failed, and none of it has to be fast"
 )]
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,10 @@ impl Sink for Rows {
         self.0.push(row);
     }
 
+    fn end_epoch(&mut self, _: u32) {
+        unreachable!("there is memory for all texts");
+    }
+
     fn fork(&self) -> Self {
         Self::default()
     }
@@ -48,8 +53,8 @@ type Triple = (String, String, Option<String>);
 fn triples(reading: &Reading<Rows>) -> Vec<Triple> {
     let dictionary = &reading.dictionary;
     let triple = |row: &Row| {
-        let user = dictionary.user(row.user).map_or_else(|| row.user.to_string(), str::to_owned);
-        let value = dictionary.value(row.attribute, row.value).map(str::to_owned);
+        let user = dictionary.user(row.user).map_or_else(|| row.user.to_string(), Cow::into_owned);
+        let value = dictionary.value(row.attribute, row.value).map(Cow::into_owned);
         (user, dictionary.attribute(row.attribute).name.clone(), value)
     };
     reading.sink.0.iter().map(triple).collect()
@@ -131,13 +136,16 @@ fn outcome(mut reading: Reading<Rows>) -> Outcome {
     let Reading { sink, dictionary, counts, causes, warnings, sources, .. } = reading;
     let values = |id| {
         let values = (0..).take(dictionary.values(id)).map(ValueId);
-        let texts = values.map(|value| dictionary.value(id, value).map(str::to_owned)).collect();
+        let texts = values.map(|value| dictionary.value(id, value).map(Cow::into_owned)).collect();
         (dictionary.attribute(id).name.clone(), texts)
     };
     Outcome {
         rows: sink.0,
         values: dictionary.attributes().map(values).collect(),
-        users: (0..).take(dictionary.users()).map(|user| dictionary.user(user).unwrap().to_owned()).collect(),
+        users: (0..)
+            .take(dictionary.users())
+            .map(|user| dictionary.user(user).unwrap().into_owned())
+            .collect(),
         counts,
         invalid,
         causes,

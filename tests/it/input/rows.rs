@@ -232,8 +232,11 @@ fn a_dictionary_can_be_made_without_an_input() {
     let city = dictionary.attribute_id("city").unwrap();
     let value = dictionary.intern(city, "Kraków");
     assert_eq!(dictionary.intern(city, "Kraków"), value);
-    assert_eq!(dictionary.value(city, value), Some("Kraków"));
+    assert_eq!(dictionary.value(city, value).as_deref(), Some("Kraków"));
     assert_eq!(dictionary.attribute_id("shoe size"), None);
     assert_eq!(dictionary.intern_user("u-1"), 0);
-    assert_eq!((dictionary.user(0), dictionary.user(1), dictionary.users()), (Some("u-1"), None, 1));
+    assert_eq!(
+        (dictionary.user(0).as_deref(), dictionary.user(1), dictionary.users()),
+        (Some("u-1"), None, 1)
+    );
 }

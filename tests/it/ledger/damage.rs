@@ -56,7 +56,7 @@ fn read(path: &Path) -> Result<Vec<String>, LedgerError> {
         all.push(format!("{:?}", reader.deeds(run.run)?));
     }
     for user in [1, 300, 5000] {
-        all.push(format!("{:?}", reader.user(User::Id(user))?));
+        all.push(format!("{:?}", reader.user(&User::Id(user))?));
     }
     Ok(all)
 }

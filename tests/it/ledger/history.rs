@@ -20,7 +20,7 @@ fn it_tells_when_a_user_was_set_to_what_and_by_which_run() {
     }
     let reader = Reader::open(&path).unwrap();
 
-    let facts = reader.user(User::Id(42)).unwrap();
+    let facts = reader.user(&User::Id(42)).unwrap();
     let told: Vec<_> =
         facts.iter().map(|fact| (fact.value.to_string(), fact.by.map(|(run, at)| (run.0, at)))).collect();
     let expected: Vec<_> = (1_u64..)
@@ -30,8 +30,8 @@ fn it_tells_when_a_user_was_set_to_what_and_by_which_run() {
     assert_eq!(told, expected);
     let standings: Vec<_> = facts.iter().map(|fact| fact.standing).collect();
     assert_eq!(standings, [Standing::Replaced, Standing::Replaced, Standing::Held]);
-    assert_eq!(reader.user(User::Id(44)).unwrap(), []);
-    assert_eq!(reader.user(User::Custom("42")).unwrap(), []);
+    assert_eq!(reader.user(&User::Id(44)).unwrap(), []);
+    assert_eq!(reader.user(&User::Custom("42".into())).unwrap(), []);
 
     let runs = reader.runs().unwrap();
     assert_eq!(runs.len(), 3);
@@ -52,7 +52,7 @@ fn what_a_request_that_went_wrong_may_have_changed_is_doubted_until_one_goes_wel
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("l");
     let standings = |user| -> Vec<_> {
-        let facts = Reader::open(&path).unwrap().user(User::Id(user)).unwrap();
+        let facts = Reader::open(&path).unwrap().user(&User::Id(user)).unwrap();
         facts.into_iter().map(|fact| (fact.value.to_string(), fact.standing)).collect()
     };
     let (oslo, rome) = ("Oslo".to_owned(), "Rome".to_owned());
@@ -88,7 +88,7 @@ fn what_expired_is_still_known_though_not_since_when() {
     }
     let reader = Reader::open(&path).unwrap();
     let told = |user| -> Vec<_> {
-        let facts = reader.user(User::Id(user)).unwrap();
+        let facts = reader.user(&User::Id(user)).unwrap();
         facts.into_iter().map(|fact| (fact.value.to_string(), fact.by.map(|(run, _)| run.0))).collect()
     };
     assert_eq!(told(1), [("Rome".to_owned(), Some(2))]);

@@ -51,7 +51,7 @@ fn plan_of_custom(count: u64) -> Plan {
         let user = dictionary.intern_user(&format!("u{user}"));
         builder.accept(Row { user, attribute, value });
     }
-    builder.finish(dictionary, 4.try_into().unwrap())
+    builder.finish(dictionary, 4.try_into().unwrap()).unwrap()
 }
 
 #[test]

@@ -40,7 +40,7 @@ pub(super) fn plan(rows: &[(u64, String, String)], batch_size: u32) -> Plan {
         let value = dictionary.intern(attribute, value);
         builder.accept(Row { user: *user, attribute, value });
     }
-    builder.finish(dictionary, NonZeroU32::new(batch_size).unwrap())
+    builder.finish(dictionary, NonZeroU32::new(batch_size).unwrap()).unwrap()
 }
 
 /// What a batch makes the server hold.

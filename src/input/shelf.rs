@@ -1,0 +1,117 @@
+//! Distinct texts in a temporary file.
+
+use std::io;
+
+use super::texts::Texts;
+use crate::spill::{Reader, Store, Stored};
+
+/// Texts and their numbers, as [`Texts`] gave them: put away in the order of their bytes, so that several shelves can be
+/// merged by reading each from its start to its end.
+#[derive(Clone, Debug)]
+pub(super) struct Shelf {
+    texts: SortedTexts,
+    /// By place, the number of the text there.
+    numbers: Stored<u32>,
+    /// By number, the place of the text.
+    places: Stored<u32>,
+}
+
+/// Texts that lie end to end. They have places: 0, 1, 2 and so on.
+#[derive(Clone, Debug)]
+pub(super) struct SortedTexts {
+    joined: Stored<u8>,
+    /// By place, where the text ends.
+    ends: Stored<u64>,
+}
+
+/// Reads a shelf in the order of its texts' bytes.
+#[derive(Debug)]
+pub(super) struct Walk {
+    joined: Reader<u8>,
+    ends: Reader<u64>,
+    numbers: Reader<u32>,
+    /// Where the latest text ended.
+    end: u64,
+}
+
+impl Shelf {
+    pub(super) fn put(texts: &Texts, store: &Store, buffer_bytes: usize) -> io::Result<Self> {
+        let numbers = texts.sorted();
+        let mut joined = store.writer(texts.joined_bytes(), buffer_bytes);
+        let mut ends = store.writer(numbers.len() as u64, buffer_bytes);
+        let mut places = vec![0; numbers.len()];
+        for (place, &number) in (0..).zip(&numbers) {
+            places[number as usize] = place;
+            joined.extend(texts.get(number).as_bytes())?;
+            ends.push(joined.len())?;
+        }
+        let texts = SortedTexts { joined: joined.seal()?, ends: ends.seal()? };
+        Ok(Self { texts, numbers: store.put(&numbers)?, places: store.put(&places)? })
+    }
+
+    /// How many texts there are, and how many numbers.
+    pub(super) fn len(&self) -> u64 {
+        self.numbers.len()
+    }
+
+    /// How long all texts are together.
+    pub(super) fn joined_bytes(&self) -> u64 {
+        self.texts.joined.len()
+    }
+
+    pub(super) fn text(&self, number: u32) -> io::Result<String> {
+        self.texts.get(self.places.get(number.into())?)
+    }
+
+    /// By number, what stands in a column that goes by places.
+    pub(super) fn by_number(&self, by_place: &Stored<u32>) -> io::Result<Vec<u32>> {
+        let by_place = by_place.load()?;
+        let mut by_number = self.places.load()?;
+        for number in &mut by_number {
+            *number = by_place[*number as usize];
+        }
+        Ok(by_number)
+    }
+
+    pub(super) fn walk(&self, buffer_bytes: usize) -> Walk {
+        Walk {
+            joined: self.texts.joined.reader(0, buffer_bytes),
+            ends: self.texts.ends.reader(0, buffer_bytes),
+            numbers: self.numbers.reader(0, buffer_bytes),
+            end: 0,
+        }
+    }
+}
+
+impl SortedTexts {
+    pub(super) fn new(joined: Stored<u8>, ends: Stored<u64>) -> Self {
+        Self { joined, ends }
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.ends.len()
+    }
+
+    pub(super) fn get(&self, place: u32) -> io::Result<String> {
+        let place = u64::from(place);
+        let start = if place == 0 { 0 } else { self.ends.get(place - 1)? };
+        let len = self.ends.get(place)? - start;
+        let mut text = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+        self.joined.read(start, &mut text)?;
+        String::from_utf8(text).map_err(io::Error::other)
+    }
+}
+
+impl Walk {
+    /// Replaces `text` by the next text, and says which number it has; `None` after the last one.
+    pub(super) fn next(&mut self, text: &mut Vec<u8>) -> io::Result<Option<u32>> {
+        let (Some(number), Some(end)) = (self.numbers.next()?, self.ends.next()?) else { return Ok(None) };
+        text.clear();
+        self.joined.take(end - self.end, |piece| {
+            text.extend_from_slice(piece);
+            Ok(())
+        })?;
+        self.end = end;
+        Ok(Some(number))
+    }
+}
