@@ -10,7 +10,9 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
-use super::values::{Columns, Delimiter, Encoding, Limit, LogFormat, Period, Progress, Share, count, detail};
+use super::values::{
+    Columns, Delimiter, Encoding, Limit, LogFormat, Period, Progress, Share, Size, count, detail, memory,
+};
 use crate::deliver::{self, Rate};
 use crate::input::{self, Empty, IdType, Layout, Vocabulary};
 use crate::plan::OnConflict;
@@ -147,6 +149,12 @@ pub(super) struct PlanningFlags {
     /// Send nothing if more rows than this are invalid [default: if all are]
     #[arg(long, value_name = "N|N%")]
     pub(super) max_invalid: Option<Limit>,
+    /// Plan in temporary files above this, as 512MB or 2GiB [default: half of the memory there is]
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    pub(super) memory: Option<Size>,
+    /// Where temporary files go [default: where the system has them]
+    #[arg(long, value_name = "DIR")]
+    pub(super) temp_dir: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]

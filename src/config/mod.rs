@@ -10,11 +10,13 @@ mod file;
 mod flags;
 mod layer;
 mod ledger;
+mod machine;
 mod names;
 mod reports;
 mod settings;
 mod surroundings;
 mod target;
+mod temp_dir;
 mod token;
 mod typed;
 mod values;
@@ -30,7 +32,7 @@ pub use settings::{Settings, Tolerance, Verbosity};
 pub use surroundings::{Stdin, Surroundings};
 pub use target::Target;
 pub use typed::Typed;
-pub use values::{Columns, Delimiter, Encoding, Limit, LogFormat, Period, Progress, Share};
+pub use values::{Columns, Delimiter, Encoding, Limit, LogFormat, Period, Progress, Share, Size};
 
 use file::File;
 use layer::Layer;
@@ -66,7 +68,7 @@ pub fn settle_sync(
     let mut settings = Settings::of(inputs, options, file, surroundings, warnings);
     settings.ledger = ledger;
     settings.reports.failures.get_or_insert_with(|| FAILURES.into());
-    check_reports(&settings, config.as_deref(), &layer, surroundings)?;
+    check_places(&settings, config.as_deref(), &layer, surroundings)?;
     Ok((settings, target))
 }
 
@@ -82,17 +84,21 @@ pub fn settle_plan(typed: &Typed<PlanOptions>, surroundings: &Surroundings) -> R
         return Err(ConfigError::at(layer.place("failures"), "standard output is for the plan")
             .with_hint("name a file"));
     }
-    check_reports(&settings, config.as_deref(), &layer, surroundings)?;
+    check_places(&settings, config.as_deref(), &layer, surroundings)?;
     Ok(settings)
 }
 
-fn check_reports(
+/// Makes sure of all that is to be written where it does no harm.
+fn check_places(
     settings: &Settings,
     config: Option<&Path>,
     layer: &Layer,
     surroundings: &Surroundings,
 ) -> Result<(), ConfigError> {
     let directory = surroundings.directory.as_path();
+    if let Some(path) = &settings.input.temp_dir {
+        temp_dir::check(&directory.join(path), path, &layer.place("temp_dir"))?;
+    }
     let ledger = settings.ledger.as_ref().map(|ledger| ledger.path.as_path());
     settings.reports.check(&AtStake { inputs: &settings.inputs, config, ledger, layer, directory })
 }

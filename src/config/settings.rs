@@ -103,6 +103,8 @@ impl Settings {
                 null_token: input.null_token,
                 attributes: file.attributes,
                 threads: surroundings.threads,
+                memory: planning.memory.map_or_else(|| surroundings.half_of_memory(), |size| size.0.get()),
+                temp_dir: planning.temp_dir,
                 ..input::Options::default()
             },
             tolerance: match planning.max_invalid {

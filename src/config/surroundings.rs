@@ -5,11 +5,16 @@ use std::env;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::file::nearest;
 use super::layer::{names, variable};
+use super::machine;
+use super::values::LEAST_MEMORY;
+
+/// Memory in bytes, where nobody knows how much there is.
+const UNKNOWN_MEMORY: u64 = 2_000_000_000;
 
 /// What settings depend on beside the command line. Tests make one up.
 #[derive(Clone)]
@@ -22,6 +27,8 @@ pub struct Surroundings {
     pub stdin: Stdin,
     /// How many threads can run at the same time.
     pub threads: NonZeroUsize,
+    /// How many bytes of memory the process can have, if that is known.
+    pub memory: Option<u64>,
 }
 
 /// What standard input is.
@@ -42,7 +49,14 @@ impl Surroundings {
             directory: PathBuf::from("."),
             stdin: if io::stdin().is_terminal() { Stdin::Terminal } else { Stdin::Piped },
             threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            memory: machine::memory(Path::new("/")),
         }
+    }
+
+    /// What planning takes of the memory unless the user says otherwise: the rest is for others, and for the system's
+    /// copy of the inputs.
+    pub(super) fn half_of_memory(&self) -> u64 {
+        (self.memory.unwrap_or(UNKNOWN_MEMORY) / 2).max(LEAST_MEMORY.get())
     }
 
     /// A warning for each variable that looks like ours but sets nothing.
@@ -67,6 +81,7 @@ impl std::fmt::Debug for Surroundings {
             .field("directory", &self.directory)
             .field("stdin", &self.stdin)
             .field("threads", &self.threads)
+            .field("memory", &self.memory)
             .finish_non_exhaustive()
     }
 }

@@ -169,7 +169,7 @@ impl Refusal {
             Self::Header { suggestion, .. } | Self::MissingColumn { suggestion, .. } => suggestion,
             Self::DuplicateColumn { .. } => "remove or rename one of them",
             Self::TooManyAttributes { .. } => "split the input",
-            Self::Disk { .. } => "make room, or name another place in the variable TMPDIR",
+            Self::Disk { .. } => "make room, or name another place with `--temp-dir`",
             Self::Open { .. } | Self::Read { .. } => return None,
         };
         Some(hint.to_owned())

@@ -7,6 +7,7 @@ mod encoding;
 mod limit;
 mod period;
 mod share;
+mod size;
 
 pub use choice::{LogFormat, Progress};
 pub use columns::Columns;
@@ -15,12 +16,27 @@ pub use encoding::Encoding;
 pub use limit::Limit;
 pub use period::Period;
 pub use share::Share;
+pub use size::Size;
 
+use std::num::NonZeroU64;
 use std::str::FromStr;
+
+/// The least memory that planning can do with, in bytes.
+pub(super) const LEAST_MEMORY: NonZeroU64 = NonZeroU64::new(16_000_000).expect("16 MB are not 0");
 
 /// A whole number from 1.
 pub(super) fn count<N: FromStr>(text: &str) -> Result<N, String> {
     text.trim().parse().ok().ok_or_else(|| format!("`{text}` is no count: write a whole number from 1"))
+}
+
+/// How much memory planning may take.
+pub(super) fn memory(text: &str) -> Result<Size, String> {
+    let least = Size(LEAST_MEMORY);
+    let size = text.parse::<Size>()?;
+    if size.0 < least.0 {
+        return Err(format!("`{text}` is too little memory to plan with: write at least `{least}`"));
+    }
+    Ok(size)
 }
 
 /// The value of an option that is on or off.
@@ -55,6 +71,17 @@ mod tests {
             let error = count::<NonZeroU32>(text).unwrap_err();
             assert!(error.contains("whole number from 1"), "{error}");
         }
+    }
+
+    #[test]
+    fn planning_has_a_least_memory() {
+        assert_eq!(memory("16MB").map(|size| size.0), Ok(LEAST_MEMORY));
+        assert_eq!(memory("2GiB").map(|size| size.0.get()), Ok(2 << 30));
+        assert_eq!(
+            memory("15999kB").unwrap_err(),
+            "`15999kB` is too little memory to plan with: write at least `16MB`"
+        );
+        assert!(memory("1024").unwrap_err().contains("is no size"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::{Place, Plan};
 
 /// One value for each option that can stand alone, as a variable has it.
-const EACH: [(&str, &str); 22] = [
+const EACH: [(&str, &str); 24] = [
     ("rate", "300/m"),
     ("concurrency", "3"),
     ("max_attempts", "2"),
@@ -24,6 +24,8 @@ const EACH: [(&str, &str); 22] = [
     ("on_conflict", "error"),
     ("strict", "true"),
     ("max_invalid", "2.5%"),
+    ("memory", "64MiB"),
+    ("temp_dir", "."),
     ("layout", "wide"),
     ("delimiter", r"\t"),
     ("encoding", "windows-1252"),

@@ -4,6 +4,7 @@
 
 mod example;
 mod layers;
+mod memory;
 mod reports;
 mod target;
 
@@ -52,6 +53,7 @@ impl Place {
             directory: directory.path().to_owned(),
             stdin: Stdin::Piped,
             threads: NonZeroUsize::MIN,
+            memory: Some(8_000_000_000),
         };
         Self { directory, surroundings }
     }
