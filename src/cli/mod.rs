@@ -3,6 +3,8 @@
 //! Each command is a file. What they share is how they speak ([`console`]), how inputs become a plan ([`reading`]) and
 //! how they are interrupted ([`signals`]).
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod allocator;
 mod args;
 mod bookkeeping;
 mod console;
@@ -28,6 +30,8 @@ use crate::report::ExitCode;
 
 /// Runs the program with this process's arguments, and says how it ended.
 pub fn main() -> process::ExitCode {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    allocator::map_large_blocks();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),

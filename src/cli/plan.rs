@@ -7,11 +7,12 @@ use super::args::{Format, PlanFlags};
 use super::console::Console;
 use super::reading::{Read, refused, unwritten, wrong};
 use super::sync::{Failed, cannot_begin};
-use crate::config::{Settings, Surroundings, same_file, settle_plan};
+use crate::clock;
+use crate::config::{Settings, Surroundings, peak_memory, same_file, settle_plan};
 use crate::deliver::Reason;
 use crate::input::Source;
 use crate::plan::Plan;
-use crate::report::{Draft, ExitCode, FailuresReport, Lost, LostRow, Message, PlanScreen, Unwritten};
+use crate::report::{Draft, Effort, ExitCode, FailuresReport, Lost, LostRow, Message, PlanScreen, Unwritten};
 
 /// Plans, and says how it ended.
 pub(super) fn run(flags: &PlanFlags, surroundings: &Surroundings) -> ExitCode {
@@ -43,7 +44,10 @@ fn plan(flags: &PlanFlags, settings: &Settings, console: Console) -> Result<Exit
         .map(|path| FailuresReport::create(path, &settings.input))
         .transpose()
         .map_err(|error| cannot_begin(&error))?;
+    let begun = clock::now();
     let mut read = Read::all(settings).map_err(|refusal| refused(&refusal))?;
+    let effort =
+        Effort { duration: clock::now() - begun, memory: peak_memory(), spilled: read.plan.spilled_bytes() };
     let refusal = read.refusal(settings.tolerance, settings.reports.failures.as_deref());
 
     if let Some(mut failures) = failures.take() {
@@ -67,7 +71,7 @@ fn plan(flags: &PlanFlags, settings: &Settings, console: Console) -> Result<Exit
     }
 
     let summary = read.plan.summary(flags.top);
-    let screen = read.screen(&summary, settings);
+    let screen = PlanScreen { effort: Some(effort), ..read.screen(&summary, settings) };
     let code = match (&refusal, read.counts.invalid) {
         (Some(_), _) => ExitCode::Refused,
         (None, 0) => ExitCode::Complete,

@@ -56,6 +56,8 @@ impl Read {
             warnings: &self.warnings,
             rate: settings.delivery.rate,
             id_type: settings.input.id_type,
+            batch_size: settings.batch_size,
+            effort: None,
         }
     }
 

@@ -1,4 +1,4 @@
-//! How much memory there is.
+//! How much memory there is, and how much of it was taken.
 //!
 //! Read by ourselves, because a default is all that it is for: crates that know every system's figures do as much for
 //! hundreds of others, and of the limits of cgroups they see the root's alone, or none where one file can't be read.
@@ -21,15 +21,20 @@ const V2: Version = Version { mount: "sys/fs/cgroup", limits: &["memory.max", "m
 /// less. `None` where the system does not tell, as Linux does, in files below `root`.
 pub(super) fn memory(root: &Path) -> Option<u64> {
     let read = |path: &str| fs::read_to_string(root.join(path)).ok();
-    let machine = total(&read("proc/meminfo")?)?;
+    let machine = kilobytes(&read("proc/meminfo")?, "MemTotal:")?;
     let groups = read("proc/self/cgroup").unwrap_or_default();
     Some(cgroups(&groups).filter_map(|(version, group)| limit(root, version, group)).fold(machine, u64::min))
 }
 
-/// What the machine has, by the text of `/proc/meminfo`.
-fn total(meminfo: &str) -> Option<u64> {
-    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-    total.trim().strip_suffix("kB")?.trim_end().parse::<u64>().ok()?.checked_mul(1024)
+/// The most bytes of memory that this process has had at a time. `None` where the system does not tell, as Linux does.
+pub fn peak_memory() -> Option<u64> {
+    kilobytes(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")
+}
+
+/// What a line of `/proc/meminfo` or `/proc/PID/status` says, in bytes.
+fn kilobytes(text: &str, label: &str) -> Option<u64> {
+    let number = text.lines().find_map(|line| line.strip_prefix(label))?;
+    number.trim().strip_suffix("kB")?.trim_end().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// The groups that may limit a process's memory, as paths below the mount, by the text of `/proc/self/cgroup`.
@@ -135,6 +140,12 @@ mod tests {
     }
 
     #[test]
+    fn a_process_takes_what_its_status_says() {
+        let status = "Name:\tattrsync\nVmPeak:\t  300000 kB\nVmHWM:\t    1632 kB\nVmRSS:\t    1600 kB\n";
+        assert_eq!(kilobytes(status, "VmHWM:"), Some(1632 * 1024));
+    }
+
+    #[test]
     fn what_cannot_be_understood_is_unknown() {
         for text in [
             "",
@@ -143,7 +154,7 @@ mod tests {
             "MemTotal: 1 MB\n",
             "MemTotal: 18446744073709551615 kB\n",
         ] {
-            assert_eq!(total(text), None, "{text}");
+            assert_eq!(kilobytes(text, "MemTotal:"), None, "{text}");
         }
         assert_eq!(with_files(&[]), None);
     }

@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 pub use error::ConfigError;
 pub use flags::{PlanOptions, SyncOptions};
 pub use ledger::{LedgerFile, Memory, Resume};
+pub use machine::peak_memory;
 pub use reports::{Destination, Reports, same_file};
 pub use settings::{Settings, Tolerance, Verbosity};
 pub use surroundings::{Stdin, Surroundings};
@@ -88,7 +89,7 @@ pub fn settle_plan(typed: &Typed<PlanOptions>, surroundings: &Surroundings) -> R
     Ok(settings)
 }
 
-/// Makes sure of all that is to be written where it does no harm.
+/// Makes sure that temporary files can be where they are wanted, and that reports do no harm where they are.
 fn check_places(
     settings: &Settings,
     config: Option<&Path>,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::error::ConfigError;
 
-/// Refuses a directory in which no file can be made, before hours of reading end for it. Messages call it `shown`, and
+/// Refuses a directory in which no file can be made, before a long reading ends for it. Messages call it `shown`, and
 /// what set it `place`.
 pub(super) fn check(path: &Path, shown: &Path, place: &str) -> Result<(), ConfigError> {
     let shown = shown.display();

@@ -80,7 +80,13 @@ impl Display for Message {
 }
 
 /// One labelled text, whose further lines stand below its first.
-fn part(f: &mut fmt::Formatter<'_>, indent: &str, label: &str, style: Style, text: &str) -> fmt::Result {
+pub(super) fn part(
+    f: &mut fmt::Formatter<'_>,
+    indent: &str,
+    label: &str,
+    style: Style,
+    text: &str,
+) -> fmt::Result {
     write!(f, "{indent}{}", Styled(style, format_args!("{label}:")))?;
     let below = indent.len() + label.len() + 2;
     for (number, line) in text.lines().enumerate() {

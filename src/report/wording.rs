@@ -41,6 +41,26 @@ pub(super) fn time(duration: Duration) -> String {
     }
 }
 
+/// An amount of memory, in whole megabytes while it is little: `640 MB`, `1.2 GB`.
+pub(super) fn size(bytes: u64) -> String {
+    let megabytes = bytes.div_ceil(1_000_000);
+    if megabytes < 1_000 {
+        return format!("{megabytes} MB");
+    }
+    let tenths = megabytes.div_ceil(100);
+    format!("{}.{} GB", HumanCount(tenths / 10), tenths % 10)
+}
+
+/// A share in whole percent. What rounds to nothing, or to all, without being it says so: `<1%`, `82%`, `>99%`.
+pub(super) fn percent(share: f64) -> String {
+    match share {
+        0.0 | 1.0 => format!("{:.0}%", share * 100.0),
+        ..0.005 => "<1%".to_owned(),
+        0.995.. => ">99%".to_owned(),
+        _ => format!("{:.0}%", share * 100.0),
+    }
+}
+
 /// What is left of a time, in whole seconds while it is short: `12s`, `1m 20s`.
 pub(super) fn time_left(duration: Duration) -> String {
     let seconds = duration.as_secs_f64().ceil();
@@ -122,6 +142,22 @@ mod tests {
     fn what_is_left_has_no_fractions() {
         assert_eq!(time_left(Duration::from_millis(11_100)), "12s");
         assert_eq!(time_left(Duration::from_millis(59_500)), "1m 0s");
+    }
+
+    #[test]
+    fn sizes_are_rounded_up_to_what_can_be_read() {
+        let cases = [(0, "0 MB"), (1, "1 MB"), (640_000_000, "640 MB"), (999_000_001, "1.0 GB")];
+        for (bytes, text) in cases.into_iter().chain([(1_234_000_000_000, "1,234.0 GB")]) {
+            assert_eq!(size(bytes), text);
+        }
+    }
+
+    #[test]
+    fn a_share_is_all_or_nothing_only_if_it_is() {
+        let cases = [(0.0, "0%"), (0.0001, "<1%"), (0.824, "82%"), (0.9999, ">99%"), (1.0, "100%")];
+        for (share, text) in cases {
+            assert_eq!(percent(share), text);
+        }
     }
 
     #[test]

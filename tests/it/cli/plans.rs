@@ -51,6 +51,9 @@ fn a_plan_is_told_as_json() {
             "read": 6, "invalid": 0, "skipped": 0, "superseded": 1, "planned": 5
         })
     );
+    assert_eq!(plan["planning"]["spilled_bytes"], 0);
+    let memory = plan["planning"]["peak_memory_bytes"].as_u64();
+    assert!(memory.is_none_or(|bytes| bytes > 1 << 20), "{memory:?}");
 }
 
 #[test]

@@ -39,6 +39,22 @@ fn a_wrong_key_of_the_file_is_told_with_its_line() {
 }
 
 #[test]
+fn planning_needs_some_memory_and_a_place_for_the_rest() {
+    let desk = Desk::with_rows(&["1,city,Oslo"]);
+    insta::assert_snapshot!(desk.run("plan users.csv --memory 8MB").exits(2).stderr, @r"
+    error: invalid value '8MB' for '--memory <SIZE>': `8MB` is too little memory to plan with: write at least `16MB`
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(desk.run("sync --sandbox users.csv --temp-dir missing").exits(2).stderr, @r"
+    error: --temp-dir: `missing` is no directory
+    hint: name a directory that is there and can be written
+    ");
+    desk.run("plan users.csv --memory 16MB --temp-dir .").exits(0);
+    assert_eq!(desk.names(), ["users.csv"]);
+}
+
+#[test]
 fn an_account_needs_an_address_and_a_key() {
     let desk = Desk::with_rows(&["1,city,Oslo"]);
     insta::assert_snapshot!(desk.run("sync users.csv").exits(2).stderr, @r"

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::PlanScreen;
+use super::{Effort, PlanScreen};
 use crate::input::Place;
 use crate::plan::Summary;
 
@@ -20,6 +20,18 @@ impl Serialize for PlanScreen<'_> {
             requests: totals.requests,
             rate: self.rate.to_string(),
             duration_seconds: self.duration_of(totals.requests).as_secs_f64(),
+            planning: self.effort.map(Planning::from),
+            costs: self
+                .costs()
+                .into_iter()
+                .map(|cost| Cost {
+                    attribute: cost.attribute.name,
+                    requests: cost.attribute.requests,
+                    share: cost.share,
+                    duration_seconds: self.duration_of(cost.attribute.requests).as_secs_f64(),
+                    why: cost.why.to_string(),
+                })
+                .collect(),
             plan: self.plan,
             invalid: self
                 .causes
@@ -42,6 +54,8 @@ struct Json<'a> {
     requests: u64,
     rate: String,
     duration_seconds: f64,
+    planning: Option<Planning>,
+    costs: Vec<Cost<'a>>,
     #[serde(flatten)]
     plan: &'a Summary<'a>,
     invalid: Vec<Finding<'a>>,
@@ -58,10 +72,32 @@ struct Rows {
 }
 
 #[derive(Serialize)]
+struct Planning {
+    duration_seconds: f64,
+    peak_memory_bytes: Option<u64>,
+    spilled_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Cost<'a> {
+    attribute: &'a str,
+    requests: u64,
+    share: f64,
+    duration_seconds: f64,
+    why: String,
+}
+
+#[derive(Serialize)]
 struct Finding<'a> {
     what: &'a str,
     count: u64,
     places: Vec<String>,
+}
+
+impl From<Effort> for Planning {
+    fn from(Effort { duration, memory, spilled }: Effort) -> Self {
+        Self { duration_seconds: duration.as_secs_f64(), peak_memory_bytes: memory, spilled_bytes: spilled }
+    }
 }
 
 impl<'a> Finding<'a> {

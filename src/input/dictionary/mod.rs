@@ -1,8 +1,12 @@
 //! What the numbers of a [`Row`](super::Row) stand for.
 
+mod entry;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
+
+use entry::Entry;
 
 use super::archive::Archive;
 use super::rules::{self, Finding, Kind, Rule, STANDARD_KINDS};
@@ -107,24 +111,6 @@ pub struct Dictionary {
     vocabulary: Vocabulary,
     null_token: Option<String>,
     rules: BTreeMap<String, AttributeRule>,
-}
-
-#[derive(Clone, Debug)]
-struct Entry {
-    attribute: Attribute,
-    kind: Kind,
-    values: Texts,
-    /// Values of epochs that are over.
-    former: Archive,
-    null: Option<ValueId>,
-    suspects: Suspects,
-}
-
-/// Which values raise suspicion.
-#[derive(Clone, Debug, Default)]
-struct Suspects {
-    rule: Option<Rule>,
-    by_value: Vec<bool>,
 }
 
 /// What a value of the input turned out to be.
@@ -309,9 +295,7 @@ impl Dictionary {
         let store = self.store()?;
         let epoch = self.epochs;
         for entry in &mut self.attributes {
-            entry.former.put(epoch, &std::mem::take(&mut entry.values), &store)?;
-            entry.null = None;
-            entry.suspects = Suspects::default();
+            entry.end_epoch(epoch, &store)?;
         }
         self.former_users.put(epoch, &std::mem::take(&mut self.users), &store)?;
         self.epochs += 1;
@@ -448,61 +432,6 @@ fn count(number: u64) -> usize {
 
 fn attribute_id(number: u32) -> AttributeId {
     AttributeId(u16::try_from(number).expect("no more are named than fit 16 bits"))
-}
-
-impl Entry {
-    fn new(attribute: Attribute, kind: Kind) -> Self {
-        Self {
-            attribute,
-            kind,
-            values: Texts::default(),
-            former: Archive::default(),
-            null: None,
-            suspects: Suspects::default(),
-        }
-    }
-
-    fn fork(&self) -> Self {
-        Self::new(self.attribute.clone(), self.kind)
-    }
-
-    #[inline]
-    fn known(&self, value: ValueId) -> Taken {
-        match self.suspects.rule {
-            Some(rule) if self.suspects.by_value.get(value.0 as usize) == Some(&true) => {
-                Taken::Suspect(value, rule)
-            }
-            _ => Taken::Valid(value),
-        }
-    }
-
-    fn insert(&mut self, text: &str, suspicion: Option<Rule>) -> ValueId {
-        let number = self.values.insert(text);
-        if let Some(rule) = suspicion {
-            self.suspects.rule = Some(rule);
-            self.suspects.by_value.resize(number as usize, false);
-            self.suspects.by_value.push(true);
-        }
-        ValueId(number)
-    }
-
-    fn insert_null(&mut self, token: &str) -> ValueId {
-        let value = self.insert(token, None);
-        self.null = Some(value);
-        value
-    }
-
-    fn join(&mut self, later: &Self) -> Vec<ValueId> {
-        let renumber = |(number, text): (u32, &str)| match self.values.find(text.as_bytes()) {
-            Some(known) => ValueId(known),
-            None if later.null == Some(ValueId(number)) => self.insert_null(text),
-            None => match later.known(ValueId(number)) {
-                Taken::Suspect(_, rule) => self.insert(text, Some(rule)),
-                _ => self.insert(text, None),
-            },
-        };
-        (0..).zip(later.values.iter()).map(renumber).collect()
-    }
 }
 
 /// The new numbers for what a fork of a [`Sink`](super::Sink) took.

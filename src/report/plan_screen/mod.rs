@@ -1,0 +1,275 @@
+//! The plan in words: what `attrsync plan` says.
+
+mod costs;
+mod json;
+
+use std::fmt::{self, Display};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use indicatif::HumanCount;
+
+use super::Message;
+use super::table::Table;
+use super::wording::{Cut, counted, grouped, size, time};
+use crate::deliver::Rate;
+use crate::input::{Cause, Counts, IdType, Warning};
+use crate::plan::{AttributeSummary, Conflict, GroupSummary, Shared, Summary};
+
+/// What a run would do, in words or as JSON. Displayed with ANSI styles, with a line end.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanScreen<'a> {
+    /// The plan in figures.
+    pub plan: &'a Summary<'a>,
+    /// What was read.
+    pub counts: Counts,
+    /// Why rows are invalid, the most frequent first.
+    pub causes: &'a [Cause],
+    /// What looks wrong in the inputs.
+    pub warnings: &'a [Warning],
+    /// The pace that a run would have.
+    pub rate: Rate,
+    /// What names a user.
+    pub id_type: IdType,
+    /// Most users of one request.
+    pub batch_size: NonZeroU32,
+    /// What it took to get there, if that was measured.
+    pub effort: Option<Effort>,
+}
+
+/// What reading and planning took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effort {
+    /// From the first byte to the plan.
+    pub duration: Duration,
+    /// The most memory that the process has had, in bytes, where the system tells.
+    pub memory: Option<u64>,
+    /// How many bytes went to temporary files.
+    pub spilled: u64,
+}
+
+/// How wide a screen is. Wider is only what can't be cut.
+const COLUMNS: usize = 80;
+const NAME: usize = 24;
+/// Where much stands beside it: no name of User.com's own is longer.
+const SHORT_NAME: usize = 13;
+const VALUE: usize = 32;
+const SHORT_VALUE: usize = 8;
+/// As many attributes as User.com has of its own.
+const MOST_ATTRIBUTES: usize = 22;
+/// What reading and planning took is told from so many rows on.
+const MANY_ROWS: u64 = 1_000_000;
+const MOST_CAUSES: usize = 10;
+const MOST_PLACES: usize = 3;
+const MOST_CONFLICTS: usize = 5;
+
+impl PlanScreen<'_> {
+    /// How long so many requests take at the rate of the run.
+    pub(super) fn duration_of(&self, requests: u64) -> Duration {
+        let windows = self.rate.window.as_nanos() * u128::from(requests);
+        let nanos = windows / u128::from(self.rate.requests.get());
+        u64::try_from(nanos).map_or(Duration::MAX, Duration::from_nanos)
+    }
+
+    fn takes(&self, requests: u64) -> String {
+        format!("{}, {} at {}", counted(requests, "request"), time(self.duration_of(requests)), self.rate)
+    }
+
+    fn rows(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let totals = &self.plan.totals;
+        let mut line =
+            format!("{}: {} to send", counted(self.counts.read, "row"), HumanCount(totals.standing));
+        let others = [
+            (totals.superseded, "superseded"),
+            (self.counts.skipped, "skipped"),
+            (self.counts.invalid, "invalid"),
+        ];
+        for (count, fate) in others.into_iter().filter(|(count, _)| *count > 0) {
+            let part = format!("{} {fate}", HumanCount(count));
+            line.push(',');
+            if line.len() + part.len() + ", ".len() > COLUMNS {
+                writeln!(f, "{line}")?;
+                " ".clone_into(&mut line);
+            }
+            line.push(' ');
+            line.push_str(&part);
+        }
+        writeln!(f, "{line}\n{}", self.takes(totals.requests))
+    }
+
+    /// Differs from run to run, and so is told only where it matters.
+    fn effort(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let matters = |effort: &Effort| self.counts.read >= MANY_ROWS || effort.spilled > 0;
+        let Some(Effort { duration, memory, spilled }) = self.effort.filter(matters) else { return Ok(()) };
+        write!(f, "read and planned in {}", time(duration))?;
+        if let Some(memory) = memory {
+            write!(f, " with {} of memory", size(memory))?;
+        }
+        if spilled > 0 {
+            write!(f, ", {} in temporary files", size(spilled))?;
+        }
+        writeln!(f)
+    }
+
+    fn attributes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let totals = &self.plan.totals;
+        let header = ["attribute", "rows", "users", "values", "requests", "users/request"].map(str::to_owned);
+        let mut table = vec![header];
+        let shown = self.plan.costliest.get(..MOST_ATTRIBUTES).unwrap_or(&self.plan.costliest);
+        let (shown, others): (Vec<_>, Vec<_>) =
+            self.plan.attributes.iter().partition(|attribute| shown.contains(&attribute.name));
+        table.extend(shown.iter().map(|attribute| cells(attribute)));
+        if !others.is_empty() {
+            let sum =
+                |figure: fn(&AttributeSummary<'_>) -> u64| others.iter().map(|other| figure(other)).sum();
+            let sums = [sum(|it| it.rows), sum(|it| it.users), sum(|it| it.values), sum(|it| it.requests)];
+            table.push(sums_of(&counted(others.len() as u64, "other"), sums));
+        }
+        if self.plan.attributes.len() > 1 {
+            let sums = [totals.rows, totals.standing, totals.groups, totals.requests];
+            table.push(sums_of("total", sums));
+        }
+        let widest = |column: usize| table.iter().map(|row| row[column].len() + 2).max().unwrap_or_default();
+        let name = COLUMNS.saturating_sub((1..6).map(widest).sum()).clamp(SHORT_NAME, NAME);
+        for row in &mut table {
+            row[0] = Cut(&row[0], name).to_string();
+        }
+        write!(f, "\n{}", Table(table))
+    }
+
+    fn largest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.plan.largest.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "\nlargest groups")?;
+        for GroupSummary { attribute, value, users, requests } in &self.plan.largest {
+            let start = format!("  {} = ", Cut(attribute, NAME));
+            let (users, requests) =
+                (counted((*users).into(), "user"), counted((*requests).into(), "request"));
+            let end = format!(" for {users}: {requests}");
+            let room = COLUMNS.saturating_sub(start.chars().count() + end.len() + "``".len());
+            writeln!(f, "{start}{}{end}", shown(value.as_deref(), room.clamp(SHORT_VALUE, VALUE)))?;
+        }
+        Ok(())
+    }
+
+    fn conflicts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.plan.totals.conflicts == 0 {
+            return Ok(());
+        }
+        let all = counted(self.plan.totals.conflicts, "conflict");
+        writeln!(f, "\n{all}: one user and attribute, several values")?;
+        for Conflict { attribute, user, values } in self.plan.conflicts.iter().take(MOST_CONFLICTS) {
+            let values =
+                values.iter().map(|value| shown(value.as_deref(), VALUE)).collect::<Vec<_>>().join(", ");
+            let start = format!("  {} of user {user}: ", Cut(attribute, NAME));
+            let room = COLUMNS.saturating_sub(start.chars().count()).max(SHORT_VALUE);
+            writeln!(f, "{start}{}", Cut(&values, room))?;
+        }
+        Ok(())
+    }
+
+    fn invalid(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.causes.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "\n{}", counted(self.counts.invalid, "invalid row"))?;
+        for Cause { what, count, places } in self.causes.iter().take(MOST_CAUSES) {
+            write!(f, "  {} {what}", HumanCount(*count))?;
+            let places: Vec<_> = places
+                .iter()
+                .take(MOST_PLACES)
+                .map(|place| format!("{}:{}", place.input, place.line))
+                .collect();
+            match (places.as_slice(), *count) {
+                ([], _) => writeln!(f)?,
+                (places, count) if places.len() as u64 == count => writeln!(f, " ({})", places.join(", "))?,
+                (places, _) => writeln!(f, " (first: {})", places.join(", "))?,
+            }
+        }
+        let hidden: u64 = self.causes.iter().skip(MOST_CAUSES).map(|cause| cause.count).sum();
+        if hidden > 0 {
+            writeln!(f, "  {} for other causes", HumanCount(hidden))?;
+        }
+        Ok(())
+    }
+
+    /// Everything that asks for a decision.
+    pub fn warnings(&self) -> impl Iterator<Item = Message> {
+        self.doubts().chain(self.uncoalesced())
+    }
+
+    /// What looks wrong.
+    fn doubts(&self) -> impl Iterator<Item = Message> {
+        let read = self.warnings.iter().map(|Warning { what, count, places }| {
+            let place = places.first().map(|place| format!(" (first: {}:{})", place.input, place.line));
+            Message::warning(format!("{what}, {}{}", counted(*count, "time"), place.unwrap_or_default()))
+        });
+        read.chain(self.plan.shared.iter().map(shared)).chain(self.renames())
+    }
+
+    /// Users who go by their own ids are found by the old ones until the run gives them new ones.
+    fn renames(&self) -> Option<Message> {
+        let changes = |attribute: &&AttributeSummary<'_>| matches!(attribute.name, "user_id" | "custom_id");
+        let changed =
+            self.plan.attributes.iter().find(changes).filter(|_| self.id_type == IdType::CustomId)?;
+        let text = format!(
+            "`{}`: {} with another id than the one by which this input names them",
+            changed.name,
+            counted(changed.users, "user")
+        );
+        let hint = "this goes last; name these users by their new ids from then on";
+        Some(Message::warning(text).with_hint(hint.to_owned()))
+    }
+}
+
+impl Display for PlanScreen<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.rows(f)?;
+        self.effort(f)?;
+        if self.plan.totals.requests > 0 {
+            self.attributes(f)?;
+        }
+        self.write_costs(f)?;
+        self.largest(f)?;
+        self.conflicts(f)?;
+        self.invalid(f)?;
+        for warning in self.doubts() {
+            writeln!(f, "\n{warning}")?;
+        }
+        Ok(())
+    }
+}
+
+fn cells(attribute: &AttributeSummary<'_>) -> [String; 6] {
+    let &AttributeSummary { name, rows, users, values, requests, users_per_request, .. } = attribute;
+    let [rows, users, values, requests] = [rows, users, values, requests].map(grouped);
+    [name.to_owned(), rows, users, values, requests, format!("{users_per_request:.1}")]
+}
+
+fn shared(shared: &Shared<'_>) -> Message {
+    let Shared { attribute, values, examples } = shared;
+    let example = examples.first().map(|group| {
+        let users = counted(group.users.into(), "user");
+        format!(": {} to {users}", shown(group.value.as_deref(), VALUE))
+    });
+    let text = format!(
+        "`{attribute}`: {} would go to several users{}",
+        counted(*values, "value"),
+        example.unwrap_or_default()
+    );
+    Message::warning(text)
+        .with_hint(format!("look at these rows: a value of `{attribute}` should be one user's alone"))
+}
+
+fn sums_of(what: &str, sums: [u64; 4]) -> [String; 6] {
+    let [rows, users, values, requests] = sums.map(grouped);
+    [what.to_owned(), rows, users, values, requests, String::new()]
+}
+
+fn shown(value: Option<&str>, most: usize) -> String {
+    value.map_or_else(|| "null".to_owned(), |value| format!("`{}`", Cut(value, most)))
+}
+
+#[cfg(test)]
+mod tests;
