@@ -8,8 +8,8 @@ use std::fs::File;
 use std::io;
 use std::marker::PhantomData;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytemuck::Pod;
 
@@ -30,13 +30,27 @@ pub struct Store {
 }
 
 /// A column of numbers, or of bytes, in a temporary file.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Stored<T> {
     store: Store,
     /// Of its first byte.
     place: u64,
     len: u64,
     of: PhantomData<fn() -> T>,
+}
+
+/// A column that is asked for one number at a time, most often for one that lies near the last.
+#[derive(Debug)]
+pub struct Paged<T> {
+    column: Stored<T>,
+    page: Mutex<Page<T>>,
+}
+
+/// Numbers that lie side by side.
+#[derive(Debug)]
+struct Page<T> {
+    first: u64,
+    numbers: Vec<T>,
 }
 
 /// Writes a column from its start to its end.
@@ -105,6 +119,12 @@ impl Store {
     }
 }
 
+impl<T> Clone for Stored<T> {
+    fn clone(&self) -> Self {
+        Self { store: self.store.clone(), ..*self }
+    }
+}
+
 impl<T: Pod> Stored<T> {
     /// How many numbers it has.
     pub fn len(&self) -> u64 {
@@ -156,6 +176,51 @@ impl<T: Pod> Stored<T> {
         write_all_at(&self.store.file, bytemuck::cast_slice(numbers), place)?;
         self.store.written.fetch_add(size_of_val(numbers) as u64, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+impl<T: Pod> Paged<T> {
+    /// How many bytes are read at a time.
+    const BYTES: usize = 4096;
+
+    /// Of a column.
+    pub fn new(column: Stored<T>) -> Self {
+        Self { column, page: Mutex::new(Page { first: 0, numbers: Vec::new() }) }
+    }
+
+    /// The column itself.
+    pub fn column(&self) -> &Stored<T> {
+        &self.column
+    }
+
+    /// The number at this place.
+    pub fn get(&self, at: u64) -> io::Result<T> {
+        let mut page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = page.get(at) {
+            return Ok(number);
+        }
+        let places = (Self::BYTES / size_of::<T>()).max(1) as u64;
+        let first = at - at % places;
+        let count = places.min(self.column.len().saturating_sub(first));
+        let mut numbers = std::mem::take(&mut page.numbers);
+        numbers.resize(usize::try_from(count).map_err(io::Error::other)?, T::zeroed());
+        self.column.read(first, &mut numbers)?;
+        *page = Page { first, numbers };
+        page.get(at).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+impl<T: Copy> Page<T> {
+    fn get(&self, at: u64) -> Option<T> {
+        let place = usize::try_from(at.checked_sub(self.first)?).ok()?;
+        self.numbers.get(place).copied()
+    }
+}
+
+impl<T> Clone for Paged<T> {
+    fn clone(&self) -> Self {
+        let page = Mutex::new(Page { first: 0, numbers: Vec::new() });
+        Self { column: self.column.clone(), page }
     }
 }
 
@@ -211,7 +276,7 @@ impl<T: Pod> Writer<T> {
 impl<T: Pod> Reader<T> {
     /// The next number; `None` after the last one.
     #[inline]
-    pub fn next(&mut self) -> io::Result<Option<T>> {
+    pub fn try_next(&mut self) -> io::Result<Option<T>> {
         if self.at == self.buffer.len() {
             self.fill()?;
         }
@@ -306,7 +371,7 @@ mod tests {
     proptest! {
         #[test]
         fn columns_come_back_as_they_were_written(
-            columns in prop::collection::vec(prop::collection::vec(any::<u32>(), 0..50), 0..6),
+            columns in prop::collection::vec(prop::collection::vec(any::<u32>(), 0..3000), 0..6),
             buffer in 1..40_usize,
         ) {
             let space = Space::default();
@@ -326,9 +391,14 @@ mod tests {
                 let first = column.len() / 3;
                 let mut reader = stored.reader(first as u64, buffer);
                 for &number in &column[first..] {
-                    prop_assert_eq!(reader.next().unwrap(), Some(number));
+                    prop_assert_eq!(reader.try_next().unwrap(), Some(number));
                 }
-                prop_assert_eq!(reader.next().unwrap(), None);
+                prop_assert_eq!(reader.try_next().unwrap(), None);
+                let paged = Paged::new(stored.clone());
+                for (at, &number) in column.iter().enumerate().rev().chain(column.iter().enumerate().step_by(7)) {
+                    prop_assert_eq!(paged.get(at as u64).unwrap(), number);
+                }
+                prop_assert!(paged.get(column.len() as u64).is_err());
                 let (mut reader, mut taken) = (stored.reader(0, buffer), Vec::new());
                 reader.take(stored.len(), |piece| { taken.extend_from_slice(piece); Ok(()) }).unwrap();
                 prop_assert_eq!(&taken, column);

@@ -164,7 +164,7 @@ impl Archive {
         let advance =
             |next: &mut BinaryHeap<_>, walks: &mut Vec<Option<(Walk, Writer<u32>)>>, epoch, mut text| {
                 if let Some((walk, _)) = &mut walks[epoch]
-                    && let Some(number) = Walk::next(walk, &mut text)?
+                    && let Some(number) = walk.try_next(&mut text)?
                 {
                     next.push(Reverse((text, epoch, number)));
                 }

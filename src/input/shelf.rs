@@ -3,7 +3,7 @@
 use std::io;
 
 use super::texts::Texts;
-use crate::spill::{Reader, Store, Stored};
+use crate::spill::{Paged, Reader, Store, Stored};
 
 /// Texts and their numbers, as [`Texts`] gave them: put away in the order of their bytes, so that several shelves can be
 /// merged by reading each from its start to its end.
@@ -13,7 +13,7 @@ pub(super) struct Shelf {
     /// By place, the number of the text there.
     numbers: Stored<u32>,
     /// By number, the place of the text.
-    places: Stored<u32>,
+    places: Paged<u32>,
 }
 
 /// Texts that lie end to end. They have places: 0, 1, 2 and so on.
@@ -46,7 +46,7 @@ impl Shelf {
             ends.push(joined.len())?;
         }
         let texts = SortedTexts { joined: joined.seal()?, ends: ends.seal()? };
-        Ok(Self { texts, numbers: store.put(&numbers)?, places: store.put(&places)? })
+        Ok(Self { texts, numbers: store.put(&numbers)?, places: Paged::new(store.put(&places)?) })
     }
 
     /// How many texts there are, and how many numbers.
@@ -66,7 +66,7 @@ impl Shelf {
     /// By number, what stands in a column that goes by places.
     pub(super) fn by_number(&self, by_place: &Stored<u32>) -> io::Result<Vec<u32>> {
         let by_place = by_place.load()?;
-        let mut by_number = self.places.load()?;
+        let mut by_number = self.places.column().load()?;
         for number in &mut by_number {
             *number = by_place[*number as usize];
         }
@@ -94,9 +94,14 @@ impl SortedTexts {
 
     pub(super) fn get(&self, place: u32) -> io::Result<String> {
         let place = u64::from(place);
-        let start = if place == 0 { 0 } else { self.ends.get(place - 1)? };
-        let len = self.ends.get(place)? - start;
-        let mut text = vec![0; usize::try_from(len).map_err(io::Error::other)?];
+        let mut ends = [0; 2];
+        if place == 0 {
+            ends[1] = self.ends.get(0)?;
+        } else {
+            self.ends.read(place - 1, &mut ends)?;
+        }
+        let [start, end] = ends;
+        let mut text = vec![0; usize::try_from(end - start).map_err(io::Error::other)?];
         self.joined.read(start, &mut text)?;
         String::from_utf8(text).map_err(io::Error::other)
     }
@@ -104,8 +109,10 @@ impl SortedTexts {
 
 impl Walk {
     /// Replaces `text` by the next text, and says which number it has; `None` after the last one.
-    pub(super) fn next(&mut self, text: &mut Vec<u8>) -> io::Result<Option<u32>> {
-        let (Some(number), Some(end)) = (self.numbers.next()?, self.ends.next()?) else { return Ok(None) };
+    pub(super) fn try_next(&mut self, text: &mut Vec<u8>) -> io::Result<Option<u32>> {
+        let (Some(number), Some(end)) = (self.numbers.try_next()?, self.ends.try_next()?) else {
+            return Ok(None);
+        };
         text.clear();
         self.joined.take(end - self.end, |piece| {
             text.extend_from_slice(piece);

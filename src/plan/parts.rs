@@ -108,7 +108,7 @@ fn merge(mut parts: Vec<Column>, span: Span, on_conflict: OnConflict, room: &Roo
     // By value, and among equal ones by part.
     let mut next = BinaryHeap::new();
     for (part, (groups, _)) in walks.iter_mut().enumerate() {
-        next.extend(groups.next()?.map(|(value, size)| Reverse((value, part, size))));
+        next.extend(groups.try_next()?.map(|(value, size)| Reverse((value, part, size))));
     }
     while let Some(Reverse((value, part, size))) = next.pop() {
         let (groups, ids) = &mut walks[part];
@@ -118,7 +118,7 @@ fn merge(mut parts: Vec<Column>, span: Span, on_conflict: OnConflict, room: &Roo
         if next.peek().is_none_or(|Reverse((other, ..))| *other != value) {
             groups_to.end(value, ids_to.len())?;
         }
-        next.extend(groups.next()?.map(|(value, size)| Reverse((value, part, size))));
+        next.extend(groups.try_next()?.map(|(value, size)| Reverse((value, part, size))));
     }
     drop(walks);
 

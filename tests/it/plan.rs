@@ -95,7 +95,7 @@ impl Reading {
     }
 
     fn finish(self, batch_size: u32) -> Plan {
-        self.builder.finish(self.dictionary, size(batch_size)).unwrap()
+        self.builder.finish(self.dictionary, size(batch_size)).expect("memory is enough")
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 
 use super::BUFFER;
 use crate::input::ValueId;
-use crate::spill::{Reader, Store, Stored, Writer, read_back};
+use crate::spill::{Paged, Reader, Store, Writer, read_back};
 
 /// The places of one group's users in a column.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +22,7 @@ pub(in crate::plan) enum Groups {
         /// By group; `None` where every value has a group.
         values: Option<Vec<u32>>,
     },
-    Stored(Stored<Entry>),
+    Stored(Paged<Entry>),
 }
 
 /// A group's value, and where it ends.
@@ -100,7 +100,7 @@ impl Groups {
     pub(in crate::plan) fn len(&self) -> u32 {
         let len = match self {
             Self::Memory { ends, .. } => ends.len() as u64,
-            Self::Stored(entries) => entries.len(),
+            Self::Stored(entries) => entries.column().len(),
         };
         u32::try_from(len).expect("values are numbered in 32 bits")
     }
@@ -124,14 +124,14 @@ impl Groups {
     /// How many users each group has.
     pub(in crate::plan) fn sizes(&self) -> impl Iterator<Item = u32> + '_ {
         let mut walk = self.walk(BUFFER);
-        std::iter::from_fn(move || read_back(walk.next()).map(|(_, users)| users))
+        std::iter::from_fn(move || read_back(walk.try_next()).map(|(_, users)| users))
     }
 
     /// All of them, in the order of their values.
     pub(in crate::plan) fn walk(&self, buffer_bytes: usize) -> Walk<'_> {
         let ends = match self {
             Self::Memory { ends, values } => Ends::Memory { ends, values: values.as_deref(), group: 0 },
-            Self::Stored(entries) => Ends::Stored(entries.reader(0, buffer_bytes)),
+            Self::Stored(entries) => Ends::Stored(entries.column().reader(0, buffer_bytes)),
         };
         Walk { ends, start: 0 }
     }
@@ -151,7 +151,7 @@ impl Groups {
         }
         let mut writer = GroupsWriter::new(store, self.len().into(), BUFFER);
         let (mut walk, mut end) = (self.walk(BUFFER), 0);
-        while let Some((value, users)) = walk.next()? {
+        while let Some((value, users)) = walk.try_next()? {
             end += u64::from(users);
             writer.end(value, end)?;
         }
@@ -161,9 +161,9 @@ impl Groups {
 
 impl Walk<'_> {
     /// The next group's value, and how many users it has; `None` after the last one.
-    pub(in crate::plan) fn next(&mut self) -> io::Result<Option<(u32, u32)>> {
+    pub(in crate::plan) fn try_next(&mut self) -> io::Result<Option<(u32, u32)>> {
         let next = match &mut self.ends {
-            Ends::Stored(entries) => entries.next()?,
+            Ends::Stored(entries) => entries.try_next()?,
             Ends::Memory { ends, values, group } => {
                 let place = *group as usize;
                 *group += 1;
@@ -190,6 +190,6 @@ impl GroupsWriter {
     }
 
     pub(in crate::plan) fn seal(self) -> io::Result<Groups> {
-        self.entries.seal().map(Groups::Stored)
+        Ok(Groups::Stored(Paged::new(self.entries.seal()?)))
     }
 }

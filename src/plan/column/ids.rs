@@ -5,13 +5,13 @@ use std::ops::Range;
 use std::slice;
 
 use super::BUFFER;
-use crate::spill::{Reader, Store, Stored, Writer, read_back};
+use crate::spill::{Paged, Reader, Store, Writer, read_back};
 
 /// Users' numbers.
 #[derive(Debug)]
 pub(in crate::plan) enum Ids {
     Memory(Numbers<Vec<u32>, Vec<u64>>),
-    Stored(Numbers<Stored<u32>, Stored<u64>>),
+    Stored(Numbers<Paged<u32>, Paged<u64>>),
 }
 
 /// Numbers as they are, or in half as many bytes.
@@ -38,8 +38,8 @@ impl Ids {
         match self {
             Self::Memory(Numbers::Narrow(_, ids)) => ids.len(),
             Self::Memory(Numbers::Wide(ids)) => ids.len(),
-            Self::Stored(Numbers::Narrow(_, ids)) => count(ids.len()),
-            Self::Stored(Numbers::Wide(ids)) => count(ids.len()),
+            Self::Stored(Numbers::Narrow(_, ids)) => count(ids.column().len()),
+            Self::Stored(Numbers::Wide(ids)) => count(ids.column().len()),
         }
     }
 
@@ -67,11 +67,12 @@ impl Ids {
                 Walk::Memory(Numbers::Narrow(*base, ids[places].iter()))
             }
             Self::Memory(Numbers::Wide(ids)) => Walk::Memory(Numbers::Wide(ids[places].iter())),
-            Self::Stored(Numbers::Narrow(base, ids)) => {
-                Walk::Stored(Numbers::Narrow(*base, ids.reader(first, buffer(size_of::<u32>()))), len)
-            }
+            Self::Stored(Numbers::Narrow(base, ids)) => Walk::Stored(
+                Numbers::Narrow(*base, ids.column().reader(first, buffer(size_of::<u32>()))),
+                len,
+            ),
             Self::Stored(Numbers::Wide(ids)) => {
-                Walk::Stored(Numbers::Wide(ids.reader(first, buffer(size_of::<u64>()))), len)
+                Walk::Stored(Numbers::Wide(ids.column().reader(first, buffer(size_of::<u64>()))), len)
             }
         }
     }
@@ -86,8 +87,8 @@ impl Ids {
 
     pub(super) fn store(self, store: &Store) -> io::Result<Self> {
         Ok(Self::Stored(match self {
-            Self::Memory(Numbers::Narrow(base, ids)) => Numbers::Narrow(base, store.put(&ids)?),
-            Self::Memory(Numbers::Wide(ids)) => Numbers::Wide(store.put(&ids)?),
+            Self::Memory(Numbers::Narrow(base, ids)) => Numbers::Narrow(base, Paged::new(store.put(&ids)?)),
+            Self::Memory(Numbers::Wide(ids)) => Numbers::Wide(Paged::new(store.put(&ids)?)),
             Self::Stored(stored) => stored,
         }))
     }
@@ -115,19 +116,21 @@ impl Numbers<Vec<u32>, Vec<u64>> {
     }
 }
 
-impl Numbers<Stored<u32>, Stored<u64>> {
+impl Numbers<Paged<u32>, Paged<u64>> {
     pub(super) fn store(&self) -> &Store {
         match self {
-            Self::Narrow(_, ids) => ids.store(),
-            Self::Wide(ids) => ids.store(),
+            Self::Narrow(_, ids) => ids.column().store(),
+            Self::Wide(ids) => ids.column().store(),
         }
     }
 
     /// Begins numbers of the same width, no more of them, in the same file.
     pub(super) fn anew(&self) -> IdsWriter {
         match self {
-            Self::Narrow(base, ids) => Numbers::Narrow(*base, self.store().writer(ids.len(), BUFFER)),
-            Self::Wide(ids) => Numbers::Wide(self.store().writer(ids.len(), BUFFER)),
+            Self::Narrow(base, ids) => {
+                Numbers::Narrow(*base, self.store().writer(ids.column().len(), BUFFER))
+            }
+            Self::Wide(ids) => Numbers::Wide(self.store().writer(ids.column().len(), BUFFER)),
         }
     }
 }
@@ -161,8 +164,8 @@ impl IdsWriter {
 
     pub(in crate::plan) fn seal(self) -> io::Result<Ids> {
         Ok(Ids::Stored(match self {
-            Self::Narrow(base, ids) => Numbers::Narrow(base, ids.seal()?),
-            Self::Wide(ids) => Numbers::Wide(ids.seal()?),
+            Self::Narrow(base, ids) => Numbers::Narrow(base, Paged::new(ids.seal()?)),
+            Self::Wide(ids) => Numbers::Wide(Paged::new(ids.seal()?)),
         }))
     }
 }
@@ -178,8 +181,8 @@ impl Walk<'_> {
             Self::Stored(numbers, left) => {
                 *left -= 1;
                 match numbers {
-                    Numbers::Narrow(base, ids) => ids.next()?.map(|id| *base + u64::from(id)),
-                    Numbers::Wide(ids) => ids.next()?,
+                    Numbers::Narrow(base, ids) => ids.try_next()?.map(|id| *base + u64::from(id)),
+                    Numbers::Wide(ids) => ids.try_next()?,
                 }
             }
         })

@@ -104,7 +104,7 @@ impl Column {
                 let mut groups = GroupsWriter::new(ids.store(), self.groups.len().into(), BUFFER);
                 let mut old = self.groups.walk(BUFFER);
                 let (mut place, mut users) = (0, self.ids.walk(0..self.ids.len()));
-                while let Some((value, size)) = old.next()? {
+                while let Some((value, size)) = old.try_next()? {
                     for _ in 0..size {
                         let user = users.try_next()?.ok_or(io::ErrorKind::UnexpectedEof)?;
                         if keep(place) {

@@ -56,6 +56,13 @@ pub struct Known<'p> {
     names: &'p Names<'p>,
     values: Values<'p>,
     column: &'p Column,
+    /// Of most attributes nothing is known when an input comes for the first time.
+    told: Option<Told>,
+}
+
+/// What was said of a column.
+#[derive(Debug)]
+struct Told {
     places: Places,
     /// Places of users of whom something has come.
     decided: Bits,
@@ -74,9 +81,9 @@ impl Plan {
     ///
     /// `fetch` is called for each attribute, in order, for whatever is known of it; `tell` then says it, in up to so many
     /// threads at the same time. Their first error ends the work; so does a temporary file that can't be written, where
-    /// the plan is in one. At most 9 bytes for each user of one attribute in each
-    /// thread, and about as much for each of its values, unless users' ids are few and farther apart than 2^32; and again
-    /// as much for each of the client's ids, where users go by these; beside what was fetched.
+    /// the plan is in one. Takes no memory for an attribute of which nothing is told; else at most 9 bytes for each user
+    /// of one attribute in each thread, and about as much for each of its values, unless users' ids are few and farther
+    /// apart than 2^32; and again as much for each of the client's ids, where users go by these; beside what was fetched.
     pub fn without<T: Send, E: Send + From<io::Error>>(
         self,
         threads: NonZeroUsize,
@@ -90,8 +97,10 @@ impl Plan {
                 let values = Values::new(dictionary, column.attribute, &column.groups);
                 let mut known = Known::new(&names, values, &column);
                 tell(told, &mut known)?;
-                let Known { spared: marks, .. } = known;
-                let spared = keep(&mut column, &marks)?;
+                let spared = match known.told {
+                    Some(told) => keep(&mut column, &told.spared)?,
+                    None => Spared::default(),
+                };
                 Ok((column, spared))
             };
             thread::scope(|scope| -> Result<_, E> {
@@ -125,10 +134,7 @@ type Working<'s, E> = ScopedJoinHandle<'s, Result<(Column, Spared), E>>;
 
 impl<'p> Known<'p> {
     fn new(names: &'p Names<'p>, values: Values<'p>, column: &'p Column) -> Self {
-        let places = Places::of(column);
-        let (decided, rows) = (Bits::new(places.count()), column.ids.len());
-        let spared = Marks { unchanged: Bits::new(rows), resumed: Bits::new(rows) };
-        Self { names, values, column, places, decided, spared }
+        Self { names, values, column, told: None }
     }
 
     /// Says that all these users, who ascend, got a value, earlier than whatever was said before. Where the plan gives a
@@ -140,7 +146,8 @@ impl<'p> Known<'p> {
         users: impl Iterator<Item = User<'u>>,
     ) {
         let Some(spare) = spare else { return self.forget(users) };
-        let Self { names, values, column, places, decided, spared } = self;
+        let Self { names, values, column, told } = self;
+        let Told { places, decided, spared } = told.get_or_insert_with(|| Told::of(column));
         let rows = match spare {
             Spare::Unchanged => &mut spared.unchanged,
             Spare::Resumed => &mut spared.resumed,
@@ -149,7 +156,7 @@ impl<'p> Known<'p> {
             .find(value)
             .map(|group| Walk::new(&column.ids, column.groups.range(group).places()))
             .collect();
-        for user in users.filter_map(|user| names.number(user)) {
+        for user in users.filter_map(|user| names.number(&user)) {
             if places.find(user).is_some_and(|place| decided.insert(place)) {
                 for row in walks.iter_mut().filter_map(|walk| walk.find(user)) {
                     rows.insert(row);
@@ -160,10 +167,21 @@ impl<'p> Known<'p> {
 
     /// Says that nobody knows what these users have, unless something was said before.
     pub fn forget<'u>(&mut self, users: impl Iterator<Item = User<'u>>) {
-        let Self { names, places, decided, .. } = self;
-        for place in users.filter_map(|user| places.find(names.number(user)?)) {
+        let Self { names, column, told, .. } = self;
+        let Told { places, decided, .. } = told.get_or_insert_with(|| Told::of(column));
+        for place in users.filter_map(|user| places.find(names.number(&user)?)) {
             decided.insert(place);
         }
+    }
+}
+
+impl Told {
+    /// Of a column of which nothing was said yet.
+    fn of(column: &Column) -> Self {
+        let places = Places::of(column);
+        let (decided, rows) = (Bits::new(places.count()), column.ids.len());
+        let spared = Marks { unchanged: Bits::new(rows), resumed: Bits::new(rows) };
+        Self { places, decided, spared }
     }
 }
 
