@@ -5,11 +5,10 @@
 //! were sorted as they were put away, are merged, and equal ones are found as they meet. No step holds more than one
 //! epoch's texts in memory.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::io;
 
-use super::shelf::{Shelf, SortedTexts, Walk};
+use super::merge::{Holder, Merge};
+use super::shelf::{Shelf, SortedTexts};
 use super::texts::Texts;
 use crate::spill::{Store, Stored, Writer};
 
@@ -45,13 +44,6 @@ impl Default for By {
     fn default() -> Self {
         Self::Coming(Vec::new())
     }
-}
-
-/// One text of one epoch.
-#[derive(Clone, Copy, Debug)]
-struct Holder {
-    epoch: usize,
-    number: u32,
 }
 
 impl Archive {
@@ -154,47 +146,17 @@ impl Archive {
         let open = self.shelves.iter().flatten().count();
         let buffer = usize::try_from(memory).unwrap_or(usize::MAX) / (open * BUFFERS).max(1);
         let buffer = buffer.clamp(SMALLEST_BUFFER, LARGEST_BUFFER);
-        let mut walks: Vec<Option<(Walk, Writer<u32>)>> = self
-            .shelves
-            .iter()
-            .map(|shelf| Some((shelf.as_ref()?.walk(buffer), store.writer(shelf.as_ref()?.len(), buffer))))
-            .collect();
-        // The next text of each shelf. Vectors go round: each takes the shelf's next text when its own has been named.
-        let mut next: BinaryHeap<Reverse<(Vec<u8>, usize, u32)>> = BinaryHeap::new();
-        let advance =
-            |next: &mut BinaryHeap<_>, walks: &mut Vec<Option<(Walk, Writer<u32>)>>, epoch, mut text| {
-                if let Some((walk, _)) = &mut walks[epoch]
-                    && let Some(number) = walk.try_next(&mut text)?
-                {
-                    next.push(Reverse((text, epoch, number)));
-                }
-                io::Result::Ok(())
-            };
-        for epoch in 0..walks.len() {
-            advance(&mut next, &mut walks, epoch, Vec::new())?;
-        }
-        let mut holders = Vec::new();
-        let mut spare = Vec::new();
-        while let Some(Reverse((text, epoch, number))) = next.pop() {
-            holders.clear();
-            holders.push(Holder { epoch, number });
-            while next.peek().is_some_and(|Reverse((other, ..))| *other == text)
-                && let Some(Reverse((equal, epoch, number))) = next.pop()
-            {
-                holders.push(Holder { epoch, number });
-                spare.push(equal);
-            }
-            let named = name(&text, &holders)?;
-            spare.push(text);
-            for &Holder { epoch, .. } in &holders {
-                if let Some((_, names)) = &mut walks[epoch] {
-                    names.push(named)?;
-                }
-                advance(&mut next, &mut walks, epoch, spare.pop().unwrap_or_default())?;
+        let begin = |shelf: &Option<Shelf>| shelf.as_ref().map(|shelf| store.writer(shelf.len(), buffer));
+        let mut names: Vec<Option<Writer<u32>>> = self.shelves.iter().map(begin).collect();
+        let mut merge = Merge::new(&self.shelves, buffer)?;
+        while let Some((text, holders)) = merge.try_next()? {
+            let named = name(text, holders)?;
+            for holder in holders {
+                names[holder.epoch].as_mut().map_or(Ok(()), |names| names.push(named))?;
             }
         }
-        let seal = |walk: Option<(Walk, Writer<u32>)>| walk.map(|(_, names)| names.seal()).transpose();
-        self.names = walks.into_iter().map(seal).collect::<io::Result<_>>()?;
+        let seal = |names: Option<Writer<u32>>| names.map(Writer::seal).transpose();
+        self.names = names.into_iter().map(seal).collect::<io::Result<_>>()?;
         Ok(())
     }
 }

@@ -18,6 +18,7 @@ mod gzip;
 mod header;
 mod intake;
 mod invalid;
+mod merge;
 mod near;
 mod options;
 mod ranges;
