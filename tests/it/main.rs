@@ -7,6 +7,8 @@ mod fixtures;
 mod house;
 mod input;
 mod ledger;
+mod oracle;
 mod plan;
+mod planning;
 mod report;
 mod sandbox;

@@ -1,16 +1,16 @@
 //! Plans against a plain oracle.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use attrsync::input::{
-    AttributeId, AttributeRule, Dictionary, Json, Operation, Options, Renumber, Row, Sink, ValueId,
-    Vocabulary,
+    AttributeRule, Dictionary, IdType, Json, Operation, Options, Renumber, Row, Sink, ValueId, Vocabulary,
 };
-use attrsync::plan::{Batch, Builder, Conflict, OnConflict, Phase, Plan, User};
+use attrsync::plan::{Batch, Builder, OnConflict, Plan, User};
 use proptest::prelude::*;
 use proptest::sample::Index;
+
+use crate::oracle::{Expected, Triple};
 
 /// What rows of these tests set: identity among the ordinary, and a custom attribute.
 const ATTRIBUTES: [&str; 6] = ["user_id", "city", "email", "score", "custom_id", "shoe"];
@@ -95,7 +95,7 @@ impl Reading {
     }
 
     fn finish(self, batch_size: u32) -> Plan {
-        self.builder.finish(self.dictionary, size(batch_size)).expect("memory is enough")
+        self.builder.finish(self.dictionary, size(batch_size)).expect("all is in memory")
     }
 }
 
@@ -107,130 +107,16 @@ fn plan(rows: &[Text], on_conflict: OnConflict, batch_size: u32) -> Plan {
     Reading::new(on_conflict, by_id).read(rows).finish(batch_size)
 }
 
-/// Attribute, value, users.
-type Group = (String, Option<String>, Vec<String>);
-
-/// All that a plan says, group by group.
-fn groups(plan: &Plan) -> Vec<Group> {
-    let whole = |group| Batch { group, first: 0, len: plan.group_len(group) };
-    let users = |group| plan.users(whole(group)).map(|user| user.to_string()).collect();
-    (0..plan.groups())
-        .map(|group| {
-            (plan.attribute(group).name.clone(), plan.value(group).map(Cow::into_owned), users(group))
-        })
-        .collect()
-}
-
-/// What a plan should be, found the plain way.
-struct Oracle {
-    groups: Vec<Group>,
-    superseded: u64,
-    conflicts: Vec<Disagreement>,
-}
-
-/// Attribute, user, values.
-type Disagreement = (String, String, Vec<String>);
-
-fn oracle(rows: &[Text], on_conflict: OnConflict, name: impl Fn(u64) -> String) -> Oracle {
-    let mut attributes = empty_dictionary();
-    let mut order = HashMap::new();
-    let mut values: BTreeMap<(Phase, AttributeId, String, u64), Vec<&str>> = BTreeMap::new();
-    for (place, (user, attribute, value)) in rows.iter().enumerate() {
-        order.entry((*attribute, value.as_str())).or_insert(place);
-        let phase = match *attribute {
-            "email" => Phase::Email,
-            "user_id" | "custom_id" => Phase::Identity,
-            _ => Phase::Ordinary,
-        };
-        let id = attributes.attribute_id(attribute).expect("all names are allowed");
-        // Numbers ascend as numbers, texts as texts.
-        let rank = if name(*user).parse::<u64>().is_ok() { *user } else { 0 };
-        let text = if rank == 0 { name(*user) } else { String::new() };
-        values.entry((phase, id, format!("{rank:020}{text}"), *user)).or_default().push(value);
-    }
-    let mut groups: BTreeMap<(Phase, AttributeId, usize), Group> = BTreeMap::new();
-    let (mut standing, mut kept_apart, mut conflicts) = (0, 0, Vec::new());
-    for ((phase, id, _, user), values) in values {
-        let attribute = attributes.attribute(id).name.clone();
-        let mut distinct = Vec::new();
-        for value in &values {
-            if !distinct.contains(&(*value).to_owned()) {
-                distinct.push((*value).to_owned());
-            }
-        }
-        let disagree = distinct.len() > 1;
-        if disagree {
-            conflicts.push((attribute.clone(), name(user), distinct.clone()));
-        }
-        let winner = match on_conflict {
-            OnConflict::Last => values[values.len() - 1],
-            OnConflict::Error if disagree => {
-                kept_apart += distinct.len() as u64;
-                continue;
-            }
-            OnConflict::First | OnConflict::Error => values[0],
-        };
-        standing += 1;
-        let place = order[&(attribute.as_str(), winner)];
-        let value = (winner != NULL).then(|| winner.to_owned());
-        let group = groups.entry((phase, id, place)).or_insert_with(|| (attribute, value, Vec::new()));
-        group.2.push(name(user));
-    }
-    let superseded = rows.len() as u64 - standing - kept_apart;
-    Oracle { groups: groups.into_values().collect(), superseded, conflicts }
-}
-
-fn disagreement(conflict: &Conflict<'_>) -> Disagreement {
-    let values = conflict.values.iter().map(|value| value.as_deref().unwrap_or(NULL).to_owned()).collect();
-    (conflict.attribute.to_owned(), conflict.user.to_string(), values)
-}
-
 /// Checks all of a plan against the oracle.
-fn check(plan: &Plan, rows: &[Text], on_conflict: OnConflict, batch_size: u32, name: impl Fn(u64) -> String) {
-    let oracle = oracle(rows, on_conflict, name);
-    assert_eq!(groups(plan), oracle.groups);
-    assert_eq!(plan.superseded(), oracle.superseded);
-    let disputed: Vec<Disagreement> = plan.disputed().map(|conflict| disagreement(&conflict)).collect();
-    assert_eq!(
-        disputed,
-        if on_conflict == OnConflict::Error { oracle.conflicts.clone() } else { Vec::new() }
-    );
-    assert_eq!(plan.rows(), oracle.groups.iter().map(|(_, _, users)| users.len() as u64).sum::<u64>());
-
-    let batches: Vec<Batch> = plan.batches().collect();
-    let expected = oracle.groups.iter().map(|(_, _, users)| users.len().div_ceil(batch_size as usize));
-    assert_eq!(plan.requests(), batches.len() as u64);
-    assert_eq!(plan.requests(), expected.sum::<usize>() as u64);
-    assert!(batches.is_sorted_by_key(|batch| plan.phase(*batch)));
-    let mut cut: Vec<Vec<String>> = vec![Vec::new(); oracle.groups.len()];
-    for batch in &batches {
-        assert!((1..=batch_size).contains(&batch.len));
-        cut[batch.group as usize].extend(plan.users(*batch).map(|user| user.to_string()));
-    }
-    assert!(
-        cut.iter().eq(oracle.groups.iter().map(|(_, _, users)| users)),
-        "batches leave out or repeat users"
-    );
-
-    let summary = plan.summary(3);
-    assert_eq!(summary.totals.rows, rows.len() as u64);
-    assert_eq!(summary.totals.standing, plan.rows());
-    assert_eq!(summary.totals.conflicts, oracle.conflicts.len() as u64);
-    let examples =
-        oracle.conflicts.chunk_by(|left, right| left.0 == right.0).flat_map(|same| same.iter().take(5));
-    for (example, (attribute, user, values)) in
-        summary.conflicts.iter().map(disagreement).zip(examples.clone())
-    {
-        assert_eq!((&example.0, &example.1), (attribute, user));
-        assert!(values.starts_with(&example.2) && example.2.len() >= values.len().min(8));
-    }
-    assert_eq!(summary.conflicts.len(), examples.count());
-    assert_eq!(summary.totals.requests, plan.requests());
-    assert_eq!(summary.totals.groups, oracle.groups.len() as u64);
-    let mut sizes: Vec<usize> = oracle.groups.iter().map(|(_, _, users)| users.len()).collect();
-    sizes.sort_unstable_by(|left, right| right.cmp(left));
-    sizes.truncate(3);
-    assert!(summary.largest.iter().map(|group| group.users as usize).eq(sizes));
+#[track_caller]
+fn check(plan: &Plan, rows: &[Text], on_conflict: OnConflict, id_type: IdType) {
+    let triple = |(user, attribute, value): &Text| {
+        let user = if id_type == IdType::Id { user.to_string() } else { custom_id(*user) };
+        (user, (*attribute).to_owned(), (value != NULL).then(|| value.clone()))
+    };
+    let rows: Vec<Triple> = rows.iter().map(triple).collect();
+    let named = ATTRIBUTES.map(str::to_owned);
+    Expected::of(&rows, &named, id_type, on_conflict).check(plan);
 }
 
 fn any_user() -> impl Strategy<Value = u64> {
@@ -263,13 +149,13 @@ fn any_policy() -> impl Strategy<Value = OnConflict> {
 proptest! {
     #[test]
     fn a_plan_is_what_the_oracle_says(rows in any_rows(), on_conflict in any_policy(), batch_size in 1..9_u32) {
-        check(&plan(&rows, on_conflict, batch_size), &rows, on_conflict, batch_size, |user| user.to_string());
+        check(&plan(&rows, on_conflict, batch_size), &rows, on_conflict, IdType::Id);
     }
 
     #[test]
     fn custom_ids_ascend_by_their_bytes(rows in any_rows(), on_conflict in any_policy(), batch_size in 1..9_u32) {
         let plan = Reading::new(on_conflict, by_custom_id).read(&rows).finish(batch_size);
-        check(&plan, &rows, on_conflict, batch_size, custom_id);
+        check(&plan, &rows, on_conflict, IdType::CustomId);
     }
 
     #[test]
@@ -291,8 +177,8 @@ proptest! {
         } else {
             parts.into_iter().fold(first, Reading::join)
         };
-        let name = if custom { custom_id } else { |user: u64| user.to_string() };
-        check(&joined.finish(5), &rows, on_conflict, 5, name);
+        let id_type = if custom { IdType::CustomId } else { IdType::Id };
+        check(&joined.finish(5), &rows, on_conflict, id_type);
     }
 
     #[test]
@@ -404,8 +290,7 @@ fn many_rows_are_settled_alike_at_every_width_of_users_and_values() {
     ] {
         for on_conflict in [OnConflict::Last, OnConflict::First, OnConflict::Error] {
             let rows = many(100_000, users, apart, values);
-            let name = |user: u64| user.to_string();
-            check(&plan(&rows, on_conflict, 100), &rows, on_conflict, 100, name);
+            check(&plan(&rows, on_conflict, 100), &rows, on_conflict, IdType::Id);
         }
     }
 }
@@ -415,7 +300,7 @@ fn threads_change_nothing_but_the_time() {
     let rows = many(20_000, 3_000, 1, 300);
     let mut reading = Reading::new(OnConflict::Last, by_id).read(&rows);
     reading.builder = reading.builder.threads(NonZeroUsize::new(3).expect("3 is not 0"));
-    assert_eq!(groups(&reading.finish(100)), groups(&plan(&rows, OnConflict::Last, 100)));
+    check(&reading.finish(100), &rows, OnConflict::Last, IdType::Id);
 }
 
 #[test]

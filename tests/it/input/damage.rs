@@ -5,8 +5,7 @@ use std::io::Write;
 
 use attrsync::input::{self, Blame, Options, Refusal, Renumber, Row, Sink, Source};
 
-use super::forms::gzip;
-use super::{check_refused, fixture, invalid, read_bytes, read_files, triples};
+use super::{check_refused, fixture, gzip, invalid, read_bytes, read_files, triples};
 
 #[test]
 fn a_missing_file_is_said_to_be_missing() {

@@ -6,9 +6,8 @@ use attrsync::input::{Compression, Empty, FAILURES_HEADER, InvalidRow, Layout, O
 use attrsync::report::FailuresReport;
 use proptest::prelude::*;
 
-use super::forms::gzip;
-use super::oracle::hostile;
-use super::{Reading, Rows, check, gist, invalid, read_bytes, read_files, triples};
+use super::{Reading, Rows, check, gist, gzip, invalid, read_bytes, read_files, triples};
+use crate::oracle::hostile;
 
 /// Options with which no report could be read if they held for it.
 fn hostile_options() -> Vec<Options> {

@@ -22,6 +22,9 @@ mod headers;
 mod oracle;
 mod rows;
 
+use crate::oracle::Triple;
+pub(crate) use forms::gzip;
+
 /// Keeps rows as they come.
 #[derive(Debug, Default)]
 struct Rows(Vec<Row>);
@@ -47,8 +50,6 @@ impl Sink for Rows {
         }));
     }
 }
-
-type Triple = (String, String, Option<String>);
 
 fn triples(reading: &Reading<Rows>) -> Vec<Triple> {
     let dictionary = &reading.dictionary;

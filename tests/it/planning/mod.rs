@@ -1,0 +1,101 @@
+//! From files to request bodies, in every way in which there is to plan, against the oracle.
+
+mod hostile;
+mod shapes;
+
+use std::fs;
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::path::Path;
+
+use attrsync::input::{self, Compression, Counts, Options, Source};
+use attrsync::plan::{Builder, OnConflict, Plan};
+
+use crate::input::gzip;
+use crate::oracle::{self, Expected};
+
+/// A way to plan. None may change what comes of it.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    threads: usize,
+    /// Above so many bytes, planning spills.
+    memory: u64,
+}
+
+/// One thread and several, with all the memory there is and with hardly any.
+fn ways(threads: usize, memory: u64) -> [Way; 4] {
+    [(1, u64::MAX), (threads, u64::MAX), (1, memory), (threads, memory)]
+        .map(|(threads, memory)| Way { threads, memory })
+}
+
+/// What is to be planned.
+#[derive(Clone, Debug)]
+struct Task {
+    /// Texts of the inputs.
+    files: Vec<Vec<u8>>,
+    compression: Compression,
+    options: Options,
+    on_conflict: OnConflict,
+    batch_size: u32,
+}
+
+impl Task {
+    /// Rows in the long layout, to be planned as by default.
+    fn new(rows: &[u8]) -> Self {
+        Self {
+            files: vec![[b"user_id,attribute,value\n", rows].concat()],
+            compression: Compression::None,
+            options: Options::default(),
+            on_conflict: OnConflict::Last,
+            batch_size: 100,
+        }
+    }
+
+    /// Plans in each way, and compares all that comes of it with the oracle.
+    #[expect(clippy::print_stdout, reason = "whoever sees a failure wants to know the way")]
+    fn check(&self, ways: &[Way]) {
+        let rows = oracle::read(&self.files, &self.options);
+        let (valid, invalid) = (rows.valid.len() as u64, rows.invalid.len() as u64);
+        let counts = Counts { read: valid + invalid + rows.skipped, invalid, skipped: rows.skipped };
+        let expected = Expected::of(&rows.valid, &rows.named, self.options.id_type, self.on_conflict);
+        let directory = tempfile::tempdir().expect("there is room");
+        let sources = self.write(directory.path());
+        let spilled = directory.path().join("spilled");
+        fs::create_dir(&spilled).expect("there is room");
+        for way in ways {
+            println!("{way:?}");
+            let options = Options {
+                threads: NonZeroUsize::new(way.threads).expect("not 0"),
+                bytes_per_thread: NonZeroU64::MIN,
+                memory: way.memory,
+                temp_dir: Some(spilled.clone()),
+                ..self.options.clone()
+            };
+            let (found, plan) = plan(&sources, &options, self.on_conflict, self.batch_size);
+            assert_eq!(found, counts);
+            expected.check(&plan);
+            expected.check_bodies(&plan);
+            let disputed: usize = plan.disputed().map(|conflict| conflict.values.len()).sum();
+            assert_eq!(plan.rows() + plan.superseded() + disputed as u64, valid, "every row is counted");
+            let left = fs::read_dir(&spilled).expect("it is there").count();
+            assert_eq!(left, 0, "temporary files go with the program, however it ends");
+        }
+    }
+
+    fn write(&self, directory: &Path) -> Vec<Source> {
+        let source = |(number, text): (usize, &Vec<u8>)| {
+            let path = directory.join(format!("{number}.csv"));
+            let bytes = if self.compression == Compression::Gzip { gzip(text) } else { text.clone() };
+            fs::write(&path, bytes).expect("there is room");
+            Source::File(path)
+        };
+        self.files.iter().enumerate().map(source).collect()
+    }
+}
+
+fn plan(sources: &[Source], options: &Options, on_conflict: OnConflict, batch_size: u32) -> (Counts, Plan) {
+    let builder = Builder::new(on_conflict).threads(options.threads).within(options);
+    let reading = input::read(sources, options, builder).expect("no input is wrong as a whole");
+    let batch_size = NonZeroU32::new(batch_size).expect("not 0");
+    let plan = reading.sink.finish(reading.dictionary, batch_size);
+    (reading.counts, plan.expect("there is room for temporary files"))
+}
