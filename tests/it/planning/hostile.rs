@@ -58,7 +58,7 @@ fn any_memory() -> impl Strategy<Value = u64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(120))]
 
     #[test]
     fn rows_are_planned_as_by_the_oracle_whatever_stands_between_them(
