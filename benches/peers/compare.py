@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Planning, against two of the fastest engines there are for such a job: DuckDB and Polars.
 
-    pip install duckdb polars
+    pip install duckdb polars                                   and Python 3.10
     python3 benches/peers/compare.py                            ten million rows of each shape
     python3 benches/peers/compare.py --rows 1000000 --shape skinny
     python3 benches/peers/compare.py --memory 64MB 256MB        with bounded memory as well
-    python3 benches/peers/compare.py --check                    small; compares the answers and measures nothing
+    python3 benches/peers/compare.py --check                    small; compares whole plans and measures nothing
 
 What is measured: the way from a CSV file of (user_id, attribute, value) to what is to be sent. For each user and
 attribute the last row wins; users that get the same value of an attribute make a group, of which the ids are kept; and
@@ -19,12 +19,15 @@ a group takes a request for each thousand ids.
 
 How: each is a process of its own with all the threads that it likes to use, so that starting up, reading the file and
 freeing memory count. They run in turns, once to warm up and then five times; what is shown are medians, and ratios to
-the bare loop and to attrsync. Times between one hour and the next differ on most machines; ratios hardly do. Memory is
-the most that was resident, as the system says it when a process ends; what is below some ten MiB is Python's, which
-starts them. With `--memory SIZE` attrsync and DuckDB also run bounded to that size, both with temporary files. Polars
-knows no such bound. That DuckDB needs more than it was given is shown, and no error.
+the bare loop and to attrsync. Times between one hour and the next differ on most machines; ratios hardly do.
 
-All have to agree on how many rows stand, and how many groups and requests they make; if not, it is an error.
+Memory is the most that was resident, as the system says it when a process ends; it never says less than the fifteen MiB
+or so that Python, which starts them all, takes itself. With `--memory SIZE` attrsync and DuckDB also run bounded to
+that size, both with temporary files. Polars knows no such bound. Where DuckDB gives up for want of memory, that is
+shown, and is no error.
+
+All have to agree on how many rows stand, and how many groups and requests they make; if not, it is an error. `--check`
+compares every id of every group as well.
 
 The data: deterministic by `--seed`, made by DuckDB (`data.py`), and kept in `target/peers` for the next time.
 
@@ -87,16 +90,18 @@ class Entrant:
     command: list[str | Path]
     # None for who plans nothing.
     answer: Callable[[str], Answer] | None
+    # Arguments with which it says all, a JSON object with `attribute`, `value` and `ids` in a line.
+    in_full: list[str]
     may_run_out_of_memory: bool = False
     runs: list[Run] = field(default_factory=list)
     gave_up: bool = False
 
-    def run(self, file: Path) -> Run | None:
+    def run(self, file: Path, *arguments: str) -> Run | None:
         """Runs on a file; None if that takes more memory than it may have."""
         if self.gave_up:
             return None
         try:
-            return measured([*self.command, file])
+            return measured([*self.command, *arguments, file])
         except Failed as failure:
             if not self.may_run_out_of_memory or "Out of Memory Error" not in str(failure):
                 raise
@@ -139,17 +144,18 @@ def entrants_of(attrsync: Path, bare: Path | None, memory: list[str]) -> list[En
     plan = [attrsync, "plan", "--format", "json"]
     duckdb = [sys.executable, HERE / "with_duckdb.py"]
     polars = [sys.executable, HERE / "with_polars.py"]
+    bodies, groups = ["--bodies", "-"], ["--groups"]
     found = [
-        Entrant("attrsync", plan, answer_of_attrsync),
-        Entrant("DuckDB", duckdb, answer_of_peer),
-        Entrant("Polars", polars, answer_of_peer),
+        Entrant("attrsync", plan, answer_of_attrsync, bodies),
+        Entrant("DuckDB", duckdb, answer_of_peer, groups),
+        Entrant("Polars", polars, answer_of_peer, groups),
     ]
     if bare is not None:
-        found.insert(0, Entrant("bare csv loop", [bare], None))
+        found.insert(0, Entrant("bare csv loop", [bare], None, []))
     for size in memory:
         bound = ["--memory", size]
-        found.append(Entrant(f"attrsync, {size}", [*plan, *bound], answer_of_attrsync))
-        found.append(Entrant(f"DuckDB, {size}", [*duckdb, *bound], answer_of_peer, may_run_out_of_memory=True))
+        found.append(Entrant(f"attrsync, {size}", [*plan, *bound], answer_of_attrsync, bodies))
+        found.append(Entrant(f"DuckDB, {size}", [*duckdb, *bound], answer_of_peer, groups, may_run_out_of_memory=True))
     return found
 
 
@@ -177,6 +183,29 @@ def compare(entrants: list[Entrant], file: Path, rows: int, runs: int) -> Answer
             if number > 0:
                 entrant.runs.append(run)
     return agreed(answers)
+
+
+def check(entrants: list[Entrant], file: Path) -> None:
+    """Compares whole plans."""
+    first = None
+    for entrant in entrants:
+        run = entrant.run(file, *entrant.in_full)
+        if run is None:
+            continue
+        groups = groups_of(run.output)
+        first = first or groups
+        for group in first.keys() | groups.keys():
+            if first.get(group) != groups.get(group):
+                raise SystemExit(f"error: {entrant.name} and {entrants[0].name} differ in the ids of {group}")
+
+
+def groups_of(output: str) -> dict[tuple[str, str], list[int]]:
+    """The ids of each group, by attribute and value."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for line in output.splitlines():
+        batch = json.loads(line)
+        groups.setdefault((batch["attribute"], batch["value"]), []).extend(batch["ids"])
+    return groups
 
 
 def table(entrants: list[Entrant]) -> str:
@@ -223,7 +252,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--memory", metavar="SIZE", nargs="+", default=[], help="bounds to run under as well: 64MB")
     parser.add_argument("--runs", type=int, default=RUNS, help="after the one that warms up")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--check", action="store_true", help="only compare the answers")
+    parser.add_argument("--check", action="store_true", help="only compare the plans")
     parser.add_argument("--attrsync", type=Path, metavar="PATH", help="a release build, instead of building one")
     parser.add_argument("--bare", type=Path, metavar="PATH", help="a build of benches/bare.rs, likewise")
     parser.add_argument("--data", type=Path, metavar="DIR", default=DATA, help="where data is kept")
@@ -243,7 +272,9 @@ def main() -> None:
         entrants = entrants_of(attrsync, bare, options.memory)
         answer = compare(entrants, file, rows, 0 if options.check else options.runs)
         print(f"{shape}: {rows:,} rows, {file.stat().st_size / 1e6:,.0f} MB, {os.cpu_count()} processors")
-        if not options.check:
+        if options.check:
+            check(entrants, file)
+        else:
             print(table(entrants))
         names = [entrant.name for entrant in entrants if entrant.answer and not entrant.gave_up]
         print(f"{answer.standing:,} rows stand in {answer.groups:,} groups, which take {answer.requests:,} requests,")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Plans a CSV file with DuckDB, as `compare.py` says:    with_duckdb.py [--memory SIZE] FILE"""
+"""Plans a CSV file with DuckDB, as `compare.py` says:    with_duckdb.py [--memory SIZE] [--groups] FILE"""
 
 import argparse
 import json
@@ -24,14 +24,15 @@ PLAN = """
         FROM standing
         GROUP BY attribute, value
     )
-    SELECT sum(len(ids))::BIGINT, count(*), sum((len(ids) + 999) // 1000)::BIGINT
-    FROM groups
 """
+FIGURES = "SELECT sum(len(ids))::BIGINT, count(*), sum((len(ids) + 999) // 1000)::BIGINT FROM groups"
+GROUPS = "SELECT attribute, value, list_sort(ids) FROM groups"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--memory", metavar="SIZE")
+    parser.add_argument("--groups", action="store_true", help="print all of the plan")
     parser.add_argument("file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory, duckdb.connect() as connection:
@@ -39,8 +40,10 @@ def main() -> None:
         connection.execute(f"SET temp_directory = '{directory}'")
         if options.memory is not None:
             connection.execute(f"SET memory_limit = '{options.memory}'")
-        row = connection.execute(PLAN, {"file": options.file}).fetchone()
-    print(json.dumps(dict(zip(("standing", "groups", "requests"), row))))
+        plan = connection.execute(PLAN + (GROUPS if options.groups else FIGURES), {"file": options.file})
+        names = ("attribute", "value", "ids") if options.groups else ("standing", "groups", "requests")
+        while (row := plan.fetchone()) is not None:
+            print(json.dumps(dict(zip(names, row))))
 
 
 if __name__ == "__main__":
