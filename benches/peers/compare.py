@@ -154,8 +154,8 @@ def entrants_of(attrsync: Path, bare: Path | None, memory: list[str]) -> list[En
         found.insert(0, Entrant("bare csv loop", [bare], None, []))
     for size in memory:
         bound = ["--memory", size]
-        found.append(Entrant(f"attrsync, {size}", [*plan, *bound], answer_of_attrsync, bodies))
-        found.append(Entrant(f"DuckDB, {size}", [*duckdb, *bound], answer_of_peer, groups, may_run_out_of_memory=True))
+        found.append(Entrant(f"attrsync in {size}", [*plan, *bound], answer_of_attrsync, bodies))
+        found.append(Entrant(f"DuckDB in {size}", [*duckdb, *bound], answer_of_peer, groups, may_run_out_of_memory=True))
     return found
 
 
@@ -278,7 +278,11 @@ def main() -> None:
             print(table(entrants))
         names = [entrant.name for entrant in entrants if entrant.answer and not entrant.gave_up]
         print(f"{answer.standing:,} rows stand in {answer.groups:,} groups, which take {answer.requests:,} requests,")
-        print(f"say {', '.join(names)}\n", flush=True)
+        print(f"say {', '.join(names)}")
+        for entrant in entrants:
+            if entrant.gave_up:
+                print(f"{entrant.name} gave up for want of memory")
+        print(flush=True)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,9 @@ use attrsync::plan::{Builder, OnConflict, Plan};
 use crate::input::gzip;
 use crate::oracle::{self, Expected};
 
+/// A user's number and a value's.
+const LEAST_BYTES_OF_ROW: u64 = 5;
+
 /// A way to plan. None may change what comes of it.
 #[derive(Clone, Copy, Debug)]
 struct Way {
@@ -76,6 +79,11 @@ impl Task {
             expected.check_bodies(&plan);
             let disputed: usize = plan.disputed().map(|conflict| conflict.values.len()).sum();
             assert_eq!(plan.rows() + plan.superseded() + disputed as u64, valid, "every row is counted");
+            if way.memory == u64::MAX {
+                assert_eq!(plan.spilled_bytes(), 0);
+            } else if valid * LEAST_BYTES_OF_ROW > way.memory {
+                assert!(plan.spilled_bytes() > 0, "{valid} rows can't have been in memory");
+            }
             let left = fs::read_dir(&spilled).expect("it is there").count();
             assert_eq!(left, 0, "temporary files go with the program, however it ends");
         }

@@ -4,8 +4,8 @@
 
 use std::io::Write;
 
-use attrsync::input::{IdType, Options, Vocabulary};
-use attrsync::plan::OnConflict;
+use attrsync::input::{self, Blame, IdType, Options, Vocabulary};
+use attrsync::plan::{Builder, OnConflict};
 use proptest::prelude::*;
 
 use super::{Task, ways};
@@ -161,4 +161,16 @@ fn the_same_values_in_both_halves_of_a_file_are_the_same_groups() {
     let half: String = (1..4_000).map(|user| format!("{user},city,v{}\n", user % 1_000)).collect();
     let later: String = (2_000..6_000).rev().map(|user| format!("{user},city,v{}\n", user % 1_500)).collect();
     Task::new(format!("{half}{later}").as_bytes()).check(&ways(2, 10_000));
+}
+
+#[test]
+fn rows_for_which_there_is_no_room_anywhere_are_the_disks_fault() {
+    let task = MANY.task();
+    let directory = tempfile::tempdir().expect("there is room");
+    let options =
+        Options { memory: 10_000, temp_dir: Some(directory.path().join("nowhere")), ..task.options.clone() };
+    let builder = Builder::new(task.on_conflict).within(&options);
+    let refusal =
+        input::read(&task.write(directory.path()), &options, builder).expect_err("there is no such place");
+    assert_eq!(refusal.blame(), Blame::Disk, "{refusal}");
 }
