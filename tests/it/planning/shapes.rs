@@ -164,6 +164,23 @@ fn the_same_values_in_both_halves_of_a_file_are_the_same_groups() {
 }
 
 #[test]
+fn a_thousand_attributes_are_planned_as_by_the_oracle() {
+    let names: String = (0..1_000).map(|number| format!(",shoe {number}")).collect();
+    let cells = |user: u64| -> String { (0..1_000).map(|n| format!(",v{}", mix(user ^ n) % 5)).collect() };
+    let rows: String = (0..20).map(|user| format!("{}{}\n", 1 + user % 15, cells(user))).collect();
+    let options = Options { vocabulary: Vocabulary::Custom, ..Options::default() };
+    let files = vec![format!("user_id{names}\n{rows}").into_bytes()];
+    Task { files, options, ..Task::new(b"") }.check(&ways(2, 30_000)[2..]);
+}
+
+#[test]
+fn values_that_are_larger_than_the_memory_are_planned_as_by_the_oracle() {
+    let row = |user: u64| format!("{user},city,{}{}\n", "ą".repeat(20_000), mix(user) % 7);
+    let rows: String = (1..40).map(row).collect();
+    Task { batch_size: 3, ..Task::new(rows.as_bytes()) }.check(&ways(2, 10_000));
+}
+
+#[test]
 fn rows_for_which_there_is_no_room_anywhere_are_the_disks_fault() {
     let task = MANY.task();
     let directory = tempfile::tempdir().expect("there is room");
