@@ -7,6 +7,7 @@
 mod allocator;
 mod args;
 mod bookkeeping;
+mod bug;
 mod console;
 mod history;
 mod plan;
@@ -37,13 +38,13 @@ pub fn main() -> process::ExitCode {
         Err(error) => return usage(&error),
     };
     let surroundings = Surroundings::of_process();
-    let ended = match cli.command {
+    let ended = bug::contain(|| match cli.command {
         Command::Sync(typed) => sync::run(&typed, &surroundings),
         Command::Plan(flags) => plan::run(&flags, &surroundings),
         Command::History(flags) => history::run(&flags, &surroundings),
         Command::Sandbox(flags) => sandbox::run(&flags),
         Command::Completions(flags) => shell::run(&flags),
-    };
+    });
     ended.into()
 }
 

@@ -9,6 +9,7 @@ mod endings;
 mod history;
 mod interrupted;
 mod kept;
+mod large;
 mod plans;
 mod protocol;
 mod refused;
