@@ -5,8 +5,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Desk, PATIENCE, Server, ended};
 
@@ -33,12 +32,16 @@ fn spilled(desk: &Desk, child: &Child) -> Vec<PathBuf> {
     open.map(|entry| entry.unwrap().path()).filter(is_there).collect()
 }
 
-fn until(what: &str, happens: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !happens() {
-        assert!(begun.elapsed() < PATIENCE, "{what} does not happen");
-        thread::sleep(Duration::from_millis(5));
-    }
+/// Returns when something is so which another process brings about.
+fn until(is_so: impl Fn() -> bool) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let soon = async {
+        let mut look = tokio::time::interval(Duration::from_millis(5));
+        while !is_so() {
+            look.tick().await;
+        }
+    };
+    runtime.block_on(async { tokio::time::timeout(PATIENCE, soon).await }).unwrap();
 }
 
 #[test]
@@ -104,7 +107,7 @@ fn temporary_files_have_no_names_and_are_gone_after_a_kill() {
     let mut input = child.stdin.take().unwrap();
     // It reads all, and waits for more.
     input.write_all(rows.as_bytes()).unwrap();
-    until("spilling", || !spilled(&desk, &child).is_empty());
+    until(|| !spilled(&desk, &child).is_empty());
     assert_eq!(fs::read_dir(desk.path("temp")).unwrap().count(), 0);
     child.kill().unwrap();
     child.wait().unwrap();
