@@ -65,6 +65,19 @@ impl Input {
         }
         builder
     }
+
+    /// As `take`, in so many bytes of memory.
+    fn take_within(&self, memory: u64) -> Builder {
+        let options = Options { memory, ..Options::default() };
+        let mut builder = Builder::new(OnConflict::Last).within(&options);
+        for rows in self.rows.chunks(4096) {
+            for row in rows {
+                builder.accept(*row);
+            }
+            builder.relieve().expect("there is room for temporary files");
+        }
+        builder
+    }
 }
 
 fn finish(builder: Builder, dictionary: Dictionary) -> Plan {
@@ -105,6 +118,12 @@ fn planning(criterion: &mut Criterion) {
                     |(builder, texts)| finish(builder, texts),
                     BatchSize::PerIteration,
                 );
+            });
+        }
+        for (name, memory) in [("in memory", u64::MAX), ("in 32 MB", 32_000_000)] {
+            group.bench_function(format!("{name}/{}", input.name), |bencher| {
+                let plan = |texts| finish(input.take_within(memory), texts);
+                bencher.iter_batched(|| input.dictionary.clone(), plan, BatchSize::PerIteration);
             });
         }
         let plan = finish(input.take(), input.dictionary.clone());

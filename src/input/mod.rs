@@ -6,7 +6,8 @@
 //! `tally`, and the row to the `invalid` rows. What is wrong with an input as a whole is a `refusal`.
 //!
 //! Rows are numbers, so that nothing behind this has to hash, compare or copy a text. Memory grows with the distinct
-//! texts, not with the rows.
+//! texts, not with the rows; and where it is short, these are put away on a `shelf` of the `archive`, and `merge`d when
+//! all is read.
 
 mod archive;
 mod columns;

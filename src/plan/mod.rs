@@ -5,8 +5,8 @@
 //! sends it walks it with a [`Cursor`]; a [`Batch`] is three numbers, and any other range or choice of a group's users
 //! can be rendered as well as a planned one, so that splitting a batch copies nothing.
 //!
-//! Nothing here does I/O, and no row can fail: rows are numbers that the reading has checked, and texts are looked up in
-//! its dictionary only to be shown or sent.
+//! No row can fail: rows are numbers that the reading has checked, and texts are looked up in its dictionary only to be
+//! shown or sent. Nothing here does I/O, unless memory is short.
 //!
 //! # How rows are settled
 //!
@@ -16,14 +16,14 @@
 //!    the lower halves of their numbers while the upper halves agree, else whole; values in one, two or four bytes,
 //!    whatever the largest in sight needs. Blocks never move. A fork's blocks are taken over as they are, together with
 //!    the tables that say what their numbers are called now.
-//! 2. **Settling** by one of two ways, whichever fits the users' numbers:
+//! 2. **Settling** (`settle`) by one of two ways, whichever fits the users' numbers (`way`):
 //!    - a table (`dense`) with a slot for each number from the smallest to the largest, if it takes at most 24 bytes a
 //!      row. A slot is as wide as the number of values asks for. Writing a row's value over the older one *is* "the last
 //!      row wins";
 //!    - a stable sort by user (`sparse`) otherwise: two passes of a radix sort over the highest 22 bits that differ, then
 //!      what few rows agree in these are sorted by comparing. It needs 24 bytes a row, for as long as it takes.
-//! 3. **Grouping**. Both leave the users in ascending order, and count each value's. A counting sort by value keeps the
-//!    order, and so ids ascend in each group.
+//! 3. **Grouping** (`grouping`). Both leave the users in ascending order, and count each value's. A counting sort by value
+//!    keeps the order, and so ids ascend in each group.
 //! 4. **The plan** (`column`): per attribute one array of ids, as offsets from the smallest where these fit 32 bits, and
 //!    where each group ends in it.
 //!
@@ -41,10 +41,41 @@
 //! | a group | 4; 8 in an attribute that has values without users | |
 //!
 //! Attributes are settled one after the other (or as many at a time as there are [threads](Builder::threads)), and
-//! blocks are freed as they are read. So the peak is little above what the rows take: about 6.5 bytes a row for a hundred
-//! million rows of eight attributes with few values.
+//! blocks are freed as they are read. So the peak is little above what the rows take: about 7.5 bytes a row for the whole
+//! program with a hundred million rows of eight attributes with few values.
 //!
 //! Which way is taken changes the costs and nothing else; one oracle tests both.
+//!
+//! # When memory is short
+//!
+//! [`Builder::within`] sets a bound, of which each step has its share:
+//!
+//! | | share |
+//! |---|---|
+//! | rows, while they are taken | 1/2, divided among the threads that read |
+//! | distinct texts, likewise | 1/8 until they are put away; growing, a table takes up to three times as much |
+//! | settling | 3/4, or 1/2 where all rows are in memory, divided among the attributes that are settled at a time |
+//!
+//! When rows exceed their share, all blocks move to a temporary file ([`spill`](crate::spill)) as they are, and only their
+//! places stay. When texts do, an *epoch* of the dictionary ends: its texts are put away, sorted, and numbers start from 0
+//! again. Blocks remember their epoch. After reading, the epochs' texts are merged, so that equal ones meet, and
+//! each gets the number of its first coming: that is the order of groups, here as without epochs. While blocks are
+//! drained, an epoch's numbers are replaced by these, of which one epoch's are in memory at a time.
+//!
+//! An attribute that has too many rows, users or values to be settled at once is divided (`parts`) into at most 64 equal
+//! ranges of users, and these again, until each fits. Dividing keeps the order of rows, so that settling a range is what
+//! settling an attribute is: the same code, and the same conflicts. What comes of the ranges is merged by value, and as
+//! they ascend, so do the ids of a group. Once anything has gone to a file, the plan itself lies in one, too; groups, ids
+//! and texts are then read as they are asked for.
+//!
+//! | written for | bytes |
+//! |---|---|
+//! | a row | what it takes in memory, and as much again each time its attribute is divided |
+//! | a row that stands | 4 or 8; twice where its attribute was divided |
+//! | a group | 8; twice where its attribute was divided, once more for each range that has it |
+//! | a distinct text of an epoch | its length and 20 |
+//!
+//! A conflict that [`OnConflict::Error`] has to report stays in memory, at some sixty bytes.
 //!
 //! # Bounds
 //!
