@@ -74,8 +74,7 @@
 //! | a row that stands | 4 or 8; twice where its attribute was divided |
 //! | a group | 8; twice where its attribute was divided, once more for each range that has it |
 //! | a distinct text of an epoch | its length and 20 |
-//!
-//! A conflict that [`OnConflict::Error`] has to report stays in memory, at some sixty bytes.
+//! | a conflict that [`OnConflict::Error`] has to report | 16, and 8 for each value; twice where its attribute was divided |
 //!
 //! # Bounds
 //!

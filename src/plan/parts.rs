@@ -9,12 +9,11 @@ use std::collections::BinaryHeap;
 use std::io;
 
 use super::OnConflict;
-use super::column::{Column, GroupsWriter, IdsWriter};
+use super::column::{Column, Disagreements, GroupsWriter, IdsWriter};
 use super::conflict::EXAMPLES;
 use super::room::Room;
 use super::rows::{Rows, index};
 use super::settle::{Naming, Span, Unsettled};
-use super::way::Way;
 use crate::spill::Store;
 
 /// The most ranges to divide users into at a time, as a power of two: so many files are written to side by side.
@@ -42,7 +41,7 @@ fn settle_range(
     store: &Store,
     settled: &mut Vec<Column>,
 ) -> io::Result<()> {
-    if let Some(way) = Way::choose(rows.rows.len(), rows.values, span, room.bytes()) {
+    if let Some(way) = rows.size(span).way(room.bytes()) {
         settled.push(rows.settle_at_once(way, span)?.store(store)?);
         return Ok(());
     }
@@ -57,7 +56,7 @@ fn settle_range(
 
 /// Rows by equal ranges of their users, ascending; only those that have any.
 fn divide(rows: Unsettled<'_>, span: Span, room: &Room) -> io::Result<Vec<Rows>> {
-    let needed = Way::least_bytes(rows.rows.len(), rows.values, span).div_ceil(room.bytes());
+    let needed = rows.size(span).least_bytes().div_ceil(room.bytes());
     let bits = (u64::BITS - needed.leading_zeros()).clamp(1, MOST_PARTS_BITS);
     let shift = (u64::BITS - span.reach().leading_zeros()).saturating_sub(bits);
     let mut parts: Vec<Rows> = Vec::new();
@@ -125,11 +124,16 @@ fn merge(mut parts: Vec<Column>, span: Span, on_conflict: OnConflict, room: &Roo
     let sum = |of: fn(&Column) -> u64| parts.iter().map(of).sum();
     let (rows, conflicts) = (sum(|part| part.rows), sum(|part| part.conflicts));
     let disputed = sum(|part| part.disputed);
-    let remembered = match on_conflict {
-        OnConflict::Last | OnConflict::First => EXAMPLES,
-        OnConflict::Error => usize::MAX,
+    let disagreements = match on_conflict {
+        OnConflict::Last | OnConflict::First => {
+            let all = parts.iter().flat_map(|part| part.disagreements.iter());
+            Disagreements::Memory(all.take(EXAMPLES).collect())
+        }
+        OnConflict::Error => {
+            let all: Vec<_> = parts.iter().map(|part| &part.disagreements).collect();
+            Disagreements::join(&all, &store)?
+        }
     };
-    let disagreements = parts.into_iter().flat_map(|part| part.disagreements).take(remembered).collect();
     let (ids, groups) = (ids_to.seal()?, groups_to.seal()?);
     Ok(Column { attribute, ids, groups, rows, conflicts, disputed, disagreements })
 }

@@ -9,7 +9,7 @@ use super::conflict::Conflicts;
 use super::room::Room;
 use super::rows::{Renamed, Rows, index};
 use super::users::Users;
-use super::way::Way;
+use super::way::{Size, Way};
 use super::{dense, parts, sparse};
 use crate::input::{AttributeId, Dictionary};
 
@@ -44,7 +44,7 @@ impl Unsettled<'_> {
     /// Fails if a temporary file can't be written or read.
     pub(super) fn settle(self, room: &Room) -> io::Result<Column> {
         let span = self.span();
-        match Way::choose(self.rows.len(), self.values, span, room.bytes()) {
+        match self.size(span).way(room.bytes()) {
             Some(way) => room.keep(self.settle_at_once(way, span)?),
             None => parts::settle(self, span, room),
         }
@@ -67,6 +67,11 @@ impl Unsettled<'_> {
             Way::Sort(grouping) => sparse::settle(self, span, grouping, &mut conflicts),
         };
         Ok(Column::new(attribute, rows, settled?, conflicts, on_conflict))
+    }
+
+    /// How much there is to settle. All users' numbers are in the span.
+    pub(super) fn size(&self, span: Span) -> Size {
+        Size { rows: self.rows.len(), values: self.values, span, on_conflict: self.on_conflict }
     }
 
     pub(super) fn span(&self) -> Span {

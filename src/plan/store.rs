@@ -180,7 +180,7 @@ impl Plan {
         let attribute = self.attribute_name(place);
         place.column.disagreements.iter().map(move |Disagreement { user, values }| Conflict {
             attribute,
-            user: self.name(*user),
+            user: self.name(user),
             values: values.iter().map(|&value| self.dictionary.value(id, ValueId(value))).collect(),
         })
     }

@@ -1,5 +1,6 @@
 //! Which way rows are settled: what is fastest of what the memory is enough for.
 
+use super::OnConflict;
 use super::dense::Width;
 use super::settle::Span;
 
@@ -17,6 +18,9 @@ const COUNTED_BYTES: u64 = 4;
 
 /// What it takes to sort users by their values, and for the groups of these, at most.
 const GROUPED_BYTES: u64 = 36;
+
+/// What it takes to remember a row whose value disagrees, where all of these are to be reported.
+const DISPUTED_BYTES: u64 = 80;
 
 /// Values are counted unless there are so many times as many numbers for them as can have users.
 const MOST_VALUES_PER_USER: u64 = 4;
@@ -39,38 +43,58 @@ pub(super) enum Grouping {
     Sort,
 }
 
-impl Way {
-    /// For so many rows and numbers of values, in so many bytes. `None` if these are not enough, unless all rows are of
-    /// one user: then they can't be divided either.
-    pub(super) fn choose(rows: u64, values: usize, span: Span, room: u64) -> Option<Self> {
-        let (table, sort) = (Self::table(rows, values, span), Self::sort(rows, values));
-        let worth = |(way, bytes, slots): (Self, u64, u64)| {
-            (slots <= rows.saturating_mul(MOST_TABLE_BYTES_PER_ROW)).then_some((way, bytes))
+/// How much there is to settle.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Size {
+    pub(super) rows: u64,
+    /// How many numbers of values there are.
+    pub(super) values: usize,
+    pub(super) span: Span,
+    pub(super) on_conflict: OnConflict,
+}
+
+impl Size {
+    /// The fastest way in so many bytes. `None` if these are not enough, unless all rows are of one user: then they
+    /// can't be divided either.
+    pub(super) fn way(self, room: u64) -> Option<Way> {
+        let (table, sort) = (self.table(), self.sort());
+        let worth = |(way, bytes, slots): (Way, u64, u64)| {
+            (slots <= self.rows.saturating_mul(MOST_TABLE_BYTES_PER_ROW)).then_some((way, bytes))
         };
         let by_speed = [table.and_then(worth), Some(sort), table.map(|(way, bytes, _)| (way, bytes))];
-        let fits = |(way, bytes): (Self, u64)| (bytes <= room || span.reach() == 0).then_some(way);
+        let fits = |(way, bytes): (Way, u64)| (bytes <= room || self.span.reach() == 0).then_some(way);
         by_speed.into_iter().flatten().find_map(fits)
     }
 
     /// The bytes that the thriftiest way takes.
-    pub(super) fn least_bytes(rows: u64, values: usize, span: Span) -> u64 {
-        let (_, sort) = Self::sort(rows, values);
-        Self::table(rows, values, span).map_or(sort, |(_, table, _)| table.min(sort))
+    pub(super) fn least_bytes(self) -> u64 {
+        let (_, sort) = self.sort();
+        self.table().map_or(sort, |(_, table, _)| table.min(sort))
     }
 
     /// By a table, with all bytes that it takes and those of its slots; `None` if none is wide or long enough.
-    fn table(rows: u64, values: usize, span: Span) -> Option<(Self, u64, u64)> {
-        let (width, bytes) = Width::of(values)?;
-        let places = span.reach().checked_add(1).filter(|_| span.reach() < u64::from(u32::MAX))?;
-        let (slots, users) = (places * bytes, rows.min(places));
-        let grouping = Grouping::of(users, values);
-        Some((Self::Table(width, grouping), slots + grouping.bytes(users, values), slots))
+    fn table(self) -> Option<(Way, u64, u64)> {
+        let (width, bytes) = Width::of(self.values)?;
+        let reach = self.span.reach();
+        let places = reach.checked_add(1).filter(|_| reach < u64::from(u32::MAX))?;
+        let (slots, users) = (places * bytes, self.rows.min(places));
+        let grouping = Grouping::of(users, self.values);
+        let bytes = slots.saturating_add(grouping.bytes(users, self.values));
+        Some((Way::Table(width, grouping), bytes.saturating_add(self.disputed_bytes()), slots))
     }
 
-    fn sort(rows: u64, values: usize) -> (Self, u64) {
-        let grouping = Grouping::of(rows, values);
-        let sorting = rows.saturating_mul(SORTED_BYTES);
-        (Self::Sort(grouping), sorting.saturating_add(grouping.bytes(rows, values)))
+    fn sort(self) -> (Way, u64) {
+        let grouping = Grouping::of(self.rows, self.values);
+        let sorting = self.rows.saturating_mul(SORTED_BYTES);
+        let bytes = sorting.saturating_add(grouping.bytes(self.rows, self.values));
+        (Way::Sort(grouping), bytes.saturating_add(self.disputed_bytes()))
+    }
+
+    fn disputed_bytes(self) -> u64 {
+        match self.on_conflict {
+            OnConflict::Last | OnConflict::First => 0,
+            OnConflict::Error => self.rows.saturating_mul(DISPUTED_BYTES),
+        }
     }
 }
 
@@ -93,40 +117,38 @@ mod tests {
 
     const ANY: u64 = u64::MAX;
 
-    fn span(reach: u64) -> Span {
-        Span { smallest: 7, largest: 7 + reach }
+    fn way(rows: u64, values: usize, reach: u64, room: u64) -> Option<Way> {
+        let span = Span { smallest: 7, largest: 7 + reach };
+        Size { rows, values, span, on_conflict: OnConflict::Last }.way(room)
     }
 
     #[test]
     fn a_table_is_taken_where_numbers_lie_close_together() {
         let table = Way::Table(Width::One, Grouping::Count);
-        assert_eq!(Way::choose(1_000, 100, span(2_000), ANY), Some(table));
-        assert_eq!(Way::choose(1_000, 100, span(24_000), ANY), Some(Way::Sort(Grouping::Count)));
-        assert_eq!(Way::choose(1_000, 100, span(1 << 40), ANY), Some(Way::Sort(Grouping::Count)));
-        assert_eq!(
-            Way::choose(1_000, 1_000, span(2_000), ANY),
-            Some(Way::Table(Width::Two, Grouping::Count))
-        );
+        assert_eq!(way(1_000, 100, 2_000, ANY), Some(table));
+        assert_eq!(way(1_000, 100, 24_000, ANY), Some(Way::Sort(Grouping::Count)));
+        assert_eq!(way(1_000, 100, 1 << 40, ANY), Some(Way::Sort(Grouping::Count)));
+        assert_eq!(way(1_000, 1_000, 2_000, ANY), Some(Way::Table(Width::Two, Grouping::Count)));
     }
 
     #[test]
     fn a_table_is_taken_where_there_is_no_room_to_sort() {
         let (rows, reach) = (1_000, 25_000);
-        assert_eq!(Way::choose(rows, 2, span(reach), 40_000), Some(Way::Sort(Grouping::Count)));
+        assert_eq!(way(rows, 2, reach, 40_000), Some(Way::Sort(Grouping::Count)));
         let table = Way::Table(Width::One, Grouping::Count);
-        assert_eq!(Way::choose(1_100, 2, span(reach), 34_000), Some(table));
-        assert_eq!(Way::choose(rows, 2, span(reach), 10_000), None);
+        assert_eq!(way(1_100, 2, reach, 34_000), Some(table));
+        assert_eq!(way(rows, 2, reach, 10_000), None);
     }
 
     #[test]
     fn many_values_of_few_users_are_sorted() {
-        assert_eq!(Way::choose(10, 1 << 20, span(1 << 40), ANY), Some(Way::Sort(Grouping::Sort)));
+        assert_eq!(way(10, 1 << 20, 1 << 40, ANY), Some(Way::Sort(Grouping::Sort)));
         let table = Way::Table(Width::Four, Grouping::Sort);
-        assert_eq!(Way::choose(1_000_000, 1 << 20, span(9), 1_000), Some(table));
+        assert_eq!(way(1_000_000, 1 << 20, 9, 1_000), Some(table));
     }
 
     #[test]
     fn the_rows_of_one_user_are_never_too_many() {
-        assert!(Way::choose(1 << 40, 1 << 30, span(0), 100).is_some());
+        assert!(way(1 << 40, 1 << 30, 0, 100).is_some());
     }
 }

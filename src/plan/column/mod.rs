@@ -1,10 +1,12 @@
 //! What is settled for one attribute.
 
+mod disagreements;
 mod groups;
 mod ids;
 
 use std::io;
 
+pub(super) use disagreements::{Disagreement, Disagreements};
 pub(super) use groups::{Groups, GroupsWriter, Range};
 pub(super) use ids::{Ids, IdsWriter, Numbers};
 
@@ -29,15 +31,7 @@ pub(super) struct Column {
     /// Values that are kept apart, since conflicts are refused.
     pub(super) disputed: u64,
     /// Of these conflicts the first few; or all, where they are refused.
-    pub(super) disagreements: Vec<Disagreement>,
-}
-
-/// Values of one user that disagree.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Disagreement {
-    pub(super) user: u64,
-    /// Distinct, in the order of the input.
-    pub(super) values: Vec<u32>,
+    pub(super) disagreements: Disagreements,
 }
 
 impl Column {
@@ -56,6 +50,7 @@ impl Column {
                 disagreements.iter().map(|disagreement| disagreement.values.len() as u64).sum()
             }
         };
+        let disagreements = Disagreements::Memory(disagreements);
         Self { attribute, ids, groups, rows, conflicts, disputed, disagreements }
     }
 
@@ -70,15 +65,13 @@ impl Column {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        let disagreements = self.disagreements.iter().map(|disagreement| {
-            size_of::<Disagreement>() + disagreement.values.capacity() * size_of::<u32>()
-        });
-        self.ids.memory_bytes() + self.groups.memory_bytes() + disagreements.sum::<usize>()
+        self.ids.memory_bytes() + self.groups.memory_bytes() + self.disagreements.memory_bytes()
     }
 
     /// The same in a temporary file, if it isn't in one yet.
     pub(super) fn store(self, store: &Store) -> io::Result<Self> {
-        Ok(Self { ids: self.ids.store(store)?, groups: self.groups.store(store)?, ..self })
+        let (ids, groups) = (self.ids.store(store)?, self.groups.store(store)?);
+        Ok(Self { ids, groups, disagreements: self.disagreements.store(store)?, ..self })
     }
 
     /// Takes rows out: those at whose places `keep` says no. It is asked for one after the other. Fails if a temporary
