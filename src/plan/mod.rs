@@ -64,7 +64,7 @@
 //!
 //! An attribute that has too many rows, users or values to be settled at once is divided (`parts`) into at most 64 equal
 //! ranges of users, and these again, until each fits. Dividing keeps the order of rows, so that settling a range is what
-//! settling an attribute is: the same code, and the same conflicts. What comes of the ranges is merged by value, and as
+//! settling an attribute is: the same code, and the same conflicts. What comes of the ranges is merged by value (`merge`), and as
 //! they ascend, so do the ids of a group. Once anything has gone to a file, the plan itself lies in one, too; groups, ids
 //! and texts are then read as they are asked for.
 //!
@@ -89,6 +89,7 @@ mod cursor;
 mod dense;
 mod grouping;
 mod known;
+mod merge;
 mod parts;
 mod phase;
 mod room;

@@ -35,9 +35,12 @@ impl Disagreements {
         std::iter::from_fn(move || read_back(walk.try_next()))
     }
 
-    /// All of several columns that follow each other.
-    pub(in crate::plan) fn join(parts: &[&Self], store: &Store) -> io::Result<Self> {
-        let most = parts.iter().map(|part| part.numbers()).sum();
+    /// All of several columns that follow each other, in a temporary file.
+    pub(in crate::plan) fn join<'a>(
+        parts: impl Iterator<Item = &'a Self> + Clone,
+        store: &Store,
+    ) -> io::Result<Self> {
+        let most = parts.clone().map(Self::numbers).sum();
         let mut writer = store.writer(most, BUFFER);
         for part in parts {
             let mut walk = part.walk();
@@ -61,7 +64,7 @@ impl Disagreements {
     /// The same in a temporary file, unless they are few.
     pub(super) fn store(self, store: &Store) -> io::Result<Self> {
         match &self {
-            Self::Memory(all) if all.len() > EXAMPLES => Self::join(&[&self], store),
+            Self::Memory(all) if all.len() > EXAMPLES => Self::join(std::iter::once(&self), store),
             _ => Ok(self),
         }
     }
