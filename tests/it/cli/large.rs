@@ -121,10 +121,12 @@ fn a_temporary_file_that_is_lost_ends_the_program_as_its_own_failure() {
     let mut bodies = BufReader::new(child.stdout.take().unwrap());
     // Now it waits until somebody reads on.
     bodies.read_line(&mut String::new()).unwrap();
-    let files = spilled(&desk, &child);
+    let open = |path: PathBuf| fs::OpenOptions::new().write(true).open(path).unwrap();
+    // All of them at once: it may end when the first one is lost.
+    let files: Vec<_> = spilled(&desk, &child).into_iter().map(open).collect();
     assert!(!files.is_empty());
     for file in files {
-        fs::OpenOptions::new().write(true).open(file).unwrap().set_len(0).unwrap();
+        file.set_len(0).unwrap();
     }
     bodies.read_to_end(&mut Vec::new()).unwrap();
     let mut said = String::new();
