@@ -22,10 +22,13 @@ pub struct Space {
 
 /// A temporary file. Copies share it; it lasts as long as any of them. Several threads may use it at the same time.
 #[derive(Clone, Debug)]
-pub struct Store {
-    file: Arc<File>,
+pub struct Store(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    file: File,
     /// Where nothing was written or reserved yet.
-    end: Arc<AtomicU64>,
+    end: AtomicU64,
     written: Arc<AtomicU64>,
 }
 
@@ -87,7 +90,8 @@ impl Space {
             Some(directory) => tempfile::tempfile_in(directory)?,
             None => tempfile::tempfile()?,
         };
-        Ok(Store { file: Arc::new(file), end: Arc::default(), written: Arc::clone(&self.written) })
+        let written = Arc::clone(&self.written);
+        Ok(Store(Arc::new(Shared { file, end: AtomicU64::default(), written })))
     }
 
     /// How many bytes were written to all of its files, those included that are gone.
@@ -114,7 +118,7 @@ impl Store {
     fn reserve<T>(&self, len: u64) -> Stored<T> {
         // Numbers are aligned, for the file system's sake alone.
         let bytes = (len * size_of::<T>() as u64).next_multiple_of(8);
-        let place = self.end.fetch_add(bytes, Ordering::Relaxed);
+        let place = self.0.end.fetch_add(bytes, Ordering::Relaxed);
         Stored { store: self.clone(), place, len, of: PhantomData }
     }
 }
@@ -147,7 +151,7 @@ impl<T: Pod> Stored<T> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let place = self.place + first * size_of::<T>() as u64;
-        read_exact_at(&self.store.file, bytemuck::cast_slice_mut(into), place)
+        read_exact_at(&self.store.0.file, bytemuck::cast_slice_mut(into), place)
     }
 
     /// The number at this place.
@@ -173,8 +177,8 @@ impl<T: Pod> Stored<T> {
 
     fn write(&self, first: u64, numbers: &[T]) -> io::Result<()> {
         let place = self.place + first * size_of::<T>() as u64;
-        write_all_at(&self.store.file, bytemuck::cast_slice(numbers), place)?;
-        self.store.written.fetch_add(size_of_val(numbers) as u64, Ordering::Relaxed);
+        write_all_at(&self.store.0.file, bytemuck::cast_slice(numbers), place)?;
+        self.store.0.written.fetch_add(size_of_val(numbers) as u64, Ordering::Relaxed);
         Ok(())
     }
 }
@@ -314,6 +318,14 @@ impl<T: Pod> Reader<T> {
     }
 }
 
+/// The fewest bytes of so many attributes that are worth moving to a file at a time. Finding again what was moved takes
+/// some memory of each attribute; of very many it would take more than was saved.
+pub fn least_worth(attributes: usize) -> u64 {
+    const FEW_ATTRIBUTES: usize = 1 << 10;
+    const BYTES_PER_ATTRIBUTE: u64 = 2 << 10;
+    attributes.saturating_sub(FEW_ATTRIBUTES) as u64 * BYTES_PER_ATTRIBUTE
+}
+
 /// What was read of a temporary file by one who has no other way to get at it. Panics if it can't be read: it stands in
 /// for memory, and nothing can go on if memory fails.
 pub fn read_back<T>(read: io::Result<T>) -> T {
@@ -411,7 +423,7 @@ mod tests {
     fn what_was_cut_off_is_an_error() {
         let stored = Space::default().store().unwrap().put(&[1_u64, 2, 3]).unwrap();
         assert!(stored.get(3).is_err());
-        stored.store.file.set_len(16).unwrap();
+        stored.store.0.file.set_len(16).unwrap();
         assert_eq!(stored.get(1).unwrap(), 2);
         assert_eq!(stored.get(2).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }

@@ -22,18 +22,18 @@ const BUFFERS: usize = 4;
 /// The texts of one attribute, or the client's ids of users, by epoch.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Archive {
-    /// By epoch. Those after the last one have no texts either.
-    shelves: Vec<Option<Shelf>>,
-    /// By epoch, what each text is called now, by its place on the shelf. Empty until texts are unified, and where one
-    /// epoch has all of them.
-    names: Vec<Option<Stored<u32>>>,
+    /// With their epochs, in the order of these. An epoch without texts has none.
+    shelves: Vec<(u32, Shelf)>,
+    /// By shelf, what each text is called now, by its place there. Empty until texts are unified, and where one shelf
+    /// has all of them.
+    names: Vec<Stored<u32>>,
     by: By,
 }
 
 /// What texts are called after unifying.
 #[derive(Clone, Debug)]
 enum By {
-    /// By the number of their first coming, where those of an epoch follow on those of the one before. By epoch, how
+    /// By the number of their first coming, where those of an epoch follow on those of the one before. By shelf, how
     /// many are before it.
     Coming(Vec<u32>),
     /// By their place in the order of bytes.
@@ -55,24 +55,20 @@ impl Archive {
     /// Puts texts away as those of an epoch.
     pub(super) fn put(&mut self, epoch: u32, texts: &Texts, store: &Store) -> io::Result<()> {
         if texts.len() > 0 {
-            self.shelves.resize(epoch as usize, None);
-            self.shelves.push(Some(Shelf::put(texts, store, LARGEST_BUFFER)?));
+            self.shelves.push((epoch, Shelf::put(texts, store, LARGEST_BUFFER)?));
         }
         Ok(())
     }
 
     /// Takes over epochs, which follow so many of its own.
     pub(super) fn append(&mut self, before: u32, later: Self) {
-        if !later.is_empty() {
-            self.shelves.resize(before as usize, None);
-            self.shelves.extend(later.shelves);
-        }
+        self.shelves.extend(later.shelves.into_iter().map(|(epoch, shelf)| (before + epoch, shelf)));
     }
 
     /// How many names there are, after unifying: some of them nobody has.
     pub(super) fn names(&self) -> u64 {
         match &self.by {
-            By::Coming(_) => self.shelves.iter().flatten().map(Shelf::len).sum(),
+            By::Coming(_) => self.shelves().map(Shelf::len).sum(),
             By::Rank(texts) => texts.len(),
         }
     }
@@ -80,15 +76,14 @@ impl Archive {
     /// Calls each text by the number of its first coming: these ascend as texts came for the first time.
     pub(super) fn unify_by_coming(&mut self, store: &Store, memory: u64) -> io::Result<()> {
         let mut before = 0_u32;
-        let mut count = |shelf: &Option<Shelf>| {
-            let len = shelf.as_ref().map_or(0, Shelf::len);
-            let after = u32::try_from(u64::from(before) + len).map_err(|_more| too_many())?;
+        let mut count = |shelf: &Shelf| {
+            let after = u32::try_from(u64::from(before) + shelf.len()).map_err(|_more| too_many())?;
             Ok(std::mem::replace(&mut before, after))
         };
-        let before = self.shelves.iter().map(&mut count).collect::<io::Result<Vec<_>>>()?;
-        if self.shelves.iter().flatten().nth(1).is_some() {
+        let before = self.shelves().map(&mut count).collect::<io::Result<Vec<_>>>()?;
+        if before.len() > 1 {
             self.unify(store, memory, |_, holders| {
-                let first = holders.iter().map(|holder| before[holder.epoch] + holder.number).min();
+                let first = holders.iter().map(|holder| before[holder.shelf] + holder.number).min();
                 Ok(first.expect("a text is held by somebody"))
             })?;
         }
@@ -99,9 +94,7 @@ impl Archive {
     /// Calls each text by its place in the order of bytes.
     pub(super) fn unify_by_rank(&mut self, store: &Store, memory: u64) -> io::Result<()> {
         let (count, bytes) = self
-            .shelves
-            .iter()
-            .flatten()
+            .shelves()
             .fold((0, 0), |(count, bytes), shelf| (count + shelf.len(), bytes + shelf.joined_bytes()));
         let mut joined = store.writer::<u8>(bytes, LARGEST_BUFFER);
         let mut ends = store.writer::<u64>(count, LARGEST_BUFFER);
@@ -117,11 +110,8 @@ impl Archive {
 
     /// By their numbers in an epoch, what texts are called now; `None` if each is called by its number.
     pub(super) fn renamed(&self, epoch: u32) -> io::Result<Option<Vec<u32>>> {
-        let epoch = epoch as usize;
-        match (self.shelves.get(epoch), self.names.get(epoch)) {
-            (Some(Some(shelf)), Some(Some(names))) => shelf.by_number(names).map(Some),
-            _ => Ok(None),
-        }
+        let Ok(at) = self.shelves.binary_search_by_key(&epoch, |(epoch, _)| *epoch) else { return Ok(None) };
+        self.names.get(at).map(|names| self.shelves[at].1.by_number(names)).transpose()
     }
 
     /// The text that has this name.
@@ -129,9 +119,8 @@ impl Archive {
         match &self.by {
             By::Rank(texts) => texts.get(name),
             By::Coming(before) => {
-                let epoch = before.partition_point(|before| *before <= name) - 1;
-                let shelf = self.shelves[epoch].as_ref().expect("names are those of texts");
-                shelf.text(name - before[epoch])
+                let at = before.partition_point(|before| *before <= name) - 1;
+                self.shelves[at].1.text(name - before[at])
             }
         }
     }
@@ -143,21 +132,23 @@ impl Archive {
         memory: u64,
         mut name: impl FnMut(&[u8], &[Holder]) -> io::Result<u32>,
     ) -> io::Result<()> {
-        let open = self.shelves.iter().flatten().count();
-        let buffer = usize::try_from(memory).unwrap_or(usize::MAX) / (open * BUFFERS).max(1);
+        let buffer = usize::try_from(memory).unwrap_or(usize::MAX) / (self.shelves.len() * BUFFERS).max(1);
         let buffer = buffer.clamp(SMALLEST_BUFFER, LARGEST_BUFFER);
-        let begin = |shelf: &Option<Shelf>| shelf.as_ref().map(|shelf| store.writer(shelf.len(), buffer));
-        let mut names: Vec<Option<Writer<u32>>> = self.shelves.iter().map(begin).collect();
-        let mut merge = Merge::new(&self.shelves, buffer)?;
+        let mut names: Vec<Writer<u32>> =
+            self.shelves().map(|shelf| store.writer(shelf.len(), buffer)).collect();
+        let mut merge = Merge::new(self.shelves(), buffer)?;
         while let Some((text, holders)) = merge.try_next()? {
             let named = name(text, holders)?;
             for holder in holders {
-                names[holder.epoch].as_mut().map_or(Ok(()), |names| names.push(named))?;
+                names[holder.shelf].push(named)?;
             }
         }
-        let seal = |names: Option<Writer<u32>>| names.map(Writer::seal).transpose();
-        self.names = names.into_iter().map(seal).collect::<io::Result<_>>()?;
+        self.names = names.into_iter().map(Writer::seal).collect::<io::Result<_>>()?;
         Ok(())
+    }
+
+    fn shelves(&self) -> impl Iterator<Item = &Shelf> {
+        self.shelves.iter().map(|(_, shelf)| shelf)
     }
 }
 

@@ -49,11 +49,18 @@ pub(super) struct Intake<S> {
     stride: u64,
     /// When to do so next, by `counts.read`.
     look_at: u64,
+    /// And how many bytes to take at most.
+    stride_bytes: usize,
+    /// Bytes since it was looked the last time.
+    bytes: usize,
 }
 
 /// The longest stride, and the fewest bytes of memory for each of its rows.
 const LONGEST_STRIDE: u64 = 4096;
 const BYTES_PER_STEP: u64 = 256;
+
+/// The longest stride in bytes, as a share of the memory.
+const SHARE_PER_STRIDE: u64 = 32;
 
 /// A row as it stands in the input.
 #[derive(Clone, Copy)]
@@ -67,6 +74,8 @@ struct Written<'a> {
 impl<S: Sink> Intake<S> {
     pub(super) fn new(options: &Options, sink: S) -> Self {
         let stride = (options.memory / BYTES_PER_STEP).clamp(1, LONGEST_STRIDE);
+        let share = options.memory / SHARE_PER_STRIDE / options.threads.get() as u64;
+        let stride_bytes = usize::try_from(share).unwrap_or(usize::MAX);
         Self {
             sink,
             dictionary: Dictionary::new(options),
@@ -76,6 +85,8 @@ impl<S: Sink> Intake<S> {
             suspicions: Samples::default(),
             stride,
             look_at: stride,
+            stride_bytes,
+            bytes: 0,
         }
     }
 
@@ -90,6 +101,8 @@ impl<S: Sink> Intake<S> {
             suspicions: Samples::default(),
             stride: self.stride,
             look_at: self.stride,
+            stride_bytes: self.stride_bytes,
+            bytes: 0,
         }
     }
 
@@ -113,12 +126,14 @@ impl<S: Sink> Intake<S> {
     /// Moves to a disk what is too much for memory.
     #[inline]
     pub(super) fn relieve(&mut self) -> io::Result<()> {
-        if self.counts.read < self.look_at { Ok(()) } else { self.relieve_now() }
+        let is_due = self.counts.read >= self.look_at || self.bytes > self.stride_bytes;
+        if is_due { self.relieve_now() } else { Ok(()) }
     }
 
     #[cold]
     fn relieve_now(&mut self) -> io::Result<()> {
         self.look_at = self.counts.read + self.stride;
+        self.bytes = 0;
         self.sink.relieve()?;
         if self.dictionary.is_full() {
             self.end_epoch()?;
@@ -144,6 +159,7 @@ impl<S: Sink> Intake<S> {
 
     /// Takes the next record. Fails only if something can't be written to a temporary file.
     pub(super) fn record(&mut self, frame: &Frame<'_>, record: &Record<'_>) -> io::Result<()> {
+        self.bytes += record.bytes();
         if record.torn {
             return self.unparsable(frame, record, Complaint::OpenQuote);
         }

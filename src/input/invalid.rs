@@ -8,6 +8,10 @@ use tempfile::SpooledTempFile;
 /// How many bytes of invalid rows stay in memory; all of them go to a temporary file when there are more.
 const IN_MEMORY: usize = 4 << 20;
 
+/// The writer looks through all that is left of a field each time its buffer is full; a record that can't be parsed may
+/// be as long as the input.
+const BUFFER: usize = 1 << 20;
+
 /// A row that is invalid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InvalidRow {
@@ -80,7 +84,9 @@ impl Spool {
             Some(directory) => tempfile::spooled_tempfile_in(IN_MEMORY, directory),
             None => tempfile::spooled_tempfile(IN_MEMORY),
         };
-        Self { rows: csv::WriterBuilder::new().has_headers(false).from_writer(file), directory, len: 0 }
+        let mut rows = csv::WriterBuilder::new();
+        let rows = rows.has_headers(false).buffer_capacity(BUFFER).from_writer(file);
+        Self { rows, directory, len: 0 }
     }
 
     pub(super) fn fork(&self) -> Self {

@@ -9,8 +9,8 @@ use super::shelf::{Shelf, Walk};
 /// Walks along several shelves at once.
 #[derive(Debug)]
 pub(super) struct Merge {
-    /// By epoch.
-    walks: Vec<Option<Walk>>,
+    /// By shelf.
+    walks: Vec<Walk>,
     /// The next text of each shelf.
     next: BinaryHeap<Reverse<(Vec<u8>, Holder)>>,
     /// Who has the latest text.
@@ -19,29 +19,29 @@ pub(super) struct Merge {
     found: Vec<Vec<u8>>,
 }
 
-/// One text of one epoch.
+/// One text of one shelf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Holder {
-    pub(super) epoch: usize,
+    pub(super) shelf: usize,
     pub(super) number: u32,
 }
 
 impl Merge {
-    /// Begins with shelves by epoch, each read in buffers of so many bytes.
-    pub(super) fn new(shelves: &[Option<Shelf>], buffer_bytes: usize) -> io::Result<Self> {
-        let walks = shelves.iter().map(|shelf| Some(shelf.as_ref()?.walk(buffer_bytes))).collect();
+    /// Begins with shelves that are read in buffers of so many bytes.
+    pub(super) fn new<'a>(shelves: impl Iterator<Item = &'a Shelf>, buffer_bytes: usize) -> io::Result<Self> {
+        let walks = shelves.map(|shelf| shelf.walk(buffer_bytes)).collect();
         let mut new = Self { walks, next: BinaryHeap::new(), holders: Vec::new(), found: Vec::new() };
-        for epoch in 0..shelves.len() {
-            new.advance(epoch, Vec::new())?;
+        for shelf in 0..new.walks.len() {
+            new.advance(shelf, Vec::new())?;
         }
         Ok(new)
     }
 
-    /// The next text in the order of bytes, and all who hold it, by epoch; `None` after the last one.
+    /// The next text in the order of bytes, and all who hold it, by shelf; `None` after the last one.
     pub(super) fn try_next(&mut self) -> io::Result<Option<(&[u8], &[Holder])>> {
-        while let Some(Holder { epoch, .. }) = self.holders.pop() {
+        while let Some(Holder { shelf, .. }) = self.holders.pop() {
             let text = self.found.pop().unwrap_or_default();
-            self.advance(epoch, text)?;
+            self.advance(shelf, text)?;
         }
         while self
             .next
@@ -56,11 +56,9 @@ impl Merge {
     }
 
     /// Goes to the next text of a shelf, if there is one.
-    fn advance(&mut self, epoch: usize, mut text: Vec<u8>) -> io::Result<()> {
-        if let Some(walk) = &mut self.walks[epoch]
-            && let Some(number) = walk.try_next(&mut text)?
-        {
-            self.next.push(Reverse((text, Holder { epoch, number })));
+    fn advance(&mut self, shelf: usize, mut text: Vec<u8>) -> io::Result<()> {
+        if let Some(number) = self.walks[shelf].try_next(&mut text)? {
+            self.next.push(Reverse((text, Holder { shelf, number })));
         }
         Ok(())
     }

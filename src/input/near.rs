@@ -72,7 +72,7 @@ impl Near {
             self.entries = Vec::new();
             return;
         }
-        let wanted = (of * 2).next_power_of_two().clamp(16, MOST);
+        let wanted = (of * 2).next_power_of_two().clamp(4, MOST);
         if self.entries.len() < wanted {
             self.entries = vec![None; wanted];
         }

@@ -24,6 +24,12 @@ impl<'a> Record<'a> {
         self.ends.len()
     }
 
+    /// How many bytes all fields have.
+    #[inline]
+    pub(super) fn bytes(&self) -> usize {
+        self.fields.len()
+    }
+
     /// The field of this number. Panics if there are not so many.
     #[inline]
     pub(super) fn get(&self, number: usize) -> &'a [u8] {
@@ -277,7 +283,11 @@ pub(super) fn raw(record: &Record<'_>, delimiter: u8) -> Vec<u8> {
 
 /// Fields as one line of text.
 pub(super) fn line_of<'a>(fields: impl Iterator<Item = &'a [u8]>, delimiter: u8) -> Vec<u8> {
-    let mut writer = csv::WriterBuilder::new().delimiter(delimiter).from_writer(Vec::new());
+    let fields: Vec<&[u8]> = fields.collect();
+    // The writer looks through all that is left of a field each time its buffer is full.
+    let most = fields.iter().map(|field| field.len() * 2 + "\"\",".len()).sum::<usize>() + "\n".len();
+    let mut writer =
+        csv::WriterBuilder::new().delimiter(delimiter).buffer_capacity(most).from_writer(Vec::new());
     writer.write_record(fields).expect("a vector takes everything");
     let mut line = writer.into_inner().expect("a vector takes everything");
     line.pop();

@@ -10,7 +10,7 @@ use super::settle::{Naming, Unsettled};
 use super::users::Users;
 use super::{OnConflict, Phase, Plan};
 use crate::input::{AttributeId, Dictionary, Options, Renumber, Row, Sink};
-use crate::spill::{Space, Store};
+use crate::spill::{Space, Store, least_worth};
 
 /// Rows go to a temporary file when they take more than one part in so many of the memory: settling them takes as much
 /// again.
@@ -115,7 +115,7 @@ impl Sink for Builder {
     fn relieve(&mut self) -> io::Result<()> {
         let memory: usize = self.attributes.iter().map(Rows::memory_bytes).sum();
         let most = self.memory / SHARE_OF_ROWS / self.threads.get() as u64;
-        if memory as u64 > most { self.spill() } else { Ok(()) }
+        if memory as u64 > most.max(least_worth(self.attributes.len())) { self.spill() } else { Ok(()) }
     }
 
     fn end_epoch(&mut self, epoch: u32) {

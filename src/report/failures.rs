@@ -9,6 +9,10 @@ use crate::deliver::Reason;
 use crate::input::{FAILURES_HEADER, InvalidRow, InvalidRows, Options};
 use crate::plan::{Batch, Plan};
 
+/// The writer looks through all that is left of a field each time its buffer is full; the error of a record that can't be
+/// parsed may be as long as the input.
+const BUFFER: usize = 1 << 20;
+
 /// The failures report: a row for each invalid, failed and unsent row, and a valid input itself. Rows are written as
 /// they come; the file takes its place when it is published, so an input may be the very file that it replaces.
 #[derive(Debug)]
@@ -56,7 +60,7 @@ impl FailuresReport {
     pub fn create(path: &Path, options: &Options) -> Result<Self, Unwritten> {
         let draft = Draft::create(path)?;
         let mut report = Self {
-            rows: csv::WriterBuilder::new().buffer_capacity(1 << 16).from_writer(draft),
+            rows: csv::WriterBuilder::new().buffer_capacity(BUFFER).from_writer(draft),
             null_token: options.null_token.clone().unwrap_or_default(),
             field: String::new(),
         };

@@ -12,7 +12,7 @@ use super::archive::Archive;
 use super::rules::{self, Finding, Kind, Rule, STANDARD_KINDS};
 use super::texts::Texts;
 use super::{AttributeRule, Options, Vocabulary};
-use crate::spill::{Space, Store, read_back};
+use crate::spill::{Space, Store, least_worth, read_back};
 
 /// The most attributes that have numbers.
 const MOST_ATTRIBUTES: usize = 1 << 16;
@@ -287,7 +287,7 @@ impl Dictionary {
 
     /// Whether its texts take more memory than they may.
     pub(super) fn is_full(&self) -> bool {
-        self.memory_bytes() as u64 > self.memory
+        self.memory_bytes() as u64 > self.memory.max(least_worth(self.attributes.len()))
     }
 
     /// Puts all texts away, so that numbers start from 0 again. Returns the number of the epoch that has ended.
