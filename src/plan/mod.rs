@@ -64,8 +64,8 @@
 //!
 //! An attribute that has too many rows, users or values to be settled at once is divided (`parts`) into at most 64 equal
 //! ranges of users, and these again, until each fits. Dividing keeps the order of rows, so that settling a range is what
-//! settling an attribute is: the same code, and the same conflicts. What comes of the ranges is merged by value (`merge`), and as
-//! they ascend, so do the ids of a group. Once anything has gone to a file, the plan itself lies in one, too; groups, ids
+//! settling an attribute is: the same code, and the same conflicts. What comes of the ranges is merged by
+//! value (`merge`), and as they ascend, so do the ids of a group. Once anything has gone to a file, the plan itself lies in one, too; groups, ids
 //! and texts are then read as they are asked for.
 //!
 //! | written for | bytes |
@@ -75,6 +75,11 @@
 //! | a group | 8; twice where its attribute was divided, once more for each range that has it |
 //! | a distinct text of an epoch | its length and 20 |
 //! | a conflict that [`OnConflict::Error`] has to report | 16, and 8 for each value; twice where its attribute was divided |
+//!
+//! In memory stay the places of blocks and of texts, some hundred bytes for each block, and for each attribute that has
+//! texts in an epoch. So that these are fewer than what they stand for, attributes beyond the first thousand add two
+//! kilobytes each to the shares of rows and texts ([`least_worth`](crate::spill::least_worth)). While epochs are merged,
+//! one text of each is in memory, however long it is; and of a user whose conflict has to be reported, all values.
 //!
 //! # Bounds
 //!
