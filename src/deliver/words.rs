@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-/// The most characters of a server's words that a report repeats.
-const MOST_CHARS: usize = 300;
+/// The most characters of a server's words that a report repeats, for each row that failed.
+const MOST_CHARS: usize = 500;
 
 /// What an answer's body says, in a line; empty where it says nothing.
 ///
@@ -50,25 +50,25 @@ fn page(text: &str) -> String {
     }
 }
 
-/// One line, without control characters, of at most [`MOST_CHARS`] characters.
+/// One line, without control characters, of at most [`MOST_CHARS`] characters and, where it is cut, how many there were.
 pub(super) fn clean(text: &str) -> String {
     let mut line = String::new();
-    let mut chars = 0;
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
         if !line.is_empty() {
             line.push(' ');
-            chars += 1;
         }
-        for c in word.chars() {
-            if chars == MOST_CHARS {
-                line.push('…');
-                return line;
-            }
-            line.push(c);
-            chars += 1;
-        }
+        line.push_str(word);
     }
-    line
+    let Some((end, _)) = line.char_indices().nth(MOST_CHARS) else { return line };
+    let chars = line.chars().count();
+    line.truncate(end);
+    // Not within a word, since the first half of an id is another's id; unless it is all one word.
+    let whole = line.trim_end_matches(char::is_alphanumeric).trim_end().len();
+    if whole > end / 2 {
+        line.truncate(whole);
+    }
+    // Without separators, so that reasons which differ by the number alone count as one.
+    format!("{line} … ({chars} characters in all)")
 }
 
 #[cfg(test)]
@@ -98,7 +98,19 @@ mod tests {
     #[test]
     fn cuts_what_is_too_long_between_characters() {
         let cut = clean(&"ż".repeat(1000));
-        assert_eq!(cut.chars().count(), MOST_CHARS + 1);
-        assert!(cut.ends_with("ż…"));
+        assert_eq!(cut, format!("{} … (1000 characters in all)", "ż".repeat(MOST_CHARS)));
+        assert_eq!(clean(&"ż".repeat(MOST_CHARS)), "ż".repeat(MOST_CHARS));
+    }
+
+    #[test]
+    fn cuts_between_words_wherever_the_limit_falls() {
+        for first in 1..30 {
+            let ids = " 1234567".repeat(6000);
+            let cut = clean(&format!("{}{ids}", "x".repeat(first)));
+            let (kept, mark) = cut.split_once(" … ").unwrap();
+            assert_eq!(mark, format!("({} characters in all)", first + ids.len()));
+            assert!((MOST_CHARS - 8..=MOST_CHARS).contains(&kept.len()), "{first}: {}", kept.len());
+            assert!(kept.ends_with(" 1234567"), "{first}: {kept}");
+        }
     }
 }

@@ -114,6 +114,19 @@ fn users_that_the_server_names_cost_little() {
 }
 
 #[test]
+fn users_are_found_wherever_in_a_long_text_they_are_named_and_the_text_is_not_repeated_for_each() {
+    fn at_length(bad: &[u64]) -> Act {
+        let said: Vec<String> = bad.iter().map(|id| format!("no user {id}")).collect();
+        status(400, &format!("{}{}", "who is this? ".repeat(4000), said.join(", ")))
+    }
+    let poison: BTreeSet<u64> = (301..=700).collect();
+    let run = run(&one_city(1000, 1000), &options(), refusing(&poison, at_length));
+    assert_eq!(run.failed(), poison.into_iter().collect::<Vec<_>>());
+    assert!(run.sent.len() <= 1 + 400 + 2, "{}", run.sent.len());
+    assert!(run.reasons().keys().all(|reason| reason.chars().count() < 600), "{:?}", run.reasons());
+}
+
+#[test]
 fn a_body_that_is_too_large_teaches_all_later_batches() {
     let limit = |asked: &Asked| if asked.bytes > 3000 { status(413, "<html>too large</html>") } else { ok() };
     let run = run(&one_city(100_000, 1000), &options(), Box::new(limit));
