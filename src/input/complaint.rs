@@ -2,7 +2,8 @@
 
 use super::dictionary::NoAttribute;
 use super::rules::Rule;
-use super::{AttributeId, Dictionary, IdType, excerpt, suggest};
+use super::suggest::Meant;
+use super::{AttributeId, Dictionary, IdType, excerpt};
 
 /// What makes a row invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,14 +43,13 @@ impl Complaint {
     }
 
     /// What is wrong with one row, of which this part is to blame.
-    pub(super) fn of(self, found: &str, dictionary: &Dictionary) -> String {
+    pub(super) fn of(self, found: &str, dictionary: &Dictionary, meant: &mut Meant) -> String {
         let what = self.what(dictionary);
         match self {
             Self::User(IdType::Id) | Self::Rule(..) => format!("{what}, not `{}`", excerpt(found.as_bytes())),
             Self::Attribute(no) => {
                 let name = found.trim_ascii();
-                let nearest = suggest::nearest_standard(name);
-                let nearest = nearest.filter(|_| no == NoAttribute::NotAllowed);
+                let nearest = if no == NoAttribute::NotAllowed { meant.standard(name) } else { None };
                 let meant = nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
                 format!("{what}: `{}`{meant}", excerpt(name.as_bytes()))
             }

@@ -9,6 +9,7 @@ use super::fed_back::Origin;
 use super::invalid::{InvalidRow, Spool};
 use super::records::{Record, line_of};
 use super::rules::Rule;
+use super::suggest::Meant;
 use super::tally::{Counts, Place, Samples};
 use super::{AttributeId, Dictionary, Empty, IdType, Options, Row, Sink, ValueId, excerpt};
 
@@ -45,6 +46,7 @@ pub(super) struct Intake<S> {
     pub(super) invalid: Spool,
     pub(super) causes: Samples<Complaint>,
     pub(super) suspicions: Samples<(AttributeId, Rule)>,
+    meant: Meant,
     /// How many rows to take before looking whether memory is full again.
     stride: u64,
     /// When to do so next, by `counts.read`.
@@ -83,6 +85,7 @@ impl<S: Sink> Intake<S> {
             invalid: Spool::new(options.temp_dir.clone()),
             causes: Samples::default(),
             suspicions: Samples::default(),
+            meant: Meant::default(),
             stride,
             look_at: stride,
             stride_bytes,
@@ -99,6 +102,7 @@ impl<S: Sink> Intake<S> {
             invalid: self.invalid.fork(),
             causes: Samples::default(),
             suspicions: Samples::default(),
+            meant: Meant::default(),
             stride: self.stride,
             look_at: self.stride,
             stride_bytes: self.stride_bytes,
@@ -303,7 +307,7 @@ impl<S: Sink> Intake<S> {
         };
         let found = complaint.part(user_id, attribute, value);
         self.causes.count(complaint, || place(frame, row.line, found.as_bytes()));
-        let error = complaint.of(found, &self.dictionary);
+        let error = complaint.of(found, &self.dictionary, &mut self.meant);
         self.keep(&InvalidRow {
             user_id: user_id.to_owned(),
             attribute: attribute.to_owned(),

@@ -1,5 +1,7 @@
 //! What the user probably meant.
 
+use std::collections::HashMap;
+
 use super::{Layout, Options, STANDARD};
 
 /// Names that such columns often have.
@@ -11,6 +13,33 @@ const USUAL: [(&str, &[&str]); 3] = [
 
 /// How like a name must be to be suggested, from 0 to 1.
 const LIKE: f64 = 0.8;
+
+/// The longest name that is compared with others, in bytes.
+const LONGEST: usize = 64;
+
+/// What names were probably meant for. To find out takes a hundred times as long as to read the row, and an input that
+/// has such a name most often has it in row after row.
+#[derive(Debug, Default)]
+pub(super) struct Meant {
+    standard: HashMap<String, Option<&'static str>>,
+}
+
+impl Meant {
+    /// The most names that are remembered.
+    const MOST: usize = 4096;
+
+    /// The standard attribute that a name is probably meant for.
+    pub(super) fn standard(&mut self, name: &str) -> Option<&'static str> {
+        if let Some(&known) = self.standard.get(name) {
+            return known;
+        }
+        let nearest = nearest_standard(name);
+        if self.standard.len() < Self::MOST && name.len() <= LONGEST {
+            self.standard.insert(name.to_owned(), nearest);
+        }
+        nearest
+    }
+}
 
 /// The columns that a layout takes.
 pub(super) fn wanted(layout: Layout) -> &'static str {
@@ -73,17 +102,31 @@ pub fn nearest_standard(name: &str) -> Option<&'static str> {
 
 /// The one of these that a name is probably meant for.
 pub(super) fn nearest<'a>(name: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    const LONGEST: usize = 64;
     if name.len() > LONGEST {
         return None;
     }
-    let ranked = among.map(|known| (like(name, known), known));
+    let name = plain(name);
+    let ranked = among.map(|known| (likeness(&name, &plain(known)), known));
     ranked.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(like, _)| *like >= LIKE).map(|(_, known)| known)
 }
 
 fn like(name: &str, known: &str) -> f64 {
-    let plain = |text: &str| text.to_lowercase().replace([' ', '-', '_'], "");
-    strsim::normalized_damerau_levenshtein(&plain(name), &plain(known))
+    likeness(&plain(name), &plain(known))
+}
+
+/// A name without what people write in one way or another.
+fn plain(name: &str) -> String {
+    name.to_lowercase().replace([' ', '-', '_'], "")
+}
+
+/// How like two plain names are, from 0 to 1; 0 where their lengths alone make them less than [`LIKE`].
+fn likeness(name: &str, known: &str) -> f64 {
+    let (name_chars, known_chars) = (name.chars().count(), known.chars().count());
+    // A character that one of them doesn't have is one to insert: a fifth of all of them is too much.
+    if name_chars.abs_diff(known_chars) * 5 > name_chars.max(known_chars) {
+        return 0.0;
+    }
+    strsim::normalized_damerau_levenshtein(name, known)
 }
 
 #[cfg(test)]
@@ -116,5 +159,42 @@ mod tests {
         assert_eq!(nearest("contry", ["city", "country"].into_iter()), Some("country"));
         assert_eq!(nearest("City", ["city", "country"].into_iter()), Some("city"));
         assert_eq!(nearest("shoe_size", ["city", "country"].into_iter()), None);
+    }
+
+    #[test]
+    fn what_is_remembered_is_what_would_be_found() {
+        let mut meant = Meant::default();
+        let long = "x".repeat(LONGEST + 1);
+        for name in ["contry", "contry", "e-mail", "colour", "colour", "", &long, "gendre"] {
+            assert_eq!(meant.standard(name), nearest_standard(name), "{name}");
+        }
+        assert_eq!(meant.standard.len(), 5);
+        for number in 0..2 * Meant::MOST {
+            meant.standard(&format!("contry {number}"));
+        }
+        assert_eq!((meant.standard.len(), meant.standard("cuntry")), (Meant::MOST, Some("country")));
+    }
+
+    #[test]
+    fn lengths_rule_out_nothing_that_is_like_enough() {
+        let names = [
+            "a",
+            "",
+            "city",
+            "cty",
+            "citys",
+            "żółć",
+            "country",
+            "phone number",
+            "unsubscribedd",
+            "twitter",
+            "gravatar_ur",
+        ];
+        for name in names {
+            for known in STANDARD {
+                let full = strsim::normalized_damerau_levenshtein(&plain(name), &plain(known));
+                assert_eq!(like(name, known) >= LIKE, full >= LIKE, "{name}, {known}");
+            }
+        }
     }
 }
