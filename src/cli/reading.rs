@@ -39,7 +39,7 @@ impl Read {
         }
         let plan = reading.sink.finish(reading.dictionary, settings.batch_size);
         Ok(Self {
-            plan: plan.map_err(|cause| Refusal::Disk { cause })?,
+            plan: plan.map_err(|cause| Refusal::disk(&settings.input, cause))?,
             counts: reading.counts,
             invalid: reading.invalid,
             causes: reading.causes,

@@ -97,8 +97,9 @@ fn check_places(
     surroundings: &Surroundings,
 ) -> Result<(), ConfigError> {
     let directory = surroundings.directory.as_path();
-    if let Some(path) = &settings.input.temp_dir {
-        temp_dir::check(&directory.join(path), path, &layer.place("temp_dir"))?;
+    // The system's own is looked at when it is needed, which it is seldom.
+    if let (Some(path), Some(origin)) = (&settings.input.temp_dir, layer.origin("temp_dir")) {
+        temp_dir::check(&directory.join(path), path, &origin.place("temp_dir"))?;
     }
     let ledger = settings.ledger.as_ref().map(|ledger| ledger.path.as_path());
     settings.reports.check(&AtStake { inputs: &settings.inputs, config, ledger, layer, directory })

@@ -104,7 +104,7 @@ impl Settings {
                 attributes: file.attributes,
                 threads: surroundings.threads,
                 memory: planning.memory.map_or_else(|| surroundings.half_of_memory(), |size| size.0.get()),
-                temp_dir: planning.temp_dir,
+                temp_dir: Some(planning.temp_dir.unwrap_or_else(|| surroundings.temp_dir.clone())),
                 ..input::Options::default()
             },
             tolerance: match planning.max_invalid {

@@ -23,6 +23,8 @@ pub struct Surroundings {
     pub variables: BTreeMap<OsString, OsString>,
     /// What relative paths are relative to.
     pub directory: PathBuf,
+    /// Where temporary files go unless the user says otherwise.
+    pub temp_dir: PathBuf,
     /// What standard input is.
     pub stdin: Stdin,
     /// How many threads can run at the same time.
@@ -47,6 +49,7 @@ impl Surroundings {
             variables: env::vars_os().collect(),
             // As `.`: a directory that was deleted has no other name, and no file to find there.
             directory: PathBuf::from("."),
+            temp_dir: env::temp_dir(),
             stdin: if io::stdin().is_terminal() { Stdin::Terminal } else { Stdin::Piped },
             threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             memory: machine::memory(Path::new("/")),
@@ -79,6 +82,7 @@ impl std::fmt::Debug for Surroundings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Surroundings")
             .field("directory", &self.directory)
+            .field("temp_dir", &self.temp_dir)
             .field("stdin", &self.stdin)
             .field("threads", &self.threads)
             .field("memory", &self.memory)

@@ -68,7 +68,7 @@ pub fn read<S: Sink>(sources: &[Source], options: &Options, sink: S) -> Result<R
         warnings.extend(ignored(&header.columns, &opened.name));
         read.push(read_source(opened, header, &options, &mut intake)?);
     }
-    finish(intake, warnings, read)
+    finish(intake, warnings, read, options)
 }
 
 fn read_source<S: Sink>(
@@ -111,7 +111,7 @@ fn read_source<S: Sink>(
         drain(&mut records, &frame, intake).map(|_| (records.line(), opened.bytes()))
     };
     let rows = intake.counts.read - before;
-    let (line, bytes) = read.map_err(|trouble| trouble.refuse(&opened, rows))?;
+    let (line, bytes) = read.map_err(|trouble| trouble.refuse(&opened, rows, options))?;
     if let Some(expected) = opened.size.filter(|size| bytes < *size) {
         return Err(Refusal::Shrunk { input: name, line, expected, found: bytes });
     }
@@ -177,14 +177,14 @@ impl Trouble {
         Self { line: self.line + lines, ..self }
     }
 
-    fn refuse(self, opened: &Opened, rows: u64) -> Refusal {
+    fn refuse(self, opened: &Opened, rows: u64, options: &Options) -> Refusal {
         let Self { line, kind } = self;
         match kind {
             Kind::Input(cause) => opened.unreadable(cause, line, rows),
             Kind::Endless => {
                 Refusal::EndlessRecord { input: opened.name.clone(), line, limit: LONGEST_RECORD }
             }
-            Kind::Disk(cause) => Refusal::Disk { cause },
+            Kind::Disk(cause) => Refusal::disk(options, cause),
         }
     }
 }
@@ -207,8 +207,9 @@ fn finish<S: Sink>(
     mut intake: Intake<S>,
     mut warnings: Vec<Warning>,
     sources: Vec<SourceRead>,
+    options: &Options,
 ) -> Result<Reading<S>, Refusal> {
-    intake.unify().map_err(|cause| Refusal::Disk { cause })?;
+    intake.unify().map_err(|cause| Refusal::disk(options, cause))?;
     let Intake { sink, dictionary, counts, invalid, causes, suspicions, .. } = intake;
     let causes = causes.sorted().into_iter().map(|Sample { kind, count, places }| Cause {
         what: kind.what(&dictionary),
@@ -222,6 +223,6 @@ fn finish<S: Sink>(
             Warning { what: format!("`{name}` does not look like {}", rule.demand()), count, places }
         },
     ));
-    let invalid = invalid.seal().map_err(|cause| Refusal::Disk { cause })?;
+    let invalid = invalid.seal().map_err(|cause| Refusal::disk(options, cause))?;
     Ok(Reading { sink, dictionary, counts, invalid, causes, warnings, sources })
 }

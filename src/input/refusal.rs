@@ -1,6 +1,9 @@
 //! Inputs that can't be read as a whole.
 
 use std::io;
+use std::path::{Path, PathBuf};
+
+use super::Options;
 
 /// Why an input is refused as a whole: nothing of it is sent.
 #[derive(Debug, thiserror::Error)]
@@ -128,9 +131,11 @@ pub enum Refusal {
         /// The most bytes of one record.
         limit: usize,
     },
-    /// Invalid rows can't be kept until the report.
-    #[error("temporary file: invalid rows cannot be kept: {}", reason(.cause))]
+    /// A temporary file can't be made, written or read back.
+    #[error("a temporary file{} {}", within(.directory.as_deref()), trouble(.cause))]
     Disk {
+        /// Where temporary files are; `None`: where the system has them.
+        directory: Option<PathBuf>,
         /// What the system said.
         cause: io::Error,
     },
@@ -146,6 +151,11 @@ pub enum Blame {
 }
 
 impl Refusal {
+    /// What was read with these options needs a temporary file, and there is trouble with it.
+    pub fn disk(options: &Options, cause: io::Error) -> Self {
+        Self::Disk { directory: options.temp_dir.clone(), cause }
+    }
+
     /// Whose fault it is.
     pub fn blame(&self) -> Blame {
         if matches!(self, Self::Disk { .. }) { Blame::Disk } else { Blame::Input }
@@ -169,6 +179,9 @@ impl Refusal {
             Self::Header { suggestion, .. } | Self::MissingColumn { suggestion, .. } => suggestion,
             Self::DuplicateColumn { .. } => "remove or rename one of them",
             Self::TooManyAttributes { .. } => "split the input",
+            Self::Disk { cause, .. } if cause.kind() == io::ErrorKind::NotFound => {
+                "name a directory that is there with `--temp-dir`"
+            }
             Self::Disk { .. } => "make room, or name another place with `--temp-dir`",
             Self::Open { .. } | Self::Read { .. } => return None,
         };
@@ -181,6 +194,19 @@ fn reason(error: &io::Error) -> String {
         io::ErrorKind::NotFound => "no such file".to_owned(),
         io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         _ => error.to_string(),
+    }
+}
+
+fn within(directory: Option<&Path>) -> String {
+    directory.map_or_else(String::new, |directory| format!(" in `{}`", directory.display()))
+}
+
+/// What a temporary file can't be.
+fn trouble(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "cannot be made: no such directory".to_owned(),
+        io::ErrorKind::UnexpectedEof => format!("cannot be read back: {error}"),
+        _ => format!("cannot be written: {}", reason(error)),
     }
 }
 

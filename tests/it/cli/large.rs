@@ -94,9 +94,24 @@ fn a_full_disk_for_temporary_files_is_said_and_nothing_is_sent() {
     limited.current_dir(desk.path("")).env_clear().stdin(Stdio::null());
     limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     limited.stdout(Stdio::piped()).stderr(Stdio::piped());
-    ended(limited).exits(5).says("temporary").says("--temp-dir");
+    ended(limited)
+        .exits(5)
+        .says("error: a temporary file in `temp` cannot be written: File too large (os error 27)")
+        .says("hint: make room, or name another place with `--temp-dir`");
     assert_eq!(server.counters().requests, 0);
     assert_eq!(fs::read_dir(desk.path("temp")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_place_for_temporary_files_that_is_not_there_is_named() {
+    let desk = desk_with_names();
+    let mut command = desk.attrsync("plan users.csv --memory 16MB");
+    command.env("TMPDIR", desk.path("missing"));
+    let place = desk.path("missing");
+    ended(command)
+        .exits(5)
+        .says(&format!("error: a temporary file in `{}` cannot be made: no such directory", place.display()))
+        .says("hint: name a directory that is there with `--temp-dir`");
 }
 
 #[test]

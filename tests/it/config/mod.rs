@@ -51,6 +51,7 @@ impl Place {
         let surroundings = Surroundings {
             variables: std::collections::BTreeMap::new(),
             directory: directory.path().to_owned(),
+            temp_dir: "/system/temp".into(),
             stdin: Stdin::Piped,
             threads: NonZeroUsize::MIN,
             memory: Some(8_000_000_000),
