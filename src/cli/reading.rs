@@ -7,7 +7,7 @@ use tracing::info;
 use crate::config::{ConfigError, Settings, Tolerance};
 use crate::input::{self, Blame, Cause, Counts, InvalidRows, Refusal, Warning};
 use crate::plan::{Builder, Plan, Summary};
-use crate::report::{ExitCode, Fates, Message, PlanScreen, Unwritten};
+use crate::report::{ExitCode, Fates, Message, PlanScreen, Unwritten, counted};
 
 /// What was read, and what would be sent.
 #[derive(Debug)]
@@ -93,11 +93,10 @@ impl Read {
         }
         let first = self.plan.disputed().next()?;
         // Whose they are, and which, stands in the report: a message ends up in logs.
-        let count = self.plan.disputed().count();
-        let words = format!(
-            "{count} users have several values for one attribute, the first of them for `{}`",
-            first.attribute
-        );
+        let count = self.plan.disputed().count() as u64;
+        let whose = if count == 1 { "" } else { "one attribute, the first of them for " };
+        let conflicts = counted(count, "conflict");
+        let words = format!("{conflicts}: one user has several values for {whose}`{}`", first.attribute);
         let hint = format!("correct {wrong}, or choose with `--on-conflict last` or `first`");
         Some(Message::error(words).with_hint(hint))
     }

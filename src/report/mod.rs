@@ -34,4 +34,4 @@ pub use reasons::{Failure, Reasons};
 pub use settled::Settled;
 pub use summary::Summary;
 pub use tally::{Latency, Tally};
-pub use wording::why_stopped;
+pub use wording::{counted, why_stopped};

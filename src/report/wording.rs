@@ -9,7 +9,7 @@ use reqwest::StatusCode;
 use crate::deliver::{Reason, Stop};
 
 /// A count with its noun: `1 row`, `12,000 rows`, `3 retries`.
-pub(super) fn counted(count: u64, noun: &str) -> String {
+pub fn counted(count: u64, noun: &str) -> String {
     let plural = match noun.strip_suffix('y') {
         _ if count == 1 => noun.to_owned(),
         Some(stem) => format!("{stem}ies"),

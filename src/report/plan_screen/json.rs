@@ -15,6 +15,7 @@ impl Serialize for PlanScreen<'_> {
                 invalid: self.counts.invalid,
                 skipped: self.counts.skipped,
                 superseded: totals.superseded,
+                in_conflict: self.in_conflict(),
                 planned: totals.standing,
             },
             requests: totals.requests,
@@ -68,6 +69,7 @@ struct Rows {
     invalid: u64,
     skipped: u64,
     superseded: u64,
+    in_conflict: u64,
     planned: u64,
 }
 

@@ -71,6 +71,12 @@ impl PlanScreen<'_> {
         u64::try_from(nanos).map_or(Duration::MAX, Duration::from_nanos)
     }
 
+    /// Rows that neither stand nor lost: which of them should, nobody has said.
+    fn in_conflict(&self) -> u64 {
+        let totals = &self.plan.totals;
+        totals.rows - totals.standing - totals.superseded
+    }
+
     fn takes(&self, requests: u64) -> String {
         format!("{}, {} at {}", counted(requests, "request"), time(self.duration_of(requests)), self.rate)
     }
@@ -81,6 +87,7 @@ impl PlanScreen<'_> {
             format!("{}: {} to send", counted(self.counts.read, "row"), HumanCount(totals.standing));
         let others = [
             (totals.superseded, "superseded"),
+            (self.in_conflict(), "in conflict"),
             (self.counts.skipped, "skipped"),
             (self.counts.invalid, "invalid"),
         ];

@@ -157,6 +157,7 @@ fn a_plan_is_json_as_well() {
         "invalid": 30,
         "skipped": 7,
         "superseded": 50,
+        "in_conflict": 0,
         "planned": 104953
       },
       "requests": 100008,

@@ -48,12 +48,31 @@ fn a_plan_is_told_as_json() {
     assert_eq!(
         plan["rows"],
         serde_json::json!({
-            "read": 6, "invalid": 0, "skipped": 0, "superseded": 1, "planned": 5
+            "read": 6, "invalid": 0, "skipped": 0, "superseded": 1, "in_conflict": 0, "planned": 5
         })
     );
     assert_eq!(plan["planning"]["spilled_bytes"], 0);
     let memory = plan["planning"]["peak_memory_bytes"].as_u64();
     assert!(memory.is_none_or(|bytes| bytes > 1 << 20), "{memory:?}");
+}
+
+#[test]
+fn every_row_of_a_refused_conflict_is_counted() {
+    let desk = desk();
+    let rows = desk.read("users.csv") + "1,city,Oslo\nx,city,Oslo\n";
+    desk.file("users.csv", rows);
+    let run = desk.run("plan users.csv --on-conflict error").exits(3);
+    let first = run.stdout.lines().next();
+    assert_eq!(first, Some("8 rows: 4 to send, 1 superseded, 2 in conflict, 1 invalid"));
+    run.says("error: 1 conflict: one user has several values for `city`");
+    let run = desk.run("plan users.csv --on-conflict error --format json").exits(3);
+    let plan: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(
+        plan["rows"],
+        serde_json::json!({
+            "read": 8, "invalid": 1, "skipped": 0, "superseded": 1, "in_conflict": 2, "planned": 4
+        })
+    );
 }
 
 #[test]

@@ -162,10 +162,15 @@ fn conflicts_are_settled_by_the_last_row_or_the_first_or_refused() {
     let (desk, server) = (Desk::with_rows(&rows), Server::friendly());
     let run = server.sync(&desk, "users.csv --summary - --on-conflict error").exits(3);
     insta::assert_snapshot!(run.stderr, @r"
-    error: 1 users have several values for one attribute, the first of them for `city`
+    error: 1 conflict: one user has several values for `city`
     hint: correct what `failures.csv` names, or choose with `--on-conflict last` or `first`
     ");
     assert_eq!((run.rows("unsent"), desk.failures().len(), server.counters().requests), (3, 3, 0));
+    desk.file("users.csv", desk.read("users.csv") + "2,city,Oslo\n");
+    let run = server.sync(&desk, "users.csv --on-conflict error").exits(3);
+    run.says(
+        "error: 2 conflicts: one user has several values for one attribute, the first of them for `city`",
+    );
 }
 
 #[test]
