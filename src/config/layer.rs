@@ -184,6 +184,10 @@ fn reason(error: &clap::Error) -> String {
             let quoted =
                 |texts: Vec<String>| texts.iter().map(|t| format!("`{t}`")).collect::<Vec<_>>().join(", ");
             let (wrong, words) = (strings(ContextKind::InvalidValue), strings(ContextKind::ValidValue));
+            // Any value would do, as long as there is one.
+            if words.is_empty() {
+                return "is empty: write a value, or leave it out".to_owned();
+            }
             format!("{} is none of {}", quoted(wrong), quoted(words))
         }
         ErrorKind::ValueValidation => {

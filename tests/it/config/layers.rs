@@ -108,6 +108,17 @@ fn an_empty_variable_sets_nothing() {
 }
 
 #[test]
+fn an_empty_value_in_the_file_is_told_as_such() {
+    for name in ["temp_dir", "failures", "summary", "ledger", "token_file"] {
+        let place = Place::ready().file("attrsync.toml", &format!("{name} = ''"));
+        let expected = format!("attrsync.toml:1: {name}: is empty: write a value, or leave it out");
+        assert_eq!(place.error(&[]), expected);
+    }
+    let place = Place::ready().file("attrsync.toml", "on_conflict = ''");
+    assert_eq!(place.error(&[]), "attrsync.toml:1: on_conflict: `` is none of `last`, `first`, `error`");
+}
+
+#[test]
 fn numbers_in_the_file_need_no_quotes() {
     let settings = Place::ready()
         .file("attrsync.toml", "batch_size = 5_00\nmax_invalid = 100\nverbose = 1")
