@@ -34,6 +34,9 @@ pub(super) enum Command {
 }
 
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Every option but --format, --bodies and --top can be set by a variable, too, named like ATTRSYNC_BATCH_SIZE, and in the configuration file, as batch_size."
+)]
 pub(super) struct PlanFlags {
     #[command(flatten)]
     pub(super) typed: Typed<PlanOptions>,
@@ -56,4 +59,28 @@ pub(super) enum Format {
     Text,
     /// For programs.
     Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_help_of_plan_names_the_options_that_can_only_be_typed() {
+        let cli = Cli::command();
+        let plan = cli.find_subcommand("plan").unwrap();
+        let settings = Typed::<PlanOptions>::augment_args(clap::Command::new("settings"));
+        let is_setting = |name: &str| settings.get_arguments().any(|setting| setting.get_id() == name);
+        let names = plan.get_arguments().map(|option| option.get_id().as_str());
+        let own: BTreeSet<String> =
+            names.filter(|name| !is_setting(name)).map(|name| format!("--{name}")).collect();
+        let help = plan.get_after_help().unwrap().to_string();
+        let (exceptions, _) = help.split_once(" can be set").unwrap();
+        let words = exceptions.split([' ', ',']).filter(|word| word.starts_with("--"));
+        assert_eq!(words.map(str::to_owned).collect::<BTreeSet<_>>(), own);
+    }
 }
