@@ -232,7 +232,7 @@ mod tests {
         let input = directory.path().join("in.csv");
         std::fs::write(
             &input,
-            format!("user_id,attribute,value\n1,city,{}\n2,city,B\n", "A".repeat(1 << 17)),
+            format!("user_id,attribute,value\n1,city,{}\n2,city,B\n", "A".repeat(1 << 21)),
         )
         .unwrap();
         let (before, plan, failures) = begin(&input, Path::new("/dev/full"), 1);
