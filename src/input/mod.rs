@@ -1,6 +1,6 @@
 //! From bytes to rows.
 //!
-//! `source` opens, decompresses and decodes; `fed_back` knows the failures report of an earlier run; `header` and `columns` find out what the columns hold; `records` drives the
+//! `source` opens, decompresses and decodes, `ahead` of the rows; `fed_back` knows the failures report of an earlier run; `header` and `columns` find out what the columns hold; `records` drives the
 //! csv crate's parser; `intake` makes rows of records, with the `dictionary`, which checks each distinct value once by
 //! its `rules`; `ranges` lets several threads do so. What is wrong with a row is a `complaint`; it goes to the
 //! `tally`, and the row to the `invalid` rows. What is wrong with an input as a whole is a `refusal`.
@@ -9,6 +9,7 @@
 //! texts, not with the rows; and where it is short, these are put away on a `shelf` of the `archive`, and `merge`d when
 //! all is read.
 
+mod ahead;
 mod archive;
 mod columns;
 mod complaint;

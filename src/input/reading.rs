@@ -4,12 +4,13 @@ use std::io::{self, Read};
 
 use encoding_rs::{Encoding, UTF_8};
 
+use super::ahead::Ahead;
 use super::columns::Columns;
 use super::header::{self, Header};
 use super::intake::{Decoded, Frame, Intake};
 use super::ranges::Ranges;
 use super::records::{Boundary, Broken, LONGEST_RECORD, Next, Records};
-use super::source::Opened;
+use super::source::{Input, Opened};
 use super::tally::Sample;
 use super::{
     Cause, Compression, Counts, Dictionary, Empty, InvalidRows, Layout, Options, Refusal, Sink, Source,
@@ -107,6 +108,11 @@ fn read_source<S: Sink>(
     let read = if let Some(ranges) = ranges {
         ranges.read(line, &frame, intake).map(|records| (records.line(), records.input().at))
     } else {
+        let input: Input = if options.threads.get() > 1 && !opened.is_small() {
+            Box::new(Ahead::of(input).map_err(|cause| opened.unreadable(cause, line, 0))?)
+        } else {
+            input
+        };
         let mut records = records.attach(input);
         drain(&mut records, &frame, intake).map(|_| (records.line(), opened.bytes()))
     };

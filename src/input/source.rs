@@ -92,6 +92,11 @@ impl Opened {
         self.compression == Compression::None && self.encoding == UTF_8
     }
 
+    /// A file that is read before another thread has begun.
+    pub(super) fn is_small(&self) -> bool {
+        self.size.is_some_and(|size| size < 64 << 10)
+    }
+
     /// The refusal for an error on the way.
     pub(super) fn unreadable(&self, cause: io::Error, line: u64, rows: u64) -> Refusal {
         let input = self.name.clone();

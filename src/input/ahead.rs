@@ -1,0 +1,94 @@
+//! Decodes in a thread of its own, so that rows are taken in at the same time.
+
+use std::io::{self, Read};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use super::source::Input;
+
+/// How many bytes are handed over at a time, and how many times that may be done ahead.
+const CHUNK: usize = 256 << 10;
+const CHUNKS: usize = 4;
+
+/// What another thread reads, a little ahead.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    /// Until an empty one, or an error, ends them.
+    chunks: Receiver<io::Result<Vec<u8>>>,
+    chunk: Vec<u8>,
+    at: usize,
+    has_ended: bool,
+}
+
+impl Ahead {
+    /// Begins to read. Fails if there can be no more threads.
+    pub(super) fn of(input: Input) -> io::Result<Self> {
+        let (sender, chunks) = sync_channel(CHUNKS);
+        // It ends with the input, or when nobody takes its chunks any more.
+        thread::Builder::new().spawn(move || read(input, &sender))?;
+        Ok(Self { chunks, chunk: Vec::new(), at: 0, has_ended: false })
+    }
+}
+
+fn read(mut input: Input, sender: &SyncSender<io::Result<Vec<u8>>>) {
+    loop {
+        let mut chunk = vec![0; CHUNK];
+        let read = match input.read(&mut chunk) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read,
+        };
+        let is_last = matches!(read, Ok(0) | Err(_));
+        let sent = sender.send(read.map(|len| {
+            chunk.truncate(len);
+            chunk
+        }));
+        if is_last || sent.is_err() {
+            return;
+        }
+    }
+}
+
+impl Read for Ahead {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.chunk.len() && !self.has_ended {
+            self.at = 0;
+            let next =
+                self.chunks.recv().unwrap_or_else(|_gone| Err(io::Error::other("decoding has failed")));
+            self.has_ended = next.as_ref().map_or(true, Vec::is_empty);
+            self.chunk = next.inspect_err(|_| self.chunk.clear())?;
+        }
+        let read = (&self.chunk[self.at..]).read(into)?;
+        self.at += read;
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fails at its end.
+    struct Torn(io::Cursor<Vec<u8>>);
+
+    impl Read for Torn {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(into)? {
+                0 => Err(io::ErrorKind::UnexpectedEof.into()),
+                read => Ok(read),
+            }
+        }
+    }
+
+    #[test]
+    fn all_bytes_come_in_their_order_and_then_the_error() {
+        let bytes: Vec<u8> = (0..3 * CHUNK + 7).map(|at| u8::try_from(at % 251).unwrap()).collect();
+        let mut whole = Vec::new();
+        Ahead::of(Box::new(io::Cursor::new(bytes.clone()))).unwrap().read_to_end(&mut whole).unwrap();
+        assert!(whole == bytes);
+
+        let (mut torn, mut before) =
+            (Ahead::of(Box::new(Torn(io::Cursor::new(bytes.clone())))).unwrap(), Vec::new());
+        assert_eq!(torn.read_to_end(&mut before).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert!(before == bytes);
+    }
+}
