@@ -11,7 +11,7 @@ use reqwest::header::{
 use reqwest::{Client, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::transport::{Lost, Reach, Reply, Request, Transport};
+use super::transport::{Connection, Lost, LostCause, Reach, Reply, Request, Transport};
 use crate::clock;
 use crate::input::{IdType, Operation};
 
@@ -102,6 +102,13 @@ impl Http {
         })
     }
 
+    fn address(&self, operation: Operation) -> Url {
+        match operation {
+            Operation::Standard => self.standard.clone(),
+            Operation::Custom => self.custom.clone(),
+        }
+    }
+
     async fn ask(&self, request: RequestBuilder) -> Result<Reply, Lost> {
         let response = request.send().await.map_err(lost)?;
         let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
@@ -111,17 +118,13 @@ impl Http {
         let location =
             header(LOCATION).map(|location| location.replace(self.token.expose_secret(), REDACTED));
         let body = without(beginning(response).await.map_err(lost)?, self.token.expose_secret());
-        Ok(Reply { status, retry_after, location, body })
+        Ok(Reply { status, retry_after, location, body, connection: Connection::default() })
     }
 }
 
 impl Transport for Http {
     async fn send(&self, request: Request) -> Result<Reply, Lost> {
-        let url = match request.operation {
-            Operation::Standard => &self.standard,
-            Operation::Custom => &self.custom,
-        };
-        self.ask(self.client.put(url.clone()).body(request.body)).await
+        self.ask(self.client.put(self.address(request.operation)).body(request.body)).await
     }
 
     async fn fetch(&self, user: &str) -> Result<Reply, Lost> {
@@ -131,6 +134,10 @@ impl Transport for Http {
             path.pop_if_empty().push(user).push("");
         }
         self.ask(self.client.get(url)).await
+    }
+
+    async fn probe(&self, operation: Operation) -> Result<Reply, Lost> {
+        self.ask(self.client.get(self.address(operation))).await
     }
 }
 
@@ -184,6 +191,7 @@ fn retry_after(after: &str, date: Option<&str>, now: SystemTime) -> Option<Durat
 
 fn lost(error: reqwest::Error) -> Lost {
     let reach = if error.is_connect() { Reach::Nowhere } else { Reach::Perhaps };
+    let cause = if error.is_timeout() { LostCause::Timeout } else { LostCause::Other };
     let what = if error.is_timeout() {
         "no answer in time".to_owned()
     } else {
@@ -195,7 +203,7 @@ fn lost(error: reqwest::Error) -> Lost {
         }
         if error.source().is_none() { error.to_string() } else { format!("{error}: {cause}") }
     };
-    Lost { reach, error: what }
+    Lost { reach, cause, error: what }
 }
 
 #[cfg(test)]

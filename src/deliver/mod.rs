@@ -44,7 +44,7 @@ pub use options::{Options, Rate};
 pub use pacer::Pacer;
 pub use retry::{Decision, History, decide};
 pub use sample::{Pick, Sample};
-pub use transport::{Lost, Reach, Reply, Request, Transport};
+pub use transport::{Connection, Lost, LostCause, Reach, Reply, Request, Transport};
 pub use verdict::Verdict;
 pub use verify::{Mismatch, Verified, verify};
 

@@ -27,6 +27,18 @@ pub struct Reply {
     pub location: Option<String>,
     /// The body, or its beginning: never more than [`Reply::MOST_BODY`] bytes.
     pub body: Bytes,
+    /// Which connection it came on.
+    pub connection: Connection,
+}
+
+/// The connection that a request went on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Connection {
+    /// One that was there already.
+    #[default]
+    Reused,
+    /// Perhaps one that was opened for it, so that it arrived later than it would have otherwise.
+    Opened,
 }
 
 impl Reply {
@@ -40,8 +52,39 @@ impl Reply {
 pub struct Lost {
     /// Whether the server may have seen the request.
     pub reach: Reach,
-    /// What went wrong, without the address.
+    /// What kind of failure it was.
+    pub cause: LostCause,
+    /// What went wrong, in words, with the host or the proxy by name.
     pub error: String,
+}
+
+impl Lost {
+    /// Whether waiting can help. A certificate, a protocol or a proxy stays as it is until someone changes it.
+    pub fn heals(&self) -> bool {
+        !matches!(self.cause, LostCause::Certificate | LostCause::Protocol | LostCause::Proxy)
+    }
+}
+
+/// Why there was no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostCause {
+    /// The server's certificate is not accepted.
+    Certificate,
+    /// The two sides have no TLS version or cipher in common, or the server doesn't speak TLS or HTTP at all.
+    Protocol,
+    /// The proxy refuses, or can't be used.
+    Proxy,
+    /// The host's name was not resolved.
+    Lookup,
+    /// Nothing listens on the port.
+    Refused,
+    /// There was no answer in time.
+    Timeout,
+    /// The server had closed an idle connection when the request was sent on it, so that it was not processed: no byte of an
+    /// answer came. It can be sent again on a new connection, at once.
+    IdleConnection,
+    /// Anything else: a connection that broke, an answer that ended too early.
+    Other,
 }
 
 /// How far a request got.
@@ -60,4 +103,8 @@ pub trait Transport: Send + Sync + 'static {
 
     /// Asks, once, for what the API holds of a user, by the kind of id that the run goes by.
     fn fetch(&self, user: &str) -> impl Future<Output = Result<Reply, Lost>> + Send;
+
+    /// Asks, once, whether there is anything at the operation's own address: a GET, which changes nothing. Any status but
+    /// 404 and 410 says that there is.
+    fn probe(&self, operation: Operation) -> impl Future<Output = Result<Reply, Lost>> + Send;
 }

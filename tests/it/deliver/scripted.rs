@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use attrsync::deliver::{Lost, Reach, Reply, Request, Transport};
+use attrsync::deliver::{Lost, LostCause, Reach, Reply, Request, Transport};
+use attrsync::input::Operation;
 use tokio::time::Instant;
 
 /// One request, as the server sees it.
@@ -46,7 +47,11 @@ pub(super) fn throttled(seconds: u64) -> Act {
 }
 
 pub(super) fn lost(reach: Reach) -> Act {
-    Act { after: LATENCY, applied: false, answer: Err(Lost { reach, error: "connection reset".into() }) }
+    Act {
+        after: LATENCY,
+        applied: false,
+        answer: Err(Lost { reach, cause: LostCause::Other, error: "connection reset".into() }),
+    }
 }
 
 pub(super) const LATENCY: Duration = Duration::from_millis(20);
@@ -138,5 +143,9 @@ impl Transport for Api {
         let held = state.log.applied.iter().filter(|((_, id), _)| *id == user);
         let held: BTreeMap<_, _> = held.map(|((attribute, _), (value, _))| (attribute, value)).collect();
         Ok(Reply { status: 200, body: serde_json::to_vec(&held).unwrap().into(), ..Reply::default() })
+    }
+
+    async fn probe(&self, _operation: Operation) -> Result<Reply, Lost> {
+        Ok(Reply { status: 405, ..Reply::default() })
     }
 }
