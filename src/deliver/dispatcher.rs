@@ -1,7 +1,7 @@
 //! Who sends what when: the one place where the parts of delivery meet.
 //!
 //! One task decides, so that what happens has an order. It claims batches from a cursor over the plan, repeats and
-//! splits them, waits for the pacer, and starts each request as a task of its own; there is no queue of batches, and no
+//! splits them, waits for the limiter, and starts each request as a task of its own; there is no queue of batches, and no
 //! worker that sleeps on one while others could be sent. Every answer comes back here, is judged, and goes out as
 //! [`Event`]s before the next one is looked at.
 
@@ -24,9 +24,8 @@ use super::circuit::Circuit;
 use super::event::{End, Event, Held, Order, Outcome, Pulse, Purpose, Reason, Slowed, Stop};
 use super::flights::{Flight, Flights, Number};
 use super::job::Job;
+use super::limiter::Limiter;
 use super::options::Options;
-use super::pace::Pace;
-use super::pacer::Pacer;
 use super::refusals::{Refusals, Step};
 use super::retry::{Decision, History, backoff, decide};
 use super::transport::{Lost, Reply, Request, Transport};
@@ -46,9 +45,6 @@ const BURST: usize = 64;
 
 /// How long requests in flight may take to end once the run is to stop.
 const GRACE: Duration = Duration::from_secs(30);
-
-/// The pause after a throttling that names none.
-const THROTTLE_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Dispatcher<T> {
     plan: Arc<Plan>,
@@ -70,8 +66,7 @@ pub(super) struct Dispatcher<T> {
     untold: Vec<Event>,
     told_at: Instant,
 
-    pacer: Pacer,
-    pace: Pace,
+    limiter: Limiter,
     window: Window,
     circuit: Circuit,
     address: Address,
@@ -106,8 +101,7 @@ impl<T: Transport> Dispatcher<T> {
         let phase = next.map_or(Phase::Ordinary, |batch| plan.phase(batch));
         Self {
             refusals: Refusals::new(options.most_extra(plan.requests())),
-            pacer: Pacer::new(options.rate),
-            pace: Pace::new(),
+            limiter: Limiter::new(options.rate),
             window: Window::new(options.concurrency),
             circuit: Circuit::default(),
             address: Address::default(),
@@ -163,7 +157,7 @@ impl<T: Transport> Dispatcher<T> {
                     Ok(answered) => self.judge(answered).await?,
                     Err(panic) => std::panic::resume_unwind(panic.into_panic()),
                 },
-                () = self.pacer.permit(), if startable => self.start().await?,
+                () = self.limiter.permit(), if startable => self.start().await?,
                 () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }
         }
@@ -186,7 +180,7 @@ impl<T: Transport> Dispatcher<T> {
         if now >= at {
             return Some(Stop::Outage(reason.clone()));
         }
-        let hopeless = self.pacer.pause_left(now).is_some_and(|left| now + left > at);
+        let hopeless = self.limiter.asked_left(now).is_some_and(|left| now + left > at);
         hopeless.then(|| Stop::LongPause(reason.clone()))
     }
 
@@ -233,14 +227,14 @@ impl<T: Transport> Dispatcher<T> {
         self.next.is_none() && self.outstanding() == 0
     }
 
-    /// Whether a request could be started, if the pacer lets it.
+    /// Whether a request could be started, if the limiter lets it.
     fn startable(&self, now: Instant) -> bool {
         let in_flight = self.in_flight.len();
         let due = self.backlog.peek().is_some_and(|Reverse(due)| due.at <= now);
         let room = match self.circuit.next_probe() {
             Some(probe) => in_flight == 0 && probe <= now,
             None if !self.address.is_proven() => in_flight == 0,
-            None => in_flight < self.window.size(self.pacer.interval(), self.oldest(now)),
+            None => in_flight < self.window.size(self.limiter.interval(), self.oldest(now)),
         };
         self.stop.is_none() && due && room
     }
@@ -266,6 +260,7 @@ impl<T: Transport> Dispatcher<T> {
     async fn start(&mut self) -> Result<(), Disconnected> {
         let Some(Reverse(Due { mut job, .. })) = self.backlog.pop() else { return Ok(()) };
         let now = clock::now();
+        self.limiter.started(now);
         let purpose = std::mem::replace(&mut job.purpose, Purpose::Retry);
         job.sent += 1;
         job.since.get_or_insert(now);
@@ -290,6 +285,8 @@ impl<T: Transport> Dispatcher<T> {
         let verdict = Verdict::of(&result);
         self.flights.end(number);
         self.window.observe(latency);
+        let connecting = result.as_ref().map_or(Duration::ZERO, |reply| reply.connecting);
+        self.limiter.answered(sent_at, connecting, now, verdict.told());
         self.tell(Event::Answered { latency, answer: verdict.answer() }).await?;
         debug!(
             group = job.part.group,
@@ -299,7 +296,7 @@ impl<T: Transport> Dispatcher<T> {
             ?verdict,
             "answered"
         );
-        self.learn(&mut job, &verdict, sent_at, now);
+        self.learn(&mut job, &verdict, now);
         let history = History {
             attempts: self.circuit.count(job.attempts),
             since: job.since.unwrap_or(sent_at),
@@ -342,27 +339,17 @@ impl<T: Transport> Dispatcher<T> {
     }
 
     /// What an answer says of the API, whoever it was for.
-    fn learn(&mut self, job: &mut Job, verdict: &Verdict, sent_at: Instant, now: Instant) {
+    fn learn(&mut self, job: &mut Job, verdict: &Verdict, now: Instant) {
         match verdict {
             Verdict::Acknowledged | Verdict::Refused(_) | Verdict::Hopeless(_) | Verdict::KeyRefused(_) => {
                 self.circuit.served();
                 if *verdict == Verdict::Acknowledged {
                     self.address.accepted();
                 }
-                if self.pace.served(now) {
-                    info!(share = self.pace.share(), "pace raised");
-                    self.pacer.set_share(self.options.rate, self.pace.share(), now);
-                }
             }
             Verdict::Throttled { pause, reason } => {
                 self.circuit.throttled(reason, now);
-                let pause = pause.unwrap_or(THROTTLE_PAUSE);
                 info!(?pause, status = reason.status, "throttled");
-                self.pacer.pause_until(now + pause);
-                if self.pace.throttled(sent_at, now) {
-                    info!(share = self.pace.share(), "pace lowered");
-                    self.pacer.set_share(self.options.rate, self.pace.share(), now);
-                }
             }
             Verdict::Troubled { reach, reason } => {
                 let (options, chance) = (&self.options, &mut self.chance);
@@ -423,9 +410,9 @@ impl<T: Transport> Dispatcher<T> {
     async fn tell_pulse(&mut self) -> Result<(), Disconnected> {
         let now = clock::now();
         let probe = self.circuit.next_probe().map(|at| (Held::Outage, at.saturating_duration_since(now)));
-        let held = probe.or_else(|| self.pacer.pause_left(now).map(|left| (Held::Pause, left)));
-        let pace = self.pacer.interval().as_secs_f64().recip();
-        let slowed = if self.pace.share() < 1.0 { Slowed::Yes } else { Slowed::No };
+        let held = probe.or_else(|| self.limiter.pause_left(now).map(|left| (Held::Pause, left)));
+        let pace = self.limiter.interval().as_secs_f64().recip();
+        let slowed = if self.limiter.share() < 1.0 { Slowed::Yes } else { Slowed::No };
         self.untold.push(Event::Pulse(Pulse { in_flight: self.in_flight.len(), pace, slowed, held }));
         self.tell_all().await
     }

@@ -11,7 +11,7 @@ use reqwest::header::{
 use reqwest::{Client, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::transport::{Connection, Lost, LostCause, Reach, Reply, Request, Transport};
+use super::transport::{Lost, LostCause, Reach, Reply, Request, Transport};
 use crate::clock;
 use crate::input::{IdType, Operation};
 
@@ -118,7 +118,7 @@ impl Http {
         let location =
             header(LOCATION).map(|location| location.replace(self.token.expose_secret(), REDACTED));
         let body = without(beginning(response).await.map_err(lost)?, self.token.expose_secret());
-        Ok(Reply { status, retry_after, location, body, connection: Connection::default() })
+        Ok(Reply { status, retry_after, location, body, connecting: Duration::ZERO })
     }
 }
 

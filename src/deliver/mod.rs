@@ -4,8 +4,7 @@
 //! thing, in a file of its own:
 //!
 //! - `dispatcher`: who sends what when. All others are called from there, and none of them waits or sends.
-//! - [`Pacer`]: when the next request may start; `pace`: how much of the allowed rate is used; `window`: how many
-//!   requests are in flight; `circuit`: whether the API serves anybody.
+//! - [`Limiter`]: when the next request may start; `window`: how many requests are in flight; `circuit`: whether the API serves anybody.
 //! - [`Verdict`]: what an answer means; [`decide`]: what to do about it; `blame`, `split` and `refusals`: whom a refusal
 //!   is for; `address`: whether there is such an operation at all.
 //! - [`Http`]: the real transport. [`verify()`]: what the API holds afterwards, for a [`Sample`] of rows.
@@ -20,9 +19,8 @@ mod event;
 mod flights;
 mod http;
 mod job;
+mod limiter;
 mod options;
-mod pace;
-mod pacer;
 mod refusals;
 mod retry;
 mod sample;
@@ -40,11 +38,11 @@ use tokio::sync::{mpsc, watch};
 
 pub use event::{Answer, End, Event, Held, Order, Outcome, Pulse, Purpose, Reason, Slowed, Stop};
 pub use http::{Http, HttpError, Target};
+pub use limiter::{Limiter, Told};
 pub use options::{Options, Rate};
-pub use pacer::Pacer;
 pub use retry::{Decision, History, decide};
 pub use sample::{Pick, Sample};
-pub use transport::{Connection, Lost, LostCause, Reach, Reply, Request, Transport};
+pub use transport::{Lost, LostCause, Reach, Reply, Request, Transport};
 pub use verdict::Verdict;
 pub use verify::{Mismatch, Verified, verify};
 

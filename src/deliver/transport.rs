@@ -27,18 +27,8 @@ pub struct Reply {
     pub location: Option<String>,
     /// The body, or its beginning: never more than [`Reply::MOST_BODY`] bytes.
     pub body: Bytes,
-    /// Which connection it came on.
-    pub connection: Connection,
-}
-
-/// The connection that a request went on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Connection {
-    /// One that was there already.
-    #[default]
-    Reused,
-    /// Perhaps one that was opened for it, so that it arrived later than it would have otherwise.
-    Opened,
+    /// How long the request may have waited for a connection, from its start: no time on one that was there.
+    pub connecting: Duration,
 }
 
 impl Reply {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::event::{Answer, Reason};
+use super::limiter::Told;
 use super::transport::{Lost, Reach, Reply};
 use super::words::{clean, words};
 
@@ -56,6 +57,15 @@ impl Verdict {
             400 | 404 | 413 | 422 => Self::Refused(reason()),
             408 | 500 | 502..=599 | 200..=299 => Self::Troubled { reach: Reach::Perhaps, reason: reason() },
             _ => Self::Hopeless(reason()),
+        }
+    }
+
+    /// What it says about the limit.
+    pub(super) fn told(&self) -> Told {
+        match self {
+            Self::Acknowledged | Self::Refused(_) | Self::Hopeless(_) | Self::KeyRefused(_) => Told::Served,
+            Self::Throttled { pause, .. } => Told::Throttled { retry_after: *pause },
+            Self::Troubled { .. } => Told::Nothing,
         }
     }
 

@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 use tracing::info;
 
 use super::event::Order;
+use super::limiter::Limiter;
 use super::options::Options;
-use super::pacer::Pacer;
 use super::retry::backoff;
 use super::sample::Pick;
 use super::transport::{Lost, Reply, Transport};
@@ -59,9 +59,9 @@ pub async fn verify<T: Transport>(
     mut chance: StdRng,
 ) -> Verified {
     let mut verified = Verified { asked: picks.len() as u64, ..Verified::default() };
-    let mut pacer = Pacer::new(options.rate);
-    // This pacer knows nothing of the requests before it.
-    pacer.pause_until(clock::now() + pacer.interval());
+    let mut limiter = Limiter::new(options.rate);
+    // This limiter knows nothing of the requests before it.
+    limiter.pause_until(clock::now() + limiter.interval());
     let renamed = renamed(plan);
     let known = |pick: &Pick| !renamed.contains(&plan.user(pick.group, pick.place));
     // A user is asked for once, whatever is to be compared.
@@ -80,13 +80,13 @@ pub async fn verify<T: Transport>(
                 let now = clock::now();
                 match Verdict::of(&result) {
                     Verdict::Throttled { pause, .. } => {
-                        pacer.pause_until(now + pause.unwrap_or_else(|| pacer.interval()));
+                        limiter.pause_until(now + pause.unwrap_or_else(|| limiter.interval()));
                         waiting.push_back((picks, attempts));
                     }
                     // A user is no acknowledgement either, so that it looks like trouble: what counts is the status.
                     Verdict::Troubled { reason, .. } if reason.status != Some(200) && attempts < options.max_attempts.get() => {
                         info!(status = reason.status, "reading back failed");
-                        pacer.pause_until(now + backoff(options, attempts, &mut chance));
+                        limiter.pause_until(now + backoff(options, attempts, &mut chance));
                         waiting.push_back((picks, attempts));
                     }
                     // All others would be answered alike.
@@ -98,8 +98,9 @@ pub async fn verify<T: Transport>(
                     }
                 }
             }
-            () = pacer.permit(), if !waiting.is_empty() && in_flight.len() < options.concurrency.get() => {
+            () = limiter.permit(), if !waiting.is_empty() && in_flight.len() < options.concurrency.get() => {
                 if let Some((picks, attempts)) = waiting.pop_front() {
+                    limiter.started(clock::now());
                     let user = picks.first().map(|pick| plan.user(pick.group, pick.place).to_string());
                     let (user, transport) = (user.unwrap_or_default(), Arc::clone(&transport));
                     in_flight.spawn(async move { (picks, attempts + 1, transport.fetch(&user).await) });

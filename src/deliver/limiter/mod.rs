@@ -1,0 +1,439 @@
+//! When the next request may start.
+//!
+//! One limiter stands before every attempt. A server counts the requests that reach it, and the limiter only knows when
+//! they start, so three things are kept apart:
+//!
+//! - **Spacing** is governor's (GCRA, with a burst of one request): one start every [`interval`](Limiter::interval). A
+//!   request is many cells, so that the tolerance beyond that one request can be a fraction of it. It makes up for a timer
+//!   that woke late (tokio wakes to the millisecond, some time after it was asked to).
+//! - **The window** is a record of the last starts: the request after a full window starts no earlier than the window and
+//!   [`HEADROOM`] after the first one in it. A request that had to wait for its connection counts from when it had one. The
+//!   first of all, which may wait for a cold server as well, counts from its answer, less what a round trip takes on a
+//!   connection that is there. Nothing else is inferred from how long an answer takes: that may be the server's work.
+//! - **The pace** is the share of the rate in use. It falls when the server goes on refusing, see [`Pace`].
+//!
+//! Beside these there is the pause after a refusal, which holds for all requests.
+
+mod pace;
+mod recent;
+#[cfg(test)]
+mod simulation;
+
+use std::num::NonZeroU32;
+use std::ops::Add;
+use std::time::Duration;
+
+use governor::clock::{Clock, Reference};
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use tokio::time::{Instant, sleep_until};
+
+use self::pace::Pace;
+use self::recent::Recent;
+use super::options::Rate;
+use crate::clock;
+
+/// How much more one request may be delayed than another on its way to the server before the server sees too many. At ten
+/// a second it takes 3.2% of the time; a run may take 5% longer than its rate allows, and the first request takes some
+/// of the rest.
+const HEADROOM: Duration = Duration::from_millis(32);
+
+/// How much earlier than its even place a request may start, to make up for one that started late, where starts are so
+/// close that the timer's lateness matters.
+const SLACK: Duration = Duration::from_millis(5);
+
+/// Starts at least this far apart never come closer than the rate says: some servers refuse what comes earlier than its
+/// even place.
+const FAR_APART: Duration = Duration::from_millis(50);
+
+/// About how long a cell takes to be replenished.
+const CELL: Duration = Duration::from_micros(100);
+
+/// The pause after a refusal that asks for none, or for a shorter one.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// While nothing is served, each further refusal doubles that pause up to this one.
+const LONGEST_OWN_PAUSE: Duration = Duration::from_secs(30);
+
+type Spacing = RateLimiter<NotKeyed, InMemoryState, Ticks, NoOpMiddleware<Tick>>;
+
+/// What an answer says about the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// The request was processed, well or not: it counted, and it was within the limit.
+    Served,
+    /// There were too many requests: 429, or a 503 between answers that are served.
+    Throttled {
+        /// How long to wait, if the server says so.
+        retry_after: Option<Duration>,
+    },
+    /// Nothing: there was no answer, or one that says nothing about the limit.
+    Nothing,
+}
+
+/// What is known of the first request.
+#[derive(Clone, Copy, Debug)]
+struct First {
+    start: Instant,
+    connecting: Duration,
+    latency: Duration,
+}
+
+/// Says when the next request may start.
+#[derive(Debug)]
+pub struct Limiter {
+    rate: Rate,
+    spacing: Spacing,
+    /// Cells per request.
+    cells: NonZeroU32,
+    interval: Duration,
+    recent: Recent,
+    pace: Pace,
+    /// The start of the last request.
+    last: Option<Instant>,
+    /// The next request starts no earlier, to keep its distance from one before it.
+    spaced: Option<Instant>,
+    /// A pause lasts until then.
+    paused: Option<Instant>,
+    /// The server asked for a pause until then.
+    asked: Option<Instant>,
+    /// The first request, once it is answered.
+    first: Option<First>,
+    /// The shortest time from a start to an answer on a connection that was there.
+    round_trip: Option<Duration>,
+    /// Pauses in a row with nothing served between them.
+    pauses: u32,
+    /// When the latest of them began.
+    pause_began: Option<Instant>,
+}
+
+impl Limiter {
+    /// A limiter that holds this rate.
+    pub fn new(rate: Rate) -> Self {
+        let interval = interval(rate, 1.0);
+        let (spacing, cells) = spacing(rate, interval);
+        Self {
+            rate,
+            spacing,
+            cells,
+            interval,
+            recent: Recent::new(rate.requests, rate.window + HEADROOM),
+            pace: Pace::new(rate.window),
+            last: None,
+            spaced: None,
+            paused: None,
+            asked: None,
+            first: None,
+            round_trip: None,
+            pauses: 0,
+            pause_began: None,
+        }
+    }
+
+    /// The time from one start to the next, when all goes well.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// The share of the rate that is in use, above 0 and at most 1.
+    pub fn share(&self) -> f64 {
+        self.pace.share()
+    }
+
+    /// What is left of the pause, if there is one.
+    pub fn pause_left(&self, now: Instant) -> Option<Duration> {
+        left(self.paused, now)
+    }
+
+    /// What is left of a pause that the server asked for, if it asked for one. It may be less than
+    /// [`pause_left`](Self::pause_left), which is never shorter than what we think right.
+    pub fn asked_left(&self, now: Instant) -> Option<Duration> {
+        left(self.asked, now)
+    }
+
+    /// Nothing starts before this time. Pauses merge: the later end counts.
+    pub fn pause_until(&mut self, at: Instant) {
+        self.paused = self.paused.max(Some(at));
+    }
+
+    /// Returns when a request may start. It must then start, and be counted with [`started`](Self::started). Dropped before
+    /// it returns, it changes nothing.
+    pub async fn permit(&self) {
+        loop {
+            let earliest = self.paused.max(self.spaced).max(self.recent.opens());
+            if let Some(at) = earliest.filter(|at| clock::now() < *at) {
+                sleep_until(at).await;
+                continue;
+            }
+            match self.spacing.check_n(self.cells).expect("a request fits the burst") {
+                Ok(()) => return,
+                Err(early) => sleep_until(early.earliest_possible().0).await,
+            }
+        }
+    }
+
+    /// A request that was permitted starts.
+    pub fn started(&mut self, now: Instant) {
+        self.last = Some(now);
+        self.recent.push(now);
+    }
+
+    /// A request that started at `start` is done with. `connecting` is how long it may have waited for a connection
+    /// ([`Reply::connecting`](super::Reply::connecting)).
+    pub fn answered(&mut self, start: Instant, connecting: Duration, now: Instant, told: Told) {
+        if told != Told::Nothing {
+            self.learn_arrival(start, connecting, now);
+        }
+        let share = self.pace.share();
+        match told {
+            Told::Served => {
+                if self.pause_began.is_none_or(|began| start > began) {
+                    self.pauses = 0;
+                }
+                self.pace.served(now);
+            }
+            Told::Throttled { retry_after } => {
+                let known = self.pause_began.is_some_and(|began| start <= began);
+                if !known {
+                    self.pauses += 1;
+                    self.pause_began = Some(now);
+                    self.pace.throttled(self.recent.share_before(start), now);
+                }
+                let doublings = self.pauses.saturating_sub(1).min(31);
+                let own = SHORTEST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_OWN_PAUSE);
+                self.asked = self.asked.max(retry_after.map(|after| now + after));
+                self.pause_until(now + retry_after.unwrap_or_default().max(own));
+            }
+            Told::Nothing => {}
+        }
+        if (self.pace.share() - share).abs() > f64::EPSILON {
+            self.interval = interval(self.rate, self.pace.share());
+            (self.spacing, self.cells) = spacing(self.rate, self.interval);
+            // The new one knows nothing of the requests before it.
+            self.spaced = self.spaced.max(self.last.map(|last| last + self.interval));
+        }
+    }
+
+    /// Finds out when a request reached the server, as far as its answer shows that.
+    fn learn_arrival(&mut self, start: Instant, connecting: Duration, now: Instant) {
+        let latency = now.saturating_duration_since(start);
+        let connecting = connecting.min(latency);
+        if self.first.is_none() {
+            self.first = Some(First { start, connecting, latency });
+            self.recent.late(start, latency);
+            self.spaced = self.spaced.max(Some(start + connecting + self.interval));
+        } else if connecting.is_zero() {
+            let shortest = self.round_trip.map_or(latency, |shortest| shortest.min(latency));
+            self.round_trip = Some(shortest);
+            if let Some(First { start, connecting, latency }) = self.first {
+                self.recent.late(start, latency.saturating_sub(shortest).max(connecting));
+            }
+        } else {
+            let waited = self.round_trip.map_or(connecting, |shortest| latency.saturating_sub(shortest));
+            self.recent.late(start, waited.min(connecting));
+        }
+    }
+}
+
+fn left(until: Option<Instant>, now: Instant) -> Option<Duration> {
+    until?.checked_duration_since(now).filter(|left| !left.is_zero())
+}
+
+/// The time between two starts at this share of the rate.
+fn interval(rate: Rate, share: f64) -> Duration {
+    ((rate.window + HEADROOM) / rate.requests.get()).div_f64(share)
+}
+
+/// A limiter for one start an interval, and a request's cells in it.
+fn spacing(rate: Rate, interval: Duration) -> (Spacing, NonZeroU32) {
+    let cells = u32::try_from((interval.as_nanos() / CELL.as_nanos()).max(1)).unwrap_or(u32::MAX);
+    let cell =
+        Duration::from_nanos(u64::try_from(interval.as_nanos().div_ceil(cells.into())).unwrap_or(u64::MAX));
+    let even = rate.window / rate.requests.get();
+    let slack = if even >= FAR_APART { HEADROOM / rate.requests.get() } else { SLACK };
+    let slack = u32::try_from(slack.as_nanos() / cell.as_nanos()).unwrap_or(u32::MAX);
+    let cells = NonZeroU32::new(cells).expect("at least 1");
+    let quota = Quota::with_period(cell).expect("a cell takes time").allow_burst(cells.saturating_add(slack));
+    (RateLimiter::direct_with_clock(quota, Ticks), cells)
+}
+
+/// Tokio's clock, as governor wants it: paused time is paused for the limiter, too.
+#[derive(Clone, Debug, Default)]
+struct Ticks;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Tick(Instant);
+
+impl Clock for Ticks {
+    type Instant = Tick;
+
+    fn now(&self) -> Tick {
+        Tick(clock::now())
+    }
+}
+
+impl Add<Nanos> for Tick {
+    type Output = Self;
+
+    fn add(self, nanos: Nanos) -> Self {
+        Self(self.0 + Duration::from(nanos))
+    }
+}
+
+impl Reference for Tick {
+    fn duration_since(&self, earlier: Self) -> Nanos {
+        self.0.saturating_duration_since(earlier.0).into()
+    }
+
+    fn saturating_sub(&self, nanos: Nanos) -> Self {
+        Self(self.0.checked_sub(nanos.into()).unwrap_or(self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn rate(requests: u32, seconds: u64) -> Rate {
+        Rate { requests: NonZeroU32::new(requests).unwrap(), window: Duration::from_secs(seconds) }
+    }
+
+    /// Starts `count` requests, each as soon as it may, with this much work after each.
+    fn starts(rate: Rate, count: usize, work: &[Duration]) -> Vec<Duration> {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let begin = clock::now();
+            let mut limiter = Limiter::new(rate);
+            let mut starts = Vec::new();
+            for n in 0..count {
+                limiter.permit().await;
+                limiter.started(clock::now());
+                starts.push(clock::now() - begin);
+                tokio::time::sleep(work[n % work.len()]).await;
+            }
+            starts
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        #[test]
+        fn no_window_holds_more_starts_than_the_rate(
+            requests in 1u32..3000,
+            seconds in prop::sample::select(vec![1u64, 60]),
+            work in prop::collection::vec((0u64..100_000).prop_map(Duration::from_micros), 1..20),
+        ) {
+            let rate = rate(requests, seconds);
+            let starts = starts(rate, 2 * requests as usize + 5, &work);
+            for surplus in starts.windows(requests as usize + 1) {
+                let took = surplus[requests as usize].saturating_sub(surplus[0]);
+                prop_assert!(took >= rate.window + HEADROOM, "{} starts in {took:?}", requests + 1);
+            }
+        }
+    }
+
+    #[test]
+    fn a_run_takes_at_most_five_percent_longer_than_the_rate_allows() {
+        for requests in [1, 7, 10, 50, 100, 1000, 9999] {
+            let starts = starts(rate(requests, 1), 5 * requests as usize + 1, &[Duration::ZERO]);
+            let took = *starts.last().unwrap();
+            assert!(took <= Duration::from_secs(5).mul_f64(1.05), "{requests}/s: {took:?}");
+        }
+    }
+
+    #[test]
+    fn being_late_once_does_not_delay_the_rest() {
+        let mut work = vec![Duration::ZERO; 100];
+        work[50] = Duration::from_millis(23);
+        let even = starts(rate(50, 1), 100, &[Duration::ZERO]);
+        let late = starts(rate(50, 1), 100, &work);
+        assert!(*late.last().unwrap() <= *even.last().unwrap() + Duration::from_millis(3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_merge_by_the_later_end_and_nothing_starts_in_one() {
+        let begin = clock::now();
+        let mut limiter = Limiter::new(rate(100, 1));
+        limiter.pause_until(begin + Duration::from_secs(9));
+        limiter.pause_until(begin + Duration::from_secs(3));
+        assert_eq!(limiter.pause_left(begin), Some(Duration::from_secs(9)));
+        limiter.permit().await;
+        limiter.started(clock::now());
+        let first = clock::now() - begin;
+        assert!(first >= Duration::from_secs(9) && first < Duration::from_millis(9002), "{first:?}");
+        limiter.permit().await;
+        limiter.started(clock::now());
+        let second = clock::now() - begin;
+        assert!(second >= first + Duration::from_millis(5), "it resumes one by one: {first:?}, {second:?}");
+    }
+
+    /// A limiter whose first request was served.
+    fn limiter(rate: Rate) -> (Limiter, Instant) {
+        let (mut limiter, begin) = (Limiter::new(rate), clock::now());
+        limiter.started(begin);
+        limiter.answered(begin, Duration::ZERO, begin, Told::Served);
+        (limiter, begin)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_pause_after_a_refusal_is_at_least_a_second_and_grows_while_nothing_is_served() {
+        let (mut limiter, begin) = limiter(rate(10, 1));
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let mut pause = |start, now, seconds: Option<u64>| {
+            let retry_after = seconds.map(Duration::from_secs);
+            limiter.answered(at(start), Duration::ZERO, at(now), Told::Throttled { retry_after });
+            limiter.pause_left(at(now)).unwrap().as_secs()
+        };
+        assert_eq!(pause(100, 101, None), 1);
+        assert_eq!(pause(100, 101, Some(0)), 1, "one that was on its way says nothing new");
+        assert_eq!(pause(102, 103, Some(0)), 2);
+        assert_eq!(pause(105, 106, Some(9)), 9, "as long as the server asks");
+        assert_eq!(pause(200, 201, None), 8);
+        let longest = (0..20).map(|n| pause(300 + 100 * n, 301 + 100 * n, None)).max();
+        assert_eq!(longest, Some(LONGEST_OWN_PAUSE.as_secs()));
+        limiter.answered(at(3000), Duration::ZERO, at(3001), Told::Served);
+        limiter.answered(at(3002), Duration::ZERO, at(3003), Told::Throttled { retry_after: None });
+        assert_eq!(limiter.pause_left(at(3003)), Some(SHORTEST_PAUSE));
+        assert_eq!(limiter.asked_left(at(3003)), None, "nobody asked for that");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_window_counts_from_the_answer_of_the_first_request_and_not_from_its_start() {
+        let mut limiter = Limiter::new(rate(2, 1));
+        let begin = clock::now();
+        limiter.permit().await;
+        limiter.started(begin);
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        limiter.answered(begin, Duration::from_millis(200), clock::now(), Told::Served);
+        limiter.permit().await;
+        assert!(clock::now() - begin >= Duration::from_millis(700));
+        let second = clock::now();
+        limiter.started(second);
+        limiter.permit().await;
+        assert!(clock::now() - begin >= Duration::from_millis(1700) + HEADROOM);
+        // A round trip takes 100 ms, as the second one shows: the first one was there by 600.
+        limiter.answered(second, Duration::ZERO, second + Duration::from_millis(100), Told::Served);
+        assert_eq!(limiter.recent.opens(), Some(begin + Duration::from_millis(1600) + HEADROOM));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_refusal_costs_no_pace_and_more_of_them_do() {
+        let (mut limiter, begin) = limiter(rate(10, 1));
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let refused = Told::Throttled { retry_after: None };
+        let even = limiter.interval();
+        limiter.answered(at(1), Duration::ZERO, at(2), refused);
+        assert_eq!(limiter.interval(), even);
+        limiter.answered(at(5), Duration::ZERO, at(6), refused);
+        assert!(limiter.share() < 1.0 && limiter.interval() > even);
+        for seconds in 7..40 {
+            limiter.answered(at(seconds), Duration::ZERO, at(seconds), Told::Served);
+        }
+        assert_eq!(limiter.interval(), even);
+    }
+}

@@ -1,0 +1,163 @@
+//! How much of the allowed rate is used.
+//!
+//! Refusals come for two reasons. A request was delayed less on its way than one before it: then a window was full of our
+//! own requests, and a little less pace is enough. Or others use the same limit: then our own requests filled only part
+//! of the window, and that part is what there is for us. The constants were chosen by the simulation beside this file:
+//! each refusal costs a pause of a second, so a pace that is refused once in a dozen seconds and one that stays a
+//! twentieth below the limit cost about the same.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A refusal within this many windows of the one before it shows that refusals go on. One alone costs no pace.
+const GOES_ON: f64 = 30.0;
+
+/// Refused this soon again, a second of pause included, our own requests don't fill a window yet: how much of it they
+/// had says nothing.
+const SOON: f64 = 1.4;
+
+/// What such a refusal leaves of the pace.
+const LOWER_SOON: f64 = 0.8;
+
+/// What any other refusal leaves of the share that was granted.
+const LOWER: f64 = 0.95;
+
+/// A window with at least this share of our own requests was full of them.
+const FULL: f64 = 0.8;
+
+/// No single refusal shows that there is less than this share for us.
+const LEAST_GRANTED: f64 = 0.3;
+
+/// The least share of the rate.
+const LEAST: f64 = 0.02;
+
+/// After this many windows without a refusal the pace is back where it was refused, …
+const BACK: f64 = 12.0;
+
+/// … or after twice as many each time that happens to a window full of our own requests, up to these.
+const MOST_BACK: f64 = 60.0;
+
+/// From there it grows by this factor per window: whoever else used the limit may be gone.
+const RISE: f64 = 1.35;
+
+/// The share changes by at least this much at a time.
+const STEP: f64 = 0.01;
+
+/// The share of the allowed rate that is used.
+#[derive(Debug)]
+pub(super) struct Pace {
+    window: Duration,
+    share: f64,
+    refused: Option<Instant>,
+    lowered: Option<Lowered>,
+    /// The windows that it takes to be back.
+    back: f64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Lowered {
+    at: Instant,
+    /// The share that is known to be refused, …
+    from: f64,
+    /// … and the one that was tried next.
+    to: f64,
+}
+
+impl Pace {
+    /// The whole rate, per window.
+    pub(super) fn new(window: Duration) -> Self {
+        Self { window, share: 1.0, refused: None, lowered: None, back: BACK }
+    }
+
+    /// The share of the rate, above 0 and at most 1.
+    pub(super) fn share(&self) -> f64 {
+        self.share
+    }
+
+    /// A request was refused that had started after the last refusal was known. `own` is the share of the window up to it
+    /// that our own requests took.
+    pub(super) fn throttled(&mut self, own: f64, now: Instant) {
+        let since = self.refused.map(|last| now.duration_since(last).div_duration_f64(self.window));
+        self.refused = Some(now);
+        let Some(since) = since.filter(|since| *since <= GOES_ON) else {
+            self.back = BACK;
+            return;
+        };
+        self.back =
+            if own >= FULL && self.lowered.is_some() { (self.back * 2.0).min(MOST_BACK) } else { BACK };
+        let from = if since < SOON {
+            self.share * LOWER_SOON
+        } else if own >= FULL {
+            self.share
+        } else {
+            self.share.min(own.max(LEAST_GRANTED))
+        };
+        self.share = (from * LOWER).max(LEAST);
+        self.lowered = Some(Lowered { at: now, from, to: self.share });
+    }
+
+    /// A request was served.
+    pub(super) fn served(&mut self, now: Instant) {
+        let Some(Lowered { at, from, to }) = self.lowered else { return };
+        let passed = now.duration_since(at).div_duration_f64(self.window);
+        let share = if passed < self.back {
+            to + (from - to) * passed / self.back
+        } else {
+            from * RISE.powf(passed - self.back)
+        };
+        if share >= 1.0 {
+            self.share = 1.0;
+            self.lowered = None;
+        } else if share >= self.share + STEP {
+            self.share = share;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    const WINDOW: Duration = Duration::from_secs(1);
+
+    /// The pace after refusals at these seconds, each with this share of own requests in its window.
+    fn refused(at: &[(f64, f64)]) -> (Pace, Instant) {
+        let begin = clock::now();
+        let mut pace = Pace::new(WINDOW);
+        for (seconds, own) in at {
+            pace.throttled(*own, begin + Duration::from_secs_f64(*seconds));
+        }
+        (pace, begin)
+    }
+
+    #[test]
+    fn a_refusal_alone_costs_no_pace() {
+        assert!((refused(&[(0.0, 1.0)]).0.share() - 1.0).abs() < f64::EPSILON);
+        assert!((refused(&[(0.0, 1.0), (31.0, 1.0), (62.0, 0.2)]).0.share() - 1.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn refusals_that_go_on_lower_it_to_what_was_granted() {
+        let share = |at: &[(f64, f64)]| refused(at).0.share();
+        assert!((share(&[(0.0, 1.0), (9.0, 1.0)]) - 0.95).abs() < 1e-9, "our own requests filled the window");
+        assert!((share(&[(0.0, 0.5), (2.0, 0.5)]) - 0.475).abs() < 1e-9, "others had half of it");
+        assert!((share(&[(0.0, 0.5), (1.1, 0.1)]) - 0.76).abs() < 1e-9, "too soon to know");
+        assert!((share(&[(0.0, 0.5), (2.0, 0.1)]) - 0.285).abs() < 1e-9);
+        let many: Vec<_> = (0..200).map(|n| (f64::from(n) * 1.1, 0.0)).collect();
+        assert!((share(&many) - LEAST).abs() < 1e-9);
+    }
+
+    #[test]
+    fn it_is_back_in_seconds() {
+        let (mut pace, begin) = refused(&[(0.0, 0.5), (2.0, 0.5)]);
+        let mut at = |seconds| {
+            pace.served(begin + Duration::from_secs(seconds));
+            pace.share()
+        };
+        assert!(at(8) > 0.48 && at(13) < 0.51);
+        assert!(at(16) > 0.6);
+        assert!((at(18) - 1.0).abs() < f64::EPSILON);
+    }
+}
