@@ -12,6 +12,7 @@ mod layer;
 mod ledger;
 mod machine;
 mod names;
+mod proxy;
 mod reports;
 mod settings;
 mod surroundings;

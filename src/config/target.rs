@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use super::error::ConfigError;
 use super::flags::TargetFlags;
 use super::layer::{Layer, Origin};
-use super::{Surroundings, token};
+use super::{Surroundings, proxy, token};
 
 /// Where requests go.
 #[derive(Clone, Debug)]
@@ -48,6 +48,7 @@ impl Target {
             }
         };
         let base_url = base_url.map_err(|message| ConfigError::at(layer.place(name), message))?;
+        proxy::check(&base_url, surroundings)?;
         Ok(Self::Api { base_url, token: token::find(layer, surroundings, warnings)? })
     }
 }

@@ -14,12 +14,14 @@
 mod address;
 mod blame;
 mod circuit;
+mod connecting;
 mod dispatcher;
 mod event;
 mod flights;
 mod http;
 mod job;
 mod limiter;
+mod lost;
 mod options;
 mod refusals;
 mod retry;

@@ -212,3 +212,24 @@ fn a_sandbox_needs_neither_address_nor_key() {
         assert!(message.contains(": a sandbox has an address of its own\nhint: "), "{message}");
     }
 }
+
+#[test]
+fn a_proxy_that_can_not_be_used_is_refused_and_not_passed_by() {
+    let proxied = |name: &str, value: &str| with_token().variable(name, value);
+    for value in ["::::", "http://", "ftp://proxy:21", "user:secret@"] {
+        for name in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+            let message = proxied(name, value).error(&["--subdomain=acme"]);
+            let want = format!("the variable `{name}` does not hold the address of a proxy");
+            assert!(message.starts_with(&want) && !message.contains("secret"), "{message}");
+        }
+    }
+    let message = proxied("ALL_PROXY", "socks5://proxy:1080").error(&["--subdomain=acme"]);
+    assert!(message.starts_with("the variable `ALL_PROXY` names a SOCKS proxy"), "{message}");
+    for value in ["http://proxy:3128", "https://user:secret@proxy", "proxy:3128", ""] {
+        assert!(proxied("HTTPS_PROXY", value).sync(&["--subdomain=acme"]).is_ok(), "{value}");
+    }
+    // Where it isn't used it doesn't matter.
+    let except = proxied("HTTPS_PROXY", "::::").variable("NO_PROXY", "user.com");
+    assert!(except.sync(&["--subdomain=acme"]).is_ok());
+    assert!(proxied("HTTPS_PROXY", "::::").sync(&["--base-url=http://127.0.0.1:8080/"]).is_ok());
+}

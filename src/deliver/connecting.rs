@@ -1,0 +1,92 @@
+//! How long a request waits for a connection.
+//!
+//! Neither reqwest nor hyper tells whether a request went on a connection that was there. The connector does: it is called
+//! inside the request's own task, and only when no connection was idle.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::clock;
+
+tokio::task_local! {
+    static REQUEST: Arc<Connecting>;
+}
+
+/// What is known of one request's connection.
+#[derive(Debug, Default)]
+pub(super) struct Connecting {
+    begun: AtomicBool,
+    done: OnceLock<Instant>,
+}
+
+impl Connecting {
+    /// Watches a request.
+    pub(super) async fn watch<F: Future>(self: &Arc<Self>, request: F) -> F::Output {
+        REQUEST.scope(Arc::clone(self), request).await
+    }
+
+    /// Whether the request went on a connection that was there.
+    pub(super) fn reused(&self) -> bool {
+        !self.begun.load(Ordering::Relaxed)
+    }
+
+    /// How long a request that started at `start` may have waited for its connection. It may also have been given one that
+    /// became idle meanwhile, so this is the most.
+    pub(super) fn waited(&self, start: Instant, now: Instant) -> Duration {
+        if self.reused() {
+            return Duration::ZERO;
+        }
+        self.done.get().copied().unwrap_or(now).duration_since(start)
+    }
+}
+
+/// Watches the connector of a client.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Watch;
+
+#[derive(Clone, Debug)]
+pub(super) struct Watched<S>(S);
+
+impl<S> Layer<S> for Watch {
+    type Service = Watched<S>;
+
+    fn layer(&self, connector: S) -> Watched<S> {
+        Watched(connector)
+    }
+}
+
+impl<S, R> Service<R> for Watched<S>
+where
+    S: Service<R>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, address: R) -> Self::Future {
+        let request = REQUEST.try_with(Arc::clone).ok();
+        if let Some(request) = &request {
+            request.begun.store(true, Ordering::Relaxed);
+        }
+        let connection = self.0.call(address);
+        Box::pin(async move {
+            let connection = connection.await;
+            if let Some(request) = request {
+                request.done.get_or_init(clock::now);
+            }
+            connection
+        })
+    }
+}
