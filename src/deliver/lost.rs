@@ -1,6 +1,7 @@
 //! Why there was no answer, in words: from the errors of reqwest, hyper, rustls and the system.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 
 use jiff::Timestamp;
@@ -102,16 +103,16 @@ fn tls(causes: &[&(dyn Error + 'static)], place: &Place) -> Option<(LostCause, S
             | AlertDescription::CertificateRequired
             | AlertDescription::AccessDenied
             | AlertDescription::NoApplicationProtocol),
-        ) => (LostCause::Protocol, format!("`{address}` refuses the TLS connection ({})", spaced(*alert))),
+        ) => (LostCause::Protocol, format!("`{address}` refuses the TLS connection ({})", spaced(alert))),
         _ => return None,
     };
     Some((cause, words))
 }
 
-/// `HandshakeFailure` as `handshake failure`.
-fn spaced(alert: AlertDescription) -> String {
+/// `HandshakeFailure` as `handshake failure`, without what the variant holds.
+fn spaced(variant: &impl fmt::Debug) -> String {
     let mut words = String::new();
-    for letter in format!("{alert:?}").chars() {
+    for letter in format!("{variant:?}").chars().take_while(|letter| letter.is_ascii_alphanumeric()) {
         if letter.is_uppercase() && !words.is_empty() {
             words.push(' ');
         }
@@ -128,12 +129,17 @@ fn certificate(error: &CertificateError, host: &str) -> String {
             .map(|time| time.to_string().split('T').next().unwrap_or_default().to_owned())
             .unwrap_or_default()
     };
+    let untrusted = |why| {
+        format!(
+            "is not trusted ({why}); if your network inspects TLS, set `SSL_CERT_FILE` to a file with its CA \
+             certificate"
+        )
+    };
     let what = match error {
-        CertificateError::UnknownIssuer => {
-            return format!(
-                "the certificate of `{host}` is not trusted (unknown issuer); if your network inspects TLS, set \
-                 `SSL_CERT_FILE` to a file with its CA certificate"
-            );
+        CertificateError::UnknownIssuer => untrusted("unknown issuer"),
+        // rustls has no name of its own for it.
+        CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            untrusted("self-signed")
         }
         CertificateError::ExpiredContext { not_after, .. } => format!("expired on {}", date(not_after)),
         CertificateError::Expired => "has expired".to_owned(),
@@ -151,7 +157,8 @@ fn certificate(error: &CertificateError, host: &str) -> String {
         }
         CertificateError::NotValidForName => "is for another name".to_owned(),
         CertificateError::Revoked => "is revoked".to_owned(),
-        other => format!("is not valid ({other})"),
+        CertificateError::Other(other) => format!("is not valid ({other})"),
+        other => format!("is not valid ({})", spaced(other)),
     };
     format!("the certificate of `{host}` {what}")
 }
@@ -240,6 +247,10 @@ mod tests {
         assert_eq!(
             words(other),
             "the certificate of `acme.user.com` is for `other.example`, `127.0.0.1` only"
+        );
+        assert_eq!(
+            words(CertificateError::BadSignature),
+            "the certificate of `acme.user.com` is not valid (bad signature)"
         );
         assert_eq!(words(CertificateError::Revoked), "the certificate of `acme.user.com` is revoked");
     }
