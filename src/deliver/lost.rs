@@ -112,7 +112,7 @@ fn tls(causes: &[&(dyn Error + 'static)], place: &Place) -> Option<(LostCause, S
 /// `HandshakeFailure` as `handshake failure`, without what the variant holds.
 fn spaced(variant: &impl fmt::Debug) -> String {
     let mut words = String::new();
-    for letter in format!("{variant:?}").chars().take_while(|letter| letter.is_ascii_alphanumeric()) {
+    for letter in format!("{variant:?}").chars().take_while(char::is_ascii_alphanumeric) {
         if letter.is_uppercase() && !words.is_empty() {
             words.push(' ');
         }
