@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use attrsync::clock;
 use attrsync::input::{self, IdType, Options, Source};
-use attrsync::ledger::{Description, Extent, Ledger, Outcome, Reader, RowCounts, TargetKey, Told};
+use attrsync::ledger::{
+    Description, Extent, Fingerprint, Ledger, Outcome, Reader, RowCounts, TargetKey, Told,
+};
 use attrsync::plan::{Builder, OnConflict, Plan};
 
 /// Attributes, and how many values each has.
@@ -84,7 +86,8 @@ fn threads() -> NonZeroUsize {
 fn fill(path: &Path, plan: &Plan) {
     let mut ledger = Ledger::open(path, &target(), clock::today()).expect("there is room");
     let inputs = vec!["input.csv".to_owned()];
-    let description = Description { settings: String::new(), inputs, content: plan.fingerprint() };
+    let description =
+        Description { fingerprint: Fingerprint::default(), inputs, content: plan.fingerprint() };
     let run = ledger.begin(&description, None, clock::today()).expect("there is room");
     let batches: Vec<_> = plan.batches().collect();
     let (recording, ()) = timed(|| {
@@ -99,7 +102,8 @@ fn fill(path: &Path, plan: &Plan) {
     ledger.finish(run, Outcome::Complete, &RowCounts::default(), clock::today()).expect("there is room");
     let size = fs::metadata(path).map_or(0, |file| file.len());
     say("file before it is compacted, bytes a fact", per(size, plan.rows()));
-    let (compacting, ()) = timed(|| ledger.compact(clock::today()).expect("there is room"));
+    let (compacting, ()) =
+        timed(|| ledger.compact(clock::today(), &Options::default()).expect("there is room"));
     say("compacting, seconds", compacting.as_secs_f64());
 }
 

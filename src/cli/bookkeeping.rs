@@ -1,20 +1,25 @@
 //! The ledger's part in a run: what it spares the run, what it is told, and how the run ends in it.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use jiff::{Timestamp, ToSpan as _};
+use jiff::{SignedDuration, Timestamp};
+use reqwest::Url;
 
+use super::fingerprint::{differing, fingerprint};
 use super::sync::Failed;
 use crate::clock;
-use crate::config::{LedgerFile, Memory, Resume, Settings, Target};
+use crate::config::{LedgerFile, Memory, Resume, Settings};
+use crate::input::Options;
 use crate::ledger::{
-    Description, Extent, Input, Ledger, LedgerError, Outcome, Recorder, RowCounts, RunId, TargetKey, Told,
-    Unfinished,
+    Description, Extent, Input, Ledger, LedgerError, NotContinued, Outcome, PassedOver, Reader, Recorder,
+    RowCounts, RunId, TargetKey, Told, Unfinished,
 };
-use crate::plan::{Plan, Spared};
-use crate::report::{ExitCode, Fates, Message};
+use crate::plan::{Batch, Phase, Plan, Spared};
+use crate::report::{ExitCode, Fates, Message, Rerun};
+
+/// How times are written.
+const TIME: &str = "%Y-%m-%d %H:%M:%S UTC";
 
 /// An open ledger, before the run begins.
 pub(super) struct Books {
@@ -34,26 +39,19 @@ pub(super) struct Begun {
 pub(super) struct Spare {
     pub(super) plan: Plan,
     pub(super) spared: Spared,
-    /// The run that this one continues.
-    pub(super) continued: Option<Unfinished>,
+    /// Which run this one continues, or why it doesn't.
+    pub(super) note: Option<Message>,
 }
 
 impl Books {
     /// Opens the ledger that the settings name, if any. From now on no other run uses it.
-    pub(super) fn open(settings: &Settings, target: &Target) -> Result<Option<Self>, Failed> {
-        let Some(mut file) = settings.ledger.clone() else { return Ok(None) };
+    pub(super) fn open(settings: &Settings) -> Result<Option<Self>, Failed> {
+        let Some(file) = settings.ledger.clone() else { return Ok(None) };
         check_place(&file.path)?;
-        // Its lock lies beside it: who comes by a link has to find the same one. A link to nothing is followed when the
-        // file is made.
-        if file.path.is_symlink()
-            && let Ok(linked) = file.path.canonicalize()
-        {
-            file.path = linked;
-        }
-        let base_url = match target {
-            Target::Api { base_url, .. } => base_url.to_string(),
+        let base_url = match &file.base_url {
+            Some(base_url) => canonical(base_url),
             // Nobody will meet this one again.
-            Target::Sandbox => format!("sandbox of {}", clock::today()),
+            None => format!("sandbox of {}", clock::today()),
         };
         let target = TargetKey { base_url, id_type: settings.input.id_type };
         let ledger = Ledger::open(&file.path, &target, clock::today()).map_err(|error| failed(&error))?;
@@ -62,33 +60,108 @@ impl Books {
 
     /// Takes out of the plan what need not be sent, and begins the run.
     pub(super) fn begin(mut self, plan: Plan, settings: &Settings) -> Result<(Spare, Begun), LedgerError> {
-        let description = Description {
-            settings: fingerprint(settings),
-            inputs: settings.inputs.iter().map(ToString::to_string).collect(),
-            content: plan.fingerprint(),
-        };
+        let description = description(&plan, settings);
         let reader = self.ledger.reader();
-        let continued = match self.file.resume {
-            Resume::IfInterrupted => reader.unfinished(&self.target, &description)?,
-            Resume::Never => None,
+        let (plan, spared, continuation) = spare(reader, &self.target, &description, plan, settings)?;
+        let note = match continuation {
+            Continuation::Of(continued) => Some(continuing(&continued, spared)),
+            Continuation::Unwanted(unfinished) => Some(unwanted(&unfinished)),
+            Continuation::None if description.fingerprint.is_of_reports() => None,
+            Continuation::None => reader.passed_over(&self.target, &description)?.as_ref().map(passing_over),
         };
-        let extent = match self.file.memory {
-            Memory::ContinuedRun => Extent::ContinuedRun,
-            Memory::EveryRun => Extent::EveryRun,
-        };
-        let recall = reader.recall(&self.target, &description.content, extent, continued.as_ref())?;
-        let (plan, spared) =
-            plan.without(settings.input.threads, |attribute| recall.of(&attribute.name), Told::tell)?;
-        drop(recall);
-        let run = self.ledger.begin(&description, continued.as_ref(), clock::today())?;
-        Ok((Spare { plan, spared, continued }, Begun { ledger: self.ledger, run, file: self.file }))
+        let run = self.ledger.begin(&description, continuation.continued(), clock::today())?;
+        Ok((Spare { plan, spared, note }, Begun { ledger: self.ledger, run, file: self.file }))
     }
 }
 
+/// Takes out of a plan what a run with these settings would not send, as far as the ledger knows. Where it knows
+/// nothing, says why.
+pub(super) fn spare_plan(
+    plan: Plan,
+    settings: &Settings,
+) -> Result<(Plan, Spared, Option<Message>), LedgerError> {
+    let Some(file) = &settings.ledger else { return Ok((plan, Spared::default(), None)) };
+    let unknown = |why: String| Message::note(format!("every row counts as changed: {why}"));
+    let Some(base_url) = &file.base_url else {
+        let why = "a sandbox that starts with the run holds nothing yet".to_owned();
+        return Ok((plan, Spared::default(), Some(unknown(why))));
+    };
+    let target = TargetKey { base_url: canonical(base_url), id_type: settings.input.id_type };
+    let reader = match Reader::open(&file.path) {
+        Err(error @ LedgerError::Missing { .. }) => {
+            return Ok((plan, Spared::default(), Some(unknown(error.to_string()))));
+        }
+        opened => opened?,
+    };
+    let description = description(&plan, settings);
+    let (plan, spared, _) = spare(&reader, &target, &description, plan, settings)?;
+    Ok((plan, spared, None))
+}
+
+/// Whether a run goes on with an earlier one.
+#[derive(Clone, Copy)]
+enum Continuation {
+    None,
+    Of(Unfinished),
+    /// It could, and is not to.
+    Unwanted(Unfinished),
+}
+
+impl Continuation {
+    fn continued(&self) -> Option<&Unfinished> {
+        match self {
+            Self::Of(unfinished) => Some(unfinished),
+            Self::None | Self::Unwanted(_) => None,
+        }
+    }
+}
+
+fn description(plan: &Plan, settings: &Settings) -> Description {
+    let fingerprint = fingerprint(settings);
+    // They come last.
+    let last = plan.groups().checked_sub(1).map(|group| Batch { group, first: 0, len: 1 });
+    let renames = last.is_some_and(|batch| plan.phase(batch) == Phase::Identity);
+    Description {
+        fingerprint: if renames { fingerprint.that_renames() } else { fingerprint },
+        inputs: settings.inputs.iter().map(ToString::to_string).collect(),
+        content: plan.fingerprint(),
+    }
+}
+
+/// Takes out of a plan what need not be sent.
+fn spare(
+    reader: &Reader,
+    target: &TargetKey,
+    description: &Description,
+    plan: Plan,
+    settings: &Settings,
+) -> Result<(Plan, Spared, Continuation), LedgerError> {
+    let Some(file) = &settings.ledger else { return Ok((plan, Spared::default(), Continuation::None)) };
+    let continuation = match (reader.unfinished(target, description)?, file.resume) {
+        (None, _) => Continuation::None,
+        (Some(unfinished), Resume::IfInterrupted) => Continuation::Of(unfinished),
+        (Some(unfinished), Resume::Never) => Continuation::Unwanted(unfinished),
+    };
+    let extent = match file.memory {
+        Memory::ContinuedRun => Extent::ContinuedRun,
+        Memory::EveryRun => Extent::EveryRun,
+    };
+    let recall = reader.recall(target, &description.content, extent, continuation.continued())?;
+    let (plan, spared) =
+        plan.without(settings.input.threads, |attribute| recall.of(&attribute.name), Told::tell)?;
+    Ok((plan, spared, continuation))
+}
+
 impl Begun {
+    /// The number of the run in the ledger.
+    pub(super) fn run(&self) -> RunId {
+        self.run
+    }
+
     /// Somebody to stand between delivery and those who count. What is left of this is for the end.
     pub(super) fn recorder(self, plan: &Arc<Plan>) -> (Recorder, Ending) {
-        let ending = Ending { run: self.run, history_days: self.file.history_days };
+        let LedgerFile { history_days, resume, .. } = self.file;
+        let ending = Ending { run: self.run, history_days, resume };
         (Recorder::new(self.ledger, self.run, Arc::clone(plan)), ending)
     }
 }
@@ -96,15 +169,35 @@ impl Begun {
 /// How to end a run.
 pub(super) struct Ending {
     run: RunId,
-    history_days: u32,
+    history_days: u64,
+    resume: Resume,
 }
 
 impl Ending {
-    /// Records how the run ended, and forgets what is too old.
-    pub(super) fn record(self, mut ledger: Ledger, exit: ExitCode, fates: &Fates) -> Result<(), LedgerError> {
-        let now = clock::today();
-        ledger.finish(self.run, outcome(exit), &counts(fates), now)?;
-        ledger.compact(now.checked_sub((i64::from(self.history_days) * 24).hours()).unwrap_or(Timestamp::MIN))
+    /// What the same command does when it is given again.
+    pub(super) fn rerun(&self) -> Rerun {
+        match self.resume {
+            Resume::IfInterrupted => Rerun::Continues,
+            Resume::Never => Rerun::StartsAnew,
+        }
+    }
+
+    /// Records how the run ended.
+    pub(super) fn record(
+        &self,
+        ledger: &mut Ledger,
+        exit: ExitCode,
+        fates: &Fates,
+    ) -> Result<(), LedgerError> {
+        ledger.finish(self.run, outcome(exit), &counts(fates), clock::today())
+    }
+
+    /// Forgets what is too old, and gives back room.
+    pub(super) fn compact(&self, mut ledger: Ledger, bounds: &Options) -> Result<(), LedgerError> {
+        const DAY: i64 = 24 * 60 * 60;
+        let days = i64::try_from(self.history_days).unwrap_or(i64::MAX);
+        let kept = SignedDuration::from_secs(days.saturating_mul(DAY));
+        ledger.compact(clock::today().checked_sub(kept).unwrap_or(Timestamp::MIN), bounds)
     }
 }
 
@@ -134,6 +227,9 @@ pub(super) fn failed(error: &LedgerError) -> Failed {
         LedgerError::Held { .. }
         | LedgerError::Missing { .. }
         | LedgerError::NoLedger { .. }
+        | LedgerError::NoPlace { .. }
+        | LedgerError::NoLocks { .. }
+        | LedgerError::Unmerged { .. }
         | LedgerError::TooNew { .. } => ExitCode::Usage,
         LedgerError::Damaged { .. } | LedgerError::NoTemporaryFile { .. } | LedgerError::Unusable { .. } => {
             ExitCode::Internal
@@ -143,9 +239,9 @@ pub(super) fn failed(error: &LedgerError) -> Failed {
 }
 
 /// What continuing a run means, in a sentence.
-pub(super) fn continuing(continued: &Unfinished, spared: Spared) -> Message {
+fn continuing(continued: &Unfinished, spared: Spared) -> Message {
     let Unfinished { run, started, input } = continued;
-    let begun = started.strftime("%Y-%m-%d %H:%M:%S UTC");
+    let begun = started.strftime(TIME);
     let changed = match input {
         Input::Same => "",
         Input::Changed => {
@@ -155,15 +251,38 @@ pub(super) fn continuing(continued: &Unfinished, spared: Spared) -> Message {
     Message::note(format!("continuing run {run}, begun {begun}: {} rows are done{changed}", spared.resumed))
 }
 
-/// The same for all settings that send the same for the same inputs.
-fn fingerprint(settings: &Settings) -> String {
-    let input = &settings.input;
-    let mut hasher = DefaultHasher::new();
-    let decisive = (&input.columns, &input.null_token, &input.attributes);
-    format!("{decisive:?}").hash(&mut hasher);
-    let modes = (input.layout, input.id_type, input.vocabulary, input.empty, settings.on_conflict);
-    format!("{modes:?}").hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
+/// That a run could have been continued.
+fn unwanted(unfinished: &Unfinished) -> Message {
+    let Unfinished { run, started, .. } = unfinished;
+    Message::note(format!(
+        "run {run}, begun {}, is not continued, as `--no-resume` is set",
+        started.strftime(TIME)
+    ))
+}
+
+/// Why a run is not continued, in a sentence.
+fn passing_over(passed_over: &PassedOver) -> Message {
+    let PassedOver { run, started, why } = passed_over;
+    let why = match why {
+        NotContinued::OtherTarget => "it went to another account, or to ids of another type".to_owned(),
+        NotContinued::OtherSettings(names) => differing(names),
+        NotContinued::OtherVersion => "another version of attrsync recorded it".to_owned(),
+        NotContinued::Expired => "what it sent is no longer kept (`--history-days`)".to_owned(),
+    };
+    Message::note(format!(
+        "run {run}, begun {}, did not finish, and this run does not continue it: {why}",
+        started.strftime(TIME)
+    ))
+}
+
+/// The address of an API in one spelling.
+fn canonical(base_url: &Url) -> String {
+    let mut url = base_url.clone();
+    if url.host_str() == Some("localhost") {
+        // Of several addresses that the name may stand for, the one that it nearly always does.
+        return url.set_host(Some("127.0.0.1")).map_or_else(|_| base_url.to_string(), |()| url.to_string());
+    }
+    url.to_string()
 }
 
 fn outcome(exit: ExitCode) -> Outcome {

@@ -9,6 +9,7 @@ mod args;
 mod bookkeeping;
 mod bug;
 mod console;
+mod fingerprint;
 mod history;
 mod plan;
 mod reading;

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::args::{Format, PlanFlags};
+use super::bookkeeping::{failed, spare_plan};
 use super::console::Console;
 use super::reading::{Read, refused, unwritten, wrong};
 use super::sync::{Failed, cannot_begin};
@@ -46,9 +47,20 @@ fn plan(flags: &PlanFlags, settings: &Settings, console: Console) -> Result<Exit
         .map_err(|error| cannot_begin(&error))?;
     let begun = clock::now();
     let mut read = Read::all(settings).map_err(|refusal| refused(&refusal))?;
+    let refusal = read.refusal(settings.tolerance, settings.reports.failures.as_deref());
+    let known = settings.ledger.is_some() && refusal.is_none();
+    let spared = if known {
+        let (plan, spared, note) = spare_plan(read.plan, settings).map_err(|error| failed(&error))?;
+        read.plan = plan;
+        if let Some(note) = note {
+            console.warning(&note);
+        }
+        Some(spared)
+    } else {
+        None
+    };
     let effort =
         Effort { duration: clock::now() - begun, memory: peak_memory(), spilled: read.plan.spilled_bytes() };
-    let refusal = read.refusal(settings.tolerance, settings.reports.failures.as_deref());
 
     if let Some(mut failures) = failures.take() {
         failures.add_invalid(&mut read.invalid).map_err(|error| internal(unwritten(&error)))?;
@@ -71,7 +83,7 @@ fn plan(flags: &PlanFlags, settings: &Settings, console: Console) -> Result<Exit
     }
 
     let summary = read.plan.summary(flags.top);
-    let screen = PlanScreen { effort: Some(effort), ..read.screen(&summary, settings) };
+    let screen = PlanScreen { effort: Some(effort), spared, ..read.screen(&summary, settings) };
     let code = match (&refusal, read.counts.invalid) {
         (Some(_), _) => ExitCode::Refused,
         (None, 0) => ExitCode::Complete,

@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tracing::info;
 
-use super::bookkeeping::{self, Books, Ending, continuing};
+use super::bookkeeping::{self, Books, Ending};
 use super::console::Console;
 use super::plan::unsent;
 use super::reading::{Read, refused, unwritten, wrong};
@@ -22,6 +22,7 @@ use crate::config::{
 };
 use crate::deliver::{End, Stop, Verified};
 use crate::input::{Cause, Source};
+use crate::ledger::Ledger;
 use crate::report::{
     Closing, Draft, ExitCode, FailuresReport, Fates, Message, Progress, Requests, Rerun, Summary, Unwritten,
     why_stopped,
@@ -89,14 +90,14 @@ impl Run {
         })
     }
 
-    async fn sync(self, target: &Target, progress: Box<dyn Progress + Send>) -> Result<ExitCode, Failed> {
+    async fn sync(mut self, target: &Target, progress: Box<dyn Progress + Send>) -> Result<ExitCode, Failed> {
         let mut signals =
             Signals::new().map_err(|error| internal(&format!("signals cannot be caught: {error}")))?;
         let path = self.settings.reports.failures.clone().unwrap_or_default();
         let mut failures =
             FailuresReport::create(&path, &self.settings.input).map_err(|error| cannot_begin(&error))?;
 
-        let books = Books::open(&self.settings, target)?;
+        let books = Books::open(&self.settings)?;
 
         let settings = Arc::clone(&self.settings);
         let reading = spawn_blocking(move || Read::all(&settings));
@@ -128,10 +129,11 @@ impl Run {
                 let begun =
                     begun.map_err(|panic| internal(&format!("reading the ledger failed: {panic}")))?;
                 let (spare, begun) = begun.map_err(|error| bookkeeping::failed(&error))?;
+                self.id = begun.run().to_string();
                 fates.unchanged = spare.spared.unchanged;
                 fates.resumed = spare.spared.resumed;
-                if let Some(continued) = &spare.continued {
-                    self.console.warning(&continuing(continued, spare.spared));
+                if let Some(note) = &spare.note {
+                    self.console.warning(note);
                 }
                 (spare.plan, Some(begun))
             }
@@ -148,8 +150,14 @@ impl Run {
             failures,
             progress,
         };
-        let sent = sending.run(target, self.settings.input.id_type, signals).await?;
-        self.conclude(sent, ending, &causes, &path)
+        let mut sent = sending.run(target, self.settings.input.id_type, signals).await?;
+        let (settings, console) = (Arc::clone(&self.settings), self.console);
+        let mut ledger = sent.ledger.take();
+        let exit = self.conclude(sent, ending.as_ref(), &mut ledger, &causes, &path)?;
+        if let (Some(ending), Some(ledger)) = (ending, ledger) {
+            compact(ending, ledger, settings, console).await;
+        }
+        Ok(exit)
     }
 
     /// Says what asks for a decision, while there still is time for one.
@@ -194,19 +202,21 @@ impl Run {
     fn conclude(
         self,
         sent: Sent,
-        ending: Option<Ending>,
+        ending: Option<&Ending>,
+        ledger: &mut Option<Ledger>,
         causes: &[Cause],
         failures: &Path,
     ) -> Result<ExitCode, Failed> {
-        let Sent { tally, end, verified, ledger, mut broken } = sent;
+        let Sent { tally, end, verified, ledger: _, mut broken } = sent;
         let mut exit = match broken {
             Some(_) => ExitCode::Internal,
             None => ExitCode::of(&end, &tally.fates).verified(verified.as_ref()),
         };
-        let rerun = if ending.is_some() { Rerun::Continues } else { Rerun::StartsAnew };
-        if let (Some(ending), Some(ledger)) = (ending, ledger)
-            && let Err(error) = ending.record(ledger, exit, &tally.fates)
+        let rerun = ending.map_or(Rerun::StartsAnew, Ending::rerun);
+        if let (Some(ending), Some(open)) = (ending, ledger.as_mut())
+            && let Err(error) = ending.record(open, exit, &tally.fates)
         {
+            *ledger = None;
             exit = ExitCode::Internal;
             broken.get_or_insert(Broken::Ledger(error));
         }
@@ -272,6 +282,24 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// Gives back room in the ledger. All is recorded and said by now, so that neither an error nor a signal changes how the
+/// run ended.
+async fn compact(ending: Ending, ledger: Ledger, settings: Arc<Settings>, console: Console) {
+    let Ok(mut signals) = Signals::new() else { return };
+    let compacting = spawn_blocking(move || ending.compact(ledger, &settings.input));
+    let warning = tokio::select! {
+        compacted = compacting => match compacted {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => Message::warning(format!("the ledger was not compacted: {error}")).with_hint(
+                "nothing is lost, and the next run tries it again; until then the ledger takes more room".to_owned(),
+            ),
+            Err(panic) => Message::warning(format!("the ledger was not compacted: {panic}")),
+        },
+        _ = signals.next() => return,
+    };
+    console.warning(&warning);
 }
 
 pub(super) fn internal(text: &str) -> Failed {

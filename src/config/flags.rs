@@ -50,11 +50,15 @@ pub struct PlanOptions {
     #[command(flatten)]
     file: FileFlags,
     #[command(flatten)]
+    address: AddressFlags,
+    #[command(flatten)]
     pace: PaceFlags,
     #[command(flatten)]
     planning: PlanningFlags,
     #[command(flatten)]
     input: InputFlags,
+    #[command(flatten)]
+    known: KnownFlags,
     #[command(flatten)]
     failures: FailuresFlags,
     #[command(flatten)]
@@ -72,7 +76,7 @@ pub(super) struct FileFlags {
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 #[command(next_help_heading = "Target")]
-pub(super) struct TargetFlags {
+pub(super) struct AddressFlags {
     /// Address of the API, down to /api/public/
     // As text: clap would show a wrong address, with the password that may stand in it.
     #[arg(long, value_name = "URL")]
@@ -80,6 +84,14 @@ pub(super) struct TargetFlags {
     /// Name of the account: shorthand for its address below user.com
     #[arg(long, value_name = "NAME")]
     pub(super) subdomain: Option<String>,
+}
+
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+#[command(next_help_heading = "Target")]
+pub(super) struct TargetFlags {
+    #[command(flatten)]
+    pub(super) address: AddressFlags,
     /// File that holds the API key; or set the variable ATTRSYNC_TOKEN to the key itself
     #[arg(long, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
@@ -190,7 +202,7 @@ pub(super) struct InputFlags {
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 #[command(next_help_heading = "Ledger")]
-pub(super) struct LedgerFlags {
+pub(super) struct KnownFlags {
     /// Where to keep what was acknowledged, between runs; with --sandbox only if named
     #[arg(long, value_name = "FILE", default_value = super::LEDGER)]
     pub(super) ledger: PathBuf,
@@ -200,12 +212,20 @@ pub(super) struct LedgerFlags {
     /// Skip what the ledger knows the API already holds
     #[arg(long)]
     pub(super) only_changed: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+#[command(next_help_heading = "Ledger")]
+pub(super) struct LedgerFlags {
+    #[command(flatten)]
+    pub(super) known: KnownFlags,
     /// Don't continue an interrupted run
     #[arg(long)]
     pub(super) no_resume: bool,
     /// How long to keep what was sent when, in days; what the API holds is kept in any case
-    #[arg(long, value_name = "DAYS", default_value_t = 90)]
-    pub(super) history_days: u32,
+    #[arg(long, value_name = "DAYS", value_parser = super::ledger::days, default_value_t = 90)]
+    pub(super) history_days: u64,
 }
 
 #[derive(Args, Clone, Debug)]

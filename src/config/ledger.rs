@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use reqwest::Url;
+
 use super::error::ConfigError;
-use super::flags::LedgerFlags;
+use super::flags::{LedgerFlags, SyncOptions};
 use super::layer::Layer;
-use super::target::Target;
+use super::target;
 
 /// The ledger, and what to make of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +19,9 @@ pub struct LedgerFile {
     /// Whether an interrupted run goes on.
     pub resume: Resume,
     /// How long to keep what was sent when.
-    pub history_days: u32,
+    pub history_days: u64,
+    /// The API of which it is to know; `None`: a sandbox that starts with the run.
+    pub base_url: Option<Url>,
 }
 
 /// What is skipped because the ledger knows of it.
@@ -44,11 +48,12 @@ impl LedgerFile {
     pub(super) fn settle(
         flags: &LedgerFlags,
         layer: &Layer,
-        target: &Target,
+        base_url: Option<Url>,
     ) -> Result<Option<Self>, ConfigError> {
-        let rehearsal = matches!(target, Target::Sandbox) && layer.text("ledger").is_none();
-        if flags.no_ledger || rehearsal {
-            if flags.only_changed {
+        let LedgerFlags { known, no_resume, history_days } = flags;
+        let rehearsal = base_url.is_none() && layer.text("ledger").is_none();
+        if known.no_ledger || rehearsal {
+            if known.only_changed {
                 return Err(ConfigError::at(
                     layer.place("only_changed"),
                     "there is no ledger to know what changed",
@@ -58,10 +63,37 @@ impl LedgerFile {
             return Ok(None);
         }
         Ok(Some(Self {
-            path: flags.ledger.clone(),
-            memory: if flags.only_changed { Memory::EveryRun } else { Memory::ContinuedRun },
-            resume: if flags.no_resume { Resume::Never } else { Resume::IfInterrupted },
-            history_days: flags.history_days,
+            path: known.ledger.clone(),
+            memory: if known.only_changed { Memory::EveryRun } else { Memory::ContinuedRun },
+            resume: if *no_resume { Resume::Never } else { Resume::IfInterrupted },
+            history_days: *history_days,
+            base_url,
         }))
     }
+
+    /// The ledger that a plan needs: only what has changed depends on it.
+    pub(super) fn settle_plan(options: &SyncOptions, layer: &Layer) -> Result<Option<Self>, ConfigError> {
+        if !options.ledger.known.only_changed {
+            return Ok(None);
+        }
+        let base_url =
+            if options.target.sandbox { None } else { target::base_url(&options.target.address, layer)? };
+        if base_url.is_none() && !options.target.sandbox {
+            return Err(ConfigError::at(
+                layer.place("only_changed"),
+                "what has changed depends on the account, and no address of the API is given",
+            )
+            .with_hint("name your account with `--subdomain`"));
+        }
+        Self::settle(&options.ledger, layer, base_url)
+    }
+}
+
+/// A number of days. One that is too large to count is as good as for ever.
+pub(super) fn days(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("`{text}` is not a number of days: write a whole number, as `90`"));
+    }
+    Ok(text.parse().unwrap_or(u64::MAX))
 }

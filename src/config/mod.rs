@@ -65,7 +65,11 @@ pub fn settle_sync(
     let mut warnings = surroundings.unknown_variables();
     let target = Target::settle(&options.target, &layer, surroundings, &mut warnings)?;
     let inputs = inputs(&typed.inputs, surroundings)?;
-    let ledger = LedgerFile::settle(&options.ledger, &layer, &target)?;
+    let base_url = match &target {
+        Target::Api { base_url, .. } => Some(base_url.clone()),
+        Target::Sandbox => None,
+    };
+    let ledger = LedgerFile::settle(&options.ledger, &layer, base_url)?;
     let config = file.path.clone();
     let mut settings = Settings::of(inputs, options, file, surroundings, warnings);
     settings.ledger = ledger;
@@ -81,7 +85,10 @@ pub fn settle_plan(typed: &Typed<PlanOptions>, surroundings: &Surroundings) -> R
     layer.keep_if_typed("failures");
     let inputs = inputs(&typed.inputs, surroundings)?;
     let config = file.path.clone();
-    let settings = Settings::of(inputs, layer.parse()?, file, surroundings, surroundings.unknown_variables());
+    let options = layer.parse()?;
+    let ledger = LedgerFile::settle_plan(&options, &layer)?;
+    let mut settings = Settings::of(inputs, options, file, surroundings, surroundings.unknown_variables());
+    settings.ledger = ledger;
     if settings.reports.prints_failures() {
         return Err(ConfigError::at(layer.place("failures"), "standard output is for the plan")
             .with_hint("name a file"));
@@ -110,7 +117,7 @@ fn check_places(
 pub fn settle_ledger(named: Option<&Path>, surroundings: &Surroundings) -> Result<PathBuf, ConfigError> {
     match named {
         Some(path) => Ok(path.to_owned()),
-        None => Ok(merge(&Layer::default(), surroundings)?.0.parse()?.ledger.ledger),
+        None => Ok(merge(&Layer::default(), surroundings)?.0.parse()?.ledger.known.ledger),
     }
 }
 
@@ -128,6 +135,9 @@ fn merge(typed: &Layer, surroundings: &Surroundings) -> Result<(Layer, File), Co
     let mut layer = named.over(std::mem::take(&mut file.layer));
     layer.decide_between("base_url", "subdomain")?;
     let options = layer.parse()?;
+    if options.ledger.known.no_ledger {
+        layer.decide_between("ledger", "no_ledger")?;
+    }
     if options.logging.quiet {
         layer.decide_between("quiet", "verbose")?;
     }

@@ -6,7 +6,7 @@ use reqwest::Url;
 use secrecy::SecretString;
 
 use super::error::ConfigError;
-use super::flags::TargetFlags;
+use super::flags::{AddressFlags, TargetFlags};
 use super::layer::{Layer, Origin};
 use super::{Surroundings, proxy, token};
 
@@ -39,18 +39,23 @@ impl Target {
                 None => Ok(Self::Sandbox),
             };
         }
-        let (name, base_url) = match (&flags.base_url, &flags.subdomain) {
-            (Some(url), _) => ("base_url", address(url)),
-            (None, Some(subdomain)) => ("subdomain", address_of_subdomain(subdomain)),
-            (None, None) => {
-                return Err(ConfigError::new("no address of the API is given")
-                    .with_hint("name your account with `--subdomain`, or rehearse with `--sandbox`"));
-            }
+        let Some(base_url) = base_url(&flags.address, layer)? else {
+            return Err(ConfigError::new("no address of the API is given")
+                .with_hint("name your account with `--subdomain`, or rehearse with `--sandbox`"));
         };
-        let base_url = base_url.map_err(|message| ConfigError::at(layer.place(name), message))?;
         proxy::check(&base_url, surroundings)?;
         Ok(Self::Api { base_url, token: token::find(layer, surroundings, warnings)? })
     }
+}
+
+/// The address of the API, if one is given.
+pub(super) fn base_url(flags: &AddressFlags, layer: &Layer) -> Result<Option<Url>, ConfigError> {
+    let (name, base_url) = match (&flags.base_url, &flags.subdomain) {
+        (Some(url), _) => ("base_url", address(url)),
+        (None, Some(subdomain)) => ("subdomain", address_of_subdomain(subdomain)),
+        (None, None) => return Ok(None),
+    };
+    base_url.map(Some).map_err(|message| ConfigError::at(layer.place(name), message))
 }
 
 /// Messages leave the address out: what is wrong with it may be the password in it.

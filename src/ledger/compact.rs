@@ -7,10 +7,11 @@ use std::num::NonZeroU32;
 use jiff::Timestamp;
 
 use super::groups::{self, Groups, Malformed};
+use super::renames::{self, IDENTITY, Renamed, is_identity};
 use super::store::{Attribute, Heading, Run, State, Store};
 use super::{Ledger, LedgerError};
-use crate::input::{self, Dictionary, Row, Sink, Vocabulary};
-use crate::plan::{Builder, OnConflict, Plan, Sent, User};
+use crate::input::{AttributeId, Dictionary, Options, Row, Sink, Vocabulary};
+use crate::plan::{Batches, Builder, OnConflict, Plan, Sent, User};
 
 /// The journal is merged when it has at least this share of what is known, as a divisor: less often, and each run reads
 /// much that is superseded; more often, and each run writes much that is unchanged.
@@ -25,7 +26,9 @@ const GROUP_USERS: NonZeroU32 = NonZeroU32::new(1 << 16).expect("a power of two 
 impl Ledger {
     /// Merges superseded knowledge away if that is worthwhile, forgets what was sent when for all that was sent before
     /// `keep_since`, and gives back the room. What an unfinished run recorded stays as long as it can be continued.
-    pub fn compact(&mut self, keep_since: Timestamp) -> Result<(), LedgerError> {
+    ///
+    /// Takes as much memory as `bounds` allow, and temporary files where they say.
+    pub fn compact(&mut self, keep_since: Timestamp, bounds: &Options) -> Result<(), LedgerError> {
         let mut state = self.store().state()?;
         let headings = self.store().headings(state.expired)?;
         let attributes = self.store().attributes()?;
@@ -34,7 +37,7 @@ impl Ledger {
         let (news, known): (u64, u64) =
             (news.sum(), attributes.iter().map(|attribute| attribute.facts).sum());
         if news > 0 && news >= known / WORTHWHILE && self.last_is_final()? {
-            self.merge(&mut state, &headings, attributes)?;
+            self.merge(&mut state, &headings, attributes, bounds)?;
         }
         self.expire(&mut state, &headings, keep_since)?;
         self.store().tidy()
@@ -52,26 +55,44 @@ impl Ledger {
         state: &mut State,
         headings: &[Heading],
         attributes: Vec<Attribute>,
+        bounds: &Options,
     ) -> Result<(), LedgerError> {
         let store = self.store();
-        let mut news: HashMap<u64, Vec<u64>> = HashMap::new();
-        for heading in headings.iter().filter(|heading| heading.entry > state.merged) {
-            news.entry(heading.attribute).or_default().push(heading.entry);
-        }
+        let targets = store.targets()?;
         let runs = store.runs()?;
         let last = headings.last().map_or(state.merged, |heading| heading.entry);
+        let identities: HashMap<u64, u64> = targets
+            .iter()
+            .filter(|target| target.goes_by_custom_ids())
+            .filter_map(|target| {
+                let identity = attributes.iter().find(|attribute| is_identity(attribute, target.id))?;
+                Some((target.id, identity.id))
+            })
+            .collect();
         store.in_one_commit(|| {
             for mut attribute in attributes {
-                if let Some(entries) = news.get(&attribute.id) {
-                    let doubted = self.reader().doubted(&runs, attribute.target, None)?;
-                    let merged = Merge::of(store, &attribute, entries, doubted)?;
-                    attribute.generation = last;
-                    let (facts, parts) = parts(&merged);
-                    attribute.facts = facts;
-                    attribute.parts = parts.len() as u64;
-                    store.put_attribute(&attribute)?;
-                    store.replace_known(&attribute, &parts)?;
-                }
+                let identity = identities.get(&attribute.target).copied();
+                let matters =
+                    |heading: &&Heading| [Some(attribute.id), identity].contains(&Some(heading.attribute));
+                let news: Vec<News> = headings
+                    .iter()
+                    .filter(|heading| heading.entry > state.merged)
+                    .filter(matters)
+                    .map(|heading| News {
+                        entry: heading.entry,
+                        renames: Some(heading.attribute) == identity,
+                    })
+                    .collect();
+                let (Some(newest), Some(target)) =
+                    (news.last(), targets.iter().find(|target| target.id == attribute.target))
+                else {
+                    continue;
+                };
+                let doubted = self.reader().doubt(&runs, target, None)?.of(&attribute.name);
+                let generation = newest.entry;
+                let merged = Merge::of(store, &attribute, &news, doubted, bounds)?;
+                attribute.generation = generation;
+                store.replace_known(&mut attribute, Parts::of(&merged))?;
             }
             state.merged = last;
             store.put_state(state)
@@ -101,13 +122,13 @@ impl Ledger {
     /// The entry before the first one that a run could be continued from.
     fn still_needed(&self, keep_since: Timestamp) -> Result<u64, LedgerError> {
         let runs = self.store().runs()?;
-        let mut newest: HashMap<(u64, &str, &str), &Run> = HashMap::new();
+        let mut newest: HashMap<(u64, &str), &Run> = HashMap::new();
         for run in &runs {
-            newest.insert((run.target, &run.settings, &run.inputs), run);
+            newest.insert((run.target, &run.settings), run);
         }
         let mut needed = u64::MAX;
         for run in newest.into_values().filter(|run| run.started >= keep_since) {
-            if !self.reader().is_final(run)? {
+            if self.reader().is_open(run, &runs)? {
                 needed = needed.min(run.begun);
             }
         }
@@ -115,65 +136,160 @@ impl Ledger {
     }
 }
 
+/// An entry that is not merged yet.
+struct News {
+    entry: u64,
+    /// Whether it renames users.
+    renames: bool,
+}
+
 /// Merges facts by the machine that settles conflicts between rows: facts are rows, values stand for themselves, and the
-/// last row wins.
+/// last row wins. What is more than the memory goes to temporary files, as it does for rows.
 struct Merge {
     dictionary: Dictionary,
+    attribute: AttributeId,
     builder: Builder,
+    /// Rows since there was last a look at the memory.
+    rows: u32,
 }
 
 impl Merge {
+    /// Rows between two looks.
+    const STRIDE: u32 = 4096;
+
     /// Of all that is known of an attribute, and of these entries; but of nothing up to the doubted one.
-    fn of(store: &Store, attribute: &Attribute, entries: &[u64], doubted: u64) -> Result<Plan, LedgerError> {
-        let options = input::Options { vocabulary: Vocabulary::Custom, ..input::Options::default() };
-        let mut merge =
-            Self { dictionary: Dictionary::new(&options), builder: Builder::new(OnConflict::Last) };
-        let malformed = |Malformed| store.damaged("facts are not what they should be");
+    fn of(
+        store: &Store,
+        attribute: &Attribute,
+        news: &[News],
+        doubted: u64,
+        bounds: &Options,
+    ) -> Result<Plan, LedgerError> {
+        let options = Options {
+            vocabulary: Vocabulary::Custom,
+            memory: bounds.memory,
+            temp_dir: bounds.temp_dir.clone(),
+            ..Options::default()
+        };
+        let mut dictionary = Dictionary::new(&options);
+        let id = dictionary.attribute_id("merged").expect("custom attributes are allowed");
+        let builder = Builder::new(OnConflict::Last).within(&options);
+        let mut merge = Self { dictionary, attribute: id, builder, rows: 0 };
         let parts = if attribute.generation > doubted { attribute.parts } else { 0 };
         for part in 0..parts {
-            merge.take(&store.known_part(attribute, part)?).map_err(malformed)?;
+            merge.take(&store.known_part(attribute, part)?, store)?;
         }
-        for &entry in entries.iter().filter(|entry| **entry > doubted) {
-            merge.take(&store.entry(entry)?.groups).map_err(malformed)?;
+        for news in news.iter().filter(|news| news.entry > doubted) {
+            let groups = store.entry(news.entry)?.groups;
+            if news.renames {
+                merge.take_renames(&groups, attribute, store)?;
+            } else {
+                merge.take(&groups, store)?;
+            }
         }
-        Ok(merge.builder.finish(merge.dictionary, GROUP_USERS)?)
+        merge.finish()
     }
 
-    fn take(&mut self, groups: &[u8]) -> Result<(), Malformed> {
-        let attribute = self.dictionary.attribute_id("merged").expect("custom attributes are allowed");
+    fn take(&mut self, groups: &[u8], store: &Store) -> Result<(), LedgerError> {
         for group in Groups::of(groups) {
-            let mut group = group?;
-            let value = self.dictionary.intern(attribute, &tagged(group.value.as_ref()));
+            let mut group = group.map_err(|Malformed| store.malformed())?;
+            let value = tagged(group.value.as_ref());
             for user in &mut group.users {
-                let user = match user {
-                    User::Id(id) => id,
-                    User::Custom(id) => self.dictionary.intern_user(&id),
-                };
-                self.builder.accept(Row { user, attribute, value });
+                self.accept(&user, &value)?;
             }
-            group.users.finish()?;
+            group.users.finish().map_err(|Malformed| store.malformed())?;
         }
         Ok(())
     }
+
+    /// Takes facts of the attribute that names users.
+    fn take_renames(
+        &mut self,
+        groups: &[u8],
+        attribute: &Attribute,
+        store: &Store,
+    ) -> Result<(), LedgerError> {
+        let own = attribute.name == IDENTITY;
+        for group in Groups::of(groups) {
+            let mut group = group.map_err(|Malformed| store.malformed())?;
+            let value = tagged(group.value.as_ref());
+            let mut result = Ok(());
+            renames::each(&mut group, |renamed| {
+                let accepted = match renamed {
+                    Renamed::Unknown(user) => self.accept(&user, &tagged(None)),
+                    Renamed::Kept(user) if own => self.accept(&user, &value),
+                    Renamed::Kept(_) => Ok(()),
+                };
+                if result.is_ok() {
+                    result = accepted;
+                }
+            })
+            .map_err(|Malformed| store.malformed())?;
+            result?;
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, user: &User<'_>, value: &str) -> Result<(), LedgerError> {
+        let Self { dictionary, attribute, builder, rows } = self;
+        let value = dictionary.intern(*attribute, value);
+        let user = match user {
+            User::Id(id) => *id,
+            User::Custom(id) => dictionary.intern_user(id),
+        };
+        builder.accept(Row { user, attribute: *attribute, value });
+        *rows += 1;
+        if *rows < Self::STRIDE {
+            return Ok(());
+        }
+        *rows = 0;
+        builder.relieve()?;
+        if dictionary.is_full() {
+            builder.end_epoch(dictionary.end_epoch()?);
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Plan, LedgerError> {
+        let Self { mut dictionary, mut builder, .. } = self;
+        if dictionary.epochs() > 0 {
+            builder.end_epoch(dictionary.end_epoch()?);
+            dictionary.unify()?;
+        }
+        Ok(builder.finish(dictionary, GROUP_USERS)?)
+    }
 }
 
-/// The facts of a merge, in the order of their values, and how many they are.
-fn parts(merged: &Plan) -> (u64, Vec<Vec<u8>>) {
-    let (mut facts, mut parts) = (0, Vec::new());
-    let mut part = Vec::new();
-    for batch in merged.batches() {
-        let value = merged.value(batch.group).expect("no tag is the null token");
-        let Some(value) = untagged(&value) else { continue };
-        facts += u64::from(batch.len);
-        groups::write(1, Some(&value), merged.users(batch), &mut part);
-        if part.len() >= PART_BYTES {
-            parts.push(std::mem::take(&mut part));
+/// The facts of a merge, in the order of their values, a part at a time.
+pub(super) struct Parts<'p> {
+    merged: &'p Plan,
+    batches: Batches<'p>,
+    /// How many facts there were so far.
+    pub(super) facts: u64,
+}
+
+impl<'p> Parts<'p> {
+    fn of(merged: &'p Plan) -> Self {
+        Self { merged, batches: merged.batches(), facts: 0 }
+    }
+}
+
+impl Iterator for Parts<'_> {
+    type Item = Vec<u8>;
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let mut part = Vec::new();
+        for batch in self.batches.by_ref() {
+            let value = self.merged.value(batch.group).expect("no tag is the null token");
+            let Some(value) = untagged(&value) else { continue };
+            self.facts += u64::from(batch.len);
+            groups::write(1, Some(&value), self.merged.users(batch), &mut part);
+            if part.len() >= PART_BYTES {
+                break;
+            }
         }
+        (!part.is_empty()).then_some(part)
     }
-    if !part.is_empty() {
-        parts.push(part);
-    }
-    (facts, parts)
 }
 
 /// A value as one text, of which different values make different ones.

@@ -1,5 +1,5 @@
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::lock::Holder;
 
@@ -36,6 +36,28 @@ pub enum LedgerError {
         /// The last one that is known.
         known: usize,
     },
+    /// There can be none at this place.
+    #[error("cannot keep a ledger at `{}`: {error}", path.display())]
+    NoPlace {
+        /// The ledger, or the file beside it that can't be made.
+        path: PathBuf,
+        /// What is wrong with the place.
+        error: String,
+    },
+    /// It lies where files can't be locked, so that nothing would keep two runs apart.
+    #[error("the file system of the ledger `{}` cannot lock files: {error}", path.display())]
+    NoLocks {
+        /// The ledger, or the file beside it.
+        path: PathBuf,
+        /// The system's words.
+        error: String,
+    },
+    /// It can only be read, and can't be read whole: a killed run left its newest records beside it.
+    #[error("the newest records of the ledger `{}` are in `{}-wal`, which can't be read without writing", path.display(), path.display())]
+    Unmerged {
+        /// The ledger.
+        path: PathBuf,
+    },
     /// It doesn't say what was once written to it.
     #[error("the ledger `{}` is damaged: {what}", path.display())]
     Damaged {
@@ -71,6 +93,14 @@ impl LedgerError {
             Self::Damaged { .. } => {
                 "move the file away to start a new ledger, or run with `--no-ledger`; either sends every row again"
             }
+            Self::NoPlace { .. } => "name another path with `--ledger`, or keep none with `--no-ledger`",
+            Self::NoLocks { .. } => {
+                "name a file on a local disk with `--ledger`, as network file systems often can't lock; or keep none \
+                 with `--no-ledger`"
+            }
+            Self::Unmerged { .. } => {
+                "copy the ledger and the files beside it to a directory that you may write"
+            }
             Self::NoTemporaryFile { .. } => "make room, or name another place with `--temp-dir`",
             Self::Unusable { .. } => {
                 "make room, or see to the rights of the file and its folder; then run again"
@@ -79,8 +109,31 @@ impl LedgerError {
     }
 }
 
+impl LedgerError {
+    /// A file of the ledger can't be opened or made: the place is wrong, unless the disk is full.
+    pub(super) fn unopened(path: &Path, error: &io::Error) -> Self {
+        let (path, words) = (path.to_owned(), in_words(error));
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                Self::Unusable { path, error: words }
+            }
+            _ => Self::NoPlace { path, error: words },
+        }
+    }
+
+    pub(super) fn no_locks(path: &Path, error: &io::Error) -> Self {
+        Self::NoLocks { path: path.to_owned(), error: in_words(error) }
+    }
+}
+
+/// The system's words, without its number for them.
+pub(super) fn in_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
+}
+
 impl From<io::Error> for LedgerError {
     fn from(error: io::Error) -> Self {
-        Self::NoTemporaryFile { error: error.to_string() }
+        Self::NoTemporaryFile { error: in_words(&error) }
     }
 }

@@ -8,7 +8,9 @@ use serde::Serialize;
 
 use super::LedgerError;
 use super::groups::{Group, Groups, Malformed};
+use super::lock::{self, Holder};
 use super::reader::Reader;
+use super::renames::{self, Doubt, is_identity};
 use super::run::{Outcome, RowCounts, RunId};
 use super::store::{Attribute, Run};
 use crate::plan::{Sent, User};
@@ -28,6 +30,8 @@ pub struct PastRun {
     pub finished_at: Option<Timestamp>,
     /// How it ended.
     pub outcome: Option<Outcome>,
+    /// The process that is running it at this moment.
+    pub process: Option<u32>,
     /// What it read.
     pub inputs: Vec<String>,
     /// What became of the rows.
@@ -76,7 +80,8 @@ pub enum Standing {
     Held,
     /// The user got something else since.
     Replaced,
-    /// Later requests went wrong, or a later run has no recorded end: they may have set something else.
+    /// Later requests went wrong, or a later run has no recorded end: they may have set something else. Or the id was
+    /// given to another user since.
     Doubted,
 }
 
@@ -87,6 +92,8 @@ struct Mention<'a> {
     entry: u64,
     /// `None` where requests went wrong.
     value: Option<Sent<'static>>,
+    /// Whether this took the user's id away, or gave it to another one.
+    renames: bool,
     by: Option<(RunId, Timestamp)>,
 }
 
@@ -101,7 +108,19 @@ impl Reader {
     /// Every run, the oldest first.
     pub fn runs(&self) -> Result<Vec<PastRun>, LedgerError> {
         let base_urls = self.base_urls()?;
-        self.store.runs()?.into_iter().map(|run| self.past(run, &base_urls)).collect()
+        let holder = lock::holder(self.store.path());
+        let process = |run: &Run| {
+            let took_hold = |holder: &&Holder| run.ending.is_none() && holder.since <= run.started;
+            holder.as_ref().filter(took_hold).map(|holder| holder.process)
+        };
+        let runs = self.store.runs()?;
+        let last = runs.last().and_then(process);
+        let mut past: Vec<_> =
+            runs.into_iter().map(|run| self.past(run, &base_urls)).collect::<Result<_, LedgerError>>()?;
+        if let Some(newest) = past.last_mut() {
+            newest.process = last;
+        }
+        Ok(past)
     }
 
     /// What a run got acknowledged, in the order in which it began to; without what was sent longer ago than is kept.
@@ -146,11 +165,18 @@ impl Reader {
     pub fn user(&self, user: &User<'_>) -> Result<Vec<UserFact>, LedgerError> {
         let attributes = self.attributes()?;
         let base_urls = self.base_urls()?;
-        let doubted = self.doubted_of_targets(base_urls.keys())?;
-        let doubted = |attribute: &Attribute| doubted.get(&attribute.target).copied().unwrap_or_default();
-        let (mut newer, mut shaken) = (HashSet::new(), HashSet::new());
+        let doubts = self.doubts()?;
+        let doubted = |attribute: &Attribute| {
+            doubts.get(&attribute.target).copied().unwrap_or_default().of(&attribute.name)
+        };
+        let (mut newer, mut shaken, mut renamed) = (HashSet::new(), HashSet::new(), HashSet::new());
         let mut facts = Vec::new();
-        for Mention { attribute, entry, value, by } in self.mentions(user, &attributes)?.into_iter().rev() {
+        for Mention { attribute, entry, value, renames, by } in
+            self.mentions(user, &attributes)?.into_iter().rev()
+        {
+            if renames {
+                renamed.insert(attribute.target);
+            }
             let Some(value) = value else {
                 shaken.insert(attribute.id);
                 continue;
@@ -158,7 +184,10 @@ impl Reader {
             let is_newest = newer.insert(attribute.id);
             let standing = if !is_newest {
                 Standing::Replaced
-            } else if shaken.contains(&attribute.id) || entry <= doubted(attribute) {
+            } else if shaken.contains(&attribute.id)
+                || renamed.contains(&attribute.target)
+                || entry <= doubted(attribute)
+            {
                 Standing::Doubted
             } else {
                 Standing::Held
@@ -177,24 +206,42 @@ impl Reader {
         attributes: &'a BTreeMap<u64, Attribute>,
     ) -> Result<Vec<Mention<'a>>, LedgerError> {
         let state = self.store.state()?;
+        let targets = self.store.targets()?;
         let mut dated = Vec::new();
         let mut also_known = HashSet::new();
         for heading in self.store.headings(state.expired)? {
             let attribute = self.of_entry(attributes, heading.attribute)?;
-            let by = Some((RunId(heading.run), heading.at));
-            self.each_value_of(user, &self.store.entry(heading.entry)?.groups, |value| {
-                if heading.entry <= state.merged {
-                    also_known.insert(attribute.id);
+            let (entry, by) = (heading.entry, Some((RunId(heading.run), heading.at)));
+            let names_users =
+                targets.iter().any(|target| target.goes_by_custom_ids() && is_identity(attribute, target.id));
+            self.each_group(&self.store.entry(entry)?.groups, |group| {
+                let named = group.value.as_ref().and_then(renames::named);
+                let names_it = names_users && named.as_ref() == Some(user);
+                let has_it = group.users.clone().any(|other| other == *user);
+                // Whoever had the id before, if it is given to somebody else now.
+                let takes_it = names_it && group.users.clone().any(|other| other != *user);
+                if has_it {
+                    if entry <= state.merged {
+                        also_known.insert(attribute.id);
+                    }
+                    let value = group.value.clone().map(Sent::into_owned);
+                    let renames = names_users && !names_it;
+                    dated.push(Mention { attribute, entry, value, renames, by });
                 }
-                dated.push(Mention { attribute, entry: heading.entry, value, by });
+                if takes_it {
+                    dated.push(Mention { attribute, entry, value: None, renames: true, by });
+                }
             })?;
         }
         let mut mentions = Vec::new();
         for attribute in attributes.values().filter(|attribute| !also_known.contains(&attribute.id)) {
             let entry = attribute.generation;
             for part in 0..attribute.parts {
-                self.each_value_of(user, &self.store.known_part(attribute, part)?, |value| {
-                    mentions.push(Mention { attribute, entry, value, by: None });
+                self.each_group(&self.store.known_part(attribute, part)?, |group| {
+                    if group.users.clone().any(|other| other == *user) {
+                        let value = group.value.clone().map(Sent::into_owned);
+                        mentions.push(Mention { attribute, entry, value, renames: false, by: None });
+                    }
                 })?;
             }
         }
@@ -202,13 +249,11 @@ impl Reader {
         Ok(mentions)
     }
 
-    /// By target, the entry up to which nothing can be trusted.
-    fn doubted_of_targets<'a>(
-        &self,
-        targets: impl Iterator<Item = &'a u64>,
-    ) -> Result<HashMap<u64, u64>, LedgerError> {
+    /// By target, how far what is known of it is doubted.
+    fn doubts(&self) -> Result<HashMap<u64, Doubt>, LedgerError> {
         let runs = self.store.runs()?;
-        targets.map(|&target| Ok((target, self.doubted(&runs, target, None)?))).collect()
+        let targets = self.store.targets()?;
+        targets.iter().map(|target| Ok((target.id, self.doubt(&runs, target, None)?))).collect()
     }
 
     fn past(&self, run: Run, base_urls: &HashMap<u64, String>) -> Result<PastRun, LedgerError> {
@@ -222,6 +267,7 @@ impl Reader {
             started_at: run.started,
             finished_at: run.ending.map(|ending| ending.at),
             outcome,
+            process: None,
             inputs: serde_json::from_str(&run.inputs).map_err(unreadable)?,
             rows: rows.transpose().map_err(unreadable)?,
         })
@@ -244,19 +290,6 @@ impl Reader {
         attributes.get(&id).ok_or_else(|| self.store.damaged("an attribute is missing"))
     }
 
-    fn each_value_of(
-        &self,
-        user: &User<'_>,
-        groups: &[u8],
-        mut see: impl FnMut(Option<Sent<'static>>),
-    ) -> Result<(), LedgerError> {
-        self.each_group(groups, |group| {
-            if group.users.clone().any(|other| other == *user) {
-                see(group.value.clone().map(Sent::into_owned));
-            }
-        })
-    }
-
     fn each_group(&self, groups: &[u8], mut see: impl FnMut(&Group<'_>)) -> Result<(), LedgerError> {
         let seen = Groups::of(groups).try_for_each(|group| {
             let mut group = group?;
@@ -264,6 +297,6 @@ impl Reader {
             group.users.by_ref().for_each(drop);
             group.users.finish()
         });
-        seen.map_err(|Malformed| self.store.damaged("facts are not what they should be"))
+        seen.map_err(|Malformed| self.store.malformed())
     }
 }

@@ -1,7 +1,9 @@
 //! One run at a time.
 //!
-//! The lock is on a file beside the ledger. It is the system's, so it goes when its holder does, however that ends. The
-//! ledger itself can't carry it: closing any handle of that file would drop `SQLite`'s own locks.
+//! The lock is on a file beside the ledger. It is the system's, so it goes when its holder does, however that ends. A
+//! ledger that has several names, by hard links, has several such files; so on Linux the ledger itself is locked, too, in
+//! a way of which `SQLite` knows nothing. (Elsewhere both ways are one, and would get into each other's way.) Closing any
+//! handle of the ledger drops `SQLite`'s own locks: this one is closed last.
 //!
 //! The file's one line says who holds it, and how far the ledger had got: a ledger that has since lost its newest
 //! records, with its `-wal` file or a part of it, is otherwise as good as any.
@@ -15,8 +17,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::LedgerError;
-use super::private;
+use super::error::in_words;
+use super::{LedgerError, private};
 
 /// Where the line says how far the ledger got: after its identity in 16 hexadecimal digits.
 const PROGRESS_AT: u64 = 17;
@@ -35,6 +37,8 @@ pub struct Holder {
 pub(super) struct Lock {
     path: PathBuf,
     file: File,
+    /// The ledger itself.
+    _ledger: Option<File>,
 }
 
 /// What the last holder left behind.
@@ -61,25 +65,50 @@ fn patiently(file: &File) -> Result<(), TryLockError> {
     file.try_lock()
 }
 
+/// Locks the ledger's file, whatever names it has. Who holds that lock has another name for it, so that nothing beside
+/// this one says who it is.
+fn lock_itself(ledger: &Path) -> Result<Option<File>, LedgerError> {
+    if !cfg!(target_os = "linux") {
+        return Ok(None);
+    }
+    let file = File::open(ledger).map_err(|error| LedgerError::unopened(ledger, &error))?;
+    match patiently(&file) {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Err(LedgerError::Held { path: ledger.to_owned(), holder: None }),
+        Err(TryLockError::Error(error)) => Err(LedgerError::no_locks(ledger, &error)),
+    }
+}
+
+/// The run that holds the lock of the ledger at this path at this moment, if it can be known.
+pub(super) fn holder(ledger: &Path) -> Option<Holder> {
+    let mut file = File::open(path_beside(ledger)).ok()?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Note::read(&mut file).ok()?.map(|note| note.holder),
+        Ok(()) | Err(TryLockError::Error(_)) => None,
+    }
+}
+
 impl Lock {
-    /// Takes the lock of the ledger at this path, or says who has it.
+    /// Takes the lock of the ledger at this path, where there is a file, or says who has it.
     pub(super) fn take(ledger: &Path) -> Result<(Self, Option<Note>), LedgerError> {
         let path = path_beside(ledger);
-        let unusable =
-            |error: io::Error| LedgerError::Unusable { path: path.clone(), error: error.to_string() };
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        let mut file = private::open(&mut options, &path).map_err(unusable)?;
+        let opened = private::open_here(&mut options, &path);
+        let mut file = opened.map_err(|error| LedgerError::unopened(&path, &error))?;
         let locked = patiently(&file);
         let note = Note::read(&mut file);
         match locked {
             // What can't be read says nothing: the line is a courtesy and a second guard, not the record.
-            Ok(()) => Ok((Self { path, file }, note.ok().flatten())),
+            Ok(()) => {
+                let own = lock_itself(ledger)?;
+                Ok((Self { path, file, _ledger: own }, note.ok().flatten()))
+            }
             Err(TryLockError::WouldBlock) => {
                 let holder = note.ok().flatten().map(|note| note.holder);
                 Err(LedgerError::Held { path: ledger.to_owned(), holder })
             }
-            Err(TryLockError::Error(error)) => Err(unusable(error)),
+            Err(TryLockError::Error(error)) => Err(LedgerError::no_locks(&path, &error)),
         }
     }
 
@@ -102,7 +131,7 @@ impl Lock {
     }
 
     fn unusable(&self, error: &io::Error) -> LedgerError {
-        LedgerError::Unusable { path: self.path.clone(), error: error.to_string() }
+        LedgerError::Unusable { path: self.path.clone(), error: in_words(error) }
     }
 }
 

@@ -8,23 +8,29 @@
 mod checksum;
 mod compact;
 mod error;
+mod fingerprint;
 mod groups;
 mod history;
 mod lock;
+mod place;
 mod private;
 mod reader;
 mod recall;
 mod recorder;
+mod renames;
 mod run;
 mod store;
 mod varint;
 mod writer;
 
 pub use error::LedgerError;
+pub use fingerprint::{Fingerprint, INPUTS};
 pub use history::{Deed, PastRun, Standing, UserFact};
 pub use lock::Holder;
 pub use reader::Reader;
 pub use recall::{Extent, Recall, Told};
 pub use recorder::Recorder;
-pub use run::{Description, Input, Outcome, RowCounts, RunId, TargetKey, Unfinished};
+pub use run::{
+    Description, Input, NotContinued, Outcome, PassedOver, RowCounts, RunId, TargetKey, Unfinished,
+};
 pub use writer::Ledger;

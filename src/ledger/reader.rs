@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use super::LedgerError;
+use super::fingerprint::INPUTS;
 use super::lock::Note;
-use super::run::{Description, Input, Outcome, RunId, TargetKey, Unfinished};
+use super::run::{Description, Input, NotContinued, Outcome, PassedOver, RunId, TargetKey, Unfinished};
 use super::store::{Access, Run, Store, Target};
+use super::{Fingerprint, LedgerError, place};
 
 /// A ledger to be read.
 #[derive(Debug)]
@@ -17,31 +18,61 @@ pub struct Reader {
 impl Reader {
     /// Opens a ledger that there is. It is read as it is at this moment, whoever writes meanwhile.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        let Ok(path) = &place::real(path) else {
+            return Err(LedgerError::Missing { path: path.to_owned() });
+        };
         let note = Note::beside(path);
         let store = Store::open(path, Access::Read)?;
         check_progress(&store, note.as_ref())?;
         Ok(Self { store })
     }
 
-    /// The run that this one would continue: the last one for the target with the same settings and the same names of
-    /// inputs, if it left rows unsent.
+    /// The run that this one would continue: the last one of the same command, if it left rows unsent and no other run
+    /// has continued it.
     pub fn unfinished(
         &self,
         target: &TargetKey,
         description: &Description,
     ) -> Result<Option<Unfinished>, LedgerError> {
         let Some(target) = self.target(target)? else { return Ok(None) };
-        let inputs = names(&description.inputs);
-        let alike = |run: &&Run| {
-            run.target == target.id && run.settings == description.settings && run.inputs == inputs
-        };
         let runs = self.store.runs()?;
-        let Some(run) = runs.iter().rfind(alike) else { return Ok(None) };
-        if self.is_final(run)? || run.begun < self.store.state()?.expired {
+        let is_alike = |run: &&Run| run.target == target.id && is_same_command(run, description);
+        let Some(run) = runs.iter().rfind(is_alike) else { return Ok(None) };
+        if !self.is_open(run, &runs)? || run.begun < self.store.state()?.expired {
             return Ok(None);
         }
         let input = if run.content == description.content { Input::Same } else { Input::Changed };
         Ok(Some(Unfinished { run: RunId(run.id), started: run.started, input }))
+    }
+
+    /// The last run, if it left rows unsent, and why this one would not continue it.
+    pub fn passed_over(
+        &self,
+        target: &TargetKey,
+        description: &Description,
+    ) -> Result<Option<PassedOver>, LedgerError> {
+        let runs = self.store.runs()?;
+        let Some(run) = runs.last() else { return Ok(None) };
+        if !self.is_open(run, &runs)? {
+            return Ok(None);
+        }
+        let why = if self.target(target)?.is_none_or(|target| target.id != run.target) {
+            NotContinued::OtherTarget
+        } else if let Some(fingerprint) = Fingerprint::parse(&run.settings) {
+            match fingerprint.differing(&description.fingerprint) {
+                settings if !is_same_command(run, description) => NotContinued::OtherSettings(settings),
+                _ if run.begun < self.store.state()?.expired => NotContinued::Expired,
+                _ => return Ok(None),
+            }
+        } else {
+            NotContinued::OtherVersion
+        };
+        Ok(Some(PassedOver { run: RunId(run.id), started: run.started, why }))
+    }
+
+    /// Whether a run left rows unsent that no other run has gone on with.
+    pub(super) fn is_open(&self, run: &Run, runs: &[Run]) -> Result<bool, LedgerError> {
+        Ok(!self.is_final(run)? && runs.iter().all(|other| other.continues != run.id))
     }
 
     /// The entry up to which nothing that is recorded of a target can be trusted, 0 if all can.
@@ -87,6 +118,15 @@ impl Reader {
     pub(super) fn is_final(&self, run: &Run) -> Result<bool, LedgerError> {
         Ok(self.outcome(run)?.is_some_and(Outcome::is_final))
     }
+}
+
+/// Whether the run is of the command that is described: of the same settings; or of others that come to the same, as
+/// the same inputs made the same plan.
+fn is_same_command(run: &Run, description: &Description) -> bool {
+    let Some(fingerprint) = Fingerprint::parse(&run.settings) else { return false };
+    let differing = fingerprint.differing(&description.fingerprint);
+    differing.is_empty()
+        || (run.content == description.content && !differing.iter().any(|name| name == INPUTS))
 }
 
 /// Refuses a ledger that once had got further than it has now.

@@ -1,13 +1,15 @@
 //! What is known, told to the plan.
 
 use std::collections::{HashMap, HashSet};
+use std::iter;
 use std::path::PathBuf;
 
-use super::LedgerError;
 use super::groups::{Groups, Malformed};
 use super::reader::Reader;
+use super::renames::{self, Doubt, IDENTITY, Renamed};
 use super::run::{RunId, TargetKey, Unfinished};
 use super::store::{Attribute, Heading, Run, Store};
+use super::{Fingerprint, LedgerError};
 use crate::plan::{Known, Spare};
 
 /// An entry that no journal gets to.
@@ -27,11 +29,12 @@ pub enum Extent {
 pub struct Recall<'l> {
     store: &'l Store,
     extent: Extent,
-    /// Nothing is trusted that was recorded up to this entry.
-    doubted: u64,
+    doubt: Doubt,
     attributes: HashMap<String, Attribute>,
     /// Of attributes, by number: entries and who made them, oldest first.
     entries: HashMap<u64, Vec<Heading>>,
+    /// The number of the attribute that names users, where they go by the client's ids.
+    identity: Option<u64>,
     /// The run that is continued, the one that it continues, and so on.
     continued: HashSet<u64>,
 }
@@ -46,25 +49,32 @@ impl Reader {
         continues: Option<&Unfinished>,
     ) -> Result<Recall<'_>, LedgerError> {
         let store = &self.store;
-        let target = self.target(target)?.map(|target| target.id);
+        let target = self.target(target)?;
         let runs = store.runs()?;
-        let doubted = target.map_or(Ok(0), |target| self.doubted(&runs, target, Some(content)))?;
+        let doubt = match &target {
+            Some(target) => self.doubt(&runs, target, Some(content))?,
+            None => Doubt::default(),
+        };
         let (mut begun, mut continued) = (BEYOND, HashSet::new());
         if let Some(unfinished) = continues {
             begun = self.chain(&runs, unfinished.run, &mut continued)?;
+            continued.extend(fed_back(&runs, begun));
         }
         // Entries that are merged already change nothing when they are told again, as long as all that follow are, too.
         let after = match extent {
             Extent::ContinuedRun => begun,
             Extent::EveryRun => begun.min(store.state()?.merged),
         };
-        let own = store.attributes()?.into_iter().filter(|attribute| Some(attribute.target) == target);
-        let attributes = own.map(|attribute| (attribute.name.clone(), attribute)).collect();
+        let id = target.as_ref().map(|target| target.id);
+        let own = store.attributes()?.into_iter().filter(|attribute| Some(attribute.target) == id);
+        let attributes: HashMap<_, _> = own.map(|attribute| (attribute.name.clone(), attribute)).collect();
+        let identity = attributes.get(IDENTITY).map(|attribute| attribute.id);
+        let identity = identity.filter(|_| target.is_some_and(|target| target.goes_by_custom_ids()));
         let mut entries: HashMap<u64, Vec<Heading>> = HashMap::new();
-        for heading in store.headings(after.max(doubted))? {
+        for heading in store.headings(after.max(doubt.of("")))? {
             entries.entry(heading.attribute).or_default().push(heading);
         }
-        Ok(Recall { store, extent, doubted, attributes, entries, continued })
+        Ok(Recall { store, extent, doubt, attributes, entries, identity, continued })
     }
 
     /// Follows a run to the one that it continues, and so on; returns the entry before the first one of them all.
@@ -80,37 +90,82 @@ impl Reader {
     }
 }
 
+/// Runs since this entry that read nothing but failures reports. What they got acknowledged counts as acknowledged by
+/// the run that the report came from: had it changed since, something newer would say so.
+fn fed_back(runs: &[Run], begun: u64) -> impl Iterator<Item = u64> {
+    let of_reports =
+        |run: &&Run| Fingerprint::parse(&run.settings).is_some_and(|fingerprint| fingerprint.is_of_reports());
+    runs.iter().filter(move |run| run.after >= begun).filter(of_reports).map(|run| run.id)
+}
+
 /// All that is known of an attribute, to be told.
 #[derive(Debug)]
 pub struct Told {
     path: PathBuf,
-    /// Facts as they are kept, newest first, and whether they spare a row.
-    parts: Vec<(Vec<u8>, Option<Spare>)>,
+    /// Facts as they are kept, newest first, and what they mean.
+    parts: Vec<(Vec<u8>, Meaning)>,
+}
+
+/// What facts mean to a row of an attribute.
+#[derive(Clone, Copy, Debug)]
+enum Meaning {
+    /// Users have the value; whether that spares a row.
+    Value(Option<Spare>),
+    /// Users were renamed by these facts of the attribute that names them.
+    Renames,
+    /// The same, where it is the attribute itself that is told of; whether users who kept their ids are spared.
+    OwnRenames(Option<Spare>),
 }
 
 impl Recall<'_> {
     /// Reads all that is known of an attribute.
     pub fn of(&self, attribute: &str) -> Result<Told, LedgerError> {
         let mut parts = Vec::new();
-        let attribute = self.attributes.get(attribute);
-        let headings = attribute.and_then(|attribute| self.entries.get(&attribute.id));
-        for heading in headings.into_iter().flatten().rev() {
-            let spare = match self.extent {
-                _ if self.continued.contains(&heading.run) => Some(Spare::Resumed),
-                Extent::ContinuedRun => None,
-                Extent::EveryRun => Some(Spare::Unchanged),
-            };
-            parts.push((self.store.entry(heading.entry)?.groups, spare));
+        let name = renames::known_as(attribute);
+        let (attribute, doubted) = (self.attributes.get(name), self.doubt.of(name));
+        let own = attribute.map(|attribute| attribute.id);
+        for (entry, meaning) in self.entries_of(own).rev().filter(|(entry, _)| *entry > doubted) {
+            parts.push((self.store.entry(entry)?.groups, meaning));
         }
         if let Some(attribute) = attribute
             && self.extent == Extent::EveryRun
-            && attribute.generation > self.doubted
+            && attribute.generation > doubted
         {
             for part in 0..attribute.parts {
-                parts.push((self.store.known_part(attribute, part)?, Some(Spare::Unchanged)));
+                let groups = self.store.known_part(attribute, part)?;
+                parts.push((groups, Meaning::Value(Some(Spare::Unchanged))));
             }
         }
         Ok(Told { path: self.store.path().to_owned(), parts })
+    }
+
+    /// The entries that matter to this attribute, oldest first, and what they mean to it.
+    fn entries_of(&self, own: Option<u64>) -> impl DoubleEndedIterator<Item = (u64, Meaning)> {
+        let of = |attribute: Option<u64>| {
+            let headings = attribute.and_then(|attribute| self.entries.get(&attribute));
+            headings.into_iter().flatten()
+        };
+        let unchanged = match self.extent {
+            Extent::ContinuedRun => None,
+            Extent::EveryRun => Some(Spare::Unchanged),
+        };
+        let own_meaning = move |heading: &Heading| {
+            if self.continued.contains(&heading.run) {
+                Meaning::Value(Some(Spare::Resumed))
+            } else if own == self.identity {
+                Meaning::OwnRenames(unchanged)
+            } else {
+                Meaning::Value(unchanged)
+            }
+        };
+        // To a run that goes on, users go by the ids that they had when the first of its runs began.
+        let renames = of(self.identity.filter(|identity| Some(*identity) != own))
+            .filter(|heading| !self.continued.contains(&heading.run))
+            .map(|heading| (heading.entry, Meaning::Renames));
+        let mut entries: Vec<_> =
+            of(own).map(|heading| (heading.entry, own_meaning(heading))).chain(renames).collect();
+        entries.sort_unstable_by_key(|(entry, _)| *entry);
+        entries.into_iter()
     }
 }
 
@@ -118,7 +173,7 @@ impl Told {
     /// Tells it, from newest to oldest.
     pub fn tell(self, known: &mut Known<'_>) -> Result<(), LedgerError> {
         let Self { path, parts } = self;
-        let told = parts.iter().try_for_each(|(groups, spare)| hold(groups, *spare, known));
+        let told = parts.iter().try_for_each(|(groups, meaning)| hold(groups, *meaning, known));
         told.map_err(|Malformed| LedgerError::Damaged {
             path,
             what: "facts are not what they should be".to_owned(),
@@ -126,12 +181,22 @@ impl Told {
     }
 }
 
-fn hold(groups: &[u8], spare: Option<Spare>, known: &mut Known<'_>) -> Result<(), Malformed> {
+fn hold(groups: &[u8], meaning: Meaning, known: &mut Known<'_>) -> Result<(), Malformed> {
     Groups::of(groups).try_for_each(|group| {
         let mut group = group?;
-        match &group.value {
-            Some(value) => known.hold(value, spare, &mut group.users),
-            None => known.forget(&mut group.users),
+        match (meaning, &group.value) {
+            (Meaning::Value(spare), Some(value)) => known.hold(value, spare, &mut group.users),
+            (Meaning::Value(_), None) => known.forget(&mut group.users),
+            (Meaning::Renames | Meaning::OwnRenames(_), value) => {
+                let value = value.clone();
+                return renames::each(&mut group, |renamed| match (renamed, meaning, &value) {
+                    (Renamed::Unknown(user), ..) => known.forget(iter::once(user)),
+                    (Renamed::Kept(user), Meaning::OwnRenames(spare), Some(value)) => {
+                        known.hold(value, spare, iter::once(user));
+                    }
+                    (Renamed::Kept(_), ..) => {}
+                });
+            }
         }
         group.users.finish()
     })

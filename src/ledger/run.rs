@@ -5,7 +5,11 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::Fingerprint;
 use crate::input::IdType;
+
+/// What names users where they go by the client's ids.
+pub(super) const CUSTOM_ID: &str = "custom-id";
 
 /// Which API, and what names its users there. What is known of one target says nothing of another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,9 +23,9 @@ pub struct TargetKey {
 /// What a run is about to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
-    /// The same for all runs with the same settings, as far as these decide what is sent. Nothing secret.
-    pub settings: String,
-    /// The names of the inputs, in order.
+    /// Which command it is. Nothing secret.
+    pub fingerprint: Fingerprint,
+    /// The names of the inputs, in order, as they are shown.
     pub inputs: Vec<String>,
     /// The same for all inputs with the same content, as [`Plan::fingerprint`](crate::plan::Plan::fingerprint).
     pub content: String,
@@ -41,6 +45,30 @@ pub struct Unfinished {
     pub started: Timestamp,
     /// What has become of its input since.
     pub input: Input,
+}
+
+/// A run that left rows unsent, and that this one does not continue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassedOver {
+    /// The run.
+    pub run: RunId,
+    /// When it began.
+    pub started: Timestamp,
+    /// Why it is not continued.
+    pub why: NotContinued,
+}
+
+/// Why a run is not continued.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotContinued {
+    /// It went to another API, or its users go by other ids.
+    OtherTarget,
+    /// These settings are others, by name.
+    OtherSettings(Vec<String>),
+    /// Another version of this program recorded it.
+    OtherVersion,
+    /// What it sent is no longer kept.
+    Expired,
 }
 
 /// An input, compared with the one of an earlier run.
@@ -125,7 +153,7 @@ impl TargetKey {
     pub(super) fn users(&self) -> &'static str {
         match self.id_type {
             IdType::Id => "id",
-            IdType::CustomId => "custom-id",
+            IdType::CustomId => CUSTOM_ID,
         }
     }
 }

@@ -1,17 +1,17 @@
 //! Writing a ledger: one run at a time.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use jiff::Timestamp;
 
 use super::lock::{Lock, Note};
 use super::reader::{self, Reader};
+use super::renames::{self, IDENTITY};
 use super::run::{Description, Outcome, RowCounts, RunId, TargetKey, Unfinished};
 use super::store::{Access, Attribute, Ending, Entry, Heading, Run, Store, Target};
-use super::{LedgerError, groups};
+use super::{LedgerError, groups, place};
+use crate::input::IdType;
 use crate::plan::{Batch, Plan, Sent};
 
 /// A ledger that no other run can write while this lives.
@@ -20,6 +20,8 @@ pub struct Ledger {
     reader: Reader,
     lock: Lock,
     target: u64,
+    /// Whether users go by the client's ids.
+    by_custom_id: bool,
     /// The newest entry that is committed.
     last: u64,
     /// Numbers of this target's attributes, by name.
@@ -41,20 +43,21 @@ struct Pending {
 impl Ledger {
     /// Opens the ledger at this path for a run on this target; makes one where there is none.
     pub fn open(path: &Path, target: &TargetKey, now: Timestamp) -> Result<Self, LedgerError> {
-        refuse_foreign(path)?;
+        let path = &place::make(path)?;
         let (mut lock, note) = Lock::take(path)?;
         let store = Store::open(path, Access::Write)?;
         reader::check_progress(&store, note.as_ref())?;
         let last = store.last()?;
         lock.introduce(&Note::of_this_process(store.state()?.identity, last, now))?;
         let reader = Reader { store };
+        let by_custom_id = target.id_type == IdType::CustomId;
         let target = named(&reader, target)?;
         let all = reader.store.attributes()?;
         let last_attribute = all.last().map_or(0, |attribute| attribute.id);
         let own = all.into_iter().filter(|attribute| attribute.target == target);
         let attributes = own.map(|attribute| (attribute.name, attribute.id)).collect();
         let (new, pending) = (Vec::new(), BTreeMap::new());
-        Ok(Self { reader, lock, target, last, attributes, last_attribute, new, pending })
+        Ok(Self { reader, lock, target, by_custom_id, last, attributes, last_attribute, new, pending })
     }
 
     /// The ledger, to be read.
@@ -78,7 +81,7 @@ impl Ledger {
             begun: continued.map_or(self.last, |run| run.begun),
             after: self.last,
             started: now,
-            settings: description.settings.clone(),
+            settings: description.fingerprint.text(),
             inputs: reader::names(&description.inputs),
             content: description.content.clone(),
             ending: None,
@@ -145,10 +148,18 @@ impl Ledger {
     }
 
     fn take_down(&mut self, plan: &Plan, batch: Batch, attempts: u32, value: Option<&Sent<'_>>) {
-        let id = self.attribute(&plan.attribute(batch.group).name);
+        let name = renames::known_as(&plan.attribute(batch.group).name);
+        let id = self.attribute(name);
         let Pending { facts, groups } = self.pending.entry(id).or_default();
         *facts += u64::from(batch.len);
         groups::write(attempts, value, plan.users(batch), groups);
+        if value.is_none() && name == IDENTITY && self.by_custom_id {
+            // The new id may name another user by now.
+            let sent = plan.sent(batch.group);
+            let named = renames::named(&sent);
+            *facts += u64::from(named.is_some());
+            groups::write(0, None, named.into_iter(), groups);
+        }
     }
 
     /// The number of an attribute, which gets one when it comes up for the first time.
@@ -162,20 +173,6 @@ impl Ledger {
         let (name, target) = (name.to_owned(), self.target);
         self.new.push(Attribute { id, target, name, parts: 0, generation: 0, facts: 0 });
         id
-    }
-}
-
-/// Refuses a file that is no database before anything is done to it: it may be somebody's input.
-fn refuse_foreign(path: &Path) -> Result<(), LedgerError> {
-    const MAGIC: &[u8] = b"SQLite format 3\0";
-    let mut start = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut start));
-    match read {
-        // What can't be read is told of by whoever opens it.
-        Err(_unread) => Ok(()),
-        Ok(0) => Ok(()),
-        Ok(_) if start == MAGIC => Ok(()),
-        Ok(_) => Err(LedgerError::NoLedger { path: path.to_owned() }),
     }
 }
 

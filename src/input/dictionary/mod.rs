@@ -285,13 +285,13 @@ impl Dictionary {
         renumber
     }
 
-    /// Whether its texts take more memory than they may.
-    pub(super) fn is_full(&self) -> bool {
+    /// Whether its texts take more memory than they may: time to end an epoch.
+    pub fn is_full(&self) -> bool {
         self.memory_bytes() as u64 > self.memory.max(least_worth(self.attributes.len()))
     }
 
     /// Puts all texts away, so that numbers start from 0 again. Returns the number of the epoch that has ended.
-    pub(super) fn end_epoch(&mut self) -> io::Result<u32> {
+    pub fn end_epoch(&mut self) -> io::Result<u32> {
         let store = self.store()?;
         let epoch = self.epochs;
         for entry in &mut self.attributes {
@@ -303,7 +303,7 @@ impl Dictionary {
     }
 
     /// Finds out which texts of different epochs are the same, so that each has one name. All is to be put away before.
-    pub(super) fn unify(&mut self) -> io::Result<()> {
+    pub fn unify(&mut self) -> io::Result<()> {
         let store = self.store()?;
         let memory = self.memory;
         for entry in &mut self.attributes {

@@ -8,11 +8,12 @@ mod rows;
 mod schema;
 mod write;
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
+use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, ffi};
 
 use super::{LedgerError, private};
 use schema::{APPLICATION, FORMS};
@@ -39,27 +40,54 @@ impl Store {
     /// Opens the file, after a look at all of its structure.
     pub(super) fn open(path: &Path, access: Access) -> Result<Self, LedgerError> {
         match access {
-            Access::Write => make_private(path)?,
-            Access::Read if path.exists() => {}
-            Access::Read => return Err(LedgerError::Missing { path: path.to_owned() }),
+            Access::Write => {
+                make_private(path)?;
+                Self::open_as(path, access, Connection::open_with_flags(path, FLAGS))
+            }
+            Access::Read if !path.exists() => Err(LedgerError::Missing { path: path.to_owned() }),
+            Access::Read => match Self::open_as(path, access, Connection::open_with_flags(path, FLAGS)) {
+                Err(LedgerError::Unusable { .. }) if is_readable(path) => Self::open_unchangeable(path),
+                opened => opened,
+            },
         }
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(|error| fault(path, &error))?;
+    }
+
+    /// Opens a file that nobody can write, beside which nothing can be written either.
+    fn open_unchangeable(path: &Path) -> Result<Self, LedgerError> {
+        if has_records_beside(path) {
+            return Err(LedgerError::Unmerged { path: path.to_owned() });
+        }
+        let flags =
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let name = percent_encode(path.as_os_str().as_encoded_bytes(), ESCAPED);
+        let connection = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags);
+        Self::open_as(path, Access::Read, connection)
+    }
+
+    fn open_as(
+        path: &Path,
+        access: Access,
+        connection: rusqlite::Result<Connection>,
+    ) -> Result<Self, LedgerError> {
+        let connection = connection.map_err(|error| fault(path, &error))?;
         let store = Self { path: path.to_owned(), connection };
+        if access == Access::Read && has_records_beside(path) {
+            // Who only reads leaves the file as it is, also where the last one to write it was killed. Otherwise the last
+            // one to close it takes away what `SQLite` put beside it.
+            store.sql(|connection| {
+                connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(drop)
+            })?;
+        }
         let form = store.form()?;
         if form == 0 && access == Access::Write {
             // Only a file without any table takes it on; any other one would be written for nothing.
             store.sql(|connection| connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL"))?;
         }
-        store.sql(configure)?;
+        store.sql(|connection| configure(connection, access))?;
         store.migrate(form, access)?;
         store.look_over()?;
         if access == Access::Read {
-            store.sql(|connection| {
-                // Who only reads leaves the file as it is, also where the last one to write it was killed.
-                connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-                connection.execute_batch("BEGIN")
-            })?;
+            store.sql(|connection| connection.execute_batch("BEGIN"))?;
         }
         Ok(store)
     }
@@ -72,6 +100,11 @@ impl Store {
     /// What is wrong with the file, as an error.
     pub(super) fn damaged(&self, what: impl Into<String>) -> LedgerError {
         LedgerError::Damaged { path: self.path.clone(), what: what.into() }
+    }
+
+    /// Facts are not written as they should be.
+    pub(super) fn malformed(&self) -> LedgerError {
+        self.damaged("facts are not what they should be")
     }
 
     /// Moves what was committed into the file itself, and gives back room that is no longer needed.
@@ -145,15 +178,35 @@ impl Store {
     }
 }
 
+/// How a file is opened that can be written.
+const FLAGS: OpenFlags = OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+/// What stands for something else in the address of a file.
+const ESCAPED: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
+
+/// Whether there are records in the file beside this one that it doesn't have yet.
+fn has_records_beside(path: &Path) -> bool {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push("-wal");
+    Path::new(&beside).metadata().is_ok_and(|found| found.len() > 0)
+}
+
+fn is_readable(path: &Path) -> bool {
+    File::open(path).is_ok()
+}
+
 /// Settings that hold for a connection, and those that a new file keeps.
-fn configure(connection: &Connection) -> rusqlite::Result<()> {
+fn configure(connection: &Connection, access: Access) -> rusqlite::Result<()> {
     connection.execute_batch(
         "PRAGMA cell_size_check = ON;
          PRAGMA trusted_schema = OFF;
          PRAGMA temp_store = MEMORY;
          PRAGMA synchronous = FULL;",
     )?;
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))
+    match access {
+        Access::Read => Ok(()),
+        Access::Write => connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(())),
+    }
 }
 
 /// Makes the file, or takes the right to read it from all but its owner. `SQLite` gives the files that it puts beside
@@ -161,10 +214,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
 fn make_private(path: &Path) -> Result<(), LedgerError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    let opened = private::open(&mut options, path);
-    opened
-        .map(drop)
-        .map_err(|error| LedgerError::Unusable { path: path.to_owned(), error: error.to_string() })
+    private::open(&mut options, path).map(drop).map_err(|error| LedgerError::unopened(path, &error))
 }
 
 fn fault(path: &Path, error: &rusqlite::Error) -> LedgerError {
@@ -174,7 +224,26 @@ fn fault(path: &Path, error: &rusqlite::Error) -> LedgerError {
         Some(ErrorCode::DatabaseCorrupt) => damaged("its structure is broken"),
         Some(ErrorCode::NotADatabase) => LedgerError::NoLedger { path },
         Some(ErrorCode::Unknown) => damaged("its tables are not what they should be"),
+        Some(ErrorCode::SystemIoFailure) if is_of_locks(error) => {
+            LedgerError::NoLocks { path, error: error.to_string() }
+        }
+        Some(ErrorCode::FileLockingProtocolFailed) => LedgerError::NoLocks { path, error: error.to_string() },
         Some(_) => LedgerError::Unusable { path, error: error.to_string() },
         None => damaged("a field is not what it should be"),
     }
+}
+
+/// Whether it is a lock, or the memory that processes share to agree on one, that the file system doesn't have.
+fn is_of_locks(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    let codes = [
+        ffi::SQLITE_IOERR_LOCK,
+        ffi::SQLITE_IOERR_RDLOCK,
+        ffi::SQLITE_IOERR_UNLOCK,
+        ffi::SQLITE_IOERR_CHECKRESERVEDLOCK,
+        ffi::SQLITE_IOERR_SHMOPEN,
+        ffi::SQLITE_IOERR_SHMLOCK,
+        ffi::SQLITE_IOERR_SHMMAP,
+    ];
+    code.is_some_and(|code| codes.contains(&code))
 }

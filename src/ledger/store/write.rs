@@ -5,6 +5,7 @@ use rusqlite::params;
 use super::read::PART_BITS;
 use super::{Attribute, Entry, Run, State, Store, Target};
 use crate::ledger::LedgerError;
+use crate::ledger::compact::Parts;
 
 impl Store {
     pub(in crate::ledger) fn put_state(&self, state: &State) -> Result<(), LedgerError> {
@@ -29,22 +30,26 @@ impl Store {
         self.sql(|connection| entry.put(connection))
     }
 
-    /// Puts parts in the place of all that is known of an attribute, which counts them already.
+    /// Puts parts in the place of all that is known of an attribute, and counts them in it.
     pub(in crate::ledger) fn replace_known(
         &self,
-        attribute: &Attribute,
-        parts: &[Vec<u8>],
+        attribute: &mut Attribute,
+        mut parts: Parts<'_>,
     ) -> Result<(), LedgerError> {
         let first = attribute.id << PART_BITS;
-        self.sql(|connection| {
+        attribute.parts = self.sql(|connection| {
             let beyond = (attribute.id + 1) << PART_BITS;
             connection.execute("DELETE FROM known WHERE place >= ? AND place < ?", params![first, beyond])?;
             let mut insert = connection.prepare_cached("INSERT INTO known VALUES (?, ?, ?)")?;
-            for (part, groups) in (0..).zip(parts) {
-                insert.execute(params![first | part, groups, attribute.part_sum(part, groups)])?;
+            let mut part = 0;
+            for groups in parts.by_ref() {
+                insert.execute(params![first | part, groups, attribute.part_sum(part, &groups)])?;
+                part += 1;
             }
-            Ok(())
-        })
+            Ok(part)
+        })?;
+        attribute.facts = parts.facts;
+        self.put_attribute(attribute)
     }
 
     /// Removes the journal's entries up to this one.

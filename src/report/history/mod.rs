@@ -50,6 +50,14 @@ fn ending(outcome: Option<Outcome>) -> (&'static str, Style) {
     (outcome.map_or("unfinished", Outcome::name), style)
 }
 
+/// Why there is no end of a run.
+fn unfinished(run: &PastRun) -> String {
+    match run.process {
+        Some(process) => format!("running now (process {process})"),
+        None => "killed: no end is recorded".to_owned(),
+    }
+}
+
 /// What became of rows: the fates that any has.
 fn fates(rows: &RowCounts) -> impl Iterator<Item = (u64, &'static str)> {
     let RowCounts { read: _, invalid, skipped, superseded, unchanged, resumed, acknowledged, failed, unsent } =
@@ -126,6 +134,7 @@ mod tests {
             started_at: at(0),
             finished_at: Some(at(123)),
             outcome: Some(Outcome::Incomplete),
+            process: None,
             inputs: vec!["/srv/crm/exports/users.csv".into(), "more\u{1b}[2J.csv".into()],
             rows: Some(RowCounts {
                 read: 1_000_045,

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::super::style::Styled;
 use super::super::table::Table;
 use super::super::wording::{Cut, counted, grouped, time};
-use super::{ATTRIBUTE, COLUMNS, RunJson, ending, fates, moment, shown};
+use super::{ATTRIBUTE, COLUMNS, RunJson, ending, fates, moment, shown, unfinished};
 use crate::ledger::{Deed, PastRun};
 
 /// One run: how it went, and what it got acknowledged. Displayed with ANSI styles, with a line end; serialised as an
@@ -41,7 +41,7 @@ impl RunScreen<'_> {
         line(f, "target", &run.base_url)?;
         line(f, "began", &format!("{} UTC", moment(run.started_at)))?;
         let ended = run.finished_at.map_or_else(
-            || "no end is recorded: it still runs, or was killed".to_owned(),
+            || unfinished(run),
             |at| {
                 let took = run.duration().map(|took| format!(", after {}", time(took)));
                 format!("{} UTC{}", moment(at), took.unwrap_or_default())
@@ -222,7 +222,7 @@ mod tests {
 
         target     https://acme.user.com/api/public/
         began      2027-01-15 08:00:00 UTC
-        ended      no end is recorded: it still runs, or was killed
+        ended      killed: no end is recorded
         inputs     /srv/crm/exports/users.csv
                    more [2J.csv
 

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 
 use super::super::style::Styled;
 use super::super::wording::{Cut, counted, time};
-use super::{COLUMNS, RunJson, counted_fate, ending, fates, listed, moment};
+use super::{COLUMNS, RunJson, counted_fate, ending, fates, listed, moment, unfinished};
 use crate::ledger::PastRun;
 
 /// All runs of a ledger, the newest first. Displayed with ANSI styles, with a line end; serialised as an object.
@@ -42,7 +42,7 @@ impl RunsScreen<'_> {
                 let lines = listed(std::iter::once(first).chain(fates), INDENT);
                 lines.iter().try_for_each(|line| writeln!(f, "{:INDENT$}{line}", ""))
             }
-            None => writeln!(f, "{:INDENT$}no end is recorded: it still runs, or was killed", ""),
+            None => writeln!(f, "{:INDENT$}{}", "", unfinished(run)),
         }
     }
 
@@ -107,7 +107,7 @@ mod tests {
              1,000,045 rows: 1,000,000 acknowledged, 5 resumed, 4 unchanged,
              3 superseded, 2 skipped, 12 invalid, 12 failed, 7 unsent
           2  2027-01-14 08:00:00           unfinished   users.csv
-             no end is recorded: it still runs, or was killed
+             killed: no end is recorded
           1  2027-01-14 07:00:00  0.0s     complete     users.csv
              1 row: 1 acknowledged
         ");

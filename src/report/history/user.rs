@@ -34,7 +34,7 @@ impl UserScreen<'_> {
             (Standing::Held, "the API is known to hold"),
             (
                 Standing::Doubted,
-                "not certain: a later request went wrong, or a later run has no recorded end",
+                "not certain: a later request went wrong or changed the id, or a run was killed",
             ),
         ];
         for (standing, title) in sections {
@@ -149,7 +149,7 @@ mod tests {
           city = `Oslo [2J`
           status = 2
 
-        not certain: a later request went wrong, or a later run has no recorded end
+        not certain: a later request went wrong or changed the id, or a run was killed
           a_custom_attribute_… = `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…`
 
         acknowledged (UTC)     run  attribute             value

@@ -16,6 +16,8 @@ impl Serialize for PlanScreen<'_> {
                 skipped: self.counts.skipped,
                 superseded: totals.superseded,
                 in_conflict: self.in_conflict(),
+                unchanged: self.spared.map(|spared| spared.unchanged),
+                resumed: self.spared.map(|spared| spared.resumed),
                 planned: totals.standing,
             },
             requests: totals.requests,
@@ -69,6 +71,10 @@ struct Rows {
     invalid: u64,
     skipped: u64,
     superseded: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unchanged: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resumed: Option<u64>,
     in_conflict: u64,
     planned: u64,
 }

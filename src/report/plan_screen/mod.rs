@@ -14,7 +14,7 @@ use super::table::Table;
 use super::wording::{Cut, counted, grouped, size, time};
 use crate::deliver::Rate;
 use crate::input::{Cause, Counts, IdType, Warning};
-use crate::plan::{AttributeSummary, Conflict, GroupSummary, Shared, Summary};
+use crate::plan::{AttributeSummary, Conflict, GroupSummary, Shared, Spared, Summary};
 
 /// What a run would do, in words or as JSON. Displayed with ANSI styles, with a line end.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +35,8 @@ pub struct PlanScreen<'a> {
     pub batch_size: NonZeroU32,
     /// What it took to get there, if that was measured.
     pub effort: Option<Effort>,
+    /// Which rows are not in the plan, as the ledger knows that the API holds them; `None` if it was not asked.
+    pub spared: Option<Spared>,
 }
 
 /// What reading and planning took.
@@ -83,9 +85,12 @@ impl PlanScreen<'_> {
 
     fn rows(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let totals = &self.plan.totals;
+        let spared = self.spared.unwrap_or_default();
         let mut line =
             format!("{}: {} to send", counted(self.counts.read, "row"), HumanCount(totals.standing));
         let others = [
+            (spared.unchanged, "unchanged"),
+            (spared.resumed, "resumed"),
             (totals.superseded, "superseded"),
             (self.in_conflict(), "in conflict"),
             (self.counts.skipped, "skipped"),

@@ -70,6 +70,7 @@ fn screen_of<'a>(plan: &'a Summary<'a>, effort: Option<Effort>) -> PlanScreen<'a
         id_type: IdType::Id,
         batch_size: THOUSAND,
         effort,
+        spared: None,
     }
 }
 

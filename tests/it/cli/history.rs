@@ -4,7 +4,7 @@ use std::fs;
 use std::num::NonZeroU32;
 
 use attrsync::input::{Dictionary, IdType, Options, Row, Sink, Vocabulary};
-use attrsync::ledger::{Description, Ledger, Outcome, RowCounts, TargetKey};
+use attrsync::ledger::{Description, Fingerprint, Ledger, Outcome, RowCounts, TargetKey};
 use attrsync::plan::{Builder, OnConflict, Plan};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ impl Past {
     fn run(&mut self, rows: &[(&str, &str, &str)], began: i64, outcome: Option<Outcome>) {
         let plan = plan(&self.options, rows);
         let description = Description {
-            settings: "plain".to_owned(),
+            fingerprint: Fingerprint::default(),
             inputs: vec!["users.csv".to_owned()],
             content: plan.fingerprint(),
         };
@@ -105,7 +105,7 @@ fn past_runs_are_told_newest_first() {
     insta::assert_snapshot!(run.stdout, @"
     run  began (UTC)          took     outcome      inputs
       3  2027-01-15 10:00:00           unfinished   users.csv
-         no end is recorded: it still runs, or was killed
+         killed: no end is recorded
       2  2027-01-15 09:00:00  1m 30s   complete     users.csv
          2 rows: 1 acknowledged, 1 invalid
       1  2027-01-15 08:00:00  1m 30s   incomplete   users.csv
@@ -144,7 +144,7 @@ fn a_user_is_told_with_what_the_api_holds() {
     insta::assert_snapshot!(run.stdout, @"
     user 1 at https://acme.user.com/api/public/
 
-    not certain: a later request went wrong, or a later run has no recorded end
+    not certain: a later request went wrong or changed the id, or a run was killed
       city = `Rome`
       country = `Norway`
 

@@ -191,15 +191,85 @@ fn a_run_that_is_out_of_time_is_continued() {
 }
 
 #[test]
-fn other_rules_other_inputs_and_no_resume_start_anew() {
-    for arguments in ["users.csv --on-conflict first", "same.csv", "users.csv --no-resume"] {
+fn other_rules_other_inputs_and_no_resume_start_anew_and_say_so() {
+    let cases = [
+        ("users.csv --on-conflict first", "this run does not continue it: `--on-conflict` differs"),
+        ("same.csv", "this run does not continue it: its inputs differ"),
+        ("users.csv same.csv --allow-custom", "does not continue it: `--allow-custom`, its inputs differ"),
+        ("users.csv --no-resume", "is not continued, as `--no-resume` is set"),
+    ];
+    for (arguments, why) in cases {
         let (desk, server) = (Desk::with_cities(20), Server::stopping_after(5));
+        // The rows of the last user disagree, so that it matters which one wins.
+        desk.file("users.csv", format!("{}20,city,Other City\n", desk.read("users.csv")));
         desk.file("same.csv", desk.read("users.csv"));
         server.remember(&desk, "users.csv --concurrency 1").exits(4);
         let run = server.remember(&desk, arguments).exits(0);
         assert_eq!((run.rows("resumed"), run.rows("acknowledged")), (0, 20), "{arguments}");
         assert!(!run.stderr.contains("continuing"), "{}", run.stderr);
+        run.says("note: run 1, begun ").says(why);
     }
+}
+
+#[test]
+fn another_account_starts_anew_and_says_so() {
+    let (desk, server) = (Desk::with_cities(20), Server::stopping_after(5));
+    server.remember(&desk, "users.csv --concurrency 1").exits(4);
+    let other = Server::friendly().remember(&desk, "users.csv").exits(0);
+    assert_eq!(other.rows("acknowledged"), 20);
+    other.says("it went to another account");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_stopped_run_is_continued_however_the_command_is_spelled() {
+    let spellings = [
+        "./users.csv",
+        "ABSOLUTE",
+        "link.csv",
+        "- STDIN",
+        "STDIN",
+        "/dev/stdin STDIN",
+        "users.csv --layout long",
+        "users.csv --columns user_id=user_id,value=value",
+        "users.csv --empty reject",
+        "users.csv --empty skip",
+        "users.csv --on-conflict last",
+        "users.csv --null-token NULL",
+        "users.csv --allow-custom",
+        "users.csv LOCALHOST",
+    ];
+    for spelling in spellings {
+        let (desk, server) = (Desk::with_cities(20), Server::stopping_after(5));
+        std::os::unix::fs::symlink("users.csv", desk.path("link.csv")).unwrap();
+        server.remember(&desk, "users.csv --concurrency 1").exits(4);
+        let arguments = spelling.replace("ABSOLUTE", &desk.path("users.csv").display().to_string());
+        let mut command =
+            server.remembering(&desk, arguments.trim_end_matches("LOCALHOST").trim_end_matches("STDIN"));
+        if arguments.ends_with("LOCALHOST") {
+            let base_url = server.sandbox.base_url().replace("127.0.0.1", "localhost");
+            assert!(base_url.contains("localhost"));
+            command.env("ATTRSYNC_BASE_URL", base_url);
+        }
+        if arguments.ends_with("STDIN") {
+            command.stdin(std::fs::File::open(desk.path("users.csv")).unwrap());
+        }
+        let run = Ended::from(command.output().unwrap()).exits(0);
+        assert_eq!((run.rows("resumed"), run.rows("acknowledged")), (5, 15), "{spelling}");
+        run.says("continuing run 1, begun ");
+    }
+}
+
+#[test]
+fn a_pipe_is_continued_by_a_pipe() {
+    let (desk, server) = (Desk::with_cities(20), Server::stopping_after(5));
+    let pipe = |arguments: &str| {
+        let command = assert_cmd::Command::from_std(server.remembering(&desk, arguments));
+        let output = { command }.timeout(super::PATIENCE).write_stdin(desk.read("users.csv")).output();
+        Ended::from(output.unwrap())
+    };
+    pipe("- --concurrency 1").exits(4);
+    assert_eq!(pipe("/dev/stdin").exits(0).rows("resumed"), 5);
 }
 
 #[test]
@@ -254,6 +324,34 @@ fn a_failures_report_fed_back_does_not_hide_what_changed_before() {
     assert_eq!((rest.rows("resumed"), rest.rows("acknowledged")), (0, 4));
     check_state(&server, &desk);
     assert_eq!(changes(&server, &desk), 0);
+}
+
+#[test]
+fn a_failures_report_fed_back_counts_for_the_run_that_it_came_from() {
+    let (desk, server) = (Desk::with_cities(6), Server::stopping_after(2));
+    server.remember(&desk, "users.csv --concurrency 1").exits(4);
+    // As a person may do it: some rows of the report, one of them corrected.
+    let report = desk.read("failures.csv");
+    let rows: Vec<_> = report.lines().take(4).map(|line| line.replace("City 4", "Corrected")).collect();
+    desk.file("failures.csv", format!("{}\n", rows.join("\n")));
+    let rest = server.remember(&desk, "failures.csv").exits(0);
+    assert_eq!(rest.rows("acknowledged"), 3);
+    assert!(!rest.stderr.contains("run 1"), "{}", rest.stderr);
+
+    let run = server.remember(&desk, "users.csv").exits(0);
+    assert_eq!((run.rows("resumed"), run.rows("acknowledged")), (4, 2));
+    check_state(&server, &desk);
+    run.says("continuing run 1, begun ").says("4 rows are done");
+}
+
+#[test]
+fn a_file_that_is_no_report_does_not_count_for_another_run() {
+    let (desk, server) = (Desk::with_cities(6), Server::stopping_after(2));
+    server.remember(&desk, "users.csv --concurrency 1").exits(4);
+    desk.file("other.csv", "user_id,attribute,value\n3,city,City 3\n4,city,City 4\n");
+    server.remember(&desk, "other.csv").exits(0);
+    let run = server.remember(&desk, "users.csv").exits(0);
+    assert_eq!((run.rows("resumed"), run.rows("acknowledged")), (2, 4));
 }
 
 /// What happens between two looks at the server.

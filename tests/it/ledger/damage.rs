@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use attrsync::ledger::{Extent, LedgerError, Outcome, Reader};
 use attrsync::plan::User;
 
-use super::world::{Changes, Facts, Resume, all_facts, at, begin, left_of, plan, row, some};
+use super::world::{Changes, Facts, Resume, all_facts, at, begin, bounds, left_of, plan, row, some};
 
 const FILES: [&str; 3] = ["l", "l-wal", "l-lock"];
 
@@ -33,7 +33,7 @@ fn ledger() -> BTreeMap<&'static str, Vec<u8>> {
     let mut server = Facts::new();
     let mut run = begin(&path, &rows(0), Changes::All, Resume::Yes, at(1)).unwrap();
     run.send_all(&mut server, at(1));
-    run.finish(Outcome::Complete, at(2)).compact(at(0)).unwrap();
+    run.finish(Outcome::Complete, at(2)).compact(at(0), &bounds()).unwrap();
     let mut run = begin(&path, &rows(1), Changes::Only, Resume::Yes, at(3)).unwrap();
     for half in 0..2 {
         let batches = some(&run.plan, |place| place % 20 == half);

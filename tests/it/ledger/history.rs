@@ -5,7 +5,7 @@ use std::time::Duration;
 use attrsync::ledger::{Outcome, Reader, RowCounts, Standing};
 use attrsync::plan::{Sent, User};
 
-use super::world::{Changes, Facts, Resume, at, begin, row};
+use super::world::{Changes, Facts, Resume, at, begin, bounds, row};
 
 #[test]
 fn it_tells_when_a_user_was_set_to_what_and_by_which_run() {
@@ -71,7 +71,7 @@ fn what_a_request_that_went_wrong_may_have_changed_is_doubted_until_one_goes_wel
 
     let mut run = begin(&path, &[row(1, "city", "Rome")], Changes::All, Resume::No, at(30)).unwrap();
     run.send_all(&mut Facts::new(), at(30));
-    run.finish(Outcome::Complete, at(30)).compact(at(40)).unwrap();
+    run.finish(Outcome::Complete, at(30)).compact(at(40), &bounds()).unwrap();
     assert_eq!(standings(1), [(rome, Standing::Held)]);
     assert_eq!(standings(2), [(oslo, Standing::Held)]);
 }
@@ -84,7 +84,7 @@ fn what_expired_is_still_known_though_not_since_when() {
         let rows = [row(1, "city", value), row(2, "city", "Lima")];
         let mut run = begin(&path, &rows, Changes::Only, Resume::Yes, at(now)).unwrap();
         run.send_all(&mut Facts::new(), at(now));
-        run.finish(Outcome::Complete, at(now)).compact(at(15)).unwrap();
+        run.finish(Outcome::Complete, at(now)).compact(at(15), &bounds()).unwrap();
     }
     let reader = Reader::open(&path).unwrap();
     let told = |user| -> Vec<_> {
@@ -104,7 +104,7 @@ fn what_expired_gives_back_its_room() {
     for keep_since in [0, 15] {
         let mut run = begin(&path, &rows, Changes::All, Resume::Yes, at(10)).unwrap();
         run.send_all(&mut Facts::new(), at(10));
-        run.finish(Outcome::Complete, at(10)).compact(at(keep_since)).unwrap();
+        run.finish(Outcome::Complete, at(10)).compact(at(keep_since), &bounds()).unwrap();
         sizes.push(std::fs::metadata(&path).unwrap().len());
     }
     assert!(sizes[1] < sizes[0], "{sizes:?}");

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use attrsync::ledger::{Description, Extent, Ledger, Outcome, RowCounts};
 use attrsync::plan::Batch;
 
-use super::world::{Facts, all_facts, at, description, facts, left_of, plan, row, target};
+use super::world::{Facts, all_facts, at, bounds, description, facts, left_of, plan, row, target};
 
 /// Names the folder of a child's files, and so makes a child of a run of the tests.
 const FOLDER: &str = "ATTRSYNC_TEST_CHILD_FOLDER";
@@ -82,7 +82,9 @@ fn sync(folder: &Path, input: u64) {
     let (mut server, mut screen) = (Log::append(folder, "server"), Log::append(folder, "screen"));
     let mut ledger = Ledger::open(&folder.join("l"), &target(), at(0)).unwrap();
     let whole = plan(&rows(input), 3);
-    let description = Description { inputs: vec![input.to_string()], ..description(&whole) };
+    let input = input.to_string();
+    let fingerprint = super::world::of_inputs(&[&input]);
+    let description = Description { fingerprint, inputs: vec![input], ..description(&whole) };
     let continues = ledger.reader().unfinished(&target(), &description).unwrap();
     let (plan, _) = left_of(ledger.reader(), whole, Extent::EveryRun, continues.as_ref()).unwrap();
     let run = ledger.begin(&description, continues.as_ref(), at(0)).unwrap();
@@ -100,7 +102,7 @@ fn sync(folder: &Path, input: u64) {
         std::io::stdout().flush().unwrap();
     }
     ledger.finish(run, Outcome::Complete, &RowCounts::default(), at(100)).unwrap();
-    ledger.compact(at(50)).unwrap();
+    ledger.compact(at(50), &bounds()).unwrap();
 }
 
 fn child(folder: &Path) -> Child {

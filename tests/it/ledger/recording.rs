@@ -8,10 +8,12 @@ use std::time::Duration;
 use attrsync::clock;
 use attrsync::deliver::{Event, Outcome, Purpose, Reason};
 use attrsync::input::{Dictionary, IdType, Options, Row, Sink};
-use attrsync::ledger::{Description, Extent, Ledger, Reader, Recorder, RowCounts, TargetKey, Told};
+use attrsync::ledger::{
+    Description, Extent, Fingerprint, Ledger, Reader, Recorder, RowCounts, TargetKey, Told,
+};
 use attrsync::plan::{Builder, OnConflict, Plan, Spared};
 
-use super::world::{Changes, Resume, TWO, at, begin, row};
+use super::world::{Changes, Resume, TWO, at, begin, bounds, row};
 
 #[test]
 fn events_are_held_back_until_what_they_acknowledge_is_recorded() {
@@ -62,7 +64,7 @@ fn the_clients_own_ids_are_known_by_their_texts() {
     let mut ledger = Ledger::open(&path, &target, at(1)).unwrap();
     let plan = plan_of_custom(30);
     let description =
-        Description { settings: String::new(), inputs: Vec::new(), content: plan.fingerprint() };
+        Description { fingerprint: Fingerprint::default(), inputs: Vec::new(), content: plan.fingerprint() };
     let run = ledger.begin(&description, None, at(1)).unwrap();
     for batch in plan.batches() {
         ledger.record(&plan, batch, 1);
@@ -73,6 +75,6 @@ fn the_clients_own_ids_are_known_by_their_texts() {
         let recall = ledger.reader().recall(&target, &more.fingerprint(), Extent::EveryRun, None).unwrap();
         let (left, spared) = more.without(TWO, |attribute| recall.of(&attribute.name), Told::tell).unwrap();
         assert_eq!((left.rows(), spared), (10, Spared { unchanged: 30, resumed: 0 }));
-        ledger.compact(at(1)).unwrap();
+        ledger.compact(at(1), &bounds()).unwrap();
     }
 }

@@ -7,8 +7,8 @@ use attrsync::plan::Spared;
 use proptest::prelude::*;
 
 use super::world::{
-    Begun, Changes, Facts, Resume, TWO, all_facts, at, begin, description, keys, left_of, plan, row, some,
-    target,
+    Begun, Changes, Facts, Resume, TWO, all_facts, at, begin, bounds, description, keys, left_of, plan, row,
+    some, target,
 };
 
 type Rows = Vec<(u64, String, String)>;
@@ -107,13 +107,13 @@ proptest! {
             if let Some(mut ledger) = take(run, step, &mut server, now * 10)
                 && let Some(keep_since) = step.compact
             {
-                ledger.compact(at(keep_since)).unwrap();
+                ledger.compact(at(keep_since), &bounds()).unwrap();
             }
         }
         let (input, changes, resume) = last;
         let mut run = begin(&path, &inputs[input], changes, resume, at(1000)).unwrap();
         run.send_all(&mut server, at(1000));
-        run.finish(Outcome::Complete, at(1000)).compact(at(1000)).unwrap();
+        run.finish(Outcome::Complete, at(1000)).compact(at(1000), &bounds()).unwrap();
         for (place, value) in all_facts(&plan(&inputs[input], 3)) {
             prop_assert_eq!(server.get(&place), Some(&value), "{:?}", place);
         }
@@ -254,7 +254,7 @@ fn merging_changes_nothing_that_is_known() {
         let mut run = house.begin(&rows, Changes::All, Resume::Yes);
         run.send_all(&mut house.server, at(house.now));
         let mut ledger = run.finish(Outcome::Complete, at(house.now));
-        ledger.compact(at(1000)).unwrap();
+        ledger.compact(at(1000), &bounds()).unwrap();
         drop(ledger);
         assert_eq!(house.begin(&rows, Changes::Only, Resume::No).plan.rows(), 0);
     }

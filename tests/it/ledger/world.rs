@@ -8,10 +8,16 @@ use std::path::Path;
 
 use attrsync::input::{Dictionary, IdType, Options, Row, Sink, Vocabulary};
 use attrsync::ledger::{
-    Description, Extent, Ledger, LedgerError, Outcome, Reader, RowCounts, RunId, TargetKey, Told, Unfinished,
+    Description, Extent, Fingerprint, INPUTS, Ledger, LedgerError, Outcome, Reader, RowCounts, RunId,
+    TargetKey, Told, Unfinished,
 };
 use attrsync::plan::{Batch, Builder, OnConflict, Plan, Spared};
 use jiff::Timestamp;
+
+/// As much memory as it takes.
+pub(super) fn bounds() -> Options {
+    Options::default()
+}
 
 /// By attribute and user.
 pub(super) type Facts = BTreeMap<(String, String), String>;
@@ -54,9 +60,14 @@ pub(super) fn all_facts(plan: &Plan) -> Facts {
     plan.batches().flat_map(|batch| facts(plan, batch)).collect()
 }
 
+/// Of a command that reads these.
+pub(super) fn of_inputs(names: &[&str]) -> Fingerprint {
+    Fingerprint::of([(INPUTS, Some(names.join(" ")))])
+}
+
 pub(super) fn description(plan: &Plan) -> Description {
     Description {
-        settings: "plain".to_owned(),
+        fingerprint: of_inputs(&["users.csv"]),
         inputs: vec!["users.csv".to_owned()],
         content: plan.fingerprint(),
     }

@@ -1,0 +1,123 @@
+//! Users who are no longer who they were.
+//!
+//! `custom_id`, which is called `user_id` as well, is what names a user where users go by the client's ids. Once it was
+//! set there, whoever went by the old id goes by the new one: nothing that was known by either holds any longer.
+
+use std::borrow::Cow;
+
+use super::LedgerError;
+use super::fingerprint::Fingerprint;
+use super::groups::{Group, Malformed};
+use super::reader::Reader;
+use super::store::{Attribute, Heading, Run, Target};
+use crate::plan::{Sent, User};
+
+/// The attribute that names users.
+pub(super) const IDENTITY: &str = "custom_id";
+
+/// Its former name.
+const FORMER_IDENTITY: &str = "user_id";
+
+/// The name under which an attribute is known: one, where the API has two for it.
+pub(super) fn known_as(name: &str) -> &str {
+    if name == FORMER_IDENTITY { IDENTITY } else { name }
+}
+
+/// The user whom a value of the identity names.
+pub(super) fn named<'v>(value: &'v Sent<'_>) -> Option<User<'v>> {
+    match value {
+        Sent::Null => None,
+        Sent::Text(text) | Sent::Json(text) => Some(User::Custom(Cow::Borrowed(text))),
+    }
+}
+
+/// What an entry of the identity attribute says of one user.
+pub(super) enum Renamed<'g> {
+    /// The user got the id that names it already.
+    Kept(User<'g>),
+    /// Nobody knows any more what is behind this id.
+    Unknown(User<'g>),
+}
+
+/// Hands over what a group of the identity attribute says where users go by the client's ids.
+pub(super) fn each(group: &mut Group<'_>, mut see: impl FnMut(Renamed<'_>)) -> Result<(), Malformed> {
+    let Group { value, users, .. } = group;
+    let new = value.as_ref().and_then(named);
+    let mut renamed = false;
+    for user in users.by_ref() {
+        if new.as_ref() == Some(&user) {
+            see(Renamed::Kept(user));
+        } else {
+            renamed = true;
+            see(Renamed::Unknown(user));
+        }
+    }
+    if let Some(new) = new.filter(|_| renamed) {
+        see(Renamed::Unknown(new));
+    }
+    users.clone().finish()
+}
+
+/// How far what is known of a target is doubted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Doubt {
+    by_custom_id: bool,
+    /// The entry up to which nothing can be trusted.
+    all: u64,
+    /// The same for what depends on the ids that runs have changed which name users in the other way.
+    renamed: u64,
+}
+
+impl Doubt {
+    /// The entry up to which nothing that is recorded of this attribute can be trusted, 0 if all can.
+    pub(super) fn of(self, attribute: &str) -> u64 {
+        if self.by_custom_id || attribute == IDENTITY { self.all.max(self.renamed) } else { self.all }
+    }
+}
+
+impl Target {
+    /// Whether users go by the client's ids.
+    pub(super) fn goes_by_custom_ids(&self) -> bool {
+        self.users == super::run::CUSTOM_ID
+    }
+}
+
+impl Reader {
+    /// How far what is known of a target is doubted by a run of this content.
+    pub(super) fn doubt(
+        &self,
+        runs: &[Run],
+        target: &Target,
+        content: Option<&str>,
+    ) -> Result<Doubt, LedgerError> {
+        let all = self.doubted(runs, target.id, content)?;
+        Ok(Doubt {
+            by_custom_id: target.goes_by_custom_ids(),
+            all,
+            renamed: self.renamed_elsewhere(runs, target)?,
+        })
+    }
+
+    /// The last entry by which a run may have changed the custom ids of users whom it named in another way. Whose they
+    /// were before, the ledger can't tell.
+    fn renamed_elsewhere(&self, runs: &[Run], target: &Target) -> Result<u64, LedgerError> {
+        let is_sibling = |other: &Target| other.base_url == target.base_url && other.id != target.id;
+        let Some(sibling) = self.store.targets()?.into_iter().find(is_sibling) else { return Ok(0) };
+        let renames =
+            |run: &&Run| Fingerprint::parse(&run.settings).is_some_and(|fingerprint| fingerprint.renames());
+        let renaming: Vec<Run> = runs.iter().filter(renames).cloned().collect();
+        let lost = self.doubted(&renaming, sibling.id, None)?;
+        let attributes = self.store.attributes()?;
+        let identity = attributes.iter().find(|attribute| is_identity(attribute, sibling.id));
+        let Some(identity) = identity else { return Ok(lost) };
+        let headings = self.store.headings(self.store.state()?.expired)?;
+        let own = |heading: &&Heading| heading.attribute == identity.id;
+        let recorded = headings.iter().rfind(own).map_or(0, |heading| heading.entry);
+        Ok(lost.max(recorded).max(identity.generation))
+    }
+}
+
+/// Whether it is the attribute that names users, of this target.
+pub(super) fn is_identity(attribute: &Attribute, target: u64) -> bool {
+    attribute.target == target && attribute.name == IDENTITY
+}
