@@ -12,7 +12,7 @@ use std::time::Duration;
 use attrsync::clock;
 use attrsync::input::{self, IdType, Options, Source};
 use attrsync::ledger::{
-    Description, Extent, Fingerprint, Ledger, Outcome, Reader, RowCounts, TargetKey, Told,
+    Description, Extent, Fingerprint, Ledger, LedgerError, Outcome, Reader, RowCounts, TargetKey, Told,
 };
 use attrsync::plan::{Builder, OnConflict, Plan};
 
@@ -111,8 +111,10 @@ fn less_known(path: &Path, whole: Plan) -> (Plan, u64) {
     let reader = Reader::open(path).expect("it was just made");
     let recall =
         reader.recall(&target(), &whole.fingerprint(), Extent::EveryRun, None).expect("it is intact");
-    let (left, spared) =
-        whole.without(threads(), |attribute| recall.of(&attribute.name), Told::tell).expect("it is intact");
+    let options = Options { threads: threads(), ..Options::default() };
+    let (left, spared) = whole
+        .without::<_, LedgerError>(&options, |attribute| Ok(recall.of(&attribute.name)), Told::tell)
+        .expect("it is intact");
     (left, spared.unchanged)
 }
 

@@ -148,7 +148,7 @@ fn spare(
     };
     let recall = reader.recall(target, &description.content, extent, continuation.continued())?;
     let (plan, spared) =
-        plan.without(settings.input.threads, |attribute| recall.of(&attribute.name), Told::tell)?;
+        plan.without(&settings.input, |attribute| Ok(recall.of(&attribute.name)), Told::tell)?;
     Ok((plan, spared, continuation))
 }
 

@@ -125,3 +125,50 @@ fn on_conflict(on_conflict: OnConflict) -> Option<&'static str> {
         OnConflict::Error => Some("error"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::args::{Cli, Command};
+    use crate::config::{Stdin, Surroundings, settle_plan};
+
+    /// The fingerprint of a command with these arguments, and this configuration file.
+    fn of(arguments: &str, file: &str) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("attrsync.toml"), file).unwrap();
+        let cli = Cli::try_parse_from(format!("attrsync plan {arguments}").split_whitespace()).unwrap();
+        let Command::Plan(flags) = cli.command else { panic!("{arguments}") };
+        let surroundings = Surroundings {
+            variables: std::collections::BTreeMap::new(),
+            directory: directory.path().to_owned(),
+            temp_dir: directory.path().to_owned(),
+            stdin: Stdin::Piped,
+            threads: NonZeroUsize::MIN,
+            memory: None,
+        };
+        fingerprint(&settle_plan(&flags.typed, &surroundings).unwrap()).text()
+    }
+
+    #[test]
+    fn what_ledgers_keep_is_understood_by_later_versions() {
+        let plain = r#"{"version":1,"settings":{"inputs":"[\"/none/a.csv\",\"/none/b.csv\"]"}}"#;
+        assert_eq!(of("/none/a.csv /none/b.csv", ""), plain);
+        let defaults =
+            "--on-conflict last --empty reject --layout long --columns user_id=user_id --batch-size 7";
+        assert_eq!(of(&format!("/none/a.csv /none/b.csv {defaults}"), "delimiter = \";\"\n"), plain);
+
+        let flags = "--on-conflict first --empty send --null-token NULL --allow-custom --columns user_id=Id,city=Town";
+        let file = "[attributes.gender]\ntype = \"integer\"\nmap = { male = \"2\", female = \"3\" }\n";
+        let kept = concat!(
+            r#"{"version":1,"settings":{"allow_custom":"true","#,
+            r#""attributes":"{\"gender\":{\"type\":\"integer\",\"map\":{\"female\":\"3\",\"male\":\"2\"}}}","#,
+            r#""columns":"{\"Id\":\"user_id\",\"Town\":\"city\"}","empty":"send","#,
+            r#""inputs":"[\"/none/a.csv\"]","null_token":"NULL","on_conflict":"first"}}"#,
+        );
+        assert_eq!(of(&format!("/none/a.csv {flags}"), file), kept);
+    }
+}

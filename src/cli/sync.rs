@@ -292,9 +292,8 @@ async fn compact(ending: Ending, ledger: Ledger, settings: Arc<Settings>, consol
     let warning = tokio::select! {
         compacted = compacting => match compacted {
             Ok(Ok(())) => return,
-            Ok(Err(error)) => Message::warning(format!("the ledger was not compacted: {error}")).with_hint(
-                "nothing is lost, and the next run tries it again; until then the ledger takes more room".to_owned(),
-            ),
+            Ok(Err(error)) => Message::warning(format!("the ledger was not compacted: {error}"))
+                .with_hint(error.hint().to_owned()),
             Err(panic) => Message::warning(format!("the ledger was not compacted: {panic}")),
         },
         _ = signals.next() => return,

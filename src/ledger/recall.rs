@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::iter;
-use std::path::PathBuf;
 
 use super::groups::{Groups, Malformed};
 use super::reader::Reader;
@@ -98,12 +97,14 @@ fn fed_back(runs: &[Run], begun: u64) -> impl Iterator<Item = u64> {
     runs.iter().filter(move |run| run.after >= begun).filter(of_reports).map(|run| run.id)
 }
 
-/// All that is known of an attribute, to be told.
+/// All that is known of an attribute, to be told as often as it is asked for. It is read while it is told.
 #[derive(Debug)]
-pub struct Told {
-    path: PathBuf,
-    /// Facts as they are kept, newest first, and what they mean.
-    parts: Vec<(Vec<u8>, Meaning)>,
+pub struct Told<'l> {
+    store: &'l Store,
+    /// Newest first.
+    entries: Vec<(u64, Meaning)>,
+    /// What was known before these.
+    known: Option<Attribute>,
 }
 
 /// What facts mean to a row of an attribute.
@@ -118,25 +119,15 @@ enum Meaning {
 }
 
 impl Recall<'_> {
-    /// Reads all that is known of an attribute.
-    pub fn of(&self, attribute: &str) -> Result<Told, LedgerError> {
-        let mut parts = Vec::new();
+    /// All that is known of an attribute.
+    pub fn of(&self, attribute: &str) -> Told<'_> {
         let name = renames::known_as(attribute);
         let (attribute, doubted) = (self.attributes.get(name), self.doubt.of(name));
         let own = attribute.map(|attribute| attribute.id);
-        for (entry, meaning) in self.entries_of(own).rev().filter(|(entry, _)| *entry > doubted) {
-            parts.push((self.store.entry(entry)?.groups, meaning));
-        }
-        if let Some(attribute) = attribute
-            && self.extent == Extent::EveryRun
-            && attribute.generation > doubted
-        {
-            for part in 0..attribute.parts {
-                let groups = self.store.known_part(attribute, part)?;
-                parts.push((groups, Meaning::Value(Some(Spare::Unchanged))));
-            }
-        }
-        Ok(Told { path: self.store.path().to_owned(), parts })
+        let entries = self.entries_of(own).rev().filter(|(entry, _)| *entry > doubted).collect();
+        let is_known =
+            |attribute: &&Attribute| self.extent == Extent::EveryRun && attribute.generation > doubted;
+        Told { store: self.store, entries, known: attribute.filter(is_known).cloned() }
     }
 
     /// The entries that matter to this attribute, oldest first, and what they mean to it.
@@ -169,15 +160,21 @@ impl Recall<'_> {
     }
 }
 
-impl Told {
+impl Told<'_> {
     /// Tells it, from newest to oldest.
-    pub fn tell(self, known: &mut Known<'_>) -> Result<(), LedgerError> {
-        let Self { path, parts } = self;
-        let told = parts.iter().try_for_each(|(groups, meaning)| hold(groups, *meaning, known));
-        told.map_err(|Malformed| LedgerError::Damaged {
-            path,
-            what: "facts are not what they should be".to_owned(),
-        })
+    pub fn tell(&self, known: &mut Known<'_>) -> Result<(), LedgerError> {
+        let Self { store, entries, known: before } = self;
+        let malformed = |Malformed| store.malformed();
+        for (entry, meaning) in entries {
+            hold(&store.entry(*entry)?.groups, *meaning, known).map_err(malformed)?;
+        }
+        if let Some(attribute) = before {
+            for part in 0..attribute.parts {
+                let groups = store.known_part(attribute, part)?;
+                hold(&groups, Meaning::Value(Some(Spare::Unchanged)), known).map_err(malformed)?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -16,7 +16,7 @@ use crate::plan::{Batch, Plan};
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
 
 /// How much may wait for its commit.
-const MOST_BYTES: usize = 4 << 20;
+const MOST_BYTES: usize = 1 << 20;
 
 /// Stands between delivery and those who count and show: it holds events back, in their order, until the ledger has
 /// recorded what they acknowledge.

@@ -10,10 +10,11 @@ mod write;
 
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, ffi};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 use super::{LedgerError, private};
 use schema::{APPLICATION, FORMS};
@@ -33,7 +34,8 @@ pub(super) enum Access {
 #[derive(Debug)]
 pub(super) struct Store {
     path: PathBuf,
-    connection: Connection,
+    /// Several threads may read, one after the other.
+    connection: Mutex<Connection>,
 }
 
 impl Store {
@@ -70,7 +72,7 @@ impl Store {
         connection: rusqlite::Result<Connection>,
     ) -> Result<Self, LedgerError> {
         let connection = connection.map_err(|error| fault(path, &error))?;
-        let store = Self { path: path.to_owned(), connection };
+        let store = Self { path: path.to_owned(), connection: Mutex::new(connection) };
         if access == Access::Read && has_records_beside(path) {
             // Who only reads leaves the file as it is, also where the last one to write it was killed. Otherwise the last
             // one to close it takes away what `SQLite` put beside it.
@@ -117,7 +119,8 @@ impl Store {
     }
 
     fn sql<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, LedgerError> {
-        run(&self.connection).map_err(|error| fault(&self.path, &error))
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        run(&connection).map_err(|error| fault(&self.path, &error))
     }
 
     /// Makes one commit of all that is written meanwhile: when this returns well, all of it is on the disk, and else none.
@@ -125,11 +128,14 @@ impl Store {
         &self,
         write: impl FnOnce() -> Result<T, LedgerError>,
     ) -> Result<T, LedgerError> {
-        let begin = |connection| Transaction::new_unchecked(connection, TransactionBehavior::Immediate);
-        let transaction = begin(&self.connection).map_err(|error| fault(&self.path, &error))?;
-        let result = write()?;
-        transaction.commit().map_err(|error| fault(&self.path, &error))?;
-        Ok(result)
+        let batch = |sql| self.sql(|connection| connection.execute_batch(sql));
+        batch("BEGIN IMMEDIATE")?;
+        let result = write().and_then(|result| batch("COMMIT").map(|()| result));
+        if result.is_err() {
+            // It can be that the error has done this already. Who meets it stops writing in any case.
+            let _rolled_back = batch("ROLLBACK");
+        }
+        result
     }
 
     /// The number of the file's form; 0 for an empty one.

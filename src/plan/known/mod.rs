@@ -1,13 +1,15 @@
 //! Takes out of a plan what need not be sent, as the API is known to hold it.
 //!
 //! What is known comes from newest to oldest, so that what comes first of a user decides. It streams through: one
-//! attribute at a time has a bit for each user of whom something has come, and bits for each row that need not be sent.
+//! attribute at a time has a bit for each user of whom something has come, and a bit for each row that need not be sent.
+//! Where memory is short it streams through several times, each time for other users (`ranges`).
 //! Users of a group ascend, here and there, so that a value's users are compared by walking along both.
 
 mod bits;
 mod fingerprint;
 mod names;
 mod places;
+mod ranges;
 mod sent;
 #[cfg(test)]
 mod tests;
@@ -16,7 +18,7 @@ mod walk;
 
 use std::collections::VecDeque;
 use std::io;
-use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::panic::resume_unwind;
 use std::thread::{self, ScopedJoinHandle};
 
@@ -30,7 +32,7 @@ use walk::Walk;
 
 use super::column::Column;
 use super::{Plan, User};
-use crate::input::Attribute;
+use crate::input::{Attribute, Options};
 
 /// Why a row need not be sent when the API holds its value already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,52 +58,63 @@ pub struct Known<'p> {
     names: &'p Names<'p>,
     values: Values<'p>,
     column: &'p Column,
+    /// Users with other numbers are not looked at.
+    range: RangeInclusive<u64>,
     /// Of most attributes nothing is known when an input comes for the first time.
     told: Option<Told>,
+    spared: Marks,
 }
 
-/// What was said of a column.
+/// What was said of users.
 #[derive(Debug)]
 struct Told {
     places: Places,
     /// Places of users of whom something has come.
     decided: Bits,
-    spared: Marks,
 }
 
 /// Which rows of a column need not be sent.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Marks {
-    unchanged: Bits,
-    resumed: Bits,
+    rows: Option<Bits>,
+    counts: Spared,
 }
 
 impl Plan {
     /// The plan without the rows whose values the API is known to hold, and how many these are.
     ///
     /// `fetch` is called for each attribute, in order, for whatever is known of it; `tell` then says it, in up to so many
-    /// threads at the same time. Their first error ends the work; so does a temporary file that can't be written, where
-    /// the plan is in one. Takes no memory for an attribute of which nothing is told; else at most 9 bytes for each user
-    /// of one attribute in each thread, and about as much for each of its values, unless users' ids are few and farther
-    /// apart than 2^32; and again as much for each of the client's ids, where users go by these; beside what was fetched.
+    /// threads at the same time as the options have. Their first error ends the work; so does a temporary file that can't
+    /// be written, where the plan is in one.
+    ///
+    /// Takes no memory for an attribute of which nothing is told; else a bit for each of its rows, and at most 6 bytes for
+    /// each user, or half of the memory that the options name: where that is less, `tell` is called as often as it takes
+    /// to look at a part of the users at a time. Not counted are 9 bytes for each value of an attribute, and for each of
+    /// the client's ids where users go by these.
     pub fn without<T: Send, E: Send + From<io::Error>>(
         self,
-        threads: NonZeroUsize,
+        options: &Options,
         mut fetch: impl FnMut(&Attribute) -> Result<T, E>,
-        tell: impl Fn(T, &mut Known<'_>) -> Result<(), E> + Sync,
+        tell: impl Fn(&T, &mut Known<'_>) -> Result<(), E> + Sync,
     ) -> Result<(Self, Spared), E> {
+        let threads = options.threads.get();
         let mut spared = Spared::default();
         let plan = self.try_map(|columns, users, dictionary| {
+            let room = options.memory / 2 / threads.min(columns.len()).max(1) as u64;
             let names = Names::of(users, dictionary);
             let without = |mut column: Column, told: T| {
                 let values = Values::new(dictionary, column.attribute, &column.groups);
                 let mut known = Known::new(&names, values, &column);
-                tell(told, &mut known)?;
-                let spared = match known.told {
-                    Some(told) => keep(&mut column, &told.spared)?,
-                    None => Spared::default(),
-                };
-                Ok((column, spared))
+                for range in ranges::of(&column, room) {
+                    known.turn_to(range);
+                    tell(&told, &mut known)?;
+                }
+                let Marks { rows, counts } = known.spared;
+                if let Some(rows) = rows {
+                    column.retain(|row| !rows.has(row))?;
+                    column.rows -= counts.unchanged + counts.resumed;
+                }
+                Ok((column, counts))
             };
             thread::scope(|scope| -> Result<_, E> {
                 let (mut working, mut done) = (VecDeque::new(), Vec::new());
@@ -114,7 +127,7 @@ impl Plan {
                 };
                 for column in columns {
                     let told = fetch(dictionary.attribute(column.attribute))?;
-                    if working.len() >= threads.get()
+                    if working.len() >= threads
                         && let Some(thread) = working.pop_front()
                     {
                         finish(thread)?;
@@ -134,7 +147,13 @@ type Working<'s, E> = ScopedJoinHandle<'s, Result<(Column, Spared), E>>;
 
 impl<'p> Known<'p> {
     fn new(names: &'p Names<'p>, values: Values<'p>, column: &'p Column) -> Self {
-        Self { names, values, column, told: None }
+        Self { names, values, column, range: 0..=u64::MAX, told: None, spared: Marks::default() }
+    }
+
+    /// Looks at these users from now on.
+    fn turn_to(&mut self, range: RangeInclusive<u64>) {
+        self.range = range;
+        self.told = None;
     }
 
     /// Says that all these users, who ascend, got a value, earlier than whatever was said before. Where the plan gives a
@@ -146,11 +165,13 @@ impl<'p> Known<'p> {
         users: impl Iterator<Item = User<'u>>,
     ) {
         let Some(spare) = spare else { return self.forget(users) };
-        let Self { names, values, column, told } = self;
-        let Told { places, decided, spared } = told.get_or_insert_with(|| Told::of(column));
-        let rows = match spare {
-            Spare::Unchanged => &mut spared.unchanged,
-            Spare::Resumed => &mut spared.resumed,
+        let Self { names, values, column, range, told, spared } = self;
+        let Told { places, decided } = told.get_or_insert_with(|| Told::of(column, range));
+        let Marks { rows, counts } = spared;
+        let rows = rows.get_or_insert_with(|| Bits::new(column.ids.len()));
+        let count = match spare {
+            Spare::Unchanged => &mut counts.unchanged,
+            Spare::Resumed => &mut counts.resumed,
         };
         let mut walks: Vec<Walk<'_>> = values
             .find(value)
@@ -159,7 +180,7 @@ impl<'p> Known<'p> {
         for user in users.filter_map(|user| names.number(&user)) {
             if places.find(user).is_some_and(|place| decided.insert(place)) {
                 for row in walks.iter_mut().filter_map(|walk| walk.find(user)) {
-                    rows.insert(row);
+                    *count += u64::from(rows.insert(row));
                 }
             }
         }
@@ -167,8 +188,8 @@ impl<'p> Known<'p> {
 
     /// Says that nobody knows what these users have, unless something was said before.
     pub fn forget<'u>(&mut self, users: impl Iterator<Item = User<'u>>) {
-        let Self { names, column, told, .. } = self;
-        let Told { places, decided, .. } = told.get_or_insert_with(|| Told::of(column));
+        let Self { names, column, range, told, .. } = self;
+        let Told { places, decided } = told.get_or_insert_with(|| Told::of(column, range));
         for place in users.filter_map(|user| places.find(names.number(&user)?)) {
             decided.insert(place);
         }
@@ -176,24 +197,10 @@ impl<'p> Known<'p> {
 }
 
 impl Told {
-    /// Of a column of which nothing was said yet.
-    fn of(column: &Column) -> Self {
-        let places = Places::of(column);
-        let (decided, rows) = (Bits::new(places.count()), column.ids.len());
-        let spared = Marks { unchanged: Bits::new(rows), resumed: Bits::new(rows) };
-        Self { places, decided, spared }
+    /// Of users of whom nothing was said yet.
+    fn of(column: &Column, range: &RangeInclusive<u64>) -> Self {
+        let places = Places::of(column, range);
+        let decided = Bits::new(places.count());
+        Self { places, decided }
     }
-}
-
-/// Takes the rows that are spared out of the column. Fails if a temporary file can't be written.
-fn keep(column: &mut Column, marks: &Marks) -> io::Result<Spared> {
-    let mut spared = Spared::default();
-    column.retain(|row| {
-        let (resumed, unchanged) = (marks.resumed.has(row), marks.unchanged.has(row));
-        spared.resumed += u64::from(resumed);
-        spared.unchanged += u64::from(unchanged && !resumed);
-        !resumed && !unchanged
-    })?;
-    column.rows -= spared.unchanged + spared.resumed;
-    Ok(spared)
 }

@@ -1,11 +1,16 @@
 //! Finds the users of a column by their numbers.
 
+use std::ops::RangeInclusive;
+
 use hashbrown::HashMap;
 
 use crate::plan::column::Column;
 
 /// Most numbers that can occur for each user, at a bit each: 8 bytes.
 const MOST_NUMBERS_PER_USER: u64 = 64;
+
+/// Bytes for a user in a bucket, its place among those that were found, and what it takes to sort them.
+const BYTES_PER_USER: u64 = 6;
 
 /// About how many users a bucket has, as a power of two.
 const BUCKET_BITS: u32 = 3;
@@ -34,11 +39,22 @@ pub(super) struct Buckets {
 }
 
 impl Places {
-    pub(super) fn of(column: &Column) -> Self {
-        let users = column.ids.len() as u64;
-        let Some((smallest, largest)) = bounds(column) else {
+    /// About how many bytes it takes at most to find so many users with numbers in this range, and to remember which of
+    /// them have been found.
+    pub(super) fn most_bytes(users: u64, range: &RangeInclusive<u64>) -> u64 {
+        let apart = users.saturating_mul(BYTES_PER_USER);
+        apart.min((range.end() - range.start()) / 8 + 1)
+    }
+
+    /// Of the users of a column whose numbers are in the range.
+    pub(super) fn of(column: &Column, range: &RangeInclusive<u64>) -> Self {
+        let (mut users, mut smallest, mut largest) = (0_u64, u64::MAX, 0);
+        for user in users_in(column, range) {
+            (users, smallest, largest) = (users + 1, smallest.min(user), largest.max(user));
+        }
+        if users == 0 {
             return Self::Dense { smallest: 0, count: 0 };
-        };
+        }
         let reach = largest - smallest;
         if reach < users.saturating_mul(MOST_NUMBERS_PER_USER) {
             return Self::Dense { smallest, count: index(reach) + 1 };
@@ -46,11 +62,9 @@ impl Places {
         let buckets = (users >> BUCKET_BITS).max(1);
         let shift = u64::BITS - (reach / buckets).leading_zeros();
         if shift > u32::BITS {
-            return Self::Scattered(
-                (0..column.ids.len()).map(|place| (column.ids.get(place), place)).collect(),
-            );
+            return Self::Scattered(users_in(column, range).zip(0..).collect());
         }
-        Self::Buckets(Buckets::of(column, smallest, reach, shift))
+        Self::Buckets(Buckets::of(column, range, index(users), smallest, reach, shift))
     }
 
     /// All places are below this.
@@ -62,7 +76,7 @@ impl Places {
         }
     }
 
-    /// The place of a user; `None` for one who is not in the column, unless nobody looks at that place.
+    /// The place of a user; `None` for one who is not among them, unless nobody looks at that place.
     #[inline]
     pub(super) fn find(&self, user: u64) -> Option<usize> {
         match self {
@@ -77,8 +91,15 @@ impl Places {
 }
 
 impl Buckets {
-    fn of(column: &Column, smallest: u64, reach: u64, shift: u32) -> Self {
-        let users = || (0..column.ids.len()).map(|place| column.ids.get(place) - smallest);
+    fn of(
+        column: &Column,
+        range: &RangeInclusive<u64>,
+        count: usize,
+        smallest: u64,
+        reach: u64,
+        shift: u32,
+    ) -> Self {
+        let users = || users_in(column, range).map(|user| user - smallest);
         let mut starts = vec![0_u32; index(reach >> shift) + 2];
         for user in users() {
             starts[index(user >> shift) + 1] += 1;
@@ -87,7 +108,7 @@ impl Buckets {
             starts[at] += starts[at - 1];
         }
         let mut next = starts.clone();
-        let mut sorted = vec![0; column.ids.len()];
+        let mut sorted = vec![0; count];
         for user in users() {
             let place = &mut next[index(user >> shift)];
             sorted[*place as usize] = low_bits(user, shift);
@@ -110,8 +131,13 @@ impl Buckets {
     }
 }
 
+/// The users of a column whose numbers are in the range.
+fn users_in<'c>(column: &'c Column, range: &'c RangeInclusive<u64>) -> impl Iterator<Item = u64> + 'c {
+    column.ids.walk(0..column.ids.len()).filter(|user| range.contains(user))
+}
+
 /// The smallest and the largest number.
-fn bounds(column: &Column) -> Option<(u64, u64)> {
+pub(super) fn bounds(column: &Column) -> Option<(u64, u64)> {
     let ends = (0..column.groups.len()).map(|group| {
         let range = column.groups.range(group);
         (column.ids.get(range.at(0)), column.ids.get(range.at(range.len() - 1)))

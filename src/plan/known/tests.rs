@@ -46,10 +46,12 @@ fn facts(plan: &Plan) -> Vec<Fact> {
 /// A plan without what is told of each attribute.
 fn without(
     plan: Plan,
+    memory: u64,
     tell: impl Fn(&Attribute, &mut Known<'_>) -> io::Result<()> + Sync,
 ) -> io::Result<(Plan, Spared)> {
     let threads = NonZeroUsize::MIN.saturating_add(1);
-    plan.without(threads, |attribute| Ok(attribute.clone()), |attribute, known| tell(&attribute, known))
+    let options = Options { threads, memory, ..Options::default() };
+    plan.without(&options, |attribute| Ok(attribute.clone()), |attribute, known| tell(attribute, known))
 }
 
 /// Tells groups, which come oldest first.
@@ -108,6 +110,7 @@ proptest! {
             users.into_iter().map(row).collect::<Vec<_>>()
         }),
         told in prop::collection::vec((0_usize..3, value(), 0_u8..3, users(30)), 0..12),
+        memory in prop_oneof![Just(u64::MAX), 0_u64..2000],
     ) {
         let kind = if custom { Kind::Custom } else { Kind::Id };
         let whole = plan(kind, &rows, 3);
@@ -131,7 +134,7 @@ proptest! {
             }
         }
 
-        let (left, found) = without(whole, tell(kind, &told)).unwrap();
+        let (left, found) = without(whole, memory, tell(kind, &told)).unwrap();
         prop_assert_eq!(facts(&left), expected);
         prop_assert_eq!(found, spared);
         prop_assert_eq!(left.rows() + spared.unchanged + spared.resumed, rows_before);
@@ -182,7 +185,7 @@ fn what_is_sent_is_compared_and_not_what_stands_in_the_input() {
             );
             Ok(())
         };
-        without(plan(), tell).unwrap().0.rows()
+        without(plan(), u64::MAX, tell).unwrap().0.rows()
     };
     assert_eq!(left_after(Sent::Json("2".into())), 4);
     assert_eq!(left_after(Sent::Text("2".into())), 12);

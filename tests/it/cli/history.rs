@@ -260,3 +260,69 @@ fn a_damaged_ledger_is_not_believed() {
     hint: move the file away to start a new ledger, or run with `--no-ledger`; either sends every row again
     ");
 }
+
+#[test]
+fn a_run_that_goes_on_is_told_from_one_that_was_killed() {
+    let desk = Desk::new();
+    let past = three_runs(&desk);
+    let line = |arguments: &str| {
+        let out = desk.run(arguments).exits(0).stdout;
+        out.lines()
+            .find(|line| line.contains("running") || line.contains("killed"))
+            .unwrap()
+            .trim()
+            .to_owned()
+    };
+    let process = std::process::id();
+    assert_eq!(line("history"), format!("running now (process {process})"));
+    assert_eq!(line("history show 3"), format!("ended      running now (process {process})"));
+    assert_eq!(parsed(&desk, "history --format json")["runs"][0]["process"], process);
+    drop(past);
+    assert_eq!(line("history"), "killed: no end is recorded");
+    assert_eq!(parsed(&desk, "history --format json")["runs"][0]["process"], Value::Null);
+}
+
+/// The program in a place of its own, where nothing can be written below the desk.
+#[cfg(target_os = "linux")]
+fn read_only(desk: &Desk, arguments: &str) -> Option<super::Ended> {
+    let script = r#"mount --bind . . && mount -o remount,ro,bind . && cd "$PWD" && exec "$@""#;
+    let mut command = std::process::Command::new("unshare");
+    command.args(["-rm", "sh", "-c", script, "sh", env!("CARGO_BIN_EXE_attrsync")]);
+    command.args(arguments.split_whitespace()).current_dir(desk.0.path());
+    let output = command.output().ok()?;
+    // Where a container may not do that, there is nothing to be seen.
+    let refused =
+        String::from_utf8_lossy(&output.stderr).contains("unshare: ") || output.status.code() == Some(32);
+    (!refused).then(|| output.into())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_ledger_that_cannot_be_written_can_be_read() {
+    let desk = desk();
+    let writable = desk.run("history").exits(0).stdout;
+    let Some(run) = read_only(&desk, "history") else { return };
+    assert_eq!(run.exits(0).stdout, writable);
+    let plan = "plan --only-changed --subdomain acme users.csv";
+    desk.file("users.csv", "user_id,attribute,value\n2,city,Lima\n");
+    let run = read_only(&desk, plan).unwrap().exits(0);
+    assert!(run.stdout.starts_with("1 row: 0 to send, 1 unchanged\n"), "{}", run.stdout);
+    let sync = "sync users.csv --base-url http://127.0.0.1:9/ --token-file key --failures /dev/null";
+    desk.file("key", super::KEY);
+    read_only(&desk, sync)
+        .unwrap()
+        .exits(2)
+        .says("cannot keep a ledger at `attrsync.ledger")
+        .says("read-only");
+
+    // What is not in the file itself can't be read without writing.
+    let mut past = Past::new(&desk, DEFAULT, IdType::Id);
+    past.run(&SECOND, 9000, None);
+    for name in ["attrsync.ledger", "attrsync.ledger-wal"] {
+        fs::copy(desk.path(name), desk.path(format!("copy{name}"))).unwrap();
+    }
+    read_only(&desk, "history --ledger copyattrsync.ledger")
+        .unwrap()
+        .exits(2)
+        .says("copyattrsync.ledger-wal`");
+}

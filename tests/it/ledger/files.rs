@@ -59,6 +59,82 @@ fn a_second_run_is_told_who_holds_it() {
     Ledger::open(&path, &target(), at(7)).unwrap();
 }
 
+#[cfg(unix)]
+#[test]
+fn every_link_leads_to_the_same_lock() {
+    use std::os::unix::fs::symlink;
+
+    let folder = tempfile::tempdir().unwrap();
+    let [real, link, second] = ["real", "link", "second"].map(|name| folder.path().join(name));
+    symlink("real", &link).unwrap();
+    symlink("link", &second).unwrap();
+    // It is made where the links lead to.
+    let first = Ledger::open(&second, &target(), at(5)).unwrap();
+    for path in [&real, &link, &second] {
+        let error = Ledger::open(path, &target(), at(6)).unwrap_err();
+        assert!(matches!(&error, LedgerError::Held { holder: Some(_), .. }), "{error}");
+    }
+    drop(first);
+    Ledger::open(&real, &target(), at(7)).unwrap();
+    assert!(!folder.path().join("link-lock").exists());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn every_hard_link_leads_to_the_same_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, other] = ["one", "other"].map(|name| folder.path().join(name));
+    complete_run(&one);
+    fs::hard_link(&one, &other).unwrap();
+    let first = Ledger::open(&one, &target(), at(5)).unwrap();
+    let error = Ledger::open(&other, &target(), at(6)).unwrap_err();
+    assert!(matches!(&error, LedgerError::Held { holder: None, .. }), "{error}");
+    drop(first);
+    Ledger::open(&other, &target(), at(7)).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_lock_that_is_a_link_is_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, victim] = ["l", "victim"].map(|name| folder.path().join(name));
+    fs::write(&victim, "mine\n").unwrap();
+    std::os::unix::fs::symlink(&victim, folder.path().join("l-lock")).unwrap();
+    let error = Ledger::open(&path, &target(), at(1)).unwrap_err();
+    assert!(matches!(error, LedgerError::NoPlace { .. }), "{error}");
+    assert!(error.to_string().ends_with("l-lock`: is a link"), "{error}");
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "mine\n");
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn who_only_reads_leaves_nothing_behind_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l");
+    complete_run(&path);
+    assert_eq!(Reader::open(&path).unwrap().runs().unwrap().len(), 1);
+    assert_eq!(names(folder.path()), ["l", "l-lock"]);
+
+    // What a kill leaves behind stays as it is.
+    let other = tempfile::tempdir().unwrap();
+    let mut run = begin(&path, &rows(), Changes::All, Resume::Yes, at(1)).unwrap();
+    run.send_all(&mut Facts::new(), at(1));
+    for name in ["l", "l-wal", "l-lock"] {
+        fs::copy(folder.path().join(name), other.path().join(name)).unwrap();
+    }
+    let before = ["l", "l-wal"].map(|name| fs::read(other.path().join(name)).unwrap());
+    assert_eq!(Reader::open(&other.path().join("l")).unwrap().runs().unwrap().len(), 2);
+    assert!(before == ["l", "l-wal"].map(|name| fs::read(other.path().join(name)).unwrap()));
+}
+
 #[test]
 fn what_is_no_ledger_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();

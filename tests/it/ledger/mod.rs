@@ -5,5 +5,6 @@ mod files;
 mod history;
 mod kills;
 mod recording;
+mod renames;
 mod runs;
 mod world;

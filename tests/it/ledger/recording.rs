@@ -9,11 +9,11 @@ use attrsync::clock;
 use attrsync::deliver::{Event, Outcome, Purpose, Reason};
 use attrsync::input::{Dictionary, IdType, Options, Row, Sink};
 use attrsync::ledger::{
-    Description, Extent, Fingerprint, Ledger, Reader, Recorder, RowCounts, TargetKey, Told,
+    Description, Extent, Fingerprint, Ledger, LedgerError, Reader, Recorder, RowCounts, TargetKey, Told,
 };
 use attrsync::plan::{Builder, OnConflict, Plan, Spared};
 
-use super::world::{Changes, Resume, TWO, at, begin, bounds, row};
+use super::world::{Changes, Resume, at, begin, bounds, row};
 
 #[test]
 fn events_are_held_back_until_what_they_acknowledge_is_recorded() {
@@ -73,7 +73,9 @@ fn the_clients_own_ids_are_known_by_their_texts() {
     for _ in 0..2 {
         let more = plan_of_custom(40);
         let recall = ledger.reader().recall(&target, &more.fingerprint(), Extent::EveryRun, None).unwrap();
-        let (left, spared) = more.without(TWO, |attribute| recall.of(&attribute.name), Told::tell).unwrap();
+        let (left, spared) = more
+            .without::<_, LedgerError>(&bounds(), |attribute| Ok(recall.of(&attribute.name)), Told::tell)
+            .unwrap();
         assert_eq!((left.rows(), spared), (10, Spared { unchanged: 30, resumed: 0 }));
         ledger.compact(at(1), &bounds()).unwrap();
     }

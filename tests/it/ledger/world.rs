@@ -14,9 +14,14 @@ use attrsync::ledger::{
 use attrsync::plan::{Batch, Builder, OnConflict, Plan, Spared};
 use jiff::Timestamp;
 
-/// As much memory as it takes.
+/// As much memory as it takes, and two threads.
 pub(super) fn bounds() -> Options {
-    Options::default()
+    Options { threads: TWO, ..Options::default() }
+}
+
+/// Hardly any memory.
+pub(super) fn tight() -> Options {
+    Options { memory: 2000, ..bounds() }
 }
 
 /// By attribute and user.
@@ -105,7 +110,7 @@ pub(super) fn left_of(
     continues: Option<&Unfinished>,
 ) -> Result<(Plan, Spared), LedgerError> {
     let recall = reader.recall(&target(), &plan.fingerprint(), extent, continues)?;
-    plan.without(TWO, |attribute| recall.of(&attribute.name), Told::tell)
+    plan.without(&tight(), |attribute| Ok(recall.of(&attribute.name)), Told::tell)
 }
 
 /// Begins a run as the program does.

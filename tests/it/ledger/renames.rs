@@ -1,0 +1,242 @@
+//! Who goes by an id can change: by `custom_id`, which is `user_id` as well.
+
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use attrsync::input::{Dictionary, IdType, Options, Row, Sink};
+use attrsync::ledger::{
+    Description, Extent, Fingerprint, Ledger, LedgerError, Outcome, Reader, RowCounts, RunId, Standing,
+    TargetKey, Told,
+};
+use attrsync::plan::{Batch, Builder, OnConflict, Plan, Spared, User};
+use tempfile::TempDir;
+
+use super::world::{at, tight};
+
+type Rows<'r> = &'r [(&'r str, &'r str, &'r str)];
+
+fn target(id_type: IdType) -> TargetKey {
+    TargetKey { base_url: "https://acme.user.com/api/public/".to_owned(), id_type }
+}
+
+fn plan(id_type: IdType, rows: Rows<'_>) -> Plan {
+    let mut dictionary = Dictionary::new(&Options::default());
+    let mut builder = Builder::new(OnConflict::Last);
+    for (user, attribute, value) in rows {
+        let user = match id_type {
+            IdType::Id => user.parse().unwrap(),
+            IdType::CustomId => dictionary.intern_user(user),
+        };
+        let attribute = dictionary.attribute_id(attribute).unwrap();
+        let value = dictionary.intern(attribute, value);
+        builder.accept(Row { user, attribute, value });
+    }
+    builder.finish(dictionary, NonZeroU32::new(3).unwrap()).unwrap()
+}
+
+/// A ledger, and runs of either type of ids.
+struct Past {
+    folder: TempDir,
+}
+
+struct Begun {
+    ledger: Ledger,
+    run: RunId,
+    plan: Plan,
+    spared: Spared,
+}
+
+impl Past {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("l")
+    }
+
+    fn begin(&self, id_type: IdType, rows: Rows<'_>, extent: Extent) -> Begun {
+        let mut ledger = Ledger::open(&self.path(), &target(id_type), at(1)).unwrap();
+        let whole = plan(id_type, rows);
+        let fingerprint = Fingerprint::default();
+        let renames = rows.iter().any(|(_, attribute, _)| attribute.ends_with("_id"));
+        let fingerprint = if renames { fingerprint.that_renames() } else { fingerprint };
+        let description = Description { fingerprint, inputs: Vec::new(), content: whole.fingerprint() };
+        let continued = ledger.reader().unfinished(&target(id_type), &description).unwrap();
+        let recall = ledger
+            .reader()
+            .recall(&target(id_type), &description.content, extent, continued.as_ref())
+            .unwrap();
+        let (plan, spared) = whole
+            .without::<_, LedgerError>(&tight(), |attribute| Ok(recall.of(&attribute.name)), Told::tell)
+            .unwrap();
+        drop(recall);
+        let run = ledger.begin(&description, continued.as_ref(), at(1)).unwrap();
+        Begun { ledger, run, plan, spared }
+    }
+
+    fn complete(&self, id_type: IdType, rows: Rows<'_>) {
+        self.begin(id_type, rows, Extent::ContinuedRun).acknowledge(usize::MAX).finish();
+    }
+
+    /// Which rows a run with `--only-changed` would send.
+    fn changed(&self, id_type: IdType, rows: Rows<'_>) -> Vec<String> {
+        let reader = Reader::open(&self.path()).unwrap();
+        let whole = plan(id_type, rows);
+        let recall = reader.recall(&target(id_type), &whole.fingerprint(), Extent::EveryRun, None).unwrap();
+        let (left, _) = whole
+            .without::<_, LedgerError>(&tight(), |attribute| Ok(recall.of(&attribute.name)), Told::tell)
+            .unwrap();
+        all(&left)
+    }
+
+    /// The same before and after all that is known was merged and nothing else is kept.
+    #[track_caller]
+    fn check_changed(&self, id_type: IdType, rows: Rows<'_>, expected: &[&str]) {
+        assert_eq!(self.changed(id_type, rows), expected, "as recorded");
+        let mut ledger = Ledger::open(&self.path(), &target(id_type), at(5)).unwrap();
+        ledger.compact(at(1000), &tight()).unwrap();
+        drop(ledger);
+        assert_eq!(self.changed(id_type, rows), expected, "merged");
+    }
+}
+
+impl Begun {
+    /// Records so many of the batches.
+    fn acknowledge(mut self, count: usize) -> Self {
+        for batch in self.plan.batches().take(count) {
+            self.ledger.record(&self.plan, batch, 1);
+        }
+        self.ledger.commit(self.run, at(2)).unwrap();
+        self
+    }
+
+    fn finish(mut self) {
+        self.ledger.finish(self.run, Outcome::Complete, &RowCounts::default(), at(3)).unwrap();
+    }
+}
+
+fn all(plan: &Plan) -> Vec<String> {
+    let of = |batch: Batch| {
+        let (name, value) = (&plan.attribute(batch.group).name, plan.sent(batch.group).to_string());
+        plan.users(batch).map(|user| format!("{user} {name} {value}")).collect::<Vec<_>>()
+    };
+    plan.batches().flat_map(of).collect()
+}
+
+const CITIES: Rows<'_> = &[("c1", "city", "Oslo"), ("c2", "city", "Rome"), ("c3", "city", "Lima")];
+
+#[test]
+fn nothing_is_known_by_ids_that_were_swapped() {
+    let past = Past::new();
+    past.complete(IdType::CustomId, CITIES);
+    past.check_changed(IdType::CustomId, CITIES, &[]);
+    past.complete(IdType::CustomId, &[("c1", "custom_id", "c2"), ("c2", "custom_id", "c1")]);
+    past.check_changed(IdType::CustomId, CITIES, &["c1 city Oslo", "c2 city Rome"]);
+    past.complete(IdType::CustomId, CITIES);
+    past.check_changed(IdType::CustomId, CITIES, &[]);
+}
+
+#[test]
+fn neither_the_old_nor_the_new_id_is_known_by_what_was_before() {
+    for name in ["custom_id", "user_id"] {
+        let past = Past::new();
+        past.complete(IdType::CustomId, CITIES);
+        past.complete(IdType::CustomId, &[("c1", name, "c3")]);
+        past.check_changed(IdType::CustomId, CITIES, &["c1 city Oslo", "c3 city Lima"]);
+        // Who got an id by it has no other one that a second run could give it again.
+        let expected = format!("c1 {name} c3");
+        past.check_changed(IdType::CustomId, &[("c1", name, "c3")], &[&expected]);
+    }
+}
+
+#[test]
+fn a_rename_that_went_wrong_is_doubted_with_the_new_id() {
+    let past = Past::new();
+    past.complete(IdType::CustomId, CITIES);
+    let mut run = past.begin(IdType::CustomId, &[("c1", "custom_id", "c3")], Extent::ContinuedRun);
+    for batch in run.plan.batches() {
+        run.ledger.doubt(&run.plan, batch, 3);
+    }
+    run.finish();
+    past.check_changed(IdType::CustomId, CITIES, &["c1 city Oslo", "c3 city Lima"]);
+}
+
+#[test]
+fn an_id_that_a_user_has_already_changes_nothing() {
+    let past = Past::new();
+    past.complete(IdType::CustomId, CITIES);
+    let kept: Rows<'_> = &[("c1", "custom_id", "c1")];
+    past.complete(IdType::CustomId, kept);
+    past.check_changed(IdType::CustomId, CITIES, &[]);
+    past.check_changed(IdType::CustomId, kept, &[]);
+}
+
+#[test]
+fn a_run_that_renames_goes_on_by_the_ids_that_its_input_has() {
+    let past = Past::new();
+    let rows: Rows<'_> = &[
+        ("c1", "city", "Oslo"),
+        ("c2", "city", "Rome"),
+        ("c1", "custom_id", "c2"),
+        ("c2", "custom_id", "c1"),
+    ];
+    // It is killed between the two renames.
+    drop(past.begin(IdType::CustomId, rows, Extent::ContinuedRun).acknowledge(3));
+    for extent in [Extent::ContinuedRun, Extent::EveryRun] {
+        let run = past.begin(IdType::CustomId, rows, extent);
+        assert_eq!(run.spared, Spared { resumed: 3, unchanged: 0 }, "{extent:?}");
+        assert_eq!(all(&run.plan), ["c2 custom_id c1"]);
+    }
+    past.begin(IdType::CustomId, rows, Extent::ContinuedRun).acknowledge(1).finish();
+    past.check_changed(IdType::CustomId, &rows[..2], &["c1 city Oslo", "c2 city Rome"]);
+}
+
+#[test]
+fn two_names_of_one_attribute_know_of_each_other() {
+    let past = Past::new();
+    past.complete(IdType::Id, &[("7", "user_id", "A")]);
+    past.check_changed(IdType::Id, &[("7", "custom_id", "A")], &[]);
+    past.complete(IdType::Id, &[("7", "custom_id", "B")]);
+    past.check_changed(IdType::Id, &[("7", "user_id", "A")], &["7 user_id A"]);
+    past.check_changed(IdType::Id, &[("7", "user_id", "B")], &[]);
+}
+
+#[test]
+fn ids_that_were_given_to_users_of_the_other_type_are_not_known() {
+    let past = Past::new();
+    let ids: Rows<'_> = &[("7", "custom_id", "c1"), ("7", "city", "Oslo")];
+    past.complete(IdType::Id, ids);
+    past.complete(IdType::CustomId, CITIES);
+    past.check_changed(IdType::CustomId, CITIES, &[]);
+    past.complete(IdType::Id, &[("7", "custom_id", "c9")]);
+    past.check_changed(IdType::CustomId, CITIES, &["c1 city Oslo", "c2 city Rome", "c3 city Lima"]);
+
+    past.complete(IdType::CustomId, &[("c9", "custom_id", "c1")]);
+    past.check_changed(IdType::Id, ids, &["7 custom_id c1"]);
+}
+
+#[test]
+fn a_killed_run_may_have_given_ids_to_users_of_the_other_type() {
+    let past = Past::new();
+    past.complete(IdType::CustomId, CITIES);
+    drop(past.begin(IdType::Id, &[("7", "city", "Oslo")], Extent::ContinuedRun));
+    past.check_changed(IdType::CustomId, CITIES, &[]);
+    drop(past.begin(IdType::Id, &[("7", "custom_id", "c1")], Extent::ContinuedRun));
+    assert_eq!(past.changed(IdType::CustomId, CITIES).len(), 3);
+}
+
+#[test]
+fn what_is_told_of_a_user_is_doubted_once_its_id_is_another_ones() {
+    let past = Past::new();
+    past.complete(IdType::CustomId, CITIES);
+    past.complete(IdType::CustomId, &[("c1", "custom_id", "c3")]);
+    let reader = Reader::open(&past.path()).unwrap();
+    let city = |id: &'static str| {
+        let facts = reader.user(&User::Custom(id.into())).unwrap();
+        facts.into_iter().find(|fact| fact.attribute == "city").unwrap().standing
+    };
+    assert_eq!(["c1", "c2", "c3"].map(city), [Standing::Doubted, Standing::Held, Standing::Doubted]);
+}
