@@ -13,7 +13,7 @@ const LONGEST: usize = 200;
 
 /// What decides which values a run sends and to whom, by name. Settings that say what holds anyway are left out, so that
 /// a default may be written down, and a setting may be added, without making another command of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fingerprint {
     version: u32,
@@ -32,6 +32,13 @@ pub const INPUTS: &str = "inputs";
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
 fn is_false(flag: &bool) -> bool {
     !flag
+}
+
+impl Default for Fingerprint {
+    /// Of no settings.
+    fn default() -> Self {
+        Self::of([])
+    }
 }
 
 impl Fingerprint {
