@@ -10,6 +10,7 @@ mod history;
 mod interrupted;
 mod kept;
 mod large;
+mod ledger_options;
 mod plans;
 mod protocol;
 mod refused;
