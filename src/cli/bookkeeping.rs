@@ -290,7 +290,7 @@ fn outcome(exit: ExitCode) -> Outcome {
         ExitCode::Complete => Outcome::Complete,
         ExitCode::Incomplete => Outcome::Incomplete,
         ExitCode::Stopped => Outcome::Stopped,
-        ExitCode::Interrupted | ExitCode::Terminated => Outcome::Interrupted,
+        ExitCode::HungUp | ExitCode::Interrupted | ExitCode::Terminated => Outcome::Interrupted,
         ExitCode::Usage | ExitCode::Refused | ExitCode::Internal => Outcome::Internal,
     }
 }

@@ -1,5 +1,7 @@
 //! How a run is interrupted.
 
+use std::fs;
+use std::future::pending;
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -9,34 +11,54 @@ use crate::deliver::Stop;
 /// Its number on Linux and on macOS.
 const SIGXFSZ: i32 = 25;
 
-/// The signals that ask a run to stop.
+/// The signals that ask a run to stop. One that was ignored when the program started stays ignored: `nohup` and shells
+/// that start a job in the background rely on that.
 #[derive(Debug)]
 pub(super) struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-    /// The terminal is gone: nobody is there to press a key, so that it is as good as an order to end.
-    hangup: Signal,
-    /// A limit on the size of files: with somebody listening, writing fails as on a full disk, and nothing is killed.
-    _too_large: Signal,
+    interrupt: Option<Signal>,
+    terminate: Option<Signal>,
+    hang_up: Option<Signal>,
+    /// A limit on the size of files: while this is caught, writing fails as on a full disk, and nothing is killed.
+    _too_large: Option<Signal>,
 }
 
 impl Signals {
     /// From now on, these signals no longer end the process.
     pub(super) fn new() -> io::Result<Self> {
+        let ignored = ignored();
+        let caught = |kind: SignalKind| {
+            let is_ignored = ignored & (1 << (kind.as_raw_value() - 1)) != 0;
+            (!is_ignored).then(|| signal(kind)).transpose()
+        };
         Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: signal(SignalKind::hangup())?,
-            _too_large: signal(SignalKind::from_raw(SIGXFSZ))?,
+            interrupt: caught(SignalKind::interrupt())?,
+            terminate: caught(SignalKind::terminate())?,
+            hang_up: caught(SignalKind::hangup())?,
+            _too_large: caught(SignalKind::from_raw(SIGXFSZ))?,
         })
     }
 
     /// Waits for the next one.
     pub(super) async fn next(&mut self) -> Stop {
         tokio::select! {
-            _ = self.interrupt.recv() => Stop::Interrupted,
-            _ = self.terminate.recv() => Stop::Terminated,
-            _ = self.hangup.recv() => Stop::Terminated,
+            () = arrival(&mut self.interrupt) => Stop::Interrupted,
+            () = arrival(&mut self.terminate) => Stop::Terminated,
+            () = arrival(&mut self.hang_up) => Stop::HungUp,
         }
     }
+}
+
+async fn arrival(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => pending().await,
+    }
+}
+
+/// The signals that this process ignores, the first one being the lowest bit; none where the system doesn't say, as
+/// Linux does.
+fn ignored() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default()
 }

@@ -132,6 +132,8 @@ pub enum Stop {
     Interrupted,
     /// SIGTERM.
     Terminated,
+    /// SIGHUP.
+    HungUp,
     /// A report can't be written any more.
     Unwritable,
 }

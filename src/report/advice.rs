@@ -55,7 +55,7 @@ fn continued(stop: &Stop, failures: &Path, rerun: Rerun) -> String {
         Stop::KeyRefused(_) => format!("check the API key, then {again}"),
         Stop::WrongAddress(_) => format!("check `--subdomain` or `--base-url`, then {again}"),
         Stop::Outage(_) | Stop::LongPause(_) => format!("when the API is back, {again}"),
-        Stop::OutOfTime | Stop::Interrupted | Stop::Terminated | Stop::Unwritable => again,
+        Stop::OutOfTime | Stop::Interrupted | Stop::Terminated | Stop::HungUp | Stop::Unwritable => again,
     }
 }
 

@@ -207,8 +207,8 @@ mod tests {
         user_id,attribute,value,fate,status,error,attempts,source,line
         5,colour,red,invalid,,the attribute is not allowed: `colour`,0,DIR/in.csv,6
         2,city,A,failed,404,no such user,1,,
-        3,city,A,unsent,,not sent: SIGINT came,0,,
-        4,city,NULL,unsent,,not sent: SIGINT came,0,,
+        3,city,A,unsent,,not sent: the run was stopped by Ctrl-C (SIGINT),0,,
+        4,city,NULL,unsent,,not sent: the run was stopped by Ctrl-C (SIGINT),0,,
         ");
     }
 

@@ -70,7 +70,9 @@ impl Closing<'_> {
     fn headline(&self) -> String {
         let style = match self.exit {
             ExitCode::Complete => GOOD,
-            ExitCode::Incomplete | ExitCode::Interrupted | ExitCode::Terminated => DOUBTFUL,
+            ExitCode::Incomplete | ExitCode::HungUp | ExitCode::Interrupted | ExitCode::Terminated => {
+                DOUBTFUL
+            }
             ExitCode::Usage | ExitCode::Refused | ExitCode::Stopped | ExitCode::Internal => BAD,
         };
         let outcome = self.exit.outcome();
@@ -336,7 +338,7 @@ mod tests {
         let requests = Requests { planned: 5, sent: 3, ..Requests::default() };
         let end = End::Stopped(Stop::Interrupted);
         insta::assert_snapshot!(screen(&end, &tally(fates, requests), &[], Rerun::StartsAnew), @"
-        interrupted: SIGINT came
+        interrupted: the run was stopped by Ctrl-C (SIGINT)
 
         rows      10 read
                    6 acknowledged

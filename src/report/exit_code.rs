@@ -20,6 +20,8 @@ pub enum ExitCode {
     Stopped,
     /// 5: a bug, or the local disk failed.
     Internal,
+    /// 129: SIGHUP; what was in flight was finished and recorded.
+    HungUp,
     /// 130: SIGINT; what was in flight was finished and recorded.
     Interrupted,
     /// 143: SIGTERM; what was in flight was finished and recorded.
@@ -28,13 +30,14 @@ pub enum ExitCode {
 
 impl ExitCode {
     /// All of them, in the order of their codes.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Complete,
         Self::Incomplete,
         Self::Usage,
         Self::Refused,
         Self::Stopped,
         Self::Internal,
+        Self::HungUp,
         Self::Interrupted,
         Self::Terminated,
     ];
@@ -73,6 +76,7 @@ impl ExitCode {
             Self::Refused => 3,
             Self::Stopped => 4,
             Self::Internal => 5,
+            Self::HungUp => 129,
             Self::Interrupted => 130,
             Self::Terminated => 143,
         }
@@ -87,11 +91,12 @@ impl ExitCode {
             Self::Refused => "refused",
             Self::Stopped => "stopped",
             Self::Internal => "internal",
-            Self::Interrupted | Self::Terminated => "interrupted",
+            Self::HungUp | Self::Interrupted | Self::Terminated => "interrupted",
         }
     }
 
-    fn of_stop(stop: &Stop) -> Self {
+    /// How a run ended that this stopped.
+    pub fn of_stop(stop: &Stop) -> Self {
         match stop {
             Stop::KeyRefused(_)
             | Stop::WrongAddress(_)
@@ -101,6 +106,7 @@ impl ExitCode {
             Stop::Unwritable => Self::Internal,
             Stop::Interrupted => Self::Interrupted,
             Stop::Terminated => Self::Terminated,
+            Stop::HungUp => Self::HungUp,
         }
     }
 }
@@ -145,6 +151,7 @@ mod tests {
         check(&stopped(Stop::OutOfTime), [1, 1, 1], ExitCode::Stopped);
         check(&stopped(Stop::Interrupted), [0, 0, 1], ExitCode::Interrupted);
         check(&stopped(Stop::Terminated), [0, 1, 1], ExitCode::Terminated);
+        check(&stopped(Stop::HungUp), [0, 0, 1], ExitCode::HungUp);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use attrsync::sandbox::{ErrorBody, Fault, Mishap, Moment, Options};
@@ -49,6 +49,29 @@ fn sigint_lets_requests_in_flight_finish() {
 #[test]
 fn sigterm_lets_requests_in_flight_finish() {
     is_in_flight_finished("TERM", 143);
+}
+
+#[test]
+fn a_closed_terminal_lets_requests_in_flight_finish() {
+    is_in_flight_finished("HUP", 129);
+}
+
+#[test]
+fn signals_that_were_ignored_at_the_start_stay_ignored() {
+    let desk = Desk::with_cities(4);
+    let server = Server::new(Options { latency: Duration::from_millis(100), ..Options::default() });
+    let command = server.command(&desk, "users.csv --concurrency 1 --summary -");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP INT TERM; exec \"$0\" \"$@\""]);
+    shell.arg(command.get_program()).args(command.get_args());
+    shell.current_dir(command.get_current_dir().unwrap()).env_clear();
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let child = shell.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    server.until(|counters| counters.requests > 0);
+    for name in ["HUP", "INT", "TERM"] {
+        signal(&child, name);
+    }
+    assert_eq!(wait(child).exits(0).rows("acknowledged"), 4);
 }
 
 #[test]
