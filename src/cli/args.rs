@@ -12,7 +12,7 @@ use crate::config::{PlanOptions, SyncOptions, Typed};
 /// Make User.com agree with a CSV of (user_id, attribute, value): the fewest mass updates, inside the API's limit, every
 /// row accounted for
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, arg_required_else_help = true)]
+#[command(version, max_term_width = 100, arg_required_else_help = true, args_override_self = true)]
 #[expect(clippy::doc_markdown, reason = "the help's text")]
 pub(super) struct Cli {
     #[command(subcommand)]
@@ -40,6 +40,14 @@ pub(super) enum Command {
 pub(super) struct PlanFlags {
     #[command(flatten)]
     pub(super) typed: Typed<PlanOptions>,
+    #[command(flatten)]
+    pub(super) output: OutputFlags,
+}
+
+/// What is printed of a plan.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub(super) struct OutputFlags {
     /// How the plan is printed
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
@@ -47,8 +55,15 @@ pub(super) struct PlanFlags {
     #[arg(long, value_name = "FILE")]
     pub(super) bodies: Option<PathBuf>,
     /// How many of the largest groups to show
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = OutputFlags::default().top)]
     pub(super) top: usize,
+}
+
+impl Default for OutputFlags {
+    /// The plan that is printed where nothing else is asked for.
+    fn default() -> Self {
+        Self { format: Format::Text, bodies: None, top: 5 }
+    }
 }
 
 /// How data is printed.

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::args::{Format, PlanFlags};
+use super::args::{Format, OutputFlags, PlanFlags};
 use super::bookkeeping::{failed, spare_plan};
 use super::console::Console;
 use super::reading::{Read, refused, unwritten, wrong};
@@ -17,25 +17,29 @@ use crate::report::{Draft, Effort, ExitCode, FailuresReport, Lost, LostRow, Mess
 
 /// Plans, and says how it ended.
 pub(super) fn run(flags: &PlanFlags, surroundings: &Surroundings) -> ExitCode {
-    let settings = match settle_plan(&flags.typed, surroundings) {
-        Ok(settings) => settings,
+    match settle_plan(&flags.typed, surroundings) {
+        Ok(settings) => run_settled(&flags.output, &settings),
         Err(error) => {
             let (message, code) = wrong(&error);
             Console::plain().error(&message);
-            return code;
+            code
         }
-    };
-    let console = Console::new(&settings);
+    }
+}
+
+/// Plans with settings that are settled.
+pub(super) fn run_settled(flags: &OutputFlags, settings: &Settings) -> ExitCode {
+    let console = Console::new(settings);
     for warning in &settings.warnings {
         console.warning(&Message::warning(warning));
     }
-    plan(flags, &settings, console).unwrap_or_else(|(message, code)| {
+    plan(flags, settings, console).unwrap_or_else(|(message, code)| {
         console.error(&message);
         code
     })
 }
 
-fn plan(flags: &PlanFlags, settings: &Settings, console: Console) -> Result<ExitCode, Failed> {
+fn plan(flags: &OutputFlags, settings: &Settings, console: Console) -> Result<ExitCode, Failed> {
     let internal = |message| (message, ExitCode::Internal);
     let bodies = flags.bodies.as_deref().map(|path| Bodies::begin(path, settings)).transpose()?;
     let mut failures = settings

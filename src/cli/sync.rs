@@ -10,15 +10,16 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tracing::info;
 
+use super::args::OutputFlags;
 use super::bookkeeping::{self, Books, Ending};
 use super::console::Console;
-use super::plan::unsent;
+use super::plan::{self, unsent};
 use super::reading::{Read, refused, unwritten, wrong};
 use super::sending::{Broken, Sending, Sent};
 use super::signals::Signals;
 use crate::clock;
 use crate::config::{
-    Destination, Settings, Surroundings, SyncOptions, Target, Typed, same_file, settle_sync,
+    Destination, Job, Settings, Surroundings, SyncOptions, Target, Typed, same_file, settle_sync,
 };
 use crate::deliver::{End, Stop, Verified};
 use crate::input::{Cause, Source};
@@ -34,7 +35,8 @@ pub(super) type Failed = (Message, ExitCode);
 /// Syncs, and says how it ended.
 pub(super) fn run(typed: &Typed<SyncOptions>, surroundings: &Surroundings) -> ExitCode {
     let (settings, target) = match settle_sync(typed, surroundings) {
-        Ok(settled) => settled,
+        Ok(Job::Sync(settings, target)) => (settings, target),
+        Ok(Job::Plan(settings)) => return plan::run_settled(&OutputFlags::default(), &settings),
         Err(error) => {
             let (message, code) = wrong(&error);
             Console::plain().error(&message);

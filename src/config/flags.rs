@@ -23,6 +23,9 @@ use crate::plan::OnConflict;
 pub struct SyncOptions {
     #[command(flatten)]
     pub(super) file: FileFlags,
+    /// Do what plan does: send nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
     #[command(flatten)]
     pub(super) target: TargetFlags,
     #[command(flatten)]

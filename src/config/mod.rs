@@ -55,13 +55,22 @@ const LEDGER: &str = "attrsync.ledger";
 /// The failures report of a run, unless the user says otherwise.
 const FAILURES: &str = "failures.csv";
 
+/// What `attrsync sync` is asked to do.
+#[derive(Clone, Debug)]
+pub enum Job {
+    /// To send, and where to.
+    Sync(Settings, Target),
+    /// With `--dry-run`: to say what would be sent.
+    Plan(Settings),
+}
+
 /// Settles what a run needs to know, and where its requests go.
-pub fn settle_sync(
-    typed: &Typed<SyncOptions>,
-    surroundings: &Surroundings,
-) -> Result<(Settings, Target), ConfigError> {
+pub fn settle_sync(typed: &Typed<SyncOptions>, surroundings: &Surroundings) -> Result<Job, ConfigError> {
     let (layer, file) = merge(&typed.layer, surroundings)?;
     let options = layer.parse()?;
+    if options.dry_run {
+        return planning(&typed.inputs, layer, file, surroundings).map(Job::Plan);
+    }
     let mut warnings = surroundings.unknown_variables();
     let target = Target::settle(&options.target, &layer, surroundings, &mut warnings)?;
     let inputs = inputs(&typed.inputs, surroundings)?;
@@ -75,15 +84,24 @@ pub fn settle_sync(
     settings.ledger = ledger;
     settings.reports.failures.get_or_insert_with(|| FAILURES.into());
     check_places(&settings, config.as_deref(), &layer, surroundings)?;
-    Ok((settings, target))
+    Ok(Job::Sync(settings, target))
 }
 
 /// Settles what planning needs to know. The rest has no effect, though its values are checked. A failures report must be
 /// asked for by a flag: one that the file names is a run's, and may still be needed.
 pub fn settle_plan(typed: &Typed<PlanOptions>, surroundings: &Surroundings) -> Result<Settings, ConfigError> {
-    let (mut layer, file) = merge(&typed.layer, surroundings)?;
+    let (layer, file) = merge(&typed.layer, surroundings)?;
+    planning(&typed.inputs, layer, file, surroundings)
+}
+
+fn planning(
+    typed: &[Source],
+    mut layer: Layer,
+    file: File,
+    surroundings: &Surroundings,
+) -> Result<Settings, ConfigError> {
     layer.keep_if_typed("failures");
-    let inputs = inputs(&typed.inputs, surroundings)?;
+    let inputs = inputs(typed, surroundings)?;
     let config = file.path.clone();
     let options = layer.parse()?;
     let ledger = LedgerFile::settle_plan(&options, &layer)?;

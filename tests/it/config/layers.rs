@@ -3,12 +3,12 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use attrsync::config::{Limit, LogFormat, Tolerance, Verbosity};
+use attrsync::config::{Job, Limit, LogFormat, Tolerance, Verbosity, settle_sync};
 use attrsync::input::{Json, Source, Vocabulary};
 use clap::{CommandFactory, Parser};
 use proptest::prelude::*;
 
-use super::{Place, Plan};
+use super::{Place, Plan, Sync};
 
 /// One value for each option that can stand alone, as a variable has it.
 const EACH: [(&str, &str); 24] = [
@@ -99,6 +99,25 @@ fn a_flag_can_turn_off_what_the_file_turned_on() {
     let settings = place.settings(&["--strict=false"]);
     assert_eq!(settings.tolerance, Tolerance::NotAll);
     assert_eq!(settings.input.vocabulary, Vocabulary::Custom);
+}
+
+#[test]
+fn of_a_flag_that_is_given_twice_the_last_one_counts() {
+    let settings = Place::ready().settings(&["--rate=1/s", "--rate", "20/s", "--strict", "--strict=false"]);
+    assert_eq!((settings.delivery.rate.requests.get(), settings.tolerance), (20, Tolerance::NotAll));
+    assert_eq!(Place::ready().settings(&["-q", "-q"]).verbosity, Verbosity::Quiet);
+}
+
+#[test]
+fn a_dry_run_needs_no_account_and_heeds_what_a_plan_heeds() {
+    let typed = Sync::try_parse_from(["--dry-run", "--subdomain=acme", "--batch-size=7"]).unwrap().typed;
+    let Ok(Job::Plan(settings)) = settle_sync(&typed, &Place::bare().surroundings) else {
+        panic!("a dry run is a plan");
+    };
+    assert_eq!((settings.batch_size.get(), settings.reports.failures), (7, None));
+    let place = Place::bare().file("attrsync.toml", "dry_run = true");
+    let typed = Sync::try_parse_from([""; 0]).unwrap().typed;
+    assert!(matches!(settle_sync(&typed, &place.surroundings), Ok(Job::Plan(_))));
 }
 
 #[test]

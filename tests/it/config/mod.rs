@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use attrsync::config::{
-    self, ConfigError, PlanOptions, Settings, Stdin, Surroundings, SyncOptions, Target, Typed,
+    self, ConfigError, Job, PlanOptions, Settings, Stdin, Surroundings, SyncOptions, Target, Typed,
 };
 use clap::Parser;
 use tempfile::TempDir;
@@ -22,7 +22,7 @@ use tempfile::TempDir;
 const TOKEN: &str = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZab";
 
 #[derive(Debug, Parser)]
-#[command(no_binary_name = true)]
+#[command(no_binary_name = true, args_override_self = true)]
 struct Sync {
     #[command(flatten)]
     typed: Typed<SyncOptions>,
@@ -75,7 +75,11 @@ impl Place {
     }
 
     fn sync(&self, flags: &[&str]) -> Result<(Settings, Target), ConfigError> {
-        config::settle_sync(&Sync::try_parse_from(flags).unwrap().typed, &self.surroundings)
+        let typed = Sync::try_parse_from(flags).unwrap().typed;
+        config::settle_sync(&typed, &self.surroundings).map(|job| match job {
+            Job::Sync(settings, target) => (settings, target),
+            Job::Plan(_) => panic!("nobody asked for a plan"),
+        })
     }
 
     fn settings(&self, flags: &[&str]) -> Settings {
