@@ -4,23 +4,23 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-/// The same of a file that lies here, and nowhere else: a link that somebody put in its place is an error.
+/// The same of a file that lies here, and nowhere else: what a link in its place leads to would be overwritten.
 pub(super) fn open_here(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let is_link = || io::Error::new(io::ErrorKind::InvalidInput, "is a link");
-    if path.is_symlink() {
-        return Err(is_link());
-    }
     #[cfg(unix)]
     {
-        use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+        use std::os::unix::fs::OpenOptionsExt;
 
-        // A link may have come meanwhile: before its target is touched, what was opened is compared with what is here.
-        let (opened, here) = (options.mode(0o600).open(path)?.metadata()?, path.symlink_metadata()?);
-        if (opened.dev(), opened.ino()) != (here.dev(), here.ino()) {
-            return Err(is_link());
-        }
+        use rustix::fs::OFlags;
+        use rustix::io::Errno;
+
+        let opened = open(options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()), path);
+        opened.map_err(
+            |error| if Errno::from_io_error(&error) == Some(Errno::LOOP) { is_link() } else { error },
+        )
     }
-    open(options, path)
+    #[cfg(not(unix))]
+    if path.is_symlink() { Err(is_link()) } else { open(options, path) }
 }
 
 /// Opens a file that only its owner can read, and takes the right from others who had it.
