@@ -16,7 +16,7 @@ use crate::ledger::{
     RowCounts, RunId, TargetKey, Told, Unfinished,
 };
 use crate::plan::{Batch, Phase, Plan, Spared};
-use crate::report::{ExitCode, Fates, Message, Rerun};
+use crate::report::{ExitCode, Fates, Message, StopReason};
 
 /// How times are written.
 const TIME: &str = "%Y-%m-%d %H:%M:%S UTC";
@@ -160,8 +160,7 @@ impl Begun {
 
     /// Somebody to stand between delivery and those who count. What is left of this is for the end.
     pub(super) fn recorder(self, plan: &Arc<Plan>) -> (Recorder, Ending) {
-        let LedgerFile { history_days, resume, .. } = self.file;
-        let ending = Ending { run: self.run, history_days, resume };
+        let ending = Ending { run: self.run, history_days: self.file.history_days };
         (Recorder::new(self.ledger, self.run, Arc::clone(plan)), ending)
     }
 }
@@ -170,18 +169,9 @@ impl Begun {
 pub(super) struct Ending {
     run: RunId,
     history_days: u64,
-    resume: Resume,
 }
 
 impl Ending {
-    /// What the same command does when it is given again.
-    pub(super) fn rerun(&self) -> Rerun {
-        match self.resume {
-            Resume::IfInterrupted => Rerun::Continues,
-            Resume::Never => Rerun::StartsAnew,
-        }
-    }
-
     /// Records how the run ended.
     pub(super) fn record(
         &self,
@@ -235,7 +225,12 @@ pub(super) fn failed(error: &LedgerError) -> Failed {
             ExitCode::Internal
         }
     };
-    (Message::from_error(error).with_hint(error.hint().to_owned()), code)
+    let reason = match (error, code) {
+        (LedgerError::Held { .. }, _) => StopReason::LedgerHeld,
+        (_, ExitCode::Usage) => StopReason::Usage,
+        _ => StopReason::Disk,
+    };
+    (Message::from_error(error).with_hint(error.hint().to_owned()).because(reason), code)
 }
 
 /// What continuing a run means, in a sentence.

@@ -149,8 +149,9 @@ mod tests {
             stdin: Stdin::Piped,
             threads: NonZeroUsize::MIN,
             memory: None,
+            open_files: None,
         };
-        fingerprint(&settle_plan(&flags.typed, &surroundings).unwrap()).text()
+        fingerprint(&settle_plan(&flags.typed, &surroundings, None).unwrap()).text()
     }
 
     #[test]

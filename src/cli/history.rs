@@ -15,7 +15,7 @@ use crate::config::{Surroundings, settle_ledger};
 use crate::input::IdType;
 use crate::ledger::{Reader, RunId};
 use crate::plan::User;
-use crate::report::{ExitCode, Message, RunScreen, RunsScreen, UserScreen};
+use crate::report::{ExitCode, Message, RunScreen, RunsScreen, UserScreen, visible_json};
 
 #[derive(Args, Debug)]
 #[command(disable_help_subcommand = true)]
@@ -113,6 +113,7 @@ fn print<T: Display + Serialize>(screen: &T, format: Format, console: Console) -
         Format::Text => console.print(screen),
         Format::Json => {
             let json = serde_json::to_string_pretty(screen).expect("texts, numbers and times are JSON");
+            let json = visible_json(&json);
             console.print(&format_args!("{json}\n"))
         }
     };

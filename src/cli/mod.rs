@@ -13,6 +13,7 @@ mod fingerprint;
 mod history;
 mod plan;
 mod reading;
+mod run_summary;
 mod sandbox;
 mod sending;
 mod shell;

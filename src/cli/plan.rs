@@ -1,24 +1,31 @@
 //! `attrsync plan`: what `sync` would do.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
+
+use tokio::task::spawn_blocking;
 
 use super::args::{Format, OutputFlags, PlanFlags};
 use super::bookkeeping::{failed, spare_plan};
 use super::console::Console;
 use super::reading::{Read, refused, unwritten, wrong};
-use super::sync::{Failed, cannot_begin};
+use super::signals::Signals;
+use super::sync::{self, Failed, cannot_begin};
 use crate::clock;
-use crate::config::{Settings, Surroundings, peak_memory, same_file, settle_plan};
+use crate::config::{Settings, Surroundings, peak_memory, settle_plan};
 use crate::deliver::Reason;
-use crate::input::Source;
 use crate::plan::Plan;
-use crate::report::{Draft, Effort, ExitCode, FailuresReport, Lost, LostRow, Message, PlanScreen, Unwritten};
+use crate::report::{
+    Discard, Draft, Effort, ExitCode, FailuresReport, Lost, LostRow, Message, PlanScreen, Unwritten,
+    visible_json, why_stopped,
+};
 
 /// Plans, and says how it ended.
 pub(super) fn run(flags: &PlanFlags, surroundings: &Surroundings) -> ExitCode {
-    match settle_plan(&flags.typed, surroundings) {
-        Ok(settings) => run_settled(&flags.output, &settings),
+    let bodies = flags.output.bodies.as_deref().filter(|path| *path != Path::new("-"));
+    match settle_plan(&flags.typed, surroundings, bodies) {
+        Ok(settings) => run_settled(flags.output.clone(), settings),
         Err(error) => {
             let (message, code) = wrong(&error);
             Console::plain().error(&message);
@@ -27,28 +34,78 @@ pub(super) fn run(flags: &PlanFlags, surroundings: &Surroundings) -> ExitCode {
     }
 }
 
-/// Plans with settings that are settled.
-pub(super) fn run_settled(flags: &OutputFlags, settings: &Settings) -> ExitCode {
-    let console = Console::new(settings);
+/// Plans with settings that are settled. A signal ends it at once, and leaves nothing half written.
+pub(super) fn run_settled(flags: OutputFlags, settings: Settings) -> ExitCode {
+    let console = Console::new(&settings);
     for warning in &settings.warnings {
         console.warning(&Message::warning(warning));
     }
-    plan(flags, settings, console).unwrap_or_else(|(message, code)| {
+    let ended = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| sync::internal(&format!("the runtime cannot start: {error}")))
+        .and_then(|runtime| {
+            let ended = runtime.block_on(until_signal(flags, settings, console));
+            runtime.shutdown_background();
+            ended
+        });
+    ended.unwrap_or_else(|(message, code)| {
         console.error(&message);
         code
     })
 }
 
-fn plan(flags: &OutputFlags, settings: &Settings, console: Console) -> Result<ExitCode, Failed> {
+async fn until_signal(flags: OutputFlags, settings: Settings, console: Console) -> Result<ExitCode, Failed> {
+    let mut signals =
+        Signals::new().map_err(|error| sync::internal(&format!("signals cannot be caught: {error}")))?;
+    let files = Files::begin(&flags, &settings)?;
+    let drafts = files.drafts();
+    let planning = spawn_blocking(move || plan(&flags, &settings, files, console));
+    tokio::select! {
+        ended = planning => match ended {
+            Ok(ended) => ended,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        },
+        stop = signals.next() => {
+            drafts.iter().for_each(Discard::discard);
+            Err((Message::error(why_stopped(&stop)), ExitCode::of_stop(&stop)))
+        }
+    }
+}
+
+/// What is written beside the plan.
+struct Files {
+    bodies: Option<Bodies>,
+    failures: Option<FailuresReport>,
+}
+
+impl Files {
+    /// Makes sure that all paths can be written before anything is read.
+    fn begin(flags: &OutputFlags, settings: &Settings) -> Result<Self, Failed> {
+        let bodies = flags.bodies.as_deref().map(Bodies::begin).transpose()?;
+        let failures = settings.reports.failures.as_ref();
+        let failures = failures.map(|path| FailuresReport::create(path, &settings.input)).transpose();
+        Ok(Self { bodies, failures: failures.map_err(|error| cannot_begin(&error))? })
+    }
+
+    fn drafts(&self) -> Vec<Discard> {
+        let bodies = match &self.bodies {
+            Some(Bodies::File(draft)) => draft.discard(),
+            Some(Bodies::Stdout) | None => None,
+        };
+        let failures = self.failures.as_ref().and_then(FailuresReport::discard);
+        bodies.into_iter().chain(failures).collect()
+    }
+}
+
+fn plan(
+    flags: &OutputFlags,
+    settings: &Settings,
+    files: Files,
+    console: Console,
+) -> Result<ExitCode, Failed> {
     let internal = |message| (message, ExitCode::Internal);
-    let bodies = flags.bodies.as_deref().map(|path| Bodies::begin(path, settings)).transpose()?;
-    let mut failures = settings
-        .reports
-        .failures
-        .as_ref()
-        .map(|path| FailuresReport::create(path, &settings.input))
-        .transpose()
-        .map_err(|error| cannot_begin(&error))?;
+    let Files { bodies, failures } = files;
     let begun = clock::now();
     let mut read = Read::all(settings).map_err(|refusal| refused(&refusal))?;
     let refusal = read.refusal(settings.tolerance, settings.reports.failures.as_deref());
@@ -66,7 +123,7 @@ fn plan(flags: &OutputFlags, settings: &Settings, console: Console) -> Result<Ex
     let effort =
         Effort { duration: clock::now() - begun, memory: peak_memory(), spilled: read.plan.spilled_bytes() };
 
-    if let Some(mut failures) = failures.take() {
+    if let Some(mut failures) = failures {
         failures.add_invalid(&mut read.invalid).map_err(|error| internal(unwritten(&error)))?;
         if refusal.is_some() {
             unsent(&read.plan, &mut failures).map_err(|error| internal(unwritten(&error)))?;
@@ -77,7 +134,12 @@ fn plan(flags: &OutputFlags, settings: &Settings, console: Console) -> Result<Ex
     match bodies {
         None => {}
         Some(Bodies::Stdout) => {
-            if let Err(error) = write_bodies(&read.plan, io::stdout().lock()) {
+            let shown = |body: &mut Vec<u8>| {
+                if let Ok(Cow::Owned(escaped)) = std::str::from_utf8(body).map(visible_json) {
+                    *body = escaped.into_bytes();
+                }
+            };
+            if let Err(error) = write_bodies(&read.plan, io::stdout().lock(), shown) {
                 return Ok(console.unwritten_output(&error));
             }
         }
@@ -112,7 +174,8 @@ fn plan(flags: &OutputFlags, settings: &Settings, console: Console) -> Result<Ex
 }
 
 fn json(screen: &PlanScreen<'_>) -> String {
-    serde_json::to_string_pretty(screen).expect("figures and texts are JSON")
+    let json = serde_json::to_string_pretty(screen).expect("figures and texts are JSON");
+    visible_json(&json).into_owned()
 }
 
 /// Reports everything that a refused input would have sent, and says how many rows that are.
@@ -147,37 +210,28 @@ enum Bodies {
 }
 
 impl Bodies {
-    /// Makes sure that the path can be written before anything is read, and that nothing is lost by it.
-    fn begin(path: &Path, settings: &Settings) -> Result<Self, Failed> {
+    /// Makes sure that the path can be written before anything is read.
+    fn begin(path: &Path) -> Result<Self, Failed> {
         if path == Path::new("-") {
             return Ok(Self::Stdout);
-        }
-        let refused = |why: &str| {
-            Err((Message::error(format!("--bodies: `{}` {why}", path.display())), ExitCode::Usage))
-        };
-        if settings.inputs.iter().any(|input| matches!(input, Source::File(input) if same_file(input, path)))
-        {
-            return refused("is an input and would be lost");
-        }
-        if settings.reports.failures.as_deref().is_some_and(|failures| same_file(failures, path)) {
-            return refused("is already written by `--failures`");
         }
         Draft::create(path).map(Self::File).map_err(|error| cannot_begin(&error))
     }
 }
 
 fn save_bodies(plan: &Plan, mut draft: Draft) -> Result<(), Unwritten> {
-    let written = write_bodies(plan, &mut draft);
+    let written = write_bodies(plan, &mut draft, |_| {});
     written.map_err(|error| Unwritten::writing(draft.path(), error))?;
     draft.publish()
 }
 
-fn write_bodies(plan: &Plan, out: impl Write) -> io::Result<()> {
+fn write_bodies(plan: &Plan, out: impl Write, edit: impl Fn(&mut Vec<u8>)) -> io::Result<()> {
     let mut out = io::BufWriter::with_capacity(1 << 16, out);
     let mut body = Vec::new();
     for batch in plan.batches() {
         body.clear();
         plan.body(batch, &mut body);
+        edit(&mut body);
         body.push(b'\n');
         out.write_all(&body)?;
     }

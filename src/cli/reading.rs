@@ -7,7 +7,7 @@ use tracing::info;
 use crate::config::{ConfigError, Settings, Tolerance};
 use crate::input::{self, Blame, Cause, Counts, InvalidRows, Refusal, Warning};
 use crate::plan::{Builder, Plan, Summary};
-use crate::report::{ExitCode, Fates, Message, PlanScreen, Unwritten, counted};
+use crate::report::{ExitCode, Fates, Message, PlanScreen, StopReason, Unwritten, counted};
 
 /// What was read, and what would be sent.
 #[derive(Debug)]
@@ -90,7 +90,11 @@ impl Read {
                 let place = cause.places.first()?;
                 Some(format!("correct {wrong}, starting at {}:{}: {}", place.input, place.line, cause.what))
             });
-            return Some(Message::error(why).with_hint(first));
+            let reason = match tolerance {
+                Tolerance::NotAll => StopReason::AllInvalid,
+                Tolerance::UpTo(_) | Tolerance::Strict => StopReason::TooManyInvalid,
+            };
+            return Some(Message::error(why).with_hint(first).because(reason));
         }
         let first = self.plan.disputed().next()?;
         // Whose they are, and which, stands in the report: a message ends up in logs.
@@ -99,13 +103,13 @@ impl Read {
         let conflicts = counted(count, "conflict");
         let words = format!("{conflicts}: one user has several values for {whose}`{}`", first.attribute);
         let hint = format!("correct {wrong}, or choose with `--on-conflict last` or `first`");
-        Some(Message::error(words).with_hint(hint))
+        Some(Message::error(words).with_hint(hint).because(StopReason::TooManyInvalid))
     }
 }
 
 /// A report that can't be written, as a message.
 pub(super) fn unwritten(error: &Unwritten) -> Message {
-    Message::from_error(error).with_hint(error.hint())
+    Message::from_error(error).with_hint(error.hint()).because(StopReason::Disk)
 }
 
 /// Wrong settings, as a message, and how the program ends for them.
@@ -115,9 +119,9 @@ pub(super) fn wrong(error: &ConfigError) -> (Message, ExitCode) {
 
 /// A refusal, as a message, and how the program ends for it.
 pub(super) fn refused(refusal: &Refusal) -> (Message, ExitCode) {
-    let code = match refusal.blame() {
-        Blame::Input => ExitCode::Refused,
-        Blame::Disk => ExitCode::Internal,
+    let (code, reason) = match refusal.blame() {
+        Blame::Input => (ExitCode::Refused, StopReason::UnreadableInput),
+        Blame::Disk => (ExitCode::Internal, StopReason::Disk),
     };
-    (Message::from_error(refusal).with_hint(refusal.hint()), code)
+    (Message::from_error(refusal).with_hint(refusal.hint()).because(reason), code)
 }

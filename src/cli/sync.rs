@@ -2,12 +2,11 @@
 //!
 //! Read everything, refuse or plan, deliver, tell. What can fail without the network fails before the first request.
 
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use tokio::task::spawn_blocking;
-use tokio::time::Instant;
 use tracing::info;
 
 use super::args::OutputFlags;
@@ -15,17 +14,18 @@ use super::bookkeeping::{self, Books, Ending};
 use super::console::Console;
 use super::plan::{self, unsent};
 use super::reading::{Read, refused, unwritten, wrong};
+use super::run_summary::{RunEnd, RunSummary};
 use super::sending::{Broken, Sending, Sent};
 use super::signals::Signals;
-use crate::clock;
 use crate::config::{
-    Destination, Job, Settings, Surroundings, SyncOptions, Target, Typed, same_file, settle_sync,
+    Job, LedgerFile, Repeated, Resume, Settings, Surroundings, SyncOptions, Target, Typed, Verbosity,
+    settle_sync, summary_of_wrong_settings,
 };
-use crate::deliver::{End, Stop, Verified};
-use crate::input::{Cause, Source};
+use crate::deliver::{End, Stop};
+use crate::input::Cause;
 use crate::ledger::Ledger;
 use crate::report::{
-    Closing, Draft, ExitCode, FailuresReport, Fates, Message, Progress, Requests, Rerun, Summary, Unwritten,
+    Closing, ExitCode, FailuresReport, Fates, Message, Progress, Rerun, StopReason, Unwritten, command_line,
     why_stopped,
 };
 
@@ -34,92 +34,90 @@ pub(super) type Failed = (Message, ExitCode);
 
 /// Syncs, and says how it ended.
 pub(super) fn run(typed: &Typed<SyncOptions>, surroundings: &Surroundings) -> ExitCode {
-    let (settings, target) = match settle_sync(typed, surroundings) {
-        Ok(Job::Sync(settings, target)) => (settings, target),
-        Ok(Job::Plan(settings)) => return plan::run_settled(&OutputFlags::default(), &settings),
+    let (settings, target, repeated) = match settle_sync(typed, surroundings) {
+        Ok(Job::Sync(settings, target, repeated)) => (settings, target, repeated),
+        Ok(Job::Plan(settings)) => return plan::run_settled(OutputFlags::default(), settings),
         Err(error) => {
             let (message, code) = wrong(&error);
             Console::plain().error(&message);
-            return code;
+            return match summary_of_wrong_settings(typed, surroundings) {
+                Some((to, inputs)) => RunSummary::begin(Some(&to), &inputs)
+                    .and_then(|summary| summary.write(RunEnd::early(&message, code)))
+                    .map_or_else(|failed| tell(Console::plain(), failed), |()| code),
+                None => code,
+            };
         }
     };
     let (console, progress) = Console::with_progress(&settings);
     for warning in &settings.warnings {
         console.warning(&Message::warning(warning));
     }
+    let mut summary = match RunSummary::begin(settings.reports.summary.as_ref(), &settings.inputs) {
+        Ok(summary) => Some(summary),
+        Err(failed) => return tell(console, failed),
+    };
+    let run = Run { settings: Arc::new(settings), repeated, console };
     let ended = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| internal(&format!("the runtime cannot start: {error}")))
         .and_then(|runtime| {
-            let ended = runtime.block_on(Run::new(settings, console)?.sync(&target, progress));
+            let ended = runtime.block_on(run.sync(&target, progress, &mut summary));
             // A reader that waits for its input may wait for ever.
             runtime.shutdown_background();
             ended
         });
     ended.unwrap_or_else(|(message, code)| {
         console.error(&message);
-        code
+        let written = summary.take().map(|summary| summary.write(RunEnd::early(&message, code)));
+        written.and_then(Result::err).map_or(code, |failed| tell(console, failed))
     })
+}
+
+fn tell(console: Console, (message, code): Failed) -> ExitCode {
+    console.error(&message);
+    code
 }
 
 /// One run of the program.
 struct Run {
     settings: Arc<Settings>,
+    repeated: Repeated,
     console: Console,
-    id: String,
-    started_at: Timestamp,
-    begun: Instant,
-    /// Opened at once, so that a path that can't be written costs no request.
-    summary: Option<Draft>,
 }
 
 impl Run {
-    fn new(settings: Settings, console: Console) -> Result<Self, Failed> {
-        let summary = match &settings.reports.summary {
-            Some(Destination::File(path)) => Some(Draft::create(path).map_err(|error| cannot_begin(&error))?),
-            Some(Destination::Stdout) | None => None,
-        };
-        let started_at = clock::today();
-        let random: u32 = rand::random();
-        Ok(Self {
-            settings: Arc::new(settings),
-            console,
-            id: format!("{}-{random:08x}", started_at.strftime("%Y%m%dT%H%M%SZ")),
-            started_at,
-            begun: clock::now(),
-            summary,
-        })
-    }
-
-    async fn sync(mut self, target: &Target, progress: Box<dyn Progress + Send>) -> Result<ExitCode, Failed> {
+    /// Does it. The summary is taken once it is written; what is left of it is for a run that ends early.
+    async fn sync(
+        self,
+        target: &Target,
+        progress: Box<dyn Progress + Send>,
+        summary: &mut Option<RunSummary>,
+    ) -> Result<ExitCode, Failed> {
         let mut signals =
             Signals::new().map_err(|error| internal(&format!("signals cannot be caught: {error}")))?;
         let path = self.settings.reports.failures.clone().unwrap_or_default();
-        let mut failures =
-            FailuresReport::create(&path, &self.settings.input).map_err(|error| cannot_begin(&error))?;
-
+        let failures = FailuresReport::create(&path, &self.settings.input);
+        // A wrong path comes first, as opening a ledger makes one; but of a run that uses both the ledger knows more.
+        let failures = match failures {
+            Err(error) if !error.is_in_use() => return Err(cannot_begin(&error)),
+            failures => failures,
+        };
         let books = Books::open(&self.settings)?;
+        let mut failures = failures.map_err(|error| cannot_begin(&error))?;
 
         let settings = Arc::clone(&self.settings);
         let reading = spawn_blocking(move || Read::all(&settings));
+        // Until the rows are known there is nothing to report: a report of an earlier run stays as it is.
         let read = tokio::select! {
             read = reading => read.map_err(|panic| internal(&format!("reading failed: {panic}")))?,
-            stop = signals.next() => return self.interrupted(&stop, failures),
+            stop = signals.next() => return Err(interrupted(&stop)),
         };
-        let mut read = match read {
-            Ok(read) => read,
-            Err(refusal) => {
-                let (message, code) = refused(&refusal);
-                self.leave_empty(failures)?;
-                self.summarise(code, Fates::default(), Requests::default(), Some(refusal.to_string()), None)?;
-                return Err((message, code));
-            }
-        };
+        let mut read = read.map_err(|refusal| refused(&refusal))?;
         self.warn(&read);
         failures.add_invalid(&mut read.invalid).map_err(|error| (unwritten(&error), ExitCode::Internal))?;
         if let Some(message) = read.refusal(self.settings.tolerance, Some(&path)) {
-            return self.refuse(&read, failures, message);
+            return refuse(&read, failures, message, summary);
         }
         let causes = std::mem::take(&mut read.causes);
         let mut fates = read.fates();
@@ -131,7 +129,9 @@ impl Run {
                 let begun =
                     begun.map_err(|panic| internal(&format!("reading the ledger failed: {panic}")))?;
                 let (spare, begun) = begun.map_err(|error| bookkeeping::failed(&error))?;
-                self.id = begun.run().to_string();
+                if let Some(summary) = summary {
+                    summary.belongs_to(begun.run());
+                }
                 fates.unchanged = spare.spared.unchanged;
                 fates.resumed = spare.spared.resumed;
                 if let Some(note) = &spare.note {
@@ -155,11 +155,19 @@ impl Run {
         let mut sent = sending.run(target, self.settings.input.id_type, signals).await?;
         let (settings, console) = (Arc::clone(&self.settings), self.console);
         let mut ledger = sent.ledger.take();
-        let exit = self.conclude(sent, ending.as_ref(), &mut ledger, &causes, &path)?;
+        let exit = self.conclude(sent, ending.as_ref(), &mut ledger, (&causes, &path), summary)?;
         if let (Some(ending), Some(ledger)) = (ending, ledger) {
             compact(ending, ledger, settings, console).await;
         }
         Ok(exit)
+    }
+
+    /// What the same command does when this run leaves rows unsent. A sandbox in this process is gone by then.
+    fn rerun(&self) -> Rerun {
+        match &self.settings.ledger {
+            Some(LedgerFile { resume: Resume::IfInterrupted, base_url: Some(_), .. }) => Rerun::Continues,
+            _ => Rerun::StartsAnew,
+        }
     }
 
     /// Says what asks for a decision, while there still is time for one.
@@ -170,51 +178,20 @@ impl Run {
         }
     }
 
-    /// Nothing was sent yet.
-    fn interrupted(self, stop: &Stop, failures: FailuresReport) -> Result<ExitCode, Failed> {
-        let code = if *stop == Stop::Terminated { ExitCode::Terminated } else { ExitCode::Interrupted };
-        let words = "interrupted while reading: nothing was sent";
-        self.leave_empty(failures)?;
-        self.summarise(code, Fates::default(), Requests::default(), Some(words.to_owned()), None)?;
-        Err((Message::error(words), code))
-    }
-
-    /// A run that read no row leaves a report without any, so that nobody takes an older one for it. An input that is a
-    /// report itself stays: its rows are still to do.
-    fn leave_empty(&self, failures: FailuresReport) -> Result<(), Failed> {
-        let is_input =
-            |input: &Source| matches!(input, Source::File(input) if same_file(input, failures.path()));
-        if self.settings.inputs.iter().any(is_input) {
-            return Ok(());
-        }
-        failures.publish().map_err(|error| (unwritten(&error), ExitCode::Internal))
-    }
-
-    /// The input is refused as a whole: all that could have been sent is unsent.
-    fn refuse(self, read: &Read, mut failures: FailuresReport, message: Message) -> Result<ExitCode, Failed> {
-        let reported = unsent(&read.plan, &mut failures).and_then(|rows| failures.publish().map(|()| rows));
-        let rows = reported.map_err(|error| (unwritten(&error), ExitCode::Internal))?;
-        let fates = Fates { unsent: rows, ..read.fates() };
-        let code = if fates.add_up() { ExitCode::Refused } else { ExitCode::Internal };
-        self.summarise(code, fates, Requests::default(), Some(message.text().to_owned()), None)?;
-        Err((message, code))
-    }
-
     /// Tells how it went, in all the ways that were asked for.
     fn conclude(
         self,
         sent: Sent,
         ending: Option<&Ending>,
         ledger: &mut Option<Ledger>,
-        causes: &[Cause],
-        failures: &Path,
+        (causes, failures): (&[Cause], &Path),
+        summary: &mut Option<RunSummary>,
     ) -> Result<ExitCode, Failed> {
         let Sent { tally, end, verified, ledger: _, mut broken } = sent;
         let mut exit = match broken {
             Some(_) => ExitCode::Internal,
             None => ExitCode::of(&end, &tally.fates).verified(verified.as_ref()),
         };
-        let rerun = ending.map_or(Rerun::StartsAnew, Ending::rerun);
         if let (Some(ending), Some(open)) = (ending, ledger.as_mut())
             && let Err(error) = ending.record(open, exit, &tally.fates)
         {
@@ -224,24 +201,38 @@ impl Run {
         }
         let is_reported = !matches!(broken, Some(Broken::Report(_)));
         let broken = broken.as_ref().map(Broken::message);
-        let reason = match (&broken, &end) {
-            (Some(message), _) => Some(message.text().to_owned()),
-            (None, End::Stopped(stop)) => Some(why_stopped(stop)),
-            (None, End::Complete) => None,
+        let (message, reason) = match (&broken, &end) {
+            (Some(message), _) => (Some(message.text().to_owned()), message.reason()),
+            (None, End::Stopped(stop)) => (Some(why_stopped(stop)), Some(StopReason::from(stop))),
+            (None, End::Complete) => (None, None),
         };
-        let (console, duration) = (self.console, clock::now() - self.begun);
-        let summary = self.summary.as_ref().map(|summary| summary.path().to_owned());
-        let summarised = self.summarise(exit, tally.fates, tally.requests, reason, verified.clone());
+        // What stopped nothing is no reason.
+        let is_early = !matches!(exit, ExitCode::Complete | ExitCode::Incomplete);
+        let reason = if tally.fates.add_up() { reason } else { Some(StopReason::Bug) };
+        let (console, duration) = (self.console, summary.as_ref().map(RunSummary::duration));
+        let written = summary.as_ref().and_then(|summary| summary.path().map(Path::to_owned));
+        let summarised = summary.take().map_or(Ok(()), |summary| {
+            summary.write(RunEnd {
+                exit,
+                rows: tally.fates,
+                requests: tally.requests,
+                reason: reason.filter(|_| is_early),
+                message: message.filter(|_| is_early),
+                verified: verified.clone(),
+            })
+        });
         console.closing(&Closing {
             exit,
             end: &end,
             tally: &tally,
-            duration,
+            duration: duration.unwrap_or_default(),
             verified: verified.as_ref(),
             causes,
             failures: Some(failures).filter(|path| is_reported && path.is_file()),
-            written: summary.as_deref().filter(|_| summarised.is_ok()),
-            rerun,
+            written: written.as_deref().filter(|_| summarised.is_ok()),
+            rerun: self.rerun(),
+            feed_back: &self.feed_back(failures),
+            latency: (self.settings.verbosity > Verbosity::Normal).then_some(&tally.latency),
             columns: Console::columns(),
         });
         if let Some(message) = &broken {
@@ -250,40 +241,40 @@ impl Run {
         summarised.map(|()| exit)
     }
 
-    fn summarise(
-        self,
-        exit: ExitCode,
-        rows: Fates,
-        requests: Requests,
-        reason: Option<String>,
-        verified: Option<Verified>,
-    ) -> Result<(), Failed> {
-        let summary = Summary {
-            version: env!("CARGO_PKG_VERSION"),
-            run_id: self.id,
-            exit,
-            started_at: self.started_at,
-            finished_at: clock::today(),
-            duration: clock::now() - self.begun,
-            rows,
-            requests,
-            reason,
-            verified,
-            sources: self.settings.inputs.iter().map(Source::to_string).collect(),
-        };
-        if let Some(draft) = self.summary {
-            summary.publish(draft).map_err(|error| (unwritten(&error), ExitCode::Internal))?;
-        }
-        if self.settings.reports.summary == Some(Destination::Stdout) {
-            match summary.write_to(std::io::stdout().lock()) {
-                // Its reader has seen enough.
-                Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
-                written => written
-                    .map_err(|error| internal(&format!("standard output cannot be written: {error}")))?,
-            }
-        }
-        Ok(())
+    /// The command that sends the rows of the failures report, to where this run sent the others.
+    fn feed_back(&self, failures: &Path) -> String {
+        let Repeated { flags, variable } = &self.repeated;
+        // Else it would be taken for a flag.
+        let is_like_a_flag = failures.as_os_str().as_encoded_bytes().starts_with(b"-");
+        let report = if is_like_a_flag { Path::new(".").join(failures) } else { failures.to_owned() };
+        let words = ["attrsync", "sync"].map(OsStr::new).into_iter();
+        let words = words.chain(flags.iter().map(OsString::as_os_str)).chain([report.as_os_str()]);
+        let variable = variable.map(|variable| format!("\n(the key comes from `{variable}`)"));
+        format!("{}{}", command_line(words), variable.unwrap_or_default())
     }
+}
+
+/// Nothing was sent yet.
+fn interrupted(stop: &Stop) -> Failed {
+    let text = format!("{} while it read: nothing was sent", why_stopped(stop));
+    (Message::error(text).because(StopReason::Signal), ExitCode::of_stop(stop))
+}
+
+/// The input is refused as a whole: all that could have been sent is unsent.
+fn refuse(
+    read: &Read,
+    mut failures: FailuresReport,
+    message: Message,
+    summary: &mut Option<RunSummary>,
+) -> Result<ExitCode, Failed> {
+    let reported = unsent(&read.plan, &mut failures).and_then(|rows| failures.publish().map(|()| rows));
+    let rows = reported.map_err(|error| (unwritten(&error), ExitCode::Internal))?;
+    let fates = Fates { unsent: rows, ..read.fates() };
+    let code = if fates.add_up() { ExitCode::Refused } else { ExitCode::Internal };
+    if let Some(summary) = summary.take() {
+        summary.write(RunEnd { rows: fates, ..RunEnd::early(&message, code) })?;
+    }
+    Err((message, code))
 }
 
 /// Gives back room in the ledger. All is recorded and said by now, so that neither an error nor a signal changes how the
@@ -307,7 +298,14 @@ pub(super) fn internal(text: &str) -> Failed {
     (Message::error(text), ExitCode::Internal)
 }
 
-/// A report can't even be begun: its path is wrong, or the disk failed.
+/// A report can't even be begun: its path is wrong, another run is writing it, or the disk failed.
 pub(super) fn cannot_begin(error: &Unwritten) -> Failed {
-    (unwritten(error), if error.is_wrong_path() { ExitCode::Usage } else { ExitCode::Internal })
+    let message = unwritten(error);
+    if error.is_in_use() {
+        (message.because(StopReason::LedgerHeld), ExitCode::Usage)
+    } else if error.is_wrong_path() {
+        (message.because(StopReason::Usage), ExitCode::Usage)
+    } else {
+        (message, ExitCode::Internal)
+    }
 }

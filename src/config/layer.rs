@@ -96,6 +96,11 @@ impl Layer {
         self.0.insert(name.to_owned(), entry);
     }
 
+    /// What is said of an option, if anything is.
+    pub(super) fn entry(&self, name: &str) -> Option<&Entry> {
+        self.0.get(name)
+    }
+
     /// Where an option is set, if it is.
     pub(super) fn origin(&self, name: &str) -> Option<&Origin> {
         self.0.get(name).map(|entry| &entry.origin)

@@ -13,6 +13,7 @@ mod ledger;
 mod machine;
 mod names;
 mod proxy;
+mod repeated;
 mod reports;
 mod settings;
 mod surroundings;
@@ -22,13 +23,14 @@ mod token;
 mod typed;
 mod values;
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
 pub use error::ConfigError;
 pub use flags::{PlanOptions, SyncOptions};
 pub use ledger::{LedgerFile, Memory, Resume};
 pub use machine::peak_memory;
+pub use repeated::Repeated;
 pub use reports::{Destination, Reports, same_file};
 pub use settings::{Settings, Tolerance, Verbosity};
 pub use surroundings::{Stdin, Surroundings};
@@ -42,6 +44,7 @@ use names::{Mention, Subject};
 use reports::AtStake;
 
 use crate::input::Source;
+use crate::report::is_planted;
 
 /// Most ids in one request, unless the user says otherwise.
 const BATCH_SIZE: NonZeroU32 = NonZeroU32::new(1000).expect("1000 is not 0");
@@ -58,8 +61,8 @@ const FAILURES: &str = "failures.csv";
 /// What `attrsync sync` is asked to do.
 #[derive(Clone, Debug)]
 pub enum Job {
-    /// To send, and where to.
-    Sync(Settings, Target),
+    /// To send, where to, and what a command that goes on with it has to repeat.
+    Sync(Settings, Target, Repeated),
     /// With `--dry-run`: to say what would be sent.
     Plan(Settings),
 }
@@ -69,7 +72,7 @@ pub fn settle_sync(typed: &Typed<SyncOptions>, surroundings: &Surroundings) -> R
     let (layer, file) = merge(&typed.layer, surroundings)?;
     let options = layer.parse()?;
     if options.dry_run {
-        return planning(&typed.inputs, layer, file, surroundings).map(Job::Plan);
+        return planning(&typed.inputs, (layer, file), surroundings, None).map(Job::Plan);
     }
     let mut warnings = surroundings.unknown_variables();
     let target = Target::settle(&options.target, &layer, surroundings, &mut warnings)?;
@@ -83,22 +86,28 @@ pub fn settle_sync(typed: &Typed<SyncOptions>, surroundings: &Surroundings) -> R
     let mut settings = Settings::of(inputs, options, file, surroundings, warnings);
     settings.ledger = ledger;
     settings.reports.failures.get_or_insert_with(|| FAILURES.into());
-    check_places(&settings, config.as_deref(), &layer, surroundings)?;
-    Ok(Job::Sync(settings, target))
+    check_places(&settings, config.as_deref(), &layer, surroundings, None)?;
+    limit_concurrency(&mut settings, &target, &layer, surroundings);
+    let repeated = Repeated::of(&layer, &target, surroundings);
+    Ok(Job::Sync(settings, target, repeated))
 }
 
 /// Settles what planning needs to know. The rest has no effect, though its values are checked. A failures report must be
-/// asked for by a flag: one that the file names is a run's, and may still be needed.
-pub fn settle_plan(typed: &Typed<PlanOptions>, surroundings: &Surroundings) -> Result<Settings, ConfigError> {
-    let (layer, file) = merge(&typed.layer, surroundings)?;
-    planning(&typed.inputs, layer, file, surroundings)
+/// asked for by a flag: one that the file names is a run's, and may still be needed. `bodies` is where the request bodies
+/// go, if they go to a file.
+pub fn settle_plan(
+    typed: &Typed<PlanOptions>,
+    surroundings: &Surroundings,
+    bodies: Option<&Path>,
+) -> Result<Settings, ConfigError> {
+    planning(&typed.inputs, merge(&typed.layer, surroundings)?, surroundings, bodies)
 }
 
 fn planning(
     typed: &[Source],
-    mut layer: Layer,
-    file: File,
+    (mut layer, file): (Layer, File),
     surroundings: &Surroundings,
+    bodies: Option<&Path>,
 ) -> Result<Settings, ConfigError> {
     layer.keep_if_typed("failures");
     let inputs = inputs(typed, surroundings)?;
@@ -111,8 +120,33 @@ fn planning(
         return Err(ConfigError::at(layer.place("failures"), "standard output is for the plan")
             .with_hint("name a file"));
     }
-    check_places(&settings, config.as_deref(), &layer, surroundings)?;
+    check_places(&settings, config.as_deref(), &layer, surroundings, bodies)?;
     Ok(settings)
+}
+
+/// Where the summary of a run goes whose settings are wrong, and its inputs. `None` where none is wanted, or where it could
+/// do harm.
+pub fn summary_of_wrong_settings(
+    typed: &Typed<SyncOptions>,
+    surroundings: &Surroundings,
+) -> Option<(Destination, Vec<Source>)> {
+    let named = typed.layer.clone().over(Layer::of_variables(&surroundings.variables));
+    let directory = surroundings.directory.as_path();
+    let config = directory.join(named.text("config").map_or(Path::new(FILE), Path::new));
+    let file = File::read(&config, &config).unwrap_or_default();
+    let layer = named.over(file.layer);
+    let path = |name: &str| layer.text(name).filter(|text| !text.is_empty()).map(PathBuf::from);
+    let reports = Reports::of(Some(path("failures").unwrap_or_else(|| FAILURES.into())), path("summary"));
+    let ledger = path("ledger").unwrap_or_else(|| LEDGER.into());
+    let at_stake = AtStake {
+        inputs: &typed.inputs,
+        config: Some(&config),
+        ledger: Some(&ledger),
+        layer: &layer,
+        directory,
+    };
+    reports.check_summary(&at_stake).ok()?;
+    Some((reports.summary.filter(|_| layer.text("dry_run").is_none())?, typed.inputs.clone()))
 }
 
 /// Makes sure that temporary files can be where they are wanted, and that reports do no harm where they are.
@@ -121,14 +155,42 @@ fn check_places(
     config: Option<&Path>,
     layer: &Layer,
     surroundings: &Surroundings,
+    bodies: Option<&Path>,
 ) -> Result<(), ConfigError> {
     let directory = surroundings.directory.as_path();
     // The system's own is looked at when it is needed, which it is seldom.
     if let (Some(path), Some(origin)) = (&settings.input.temp_dir, layer.origin("temp_dir")) {
         temp_dir::check(&directory.join(path), path, &origin.place("temp_dir"))?;
     }
-    let ledger = settings.ledger.as_ref().map(|ledger| ledger.path.as_path());
-    settings.reports.check(&AtStake { inputs: &settings.inputs, config, ledger, layer, directory })
+    // A ledger that this run doesn't use is as precious.
+    let ledger = layer.text("ledger").map_or(Path::new(LEDGER), Path::new);
+    if settings.ledger.is_some() && is_planted(&directory.join(ledger)) {
+        let message =
+            format!("`{}` was put there by another user, where everyone may put files", ledger.display());
+        return Err(ConfigError::at(layer.place("ledger"), message).with_hint("name another file"));
+    }
+    let at_stake = AtStake { inputs: &settings.inputs, config, ledger: Some(ledger), layer, directory };
+    settings.reports.check(&at_stake)?;
+    bodies.map_or(Ok(()), |path| settings.reports.check_bodies(path, &at_stake))
+}
+
+/// Lowers the number of requests in flight to what this process may have files open: a run that can open no more could
+/// not even write its reports.
+fn limit_concurrency(settings: &mut Settings, target: &Target, layer: &Layer, surroundings: &Surroundings) {
+    /// For inputs, temporary files, the ledger, reports and standard streams.
+    const RESERVED: u64 = 48;
+    let Some(limit) = surroundings.open_files else { return };
+    let each = if matches!(target, Target::Sandbox) { 2 } else { 1 };
+    let most = usize::try_from(limit.saturating_sub(RESERVED) / each).unwrap_or(usize::MAX);
+    let most = NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN);
+    if settings.delivery.concurrency > most {
+        settings.warnings.push(format!(
+            "{}: lowered from {} to {most}, because this process may have only {limit} files open (`ulimit -n`)",
+            layer.place("concurrency"),
+            settings.delivery.concurrency
+        ));
+        settings.delivery.concurrency = most;
+    }
 }
 
 /// Settles where the ledger is for those who only read it: what they named, or else what a run would use.

@@ -12,6 +12,9 @@ const STDOUT: &str = "/dev/stdout";
 /// Standard input, as a path that leads to the file that it may come from.
 const STDIN: &str = "/dev/stdin";
 
+/// How the names of files end that belong to a ledger, after its own.
+const SIBLINGS: [&str; 4] = ["-wal", "-shm", "-journal", "-lock"];
+
 /// What to write down of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reports {
@@ -65,21 +68,35 @@ impl Reports {
     /// Refuses a report that would take the place of another one, or of what the run needs. The failures report alone
     /// may replace an input, if that is one itself: it then holds the rows of it that are left to do.
     pub(super) fn check(&self, at_stake: &AtStake<'_>) -> Result<(), ConfigError> {
-        let summary = self.summary.as_ref().map(|summary| match summary {
-            Destination::Stdout => Path::new(STDOUT),
-            Destination::File(path) => path,
-        });
         if let Some(path) = &self.failures {
             at_stake.spare("failures", path)?;
         }
-        if let Some(path) = summary {
-            if self.failures.as_ref().is_some_and(|failures| at_stake.is_same(failures, path)) {
-                let message = format!("{} is already written by `{}`", shown(path), flag("failures"));
-                return Err(ConfigError::at(at_stake.layer.place("summary"), message));
-            }
-            at_stake.spare("summary", path)?;
+        self.check_summary(at_stake)
+    }
+
+    /// The same for the summary alone.
+    pub(super) fn check_summary(&self, at_stake: &AtStake<'_>) -> Result<(), ConfigError> {
+        let path = match &self.summary {
+            Some(Destination::Stdout) => Path::new(STDOUT),
+            Some(Destination::File(path)) => path,
+            None => return Ok(()),
+        };
+        if self.failures.as_ref().is_some_and(|failures| at_stake.is_same(failures, path)) {
+            let message = format!("{} is already written by `{}`", shown(path), flag("failures"));
+            return Err(ConfigError::at(at_stake.layer.place("summary"), message));
         }
-        Ok(())
+        at_stake.spare("summary", path)
+    }
+}
+
+impl Reports {
+    /// The same for the request bodies, which have no place in the settings.
+    pub(super) fn check_bodies(&self, path: &Path, at_stake: &AtStake<'_>) -> Result<(), ConfigError> {
+        if self.failures.as_ref().is_some_and(|failures| at_stake.is_same(failures, path)) {
+            let message = format!("{} is already written by `{}`", shown(path), flag("failures"));
+            return Err(ConfigError::at(flag("bodies"), message));
+        }
+        at_stake.spare("bodies", path)
     }
 }
 
@@ -99,6 +116,8 @@ impl AtStake<'_> {
             "holds the settings"
         } else if self.ledger.is_some_and(is) {
             "is the ledger"
+        } else if self.ledger.is_some_and(|ledger| SIBLINGS.iter().any(|end| is(&beside(ledger, end)))) {
+            "belongs to the ledger"
         } else if is_input() && !self.may_be_replaced(name, path) {
             "is an input"
         } else {
@@ -123,6 +142,12 @@ impl AtStake<'_> {
         }
         same_file(&self.directory.join(one), &self.directory.join(other))
     }
+}
+
+fn beside(ledger: &Path, end: &str) -> PathBuf {
+    let mut path = ledger.as_os_str().to_owned();
+    path.push(end);
+    path.into()
 }
 
 fn shown(path: &Path) -> String {

@@ -8,6 +8,8 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use rustix::process::{Resource, getrlimit};
+
 use super::file::nearest;
 use super::layer::{names, variable};
 use super::machine;
@@ -31,6 +33,8 @@ pub struct Surroundings {
     pub threads: NonZeroUsize,
     /// How many bytes of memory the process can have, if that is known.
     pub memory: Option<u64>,
+    /// How many files the process may have open at a time, if there is a limit.
+    pub open_files: Option<u64>,
 }
 
 /// What standard input is.
@@ -53,6 +57,7 @@ impl Surroundings {
             stdin: if io::stdin().is_terminal() { Stdin::Terminal } else { Stdin::Piped },
             threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             memory: machine::memory(Path::new("/")),
+            open_files: getrlimit(Resource::Nofile).current,
         }
     }
 
@@ -86,6 +91,7 @@ impl std::fmt::Debug for Surroundings {
             .field("stdin", &self.stdin)
             .field("threads", &self.threads)
             .field("memory", &self.memory)
+            .field("open_files", &self.open_files)
             .finish_non_exhaustive()
     }
 }

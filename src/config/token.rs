@@ -18,10 +18,10 @@ pub(super) fn find(
     surroundings: &Surroundings,
     warnings: &mut Vec<String>,
 ) -> Result<SecretString, ConfigError> {
-    let variable = surroundings.variables.get(OsStr::new(VARIABLE));
-    let file = layer.text("token_file").map(Path::new).zip(layer.origin("token_file"));
-    let (place, token) = match (file, variable) {
-        (Some((path, Origin::Flag)), _) | (Some((path, _)), None) => {
+    let file = layer.text("token_file").map(Path::new);
+    let text = variable(layer, surroundings).and_then(|name| surroundings.variables.get(OsStr::new(name)));
+    let (place, token) = match (file, text) {
+        (Some(path), None) => {
             let shown = shown(path, layer);
             let token = read(path, &shown, surroundings, warnings)?;
             (shown, token)
@@ -38,6 +38,12 @@ pub(super) fn find(
     };
     warnings.extend(judge(&place, token.expose_secret())?);
     Ok(token)
+}
+
+/// The variable that holds the key, if that is where it comes from.
+pub(super) fn variable(layer: &Layer, surroundings: &Surroundings) -> Option<&'static str> {
+    let is_set = surroundings.variables.contains_key(OsStr::new(VARIABLE));
+    (is_set && layer.origin("token_file") != Some(&Origin::Flag)).then_some(VARIABLE)
 }
 
 /// How messages name the file: by its path, unless that is the key itself by mistake.

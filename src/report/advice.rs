@@ -2,6 +2,10 @@
 
 use std::path::Path;
 
+use indicatif::HumanCount;
+
+use super::visible::Visible;
+use super::wording::counted;
 use super::{ExitCode, Tally};
 use crate::deliver::{End, Stop};
 
@@ -10,46 +14,75 @@ use crate::deliver::{End, Stop};
 pub enum Rerun {
     /// It continues this run: there is a ledger.
     Continues,
-    /// It starts anew: there is none.
+    /// It starts anew: there is no ledger, or the run is not to be continued.
     StartsAnew,
 }
 
-/// At most three pieces of advice, the first one first.
-pub(super) fn advice(
-    exit: ExitCode,
-    end: &End,
-    tally: &Tally,
-    failures: Option<&Path>,
-    rerun: Rerun,
-) -> Vec<String> {
-    let mut advice = Vec::new();
-    let Some(failures) = failures else { return advice };
-    if exit == ExitCode::Internal && *end != End::Stopped(Stop::Unwritable) {
-        advice.push("keep the reports of this run, and tell us about this error".to_owned());
-    }
-    if tally.fates.unsent > 0
-        && let End::Stopped(stop) = end
-    {
-        advice.push(continued(stop, failures, rerun));
-    }
-    advice.extend(mend(tally, failures));
-    if exit == ExitCode::Incomplete && tally.fates.all_well() {
-        advice.push(
-            "look at one of these users in User.com; a further run sends what differed again".to_owned(),
-        );
-    }
-    // A few can be an accident of the network.
-    if tally.requests.throttled > (tally.requests.sent / 100).max(2) {
-        advice.push("lower `--rate`: something else uses the same limit".to_owned());
-    }
-    advice.truncate(3);
-    advice
+/// What to do next.
+#[derive(Debug, Default)]
+pub(super) struct Advice {
+    /// The one thing to do. A command stands on a line of its own.
+    pub(super) next: Option<String>,
+    /// What may help later runs.
+    pub(super) hint: Option<String>,
 }
 
-fn continued(stop: &Stop, failures: &Path, rerun: Rerun) -> String {
-    let again = match rerun {
-        Rerun::Continues => "run the same command again; it continues from here".to_owned(),
-        Rerun::StartsAnew => format!("send the rest with {}", sync(failures)),
+impl Advice {
+    /// For a run that ended like this. `feed_back` is the command that sends the rows of the failures report.
+    pub(super) fn new(
+        exit: ExitCode,
+        end: &End,
+        tally: &Tally,
+        failures: Option<&Path>,
+        (rerun, feed_back): (Rerun, &str),
+    ) -> Self {
+        let fates = &tally.fates;
+        let report = failures.map(|path| Report { path, feed_back });
+        let next = match end {
+            _ if !fates.add_up() => Some("keep the reports of this run, and report this error".to_owned()),
+            End::Stopped(stop) if fates.unsent > 0 => Some(send_the_rest(stop, report, rerun)),
+            _ if fates.invalid + fates.failed > 0 => report.map(|report| report.correct(tally)),
+            _ if exit == ExitCode::Incomplete => Some(
+                "look at one of these users in User.com; a further run sends what differed again".to_owned(),
+            ),
+            _ => None,
+        };
+        // A few can be an accident of the network.
+        let is_throttled = tally.requests.throttled > (tally.requests.sent / 100).max(2);
+        let hint = is_throttled.then(|| "lower `--rate`: something else uses the same limit".to_owned());
+        Self { next, hint }
+    }
+}
+
+/// The failures report.
+#[derive(Clone, Copy)]
+struct Report<'a> {
+    path: &'a Path,
+    feed_back: &'a str,
+}
+
+impl Report<'_> {
+    /// What to do about rows that we or the API refused.
+    fn correct(self, tally: &Tally) -> String {
+        let Self { path, feed_back } = self;
+        let lost = tally.fates.invalid + tally.fates.failed;
+        let refused = tally.failures.any(|reason| matches!(reason.status, Some(400..=428 | 430..=499)));
+        if tally.fates.invalid == 0 && !refused {
+            let rows =
+                if lost == 1 { "row that".to_owned() } else { format!("{} rows that", HumanCount(lost)) };
+            return format!("try the {rows} failed again:\n{feed_back}");
+        }
+        let path = path.display().to_string();
+        let rows = if lost == 1 { "row".to_owned() } else { counted(lost, "row") };
+        format!("correct the {rows} in `{}`, then run:\n{feed_back}", Visible(&path))
+    }
+}
+
+fn send_the_rest(stop: &Stop, report: Option<Report<'_>>, rerun: Rerun) -> String {
+    let again = match (rerun, report) {
+        (Rerun::Continues, _) => "run the same command again; it continues from here".to_owned(),
+        (Rerun::StartsAnew, Some(Report { feed_back, .. })) => format!("send the rest:\n{feed_back}"),
+        (Rerun::StartsAnew, None) => "run the same command again; it starts from the beginning".to_owned(),
     };
     match stop {
         Stop::KeyRefused(_) => format!("check the API key, then {again}"),
@@ -57,20 +90,4 @@ fn continued(stop: &Stop, failures: &Path, rerun: Rerun) -> String {
         Stop::Outage(_) | Stop::LongPause(_) => format!("when the API is back, {again}"),
         Stop::OutOfTime | Stop::Interrupted | Stop::Terminated | Stop::HungUp | Stop::Unwritable => again,
     }
-}
-
-/// What to do about rows that the API, or we, refused.
-fn mend(tally: &Tally, failures: &Path) -> Option<String> {
-    let refused = tally.failures.any(|reason| matches!(reason.status, Some(400..=428 | 430..=499)));
-    if tally.fates.invalid > 0 || refused {
-        Some(format!("mend what `{}` names, then {}", failures.display(), sync(failures)))
-    } else if tally.fates.failed > 0 {
-        Some(format!("try the failed rows again with {}", sync(failures)))
-    } else {
-        None
-    }
-}
-
-fn sync(failures: &Path) -> String {
-    format!("`attrsync sync {}`", failures.display())
 }

@@ -98,7 +98,14 @@ impl<P: Progress> Clerk<P> {
                 }
                 Ok(())
             }
-            Outcome::Failed(reason) => self.report(batch, Lost::Failed, reason, attempts),
+            Outcome::Failed(reason) => {
+                let plan = &self.plan;
+                self.tally.failures.give_example(reason, || {
+                    let user = plan.users(batch).next().map(|user| format!(" of user {user}"));
+                    format!("{}{}", plan.attribute(batch.group).name, user.unwrap_or_default())
+                });
+                self.report(batch, Lost::Failed, reason, attempts)
+            }
             Outcome::Unsent(reason) => self.report(batch, Lost::Unsent, reason, attempts),
         }
     }

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use indicatif::HumanCount;
 
-use super::advice::{Rerun, advice};
+use super::advice::{Advice, Rerun};
 use super::style::{ADVICE, BAD, DOUBTFUL, GOOD, Styled};
+use super::visible::Visible;
 use super::wording::{Cut, answer, counted, grouped, short_time, time, why_stopped};
-use super::{ExitCode, Fates, Requests, Tally};
+use super::{ExitCode, Failure, Fates, Latency, Requests, Tally};
 use crate::deliver::{End, Mismatch, Verified};
 use crate::input::Cause;
 
@@ -35,6 +36,10 @@ pub struct Closing<'a> {
     pub written: Option<&'a Path>,
     /// What the same command would do next.
     pub rerun: Rerun,
+    /// The command that sends the rows of the failures report.
+    pub feed_back: &'a str,
+    /// How long answers took, if that is to be shown.
+    pub latency: Option<&'a Latency>,
     /// How wide the screen is, in columns; `None`: lines may be of any length.
     pub columns: Option<usize>,
 }
@@ -47,22 +52,26 @@ const MOST_CAUSES: usize = 4;
 
 impl Display for Closing<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let advice = advice(self.exit, self.end, self.tally, self.failures, self.rerun);
-        let head = [self.headline(), String::new()];
+        let Advice { next, hint } =
+            Advice::new(self.exit, self.end, self.tally, self.failures, (self.rerun, self.feed_back));
         let mut body = self.rows();
         body.extend(self.requests());
         body.extend(self.verified());
         let mut foot = self.files();
-        foot.extend(advice.iter().map(|advice| format!("{} {advice}", Styled(ADVICE, "next:"))));
-
-        let room = LINES.saturating_sub(head.len() + body.len() + foot.len());
-        let reasons = self.reasons(MOST_REASONS.min(room.saturating_sub(2)));
-        let causes = self.causes(MOST_CAUSES.min(room.saturating_sub(reasons.len() + 1)));
-        let columns = self.columns.unwrap_or(usize::MAX);
-        for line in head.into_iter().chain(body.into_iter().chain(reasons).chain(causes)) {
-            writeln!(f, "{}", if line.contains('\u{1b}') { line } else { Cut(&line, columns).to_string() })?;
+        for (label, advice) in [("next:", next), ("hint:", hint)] {
+            let advice = advice.unwrap_or_default();
+            let mut lines = advice.lines();
+            foot.extend(lines.next().map(|first| format!("{} {first}", Styled(ADVICE, label))));
+            foot.extend(lines.map(|line| format!("  {line}")));
         }
-        foot.into_iter().try_for_each(|line| writeln!(f, "{line}"))
+
+        let room = LINES.saturating_sub(2 + body.len() + foot.len());
+        let reasons = self.most(MOST_REASONS, room.saturating_sub(2), Self::reasons);
+        let causes = self.most(MOST_CAUSES, room.saturating_sub(reasons.len()), Self::causes);
+        writeln!(f, "{}\n", self.headline())?;
+        let columns = self.columns.unwrap_or(usize::MAX);
+        body.iter().try_for_each(|line| writeln!(f, "{}", Cut(line, columns)))?;
+        reasons.into_iter().chain(causes).chain(foot).try_for_each(|line| writeln!(f, "{line}"))
     }
 }
 
@@ -79,8 +88,7 @@ impl Closing<'_> {
         let words = self.what_happened();
         // Why it stopped is worth a second line.
         let room = self.columns.map_or(usize::MAX, |columns| (2 * columns).saturating_sub(outcome.len() + 2));
-        let words = Cut(&words, room);
-        format!("{} {words}", Styled(style, format_args!("{outcome}:")))
+        format!("{} {}", Styled(style, format_args!("{outcome}:")), Cut(&words, room))
     }
 
     /// What happened, in a sentence.
@@ -103,8 +111,12 @@ impl Closing<'_> {
                 )
             }
             _ => {
-                let lost = fates.invalid + fates.failed + fates.unsent;
-                format!("{} of {} did not make it, {effort}", HumanCount(lost), counted(fates.read, "row"))
+                let lost = [(fates.invalid, "invalid"), (fates.failed, "failed"), (fates.unsent, "unsent")];
+                let lost = lost.into_iter().filter(|(count, _)| *count > 0);
+                let lost: Vec<_> =
+                    lost.map(|(count, fate)| format!("{} {fate}", HumanCount(count))).collect();
+                let (sent, read) = (HumanCount(fates.acknowledged), counted(fates.read, "row"));
+                format!("{sent} of {read} acknowledged, {}, {effort}", lost.join(", "))
             }
         }
     }
@@ -114,9 +126,9 @@ impl Closing<'_> {
             self.tally.fates;
         let fates = [
             (acknowledged, "acknowledged"),
-            (resumed, "acknowledged before, in the run that this one continued"),
+            (resumed, "already sent by the run that this one continued"),
             (unchanged, "unchanged since an earlier run"),
-            (superseded, "superseded by another row for the same user"),
+            (superseded, "replaced by another row (same user and attribute)"),
             (skipped, "skipped for an empty value"),
             (invalid, "invalid"),
             (failed, "failed"),
@@ -135,7 +147,7 @@ impl Closing<'_> {
         let Requests { planned, sent, retried, throttled, split, .. } = self.tally.requests;
         let mut parts =
             vec![format!("{} sent", HumanCount(sent)), format!("{} planned", HumanCount(planned))];
-        let troubles = [(retried, "retried"), (split, "split"), (throttled, "throttled")];
+        let troubles = [(retried, "retried"), (split, "to find refused ids"), (throttled, "throttled")];
         parts.extend(
             troubles
                 .into_iter()
@@ -143,10 +155,9 @@ impl Closing<'_> {
                 .map(|(count, what)| format!("{} {what}", HumanCount(count))),
         );
         let mut lines = vec![labelled("requests", &parts.join(", "))];
-        let latency = &self.tally.latency;
-        if !latency.max.is_zero() {
+        if let Some(latency) = self.latency.filter(|latency| !latency.max.is_zero()) {
             let (mean, max) = (short_time(latency.mean()), short_time(latency.max));
-            lines.push(labelled("answers", &format!("after {mean} on average, {max} at most")));
+            lines.push(labelled("responses", &format!("{mean} on average, {max} at most")));
         }
         lines
     }
@@ -172,16 +183,44 @@ impl Closing<'_> {
         lines
     }
 
+    /// As many items as fit on so many lines.
+    fn most(&self, items: usize, lines: usize, list: fn(&Self, usize) -> Vec<String>) -> Vec<String> {
+        let lists = (0..=items).rev().map(|items| list(self, items));
+        lists.into_iter().find(|list| list.len() <= lines).unwrap_or_default()
+    }
+
     fn reasons(&self, most: usize) -> Vec<String> {
         let (top, others) = self.tally.failures.top(most);
-        let counted = top.into_iter().map(|failure| (failure.rows, answer(&failure.reason)));
-        list("failed", counted.collect(), others, "for other reasons")
+        let counted = top.into_iter().map(|Failure { reason, rows, example }| {
+            let example = example.as_ref().map(|example| format!(" ({example})"));
+            (*rows, format!("{}{}", answer(reason), example.unwrap_or_default()))
+        });
+        self.list("failed", counted.collect(), others, "for other reasons")
     }
 
     fn causes(&self, most: usize) -> Vec<String> {
         let (shown, hidden) = self.causes.split_at(most.min(self.causes.len()));
         let counted = shown.iter().map(|cause| (cause.count, with_place(cause)));
-        list("invalid", counted.collect(), hidden.iter().map(|cause| cause.count).sum(), "for other causes")
+        let hidden = hidden.iter().map(|cause| cause.count).sum();
+        self.list("invalid", counted.collect(), hidden, "for other causes")
+    }
+
+    /// How many rows, and why; labelled on the first line. What is too long goes on on a second one.
+    fn list(&self, label: &str, mut items: Vec<(u64, String)>, others: u64, why: &str) -> Vec<String> {
+        if others > 0 {
+            items.push((others, why.to_owned()));
+        }
+        let width = items.iter().map(|(count, _)| grouped(*count).len()).max().unwrap_or_default();
+        let columns = self.columns.unwrap_or(usize::MAX);
+        items
+            .into_iter()
+            .zip(std::iter::once(label).chain(std::iter::repeat("")))
+            .flat_map(|((count, words), label)| {
+                let rows = if count == 1 { "row" } else { "rows" };
+                let words = if words == why { format!("{rows} {words}") } else { format!("{rows}: {words}") };
+                two_lines(&labelled(label, &format!("{:>width$} {words}", grouped(count))), columns)
+            })
+            .collect()
     }
 
     fn files(&self) -> Vec<String> {
@@ -189,25 +228,28 @@ impl Closing<'_> {
         let lost = self.failures.filter(|_| invalid + failed + unsent > 0);
         let names: Vec<_> =
             lost.into_iter().chain(self.written).map(|path| path.display().to_string()).collect();
-        if names.is_empty() { Vec::new() } else { vec![labelled("written", &names.join(", "))] }
+        if names.is_empty() {
+            return Vec::new();
+        }
+        vec![labelled("written", &Visible(&names.join(", ")).to_string())]
     }
 }
 
-/// How many rows, and why; labelled on the first line.
-fn list(label: &str, mut items: Vec<(u64, String)>, others: u64, why: &str) -> Vec<String> {
-    if others > 0 {
-        items.push((others, why.to_owned()));
-    }
-    let width = items.iter().map(|(count, _)| grouped(*count).len()).max().unwrap_or_default();
-    items
-        .into_iter()
-        .zip(std::iter::once(label).chain(std::iter::repeat("")))
-        .map(|((count, words), label)| labelled(label, &format!("{:>width$} {words}", grouped(count))))
-        .collect()
+/// A line that is longer than the screen is wide, divided between words; what is still too long is cut.
+fn two_lines(line: &str, columns: usize) -> Vec<String> {
+    let line = Visible(line).to_string();
+    let Some((end, _)) = line.char_indices().nth(columns) else { return vec![line] };
+    let space = line.get(..=end).and_then(|start| start.rfind(' ')).filter(|space| *space > LABEL);
+    let Some((first, second)) = space.and_then(|space| line.split_at_checked(space)) else {
+        return vec![Cut(&line, columns).to_string()];
+    };
+    let second = labelled("", &format!("  {}", second.trim_start()));
+    vec![first.to_owned(), Cut(&second, columns).to_string()]
 }
 
 fn with_place(cause: &Cause) -> String {
     match cause.places.first() {
+        Some(place) if cause.count == 1 => format!("{} ({}:{})", cause.what, place.input, place.line),
         Some(place) => format!("{} (first: {}:{})", cause.what, place.input, place.line),
         None => cause.what.clone(),
     }
@@ -246,6 +288,8 @@ mod tests {
             failures: Some(Path::new("failures.csv")),
             written: Some(Path::new("summary.json")),
             rerun,
+            feed_back: "attrsync sync --id-type custom-id failures.csv",
+            latency: Some(&tally.latency),
             columns: Some(80),
         };
         let screen = anstream::adapter::strip_str(&closing.to_string()).to_string();
@@ -265,9 +309,9 @@ mod tests {
 
         rows      12,000 read
                   11,950 acknowledged
-                      50 superseded by another row for the same user
+                      50 replaced by another row (same user and attribute)
         requests  42 sent, 42 planned
-        answers   after 120ms on average, 120ms at most
+        responses 120ms on average, 120ms at most
         written   summary.json
         ");
     }
@@ -297,20 +341,21 @@ mod tests {
         tally.failures.add(&Reason { status: None, error: "connection reset by peer".into() }, 5);
         let causes = [cause("`phone_number` is not E.164", 1_000), cause("`country` is empty", 20)];
         insta::assert_snapshot!(screen(&End::Complete, &tally, &causes, Rerun::Continues), @"
-        incomplete: 1,050 of 12,000 rows did not make it, 63 requests in 4.2s
+        incomplete: 10,950 of 12,000 rows acknowledged, 1,020 invalid, 30 failed, 63 requests in 4.2s
 
         rows      12,000 read
                   10,950 acknowledged
                    1,020 invalid
                       30 failed
-        requests  63 sent, 40 planned, 3 retried, 20 split, 1 throttled
-        answers   after 120ms on average, 120ms at most
-        failed    25 404 Not Found: no such user
-                   5 connection reset by peer
-        invalid   1,000 `phone_number` is not E.164 (first: users.csv:1042)
-                     20 `country` is empty (first: users.csv:1042)
+        requests  63 sent, 40 planned, 3 retried, 20 to find refused ids, 1 throttled
+        responses 120ms on average, 120ms at most
+        failed    25 rows: 404 Not Found: no such user
+                   5 rows: connection reset by peer
+        invalid   1,000 rows: `phone_number` is not E.164 (first: users.csv:1042)
+                     20 rows: `country` is empty (first: users.csv:1042)
         written   failures.csv, summary.json
-        next: mend what `failures.csv` names, then `attrsync sync failures.csv`
+        next: correct the 1,050 rows in `failures.csv`, then run:
+          attrsync sync --id-type custom-id failures.csv
         ");
     }
 
@@ -326,7 +371,7 @@ mod tests {
         rows      12,000 read
                   12,000 unsent
         requests  1 sent, 40 planned
-        answers   after 120ms on average, 120ms at most
+        responses 120ms on average, 120ms at most
         written   failures.csv, summary.json
         next: check the API key, then run the same command again; it continues from here
         ");
@@ -344,9 +389,10 @@ mod tests {
                    6 acknowledged
                    4 unsent
         requests  3 sent, 5 planned
-        answers   after 120ms on average, 120ms at most
+        responses 120ms on average, 120ms at most
         written   failures.csv, summary.json
-        next: send the rest with `attrsync sync failures.csv`
+        next: send the rest:
+          attrsync sync --id-type custom-id failures.csv
         ");
     }
 
@@ -375,30 +421,29 @@ mod tests {
             status: Some(503),
             error: format!("503 Service Unavailable: {}", "down ".repeat(99)),
         }));
-        insta::assert_snapshot!(screen(&end, &tally, &causes, Rerun::Continues), @"
+        insta::assert_snapshot!(screen(&end, &tally, &causes, Rerun::Continues), @r"
         stopped: the API served nobody for `--max-outage`: 503 Service Unavailable: down down down down down down down down down down down down down down down down dow…
 
         rows      36,000,000,000 read
                    5,000,000,000 acknowledged
-                   5,000,000,000 acknowledged before, in the run that this one continued
+                   5,000,000,000 already sent by the run that this one continued
                    5,000,000,000 unchanged since an earlier run
-                   5,000,000,000 superseded by another row for the same user
+                   5,000,000,000 replaced by another row (same user and attribute)
                    5,000,000,000 skipped for an empty value
                    1,000,000,000 invalid
                    5,000,000,000 failed
                    5,000,000,000 unsent
-        requests  9 sent, 9 planned, 9 retried, 9 split, 9 throttled
-        answers   after 120ms on average, 120ms at most
-        failed       25,000,000 400 <html>  <title>An error  whose words know no end</t…
-                     25,000,000 401 <html>  <title>An error  whose words know no end</t…
-                     25,000,000 402 <html>  <title>An error  whose words know no end</t…
-                     25,000,000 403 <html>  <title>An error  whose words know no end</t…
-                  4,900,000,000 for other reasons
-        invalid   4,950 for other causes
+        requests  9 sent, 9 planned, 9 retried, 9 to find refused ids, 9 throttled
+        responses 120ms on average, 120ms at most
+        failed       25,000,000 rows: 400 <html>  <title>An error\u{7} whose words know
+                    no end</title><html>  <title>An error\u{7} whose words know no end<…
+                     25,000,000 rows: 401 <html>  <title>An error\u{7} whose words know
+                    no end</title><html>  <title>An error\u{7} whose words know no end<…
+                  4,950,000,000 rows for other reasons
+        invalid   4,950 rows for other causes
         written   failures.csv, summary.json
         next: when the API is back, run the same command again; it continues from here
-        next: mend what `failures.csv` names, then `attrsync sync failures.csv`
-        next: lower `--rate`: something else uses the same limit
+        hint: lower `--rate`: something else uses the same limit
         ");
     }
 
@@ -412,7 +457,7 @@ mod tests {
                    9 acknowledged
         requests  0 sent, 1 planned
         written   summary.json
-        next: keep the reports of this run, and tell us about this error
+        next: keep the reports of this run, and report this error
         ");
     }
 }

@@ -1,14 +1,22 @@
 //! Files that are there in full or not at all.
 
-use std::fs::{self, File, OpenOptions};
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tempfile::NamedTempFile;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use rustix::process::geteuid;
 
 /// A file in the making. It stands in a temporary file beside its destination, readable by its owner only, until it is
 /// published; dropped before that, it leaves nothing behind. What is no regular file (`/dev/null`, a FIFO, standard
 /// output) can't be replaced and is written directly.
+///
+/// The temporary file's name follows from the destination's, and whoever writes it holds a lock on it. So two processes
+/// can't make the same file at the same time, and what a process leaves behind that is killed is used by the next one.
 #[derive(Debug)]
 pub struct Draft {
     path: PathBuf,
@@ -17,13 +25,20 @@ pub struct Draft {
 
 #[derive(Debug)]
 enum Target {
-    /// The temporary file is made when there is something to write: until then a process that is killed leaves nothing.
-    Replaced {
-        temporary: Option<NamedTempFile>,
-        destination: PathBuf,
-    },
+    Replaced { temporary: Temporary, destination: PathBuf },
     Direct(File),
 }
+
+/// The temporary file. Its name goes before its lock does.
+#[derive(Debug)]
+struct Temporary {
+    name: Discard,
+    file: File,
+}
+
+/// Takes a draft back from afar: for a process that has to end while another thread writes.
+#[derive(Clone, Debug)]
+pub struct Discard(Arc<Mutex<Option<PathBuf>>>);
 
 /// A report could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -47,10 +62,7 @@ impl Draft {
         match target {
             Target::Direct(mut file) => file.flush(),
             Target::Replaced { temporary, destination } => {
-                temporary.map_or_else(|| beside(&destination), Ok).and_then(|temporary| {
-                    temporary.as_file().sync_all()?;
-                    temporary.persist(destination).map(drop).map_err(|refused| refused.error)
-                })
+                temporary.file.sync_all().and_then(|()| temporary.name.rename(&destination))
             }
         }
         .map_err(|source| Unwritten::writing(&path, source))
@@ -60,24 +72,56 @@ impl Draft {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// What takes the draft back, if there is something to take.
+    pub fn discard(&self) -> Option<Discard> {
+        match &self.target {
+            Target::Replaced { temporary, .. } => Some(temporary.name.clone()),
+            Target::Direct(_) => None,
+        }
+    }
+}
+
+impl Discard {
+    /// Removes the draft, unless it is published already. It can't be published any more.
+    pub fn discard(&self) {
+        if let Some(name) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            // What can't be removed is used by the next process.
+            let _left = fs::remove_file(name);
+        }
+    }
+
+    fn rename(&self, destination: &Path) -> io::Result<()> {
+        let mut name = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(from) = name.as_deref() else { return Err(io::ErrorKind::NotFound.into()) };
+        fs::rename(from, destination)?;
+        *name = None;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        self.name.discard();
+    }
 }
 
 impl Write for Draft {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         #[expect(clippy::disallowed_methods, reason = "passes the count on to a caller who is to look at it")]
-        match &mut self.target {
-            Target::Replaced { temporary: Some(temporary), .. } => temporary.write(bytes),
-            Target::Replaced { temporary, destination } => {
-                temporary.insert(beside(destination)?).write(bytes)
-            }
-            Target::Direct(file) => file.write(bytes),
-        }
+        self.file().write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        self.file().flush()
+    }
+}
+
+impl Draft {
+    fn file(&mut self) -> &mut File {
         match &mut self.target {
-            Target::Replaced { temporary, .. } => temporary.as_mut().map_or(Ok(()), Write::flush),
-            Target::Direct(file) => file.flush(),
+            Target::Replaced { temporary, .. } => &mut temporary.file,
+            Target::Direct(file) => file,
         }
     }
 }
@@ -88,11 +132,19 @@ impl Unwritten {
         Self::new("write", path, source)
     }
 
+    /// Whether another process is writing the same file.
+    pub fn is_in_use(&self) -> bool {
+        self.source.kind() == io::ErrorKind::ResourceBusy
+    }
+
     /// Whether it is the path that is wrong, and not the disk that failed.
     pub fn is_wrong_path(&self) -> bool {
-        use io::ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
-        let wrong = [IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem];
-        wrong.contains(&self.source.kind())
+        use io::ErrorKind::{
+            InvalidFilename, IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem,
+        };
+        let wrong =
+            [InvalidFilename, IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem];
+        wrong.contains(&self.source.kind()) || self.source.raw_os_error() == Some(Errno::LOOP.raw_os_error())
     }
 
     /// What the user can do about it.
@@ -101,6 +153,8 @@ impl Unwritten {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
                 Some("create the directory first, or name another path".into())
             }
+            io::ErrorKind::ResourceBusy => Some("wait until the other run ends, or name another file".into()),
+            io::ErrorKind::InvalidFilename => Some("name a file with a shorter name".into()),
             io::ErrorKind::IsADirectory => Some("name a file in it".into()),
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 Some("name a path that you may write".into())
@@ -118,16 +172,56 @@ impl Unwritten {
 }
 
 fn open(path: &Path) -> io::Result<Target> {
-    let Some(destination) = replaceable(path)? else {
-        return OpenOptions::new().append(true).open(path).map(Target::Direct);
-    };
-    // Whether it can be made shows now.
-    drop(beside(&destination)?);
-    Ok(Target::Replaced { temporary: None, destination })
+    match replaceable(path)? {
+        None => OpenOptions::new().append(true).open(path).map(Target::Direct),
+        Some(destination) => {
+            let temporary = Temporary::beside(&destination)?;
+            Ok(Target::Replaced { temporary, destination })
+        }
+    }
 }
 
-fn beside(destination: &Path) -> io::Result<NamedTempFile> {
-    tempfile::Builder::new().prefix(".attrsync-").tempfile_in(directory(destination))
+impl Temporary {
+    /// Opens the temporary file of this destination, and locks it.
+    fn beside(destination: &Path) -> io::Result<Self> {
+        let Some(name) = destination.file_name() else { return Err(io::ErrorKind::InvalidFilename.into()) };
+        let mut hidden = OsString::from(".");
+        hidden.push(name);
+        hidden.push(".attrsync");
+        let name = directory(destination).join(hidden);
+        loop {
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(false).mode(0o600);
+            // A link in this place is nobody's draft.
+            let file = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(&name)?;
+            let opened = file.metadata()?;
+            if !opened.is_file() || opened.uid() != geteuid().as_raw() {
+                let text = format!("`{}` is in the way, and it is not ours", name.display());
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+            }
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    return Err(io::Error::new(io::ErrorKind::ResourceBusy, "another run is writing it"));
+                }
+                Err(TryLockError::Error(_)) => return Self::unlocked(destination),
+            }
+            // Until it was locked, its last owner may have put it in its place, or removed it.
+            let is_same = |there: fs::Metadata| (there.dev(), there.ino()) == (opened.dev(), opened.ino());
+            if fs::symlink_metadata(&name).is_ok_and(is_same) {
+                file.set_permissions(fs::Permissions::from_mode(0o600))?;
+                file.set_len(0)?;
+                return Ok(Self { name: Discard(Arc::new(Mutex::new(Some(name)))), file });
+            }
+        }
+    }
+
+    /// Some file systems know no locks. There, each process has a file of its own.
+    fn unlocked(destination: &Path) -> io::Result<Self> {
+        let temporary = tempfile::Builder::new().prefix(".attrsync-").tempfile_in(directory(destination))?;
+        let (file, name) = temporary.keep().map_err(|failed| failed.error)?;
+        Ok(Self { name: Discard(Arc::new(Mutex::new(Some(name)))), file })
+    }
 }
 
 /// The file that is to be replaced, behind all symbolic links; `None` where there is one that can't be.
@@ -137,24 +231,93 @@ fn replaceable(path: &Path) -> io::Result<Option<PathBuf>> {
     for _ in 0..MOST_LINKS {
         // What a link in /proc points to is an open file, such as a shell's redirection: replacing the file of that
         // name would leave the open one empty.
-        let directory = fs::canonicalize(directory(&path))?;
-        if directory.starts_with("/proc") {
+        if fs::canonicalize(directory(&path))?.starts_with("/proc") {
             return Ok(None);
+        }
+        if is_planted(&path) {
+            let text = "another user put it there, in a directory that everyone may write to";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
         }
         match fs::symlink_metadata(&path) {
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(Some(path)),
             Err(other) => return Err(other),
-            Ok(there) if there.is_symlink() => path = directory.join(fs::read_link(&path)?),
+            Ok(there) if there.is_symlink() => path = directory(&path).join(fs::read_link(&path)?),
             Ok(there) if there.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
             Ok(there) => return Ok(there.is_file().then_some(path)),
         }
     }
-    Err(io::Error::other("too many symbolic links"))
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, "too many symbolic links"))
+}
+
+/// Whether another user has put a link, or a FIFO, where everyone may put files, as in `/tmp`: following it would write
+/// where that user wants it.
+pub fn is_planted(path: &Path) -> bool {
+    match (fs::symlink_metadata(path), fs::metadata(directory(path))) {
+        (Ok(there), Ok(directory)) if there.is_symlink() || there.file_type().is_fifo() => {
+            is_foreign(there.uid(), (directory.mode(), directory.uid()), geteuid().as_raw())
+        }
+        _ => false,
+    }
+}
+
+/// The rule is that of Linux (`fs.protected_symlinks`), which not every system has switched on.
+fn is_foreign(owner: u32, (mode, directory_owner): (u32, u32), user: u32) -> bool {
+    const STICKY_AND_OPEN: u32 = 0o1002;
+    mode & STICKY_AND_OPEN == STICKY_AND_OPEN && owner != user && owner != directory_owner
 }
 
 fn directory(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_of_others_are_not_followed_where_everyone_may_put_them() {
+        let (me, other, root) = (1000, 1001, 0);
+        let shared = (0o41777, root);
+        assert!(is_foreign(other, shared, me) && is_foreign(other, shared, root));
+        assert!(!is_foreign(me, shared, me) && !is_foreign(root, shared, me));
+        assert!(!is_foreign(other, (0o40755, root), me));
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_draft_is_not_followed() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, victim) = (directory.path().join("failures.csv"), directory.path().join("victim"));
+        fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, directory.path().join(".failures.csv.attrsync")).unwrap();
+        assert!(Draft::create(&path).unwrap_err().is_wrong_path());
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+    }
+
+    #[test]
+    fn a_file_is_drafted_by_one_at_a_time_and_what_is_left_of_a_draft_is_used() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("failures.csv");
+        fs::write(directory.path().join(".failures.csv.attrsync"), "left by a process that was killed")
+            .unwrap();
+        let mut first = Draft::create(&path).unwrap();
+        assert!(Draft::create(&path).unwrap_err().is_in_use());
+        first.write_all(b"first").unwrap();
+        first.publish().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "first");
+        drop(Draft::create(&path).unwrap());
+        let names = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(names.collect::<Vec<_>>(), ["failures.csv"]);
+    }
+
+    #[test]
+    fn a_draft_that_was_taken_back_is_not_published() {
+        let directory = tempfile::tempdir().unwrap();
+        let draft = Draft::create(&directory.path().join("bodies")).unwrap();
+        draft.discard().unwrap().discard();
+        assert!(draft.publish().is_err());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 }

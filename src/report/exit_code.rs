@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::Fates;
+use super::{Fates, StopReason};
 use crate::deliver::{End, Stop, Verified};
 
 /// How a run ended. The codes and names are a promise to scripts.
@@ -107,6 +107,20 @@ impl ExitCode {
             Stop::Interrupted => Self::Interrupted,
             Stop::Terminated => Self::Terminated,
             Stop::HungUp => Self::HungUp,
+        }
+    }
+}
+
+impl From<&Stop> for StopReason {
+    fn from(stop: &Stop) -> Self {
+        match stop {
+            Stop::KeyRefused(_) => Self::KeyRefused,
+            Stop::WrongAddress(_) => Self::WrongAddress,
+            Stop::Outage(_) => Self::Outage,
+            Stop::LongPause(_) => Self::LongPause,
+            Stop::OutOfTime => Self::MaxDuration,
+            Stop::Unwritable => Self::Disk,
+            Stop::Interrupted | Stop::Terminated | Stop::HungUp => Self::Signal,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 use std::io;
 use std::path::Path;
 
-use super::{Draft, Unwritten};
+use super::{Discard, Draft, Unwritten};
 use crate::deliver::Reason;
 use crate::input::{FAILURES_HEADER, InvalidRow, InvalidRows, Options};
 use crate::plan::{Batch, Plan};
@@ -71,6 +71,11 @@ impl FailuresReport {
     /// Where it will be.
     pub fn path(&self) -> &Path {
         self.rows.get_ref().path()
+    }
+
+    /// What takes the report back, if there is something to take.
+    pub fn discard(&self) -> Option<Discard> {
+        self.rows.get_ref().discard()
     }
 
     /// Adds a row.

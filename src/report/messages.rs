@@ -5,8 +5,9 @@ use std::fmt::{self, Display};
 
 use anstyle::Style;
 
+use super::StopReason;
 use super::style::{ADVICE, BAD, DOUBTFUL, Styled};
-use super::wording::Cut;
+use super::visible::Visible;
 
 /// Something that went wrong, for a person: what, why, and what to do about it. Displayed over several lines with ANSI
 /// styles, without a line end.
@@ -16,6 +17,7 @@ pub struct Message {
     text: String,
     causes: Vec<String>,
     hint: Option<String>,
+    reason: Option<StopReason>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +30,7 @@ enum Severity {
 impl Message {
     /// An error that ends the run.
     pub fn error(text: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, text: text.into(), causes: Vec::new(), hint: None }
+        Self { severity: Severity::Error, text: text.into(), causes: Vec::new(), hint: None, reason: None }
     }
 
     /// A warning: the run goes on.
@@ -50,6 +52,17 @@ impl Message {
     /// What happened, without label, causes and hint.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Why the run ends, for scripts, where more is known than the exit code says.
+    pub fn reason(&self) -> Option<StopReason> {
+        self.reason
+    }
+
+    /// Adds why the run ends, for scripts.
+    #[must_use]
+    pub fn because(self, reason: StopReason) -> Self {
+        Self { reason: Some(reason), ..self }
     }
 
     /// Adds what the user can do, in the imperative.
@@ -91,10 +104,19 @@ pub(super) fn part(
     let below = indent.len() + label.len() + 2;
     for (number, line) in text.lines().enumerate() {
         let (ending, width) = if number == 0 { ("", 1) } else { ("\n", below) };
-        // What others wrote must not steer the terminal.
-        write!(f, "{ending}{:width$}{}", "", Cut(line, usize::MAX))?;
+        write!(f, "{ending}{:width$}{}", "", Visible(&without_numbers(line)))?;
     }
     Ok(())
+}
+
+/// The system's errors without their numbers: `No space left on device (os error 28)`.
+fn without_numbers(line: &str) -> String {
+    let mut parts = line.split(" (os error ");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        plain.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start_matches(')'));
+    }
+    plain
 }
 
 #[cfg(test)]
@@ -125,6 +147,12 @@ mod tests {
     fn a_warning_is_no_error() {
         let message = Message::warning("the column `colour` is ignored");
         insta::assert_snapshot!(plain(&message), @"warning: the column `colour` is ignored");
+    }
+
+    #[test]
+    fn errors_of_the_system_have_words_and_no_numbers() {
+        let error = std::io::Error::from_raw_os_error(28).to_string();
+        assert_eq!(plain(&Message::error(format!("`x`: {error}!"))), "error: `x`: No space left on device!");
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub struct Failure {
     pub reason: Reason,
     /// How many rows.
     pub rows: u64,
+    /// One of them.
+    pub example: Option<String>,
 }
 
 /// Why rows failed: the first [`Reasons::MOST`] distinct reasons, and how many rows had any other.
@@ -29,9 +31,19 @@ impl Reasons {
         if let Some(known) = self.failures.iter_mut().find(|known| known.reason == *reason) {
             known.rows += rows;
         } else if self.failures.len() < Self::MOST {
-            self.failures.push(Failure { reason: reason.clone(), rows });
+            self.failures.push(Failure { reason: reason.clone(), rows, example: None });
         } else {
             self.others += rows;
+        }
+    }
+
+    /// Names one of the rows that failed for this reason, unless one is named already.
+    pub fn give_example(&mut self, reason: &Reason, example: impl FnOnce() -> String) {
+        let error = without_particulars(&reason.error);
+        let is_it =
+            |known: &&mut Failure| known.reason.status == reason.status && known.reason.error == error;
+        if let Some(known) = self.failures.iter_mut().find(is_it) {
+            known.example.get_or_insert_with(example);
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{Timestamp, Unit};
 use serde::{Serialize, Serializer};
 
-use super::{Draft, ExitCode, Fates, Requests, Unwritten};
+use super::{Draft, ExitCode, Fates, Requests, StopReason, Unwritten, visible_json};
 use crate::deliver::Verified;
 
 /// The run for scripts. Keys and their order are a promise; new ones come last.
@@ -32,20 +32,22 @@ pub struct Summary {
     pub rows: Fates,
     /// What it took.
     pub requests: Requests,
-    /// Why it stopped early, or was refused; no key of the secret kind.
-    pub reason: Option<String>,
+    /// Why it stopped early, was refused or could not begin.
+    pub reason: Option<StopReason>,
     /// What reading back found, if it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified: Option<Verified>,
     /// The inputs, by the names that the user gave.
     pub sources: Vec<String>,
+    /// The reason for a person, in a sentence.
+    pub message: Option<String>,
 }
 
 impl Summary {
     /// Writes it as a JSON object over several lines, with a line end.
     pub fn write_to(&self, mut out: impl Write) -> io::Result<()> {
-        serde_json::to_writer_pretty(&mut out, self)?;
-        out.write_all(b"\n")?;
+        let json = serde_json::to_string_pretty(self)?;
+        writeln!(out, "{}", visible_json(&json))?;
         out.flush()
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use indicatif::HumanCount;
 use reqwest::StatusCode;
 
+use super::visible::Visible;
 use crate::deliver::{Reason, Stop};
 
 /// A count with its noun: `1 row`, `12,000 rows`, `3 retries`.
@@ -98,21 +99,19 @@ pub fn why_stopped(stop: &Stop) -> String {
     }
 }
 
-/// A text cut to a number of characters, with an ellipsis where something is missing; line ends become spaces.
+/// A text cut to a number of columns, with an ellipsis where something is missing; as [`Visible`] otherwise.
 pub(super) struct Cut<'a>(pub(super) &'a str, pub(super) usize);
 
 impl Display for Cut<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let &Self(text, most) = self;
-        let fits = text.chars().nth(most).is_none();
-        let kept = if fits { most } else { most.saturating_sub(1) };
-        for letter in text.chars().take(kept) {
-            write!(f, "{}", if letter.is_control() { ' ' } else { letter })?;
+        let text = Visible(text).to_string();
+        let Some((end, _)) = text.char_indices().nth(most) else { return f.write_str(&text) };
+        let kept = text.get(..end).and_then(|start| start.char_indices().next_back());
+        match kept.and_then(|(last, _)| text.get(..last)) {
+            Some(start) => write!(f, "{start}…"),
+            None => Ok(()),
         }
-        if !fits && most > 0 {
-            f.write_str("…")?;
-        }
-        Ok(())
     }
 }
 

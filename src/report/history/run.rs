@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn one_run_is_told_whole() {
         let run = past_run();
-        insta::assert_snapshot!(page(&RunScreen { run: &run, deeds: &deeds()[..3], top: 2 }), @"
+        insta::assert_snapshot!(page(&RunScreen { run: &run, deeds: &deeds()[..3], top: 2 }), @r"
         run 3: incomplete
 
         target     https://acme.user.com/api/public/
@@ -192,7 +192,7 @@ mod tests {
         ended      2027-01-15 08:02:03 UTC, after 2m 3s
         continues  run 2
         inputs     /srv/crm/exports/users.csv
-                   more [2J.csv
+                   more\u{1b}[2J.csv
         rows       1,000,045 read
                    1,000,000 acknowledged
                            5 resumed
@@ -217,14 +217,14 @@ mod tests {
     #[test]
     fn a_run_that_was_killed_has_done_what_it_recorded() {
         let run = PastRun { finished_at: None, outcome: None, rows: None, continues: None, ..past_run() };
-        insta::assert_snapshot!(page(&RunScreen { run: &run, deeds: &deeds()[3..], top: 5 }), @"
+        insta::assert_snapshot!(page(&RunScreen { run: &run, deeds: &deeds()[3..], top: 5 }), @r"
         run 3: unfinished
 
         target     https://acme.user.com/api/public/
         began      2027-01-15 08:00:00 UTC
         ended      killed: no end is recorded
         inputs     /srv/crm/exports/users.csv
-                   more [2J.csv
+                   more\u{1b}[2J.csv
 
         attribute  values  users  requests
         score           1      1         2

@@ -142,18 +142,18 @@ mod tests {
             ),
             fact("city", Sent::Text("Oslo\u{1b}[2J".into()), Standing::Held, Some(12_345)),
         ];
-        insta::assert_snapshot!(page(&UserScreen { user: User::Id(42), facts: &facts }), @"
+        insta::assert_snapshot!(page(&UserScreen { user: User::Id(42), facts: &facts }), @r"
         user 42 at https://acme.user.com/api/public/
 
         the API is known to hold
-          city = `Oslo [2J`
+          city = `Oslo\u{1b}[2J`
           status = 2
 
         not certain: a later request went wrong or changed the id, or a run was killed
           a_custom_attribute_… = `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…`
 
         acknowledged (UTC)     run  attribute             value
-        2027-01-23 21:45:00  12345  city                  `Oslo [2J`
+        2027-01-23 21:45:00  12345  city                  `Oslo\u{1b}[2J`
         2027-01-15 08:02:00      2  a_custom_attribute_…  `xxxxxxxxxxxxxxxxxxxxxxxxxxx…`
         2027-01-15 08:01:00      1  city                  `Rome`
         longer ago                  status                2

@@ -67,7 +67,7 @@ fn a_failures_report_fed_back_finishes_the_job() {
     let desk =
         Desk::with_rows(&["1,city,Oslo", "2,city,\" two\nlines, and \"\"quotes\"\" \"", "3,colour,red"]);
     let server = Server::new(rejecting(&["2"], Reject::Naming));
-    server.sync(&desk, "users.csv").exits(1).says("mend what `failures.csv` names");
+    server.sync(&desk, "users.csv").exits(1).says("correct the 2 rows in `failures.csv`");
     let fates: Vec<_> = desk.failures().into_iter().map(|lost| (lost.row[0].clone(), lost.fate)).collect();
     assert_eq!(fates, [("3".into(), "invalid".into()), ("2".into(), "failed".into())]);
 
@@ -159,7 +159,7 @@ fn invalid_rows_are_left_out_and_told_with_their_lines() {
     4,city,,invalid,,`city` has no value,0,users.csv,6
     ,,,invalid,,"expected 3 fields, found 2: 5,city",0,users.csv,7
     "#);
-    run.says("5 of 6 rows did not make it");
+    run.says("1 of 6 rows acknowledged, 5 invalid");
 }
 
 #[test]

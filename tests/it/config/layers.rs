@@ -84,7 +84,7 @@ proptest! {
 fn a_command_has_flags_and_words_of_its_own_beside_the_options() {
     let plan =
         Plan::try_parse_from(["--bodies", "--rate", "5/s", "rows.csv", "--strict", "more.csv"]).unwrap();
-    let settings = attrsync::config::settle_plan(&plan.typed, &Place::bare().surroundings).unwrap();
+    let settings = attrsync::config::settle_plan(&plan.typed, &Place::bare().surroundings, None).unwrap();
     assert!(plan.bodies);
     assert_eq!(settings.inputs, [Source::File("rows.csv".into()), Source::File("more.csv".into())]);
     assert_eq!((settings.delivery.rate.requests.get(), settings.tolerance), (5, Tolerance::Strict));
@@ -328,4 +328,23 @@ fn too_many_invalid_rows_are_all_or_more_than_the_limit_or_one() {
     assert!(!refuses(&[], 9, 10) && refuses(&[], 10, 10) && !refuses(&[], 0, 0));
     assert!(!refuses(&["--max-invalid=10%"], 1, 10) && refuses(&["--max-invalid=10%"], 2, 10));
     assert!(!refuses(&["--strict"], 0, 10) && refuses(&["--strict", "--max-invalid=5"], 1, 10));
+}
+
+#[test]
+fn no_more_requests_are_in_flight_than_files_may_be_open() {
+    let mut place = Place::ready();
+    place.surroundings.open_files = Some(128);
+    let settings = place.settings(&["--concurrency=10000"]);
+    assert_eq!(settings.delivery.concurrency.get(), 80);
+    assert_eq!(
+        settings.warnings,
+        [
+            "--concurrency: lowered from 10000 to 80, because this process may have only 128 files open (`ulimit -n`)"
+        ]
+    );
+    assert_eq!(place.settings(&["--concurrency=80"]).warnings, [""; 0]);
+    place.surroundings.open_files = Some(16);
+    assert_eq!(place.settings(&["--sandbox"]).delivery.concurrency.get(), 1);
+    place.surroundings.open_files = None;
+    assert_eq!(place.settings(&["--concurrency=10000"]).delivery.concurrency.get(), 10_000);
 }

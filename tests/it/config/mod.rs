@@ -55,6 +55,7 @@ impl Place {
             stdin: Stdin::Piped,
             threads: NonZeroUsize::MIN,
             memory: Some(8_000_000_000),
+            open_files: Some(1024),
         };
         Self { directory, surroundings }
     }
@@ -77,7 +78,7 @@ impl Place {
     fn sync(&self, flags: &[&str]) -> Result<(Settings, Target), ConfigError> {
         let typed = Sync::try_parse_from(flags).unwrap().typed;
         config::settle_sync(&typed, &self.surroundings).map(|job| match job {
-            Job::Sync(settings, target) => (settings, target),
+            Job::Sync(settings, target, _) => (settings, target),
             Job::Plan(_) => panic!("nobody asked for a plan"),
         })
     }
@@ -87,7 +88,7 @@ impl Place {
     }
 
     fn plan(&self, flags: &[&str]) -> Result<Settings, ConfigError> {
-        config::settle_plan(&Plan::try_parse_from(flags).unwrap().typed, &self.surroundings)
+        config::settle_plan(&Plan::try_parse_from(flags).unwrap().typed, &self.surroundings, None)
     }
 
     fn error(&self, flags: &[&str]) -> String {

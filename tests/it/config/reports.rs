@@ -94,3 +94,18 @@ fn paths_are_one_file_however_they_are_written() {
     assert!(same_file(Path::new("nosuch.csv"), Path::new("./nosuch.csv")));
     assert!(!same_file(Path::new("gone/a"), Path::new("gone/./b")));
 }
+
+#[test]
+fn no_report_lands_on_a_ledger_or_what_belongs_to_it() {
+    for end in ["", "-wal", "-shm", "-journal", "-lock"] {
+        for (ledger, flags) in [("attrsync.ledger", "--no-ledger"), ("my.ledger", "--ledger=my.ledger")] {
+            for report in ["failures", "summary"] {
+                let error = Place::ready().error(&[flags, &format!("--{report}={ledger}{end}")]);
+                assert!(error.starts_with(&format!("--{report}: `{ledger}{end}` ")), "{error}");
+                assert!(error.contains("the ledger and would be lost"), "{error}");
+            }
+        }
+        let failures = format!("--failures=attrsync.ledger{end}");
+        assert!(Place::bare().plan(&[&failures]).is_err());
+    }
+}

@@ -1,0 +1,72 @@
+//! What a later command has to repeat so that it means the same as this one.
+
+use std::ffi::{OsStr, OsString};
+
+use super::layer::{Entry, Layer, Origin, flag, names};
+use super::target::Target;
+use super::{Surroundings, token};
+
+/// The options that decide what is sent, how fast, and where it is recorded.
+const DECISIVE: [&str; 11] = [
+    "config",
+    "sandbox",
+    "rate",
+    "on_conflict",
+    "empty",
+    "null_token",
+    "id_type",
+    "allow_custom",
+    "ledger",
+    "no_ledger",
+    "failures",
+];
+
+/// The options that decide where it is sent. A sandbox has no use for them.
+const ACCOUNT: [&str; 3] = ["base_url", "subdomain", "token_file"];
+
+/// The options that are on or off.
+const SWITCHES: [&str; 3] = ["sandbox", "allow_custom", "no_ledger"];
+
+/// What a later command has to repeat. What the configuration file says needs no repeating: naming the file does it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repeated {
+    /// Flags, also for what a variable has set: the command may be given where it isn't set.
+    pub flags: Vec<OsString>,
+    /// The variable that holds the API key, if the key came from there: the key itself is never shown.
+    pub variable: Option<&'static str>,
+}
+
+impl Repeated {
+    pub(super) fn of(layer: &Layer, target: &Target, surroundings: &Surroundings) -> Self {
+        let key = token::variable(layer, surroundings);
+        let account = matches!(target, Target::Api { .. });
+        let is_wanted = |name: &str| match name {
+            "token_file" => account && key.is_none(),
+            _ => DECISIVE.contains(&name) || (account && ACCOUNT.contains(&name)),
+        };
+        let names = names();
+        let flags =
+            names.iter().filter(|name| is_wanted(name)).filter_map(|name| match layer.entry(name)? {
+                Entry { origin: Origin::File { .. }, .. } => None,
+                Entry { texts, .. } => Some(words(name, texts.last()?)),
+            });
+        let flags = flags.flatten().collect();
+        Self { flags, variable: key.filter(|_| account) }
+    }
+}
+
+/// An option as it is typed: `--id-type custom-id`, `--sandbox`, `--null-token=-`.
+fn words(name: &str, text: &OsStr) -> Vec<OsString> {
+    let flag = OsString::from(flag(name));
+    let is_switch = SWITCHES.contains(&name);
+    if is_switch && (text == "true" || text == "1") {
+        return vec![flag];
+    }
+    if is_switch || text.is_empty() || text.as_encoded_bytes().starts_with(b"-") {
+        let mut word = flag;
+        word.push("=");
+        word.push(text);
+        return vec![word];
+    }
+    vec![flag, text.to_owned()]
+}

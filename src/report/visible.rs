@@ -1,0 +1,82 @@
+//! What others wrote, made fit to be shown: input files and their names, servers and settings may hold characters that
+//! steer a terminal, reorder a line or can't be seen.
+
+use std::borrow::Cow;
+use std::fmt::{self, Display, Write};
+
+/// Whether a character shows nothing of its own: controls, those for the direction of text, and those without a width.
+pub fn is_unseen(character: char) -> bool {
+    character.is_control()
+        || matches!(
+            character,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+/// A text with what can't be seen escaped, as `\u{1b}`; line ends and tabs become spaces.
+#[derive(Clone, Copy, Debug)]
+pub struct Visible<'a>(pub &'a str);
+
+impl Display for Visible<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|character| match character {
+            '\n' | '\r' | '\t' => f.write_char(' '),
+            unseen if is_unseen(unseen) => write!(f, "{}", unseen.escape_unicode()),
+            seen => f.write_char(seen),
+        })
+    }
+}
+
+/// JSON with what can't be seen escaped: other bytes, the same data. Line ends between values stay.
+pub fn visible_json(json: &str) -> Cow<'_, str> {
+    let is_hidden = |character: char| is_unseen(character) && !matches!(character, '\n' | '\r' | '\t');
+    if !json.contains(is_hidden) {
+        return Cow::Borrowed(json);
+    }
+    let mut escaped = String::with_capacity(json.len() + 16);
+    for character in json.chars() {
+        if is_hidden(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                write!(escaped, "\\u{unit:04x}").expect("a string takes everything");
+            }
+        } else {
+            escaped.push(character);
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_steers_reorders_or_hides_is_escaped() {
+        let check = |text: &str, shown: &str| assert_eq!(Visible(text).to_string(), shown);
+        check("Łódź – 東京 👍", "Łódź – 東京 👍");
+        check("\u{1b}[2J\u{7}\u{9b}", r"\u{1b}[2J\u{7}\u{9b}");
+        check("gnp.\u{202e}vsc", r"gnp.\u{202e}vsc");
+        check("a\u{200b}b\u{feff}\u{e0041}", r"a\u{200b}b\u{feff}\u{e0041}");
+        check("a\nb\tc", "a b c");
+    }
+
+    proptest! {
+        #[test]
+        fn json_stays_the_same_data(text in ".*|[\u{1}-\u{a0}\u{200b}-\u{2070}\u{e0000}-\u{e0080}]{0,20}") {
+            let json = serde_json::to_string_pretty(&[&text]).unwrap();
+            let escaped = visible_json(&json);
+            prop_assert_eq!(serde_json::from_str::<Vec<String>>(&escaped).unwrap(), [text]);
+            prop_assert!(!escaped.contains(|c| is_unseen(c) && c != '\n'));
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The failures report of runs that share it or know no rows, and the summary of runs that end early.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use attrsync::sandbox::{Fault, Mishap, Moment, Options};
+
+use super::remembered::kill;
+use super::{Desk, Server};
+
+const STALL: Fault = Fault { mishap: Mishap::Stall, moment: Moment::BeforeApplying };
+
+#[test]
+fn of_two_runs_with_one_failures_report_the_second_is_told_and_sends_nothing() {
+    let desk = Desk::with_cities(3);
+    let server = Server::new(Options { script: vec![None, Some(STALL)], ..Options::default() });
+    let first = server.command(&desk, "users.csv --concurrency 1").spawn().unwrap();
+    server.until(|counters| counters.requests == 2);
+    symlink("failures.csv", desk.path("link.csv")).unwrap();
+    for path in ["failures.csv", "./failures.csv", "link.csv"] {
+        let second = server.sync(&desk, &format!("users.csv --failures {path} --summary -")).exits(2);
+        assert_eq!(second.summary()["reason"], "ledger_held");
+        second.says("another run is writing it").says("hint: wait until the other run ends");
+    }
+    desk.run("plan users.csv --failures failures.csv").exits(2).says("another run is writing it");
+    assert_eq!(server.counters().requests, 2);
+    assert!(!desk.path("failures.csv").exists());
+
+    kill(first);
+    server.sync(&desk, "users.csv").exits(0);
+    assert_eq!(desk.names(), ["failures.csv", "link.csv", "users.csv"]);
+}
+
+#[test]
+fn a_run_that_knows_no_rows_leaves_an_older_report_as_it_is() {
+    let desk = Desk::new();
+    desk.file("typo.csv", "id,attr,value\n1,city,Oslo\n");
+    desk.file("empty.csv", "");
+    fs::create_dir(desk.path("folder")).unwrap();
+    for (input, code) in [("missing.csv", 3), ("typo.csv", 3), ("empty.csv", 3), ("folder", 3)] {
+        desk.file("failures.csv", "of an earlier run");
+        let run = desk.run(&format!("sync --sandbox {input} --summary -")).exits(code);
+        assert_eq!(run.summary()["reason"], "unreadable_input", "{input}");
+        assert!(run.summary()["message"].as_str().unwrap().contains(input));
+        assert_eq!(desk.read("failures.csv"), "of an earlier run", "{input}");
+        assert!(!desk.names().iter().any(|name| name.starts_with('.')), "{:?}", desk.names());
+    }
+}
+
+#[test]
+fn the_summary_says_why_a_run_did_not_do_all() {
+    let check = |rows: &[&str], arguments: &str, code: i32, reason: Option<&str>| {
+        let run = Desk::with_rows(rows).run(&format!("sync --sandbox users.csv --summary - {arguments}"));
+        let summary = run.exits(code).summary();
+        assert_eq!(summary["reason"].as_str(), reason, "{arguments}: {summary}");
+        assert_eq!(summary["message"].is_string(), reason.is_some(), "{arguments}: {summary}");
+        assert_eq!(summary["exit_code"], code);
+    };
+    let (good, bad) = ("1,city,Oslo", "x,city,Oslo");
+    check(&[good], "", 0, None);
+    check(&[good, bad], "", 1, None);
+    check(&[bad], "", 3, Some("all_invalid"));
+    check(&[good, bad], "--strict", 3, Some("too_many_invalid"));
+    check(&[good, bad], "--max-invalid 0", 3, Some("too_many_invalid"));
+    check(&[good, "1,city,Bergen"], "--on-conflict error", 3, Some("too_many_invalid"));
+    check(&[good], "--max-duration 0s", 4, Some("max_duration"));
+    check(&[good], "--subdomain acme", 2, Some("usage"));
+    check(&[good], "--failures missing/failures.csv", 2, Some("usage"));
+
+    let (desk, server) =
+        (Desk::with_rows(&[good]), Server::new(Options { token: Some("x".into()), ..Options::default() }));
+    let summary = server.sync(&desk, "users.csv --summary -").exits(4).summary();
+    assert_eq!(summary["reason"], "key_refused");
+    assert!(summary["message"].as_str().unwrap().contains("the API refused the key"));
+    let gone = server.sync(&desk, "users.csv --summary - --failures /dev/full").exits(5);
+    assert_eq!(gone.summary()["reason"], "disk");
+}
+
+#[test]
+fn wrong_settings_leave_a_summary_only_where_it_harms_nothing() {
+    let desk = Desk::with_rows(&["1,city,Oslo"]);
+    desk.run("sync users.csv --summary summary.json").exits(2).says("--subdomain");
+    let summary: serde_json::Value = serde_json::from_str(&desk.read("summary.json")).unwrap();
+    assert_eq!((summary["outcome"].as_str(), summary["reason"].as_str()), (Some("usage"), Some("usage")));
+    let before = desk.read("users.csv");
+    for path in ["users.csv", "failures.csv", "attrsync.ledger", "attrsync.ledger-wal"] {
+        desk.run(&format!("sync users.csv --summary {path}")).exits(2);
+    }
+    assert_eq!(
+        (desk.names(), desk.read("users.csv")),
+        (vec!["summary.json".into(), "users.csv".into()], before)
+    );
+}
