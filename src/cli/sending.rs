@@ -213,7 +213,7 @@ async fn obey(signals: &mut Signals, order: &watch::Sender<Order>) -> std::conve
         order.send_modify(|order| {
             *order = match order {
                 Order::GoOn => {
-                    warn!("stopping: requests in flight may finish; signal again to leave at once");
+                    warn!("stopping: waiting for requests in flight; Ctrl-C or another signal again quits at once");
                     Order::Finish(stop)
                 }
                 Order::Finish(_) | Order::Quit(_) => Order::Quit(stop),

@@ -84,7 +84,7 @@ fn a_second_signal_leaves_at_once_and_still_reports() {
     signal(&child, "INT");
     let mut said = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
-    while !line.contains("signal again") {
+    while !line.contains("signal again quits") {
         line.clear();
         assert_ne!(said.read_line(&mut line).unwrap(), 0, "it went before it was told to");
     }
