@@ -1,17 +1,20 @@
 //! How the program speaks: data to standard output, all else to standard error.
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write};
 
 use tracing::level_filters::LevelFilter;
 use tracing::{error, info, warn};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, filter, fmt};
 
+use crate::clock;
 use crate::config::{LogFormat, Progress as Wanted, Settings, Verbosity};
-use crate::report::{Bar, Closing, ExitCode, Heartbeat, Message, Progress, Silence};
+use crate::report::{Bar, Closing, ExitCode, Heartbeat, Message, Progress, Silence, Visible, visible_json};
 
 /// How the program speaks.
 #[derive(Clone, Copy, Debug)]
@@ -29,46 +32,56 @@ impl Console {
     /// As the settings say, without progress.
     pub(super) fn new(settings: &Settings) -> Self {
         let console = Self { verbosity: settings.verbosity, format: settings.log_format };
-        console.log_to(BoxMakeWriter::new(io::stderr));
+        console.log_to(io::stderr);
         console
     }
 
-    /// As the settings say, with somebody who shows progress.
+    /// As the settings say, with what shows progress: a bar on a terminal that can draw one, else a line now and then.
     pub(super) fn with_progress(settings: &Settings) -> (Self, Box<dyn Progress + Send>) {
         let console = Self { verbosity: settings.verbosity, format: settings.log_format };
-        let terminal = io::stderr().is_terminal() && settings.log_format == LogFormat::Text;
-        let shown = settings.verbosity > Verbosity::Quiet;
-        match settings.progress {
-            Wanted::Always | Wanted::Auto if shown && terminal => {
-                let bar = Bar::stderr();
-                let above = bar.above();
-                console.log_to(BoxMakeWriter::new(move || above.writer(io::stderr())));
-                (console, Box::new(bar))
-            }
-            Wanted::Always | Wanted::Auto if shown => {
-                console.log_to(BoxMakeWriter::new(io::stderr));
-                (console, Box::new(Heartbeat::new(|line: &str| info!(target: "progress", "{line}"))))
-            }
-            _ => {
-                console.log_to(BoxMakeWriter::new(io::stderr));
-                (console, Box::new(Silence))
-            }
+        let is_shown = match settings.progress {
+            Wanted::Always => true,
+            Wanted::Auto => settings.verbosity > Verbosity::Quiet,
+            Wanted::Never => false,
+        };
+        if !is_shown {
+            console.log_to(io::stderr);
+            return (console, Box::new(Silence));
         }
+        let bar = Bar::stderr();
+        if settings.log_format == LogFormat::Text && !bar.is_hidden() {
+            let above = bar.above();
+            console.log_to(move || above.writer(io::stderr()));
+            return (console, Box::new(bar));
+        }
+        console.log_to(io::stderr);
+        (console, Box::new(Heartbeat::new(|line: &str| info!(target: "progress", "{line}"))))
     }
 
-    fn log_to(self, writer: BoxMakeWriter) {
+    fn log_to<Out: Write + 'static>(self, out: impl Fn() -> Out + Send + Sync + 'static) {
         let level = match self.verbosity {
-            Verbosity::Quiet => LevelFilter::ERROR,
-            Verbosity::Normal => LevelFilter::WARN,
+            Verbosity::Quiet | Verbosity::Normal => LevelFilter::WARN,
             Verbosity::Detailed => LevelFilter::INFO,
             Verbosity::Full => LevelFilter::DEBUG,
         };
         let wanted =
             filter::Targets::new().with_target("attrsync", level).with_target("progress", LevelFilter::INFO);
+        let is_styled = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
+        let form = match self.format {
+            LogFormat::Text if is_styled => Form::Styled,
+            LogFormat::Text => Form::Plain,
+            LogFormat::Json => Form::Json,
+        };
+        let writer = BoxMakeWriter::new(move || VisibleLines { out: out(), form });
         let layer = match self.format {
             LogFormat::Text => {
-                let ansi = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
-                fmt::layer().with_writer(writer).with_ansi(ansi).with_target(false).boxed()
+                let layer = fmt::layer().with_writer(writer).with_ansi(is_styled).with_target(false);
+                // Who looks at a terminal needs no clock.
+                if io::stderr().is_terminal() && self.verbosity <= Verbosity::Normal {
+                    layer.without_time().boxed()
+                } else {
+                    layer.with_timer(Seconds).boxed()
+                }
             }
             LogFormat::Json => fmt::layer().json().with_writer(writer).flatten_event(true).boxed(),
         };
@@ -84,12 +97,12 @@ impl Console {
         }
     }
 
-    /// Says what looks wrong.
+    /// Says what looks wrong, or what is good to know. A quiet program warns all the same.
     pub(super) fn warning(self, message: &Message) {
-        match (self.verbosity, self.format) {
-            (Verbosity::Quiet, _) => {}
-            (_, LogFormat::Text) => say(message),
-            (_, LogFormat::Json) => warn!("{}", unstyled(message)),
+        match self.format {
+            _ if self.verbosity == Verbosity::Quiet && message.is_note() => {}
+            LogFormat::Text => say(message),
+            LogFormat::Json => warn!("{}", unstyled(message)),
         }
     }
 
@@ -135,6 +148,58 @@ impl Console {
     }
 }
 
+/// The date and time of a log line, to the second.
+struct Seconds;
+
+impl FormatTime for Seconds {
+    fn format_time(&self, line: &mut Writer<'_>) -> std::fmt::Result {
+        write!(line, "{:.0}", clock::today())
+    }
+}
+
+/// What is in a log.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Plain,
+    /// With styles of ours.
+    Styled,
+    Json,
+}
+
+/// Takes log lines, and escapes what can't be seen in them.
+struct VisibleLines<Out> {
+    out: Out,
+    form: Form,
+}
+
+impl<Out: Write> Write for VisibleLines<Out> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let text = String::from_utf8_lossy(bytes);
+        let is_ours = |c: char| c == '\n' || (c == '\u{1b}' && matches!(self.form, Form::Styled));
+        let shown = match self.form {
+            Form::Json => visible_json(&text).into_owned(),
+            Form::Plain | Form::Styled => text
+                .split_inclusive(is_ours)
+                .map(|part| match part.strip_suffix(is_ours) {
+                    Some(start) => {
+                        format!("{}{}", Visible(start), part.get(start.len()..).unwrap_or_default())
+                    }
+                    None => Visible(part).to_string(),
+                })
+                .collect(),
+        };
+        self.out.write_all(shown.as_bytes())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
 fn say(text: &dyn Display) {
     let text = text.to_string();
     // Nobody is left to be told that standard error is gone.
@@ -143,4 +208,21 @@ fn say(text: &dyn Display) {
 
 fn unstyled(text: &dyn Display) -> String {
     anstream::adapter::strip_str(&text.to_string()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_lines_hide_nothing_and_stay_what_they_are() {
+        let check = |form, line: &str, shown: &str| {
+            let mut lines = VisibleLines { out: Vec::new(), form };
+            lines.write_all(line.as_bytes()).unwrap();
+            assert_eq!(String::from_utf8(lines.out).unwrap(), shown);
+        };
+        check(Form::Plain, "a\u{1b}[2J\u{202e}b\n", "a\\u{1b}[2J\\u{202e}b\n");
+        check(Form::Styled, "\u{1b}[33mWARN\u{1b}[0m \u{9b}2J\n", "\u{1b}[33mWARN\u{1b}[0m \\u{9b}2J\n");
+        check(Form::Json, "{\"a\":\"\u{9b}\u{200b}\"}\n", "{\"a\":\"\\u009b\\u200b\"}\n");
+    }
 }

@@ -20,6 +20,7 @@ mod shell;
 mod signals;
 mod sync;
 
+use std::io::{self, Write as _};
 use std::process;
 
 use clap::Parser as _;
@@ -29,7 +30,7 @@ use args::{Cli, Command};
 use console::Console;
 
 use crate::config::Surroundings;
-use crate::report::ExitCode;
+use crate::report::{ExitCode, Visible, is_unseen};
 
 /// Runs the program with this process's arguments, and says how it ended.
 pub fn main() -> process::ExitCode {
@@ -56,7 +57,14 @@ fn usage(error: &clap::Error) -> process::ExitCode {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::Complete,
         _ => ExitCode::Usage,
     };
-    match error.print() {
+    // What was typed may be the name of a file.
+    let text = error.to_string();
+    let printed = if text.contains(|c| is_unseen(c) && c != '\n') {
+        text.lines().try_for_each(|line| writeln!(io::stderr(), "{}", Visible(line)))
+    } else {
+        error.print()
+    };
+    match printed {
         Ok(()) => code.into(),
         Err(unwritten) => Console::plain().unwritten_output(&unwritten).into(),
     }

@@ -17,7 +17,7 @@ use crate::sandbox::{Options, Reject, Sandbox};
 #[derive(Args, Debug)]
 pub(super) struct SandboxFlags {
     /// Where to listen; port 0 takes a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
     /// Most requests in any second, or minute; beyond it requests are answered 429
     #[arg(long, value_name = "N/s", default_value_t = deliver::Options::default().rate)]
@@ -125,6 +125,12 @@ fn serve(flags: &SandboxFlags, console: Console) -> Result<(), (Message, ExitCod
             .await;
         Ok(())
     })
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let example =
+        if text.parse::<u16>().is_ok() { format!("127.0.0.1:{text}") } else { "127.0.0.1:8080".to_owned() };
+    text.parse().ok().ok_or_else(|| format!("write an address and a port, as `{example}`"))
 }
 
 fn ids(path: &Path) -> Result<BTreeSet<String>, Message> {

@@ -35,8 +35,8 @@ impl File {
     /// Reads the file, which messages call `shown`.
     pub(super) fn read(path: &Path, shown: &Path) -> Result<Self, ConfigError> {
         let text = fs::read_to_string(path).map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidData => ConfigError::at(shown.display(), "is no UTF-8 text"),
-            _ => ConfigError::at(shown.display(), format!("can't be read: {error}")),
+            io::ErrorKind::InvalidData => ConfigError::at(shown.display(), "is not UTF-8 text"),
+            _ => ConfigError::at(shown.display(), unreadable(&error)),
         })?;
         let file = Reader { shown, text: &text }.read()?;
         Ok(Self { path: Some(path.to_owned()), ..file })
@@ -164,7 +164,8 @@ impl Reader<'_> {
         value: &'v Spanned<DeValue<'i>>,
     ) -> Result<&'v DeTable<'i>, ConfigError> {
         value.get_ref().as_table().ok_or_else(|| {
-            let message = format!("expected a table, found {}", article(value.get_ref().type_str()));
+            let found = article(value.get_ref().type_str());
+            let message = format!("expected a section `[{name}]`, found {found}");
             self.wrong(value, name, message)
         })
     }
@@ -201,6 +202,16 @@ impl Reader<'_> {
 
     fn line(&self, span: Range<usize>) -> usize {
         1 + self.text.bytes().take(span.start).filter(|&byte| byte == b'\n').count()
+    }
+}
+
+/// Why a file can't be read, without the system's number of the error.
+pub(super) fn unreadable(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "no such file".to_owned(),
+        io::ErrorKind::IsADirectory => "is a directory".to_owned(),
+        io::ErrorKind::PermissionDenied => "may not be read: permission denied".to_owned(),
+        _ => format!("can't be read: {error}"),
     }
 }
 

@@ -253,7 +253,7 @@ pub(super) struct ReportFlags {
 #[group(skip)]
 #[command(next_help_heading = "Screen and log")]
 pub(super) struct LoggingFlags {
-    /// Errors alone
+    /// Warnings and errors alone
     #[arg(long, short)]
     pub(super) quiet: bool,
     /// More detail; twice for still more
@@ -263,7 +263,7 @@ pub(super) struct LoggingFlags {
     /// How log lines are written
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub(super) log_format: LogFormat,
-    /// Whether progress is shown; auto: on a terminal
+    /// Whether progress is shown; auto: unless --quiet
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
     pub(super) progress: Progress,
 }

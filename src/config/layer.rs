@@ -198,7 +198,7 @@ fn reason(error: &clap::Error) -> String {
         ErrorKind::ValueValidation => {
             std::error::Error::source(error).map_or_else(|| error.kind().to_string(), ToString::to_string)
         }
-        ErrorKind::InvalidUtf8 => "is no UTF-8 text".to_owned(),
+        ErrorKind::InvalidUtf8 => "is not UTF-8 text".to_owned(),
         kind => kind.to_string(),
     }
 }

@@ -81,9 +81,9 @@ impl LedgerFile {
         if base_url.is_none() && !options.target.sandbox {
             return Err(ConfigError::at(
                 layer.place("only_changed"),
-                "what has changed depends on the account, and no address of the API is given",
+                "what has changed depends on the account, and no account is named",
             )
-            .with_hint("name your account with `--subdomain`"));
+            .with_hint("add `--subdomain NAME`"));
         }
         Self::settle(&options.ledger, layer, base_url)
     }

@@ -29,7 +29,7 @@ pub(super) fn check(mentions: &[Mention], vocabulary: Vocabulary) -> Result<(), 
         return Ok(());
     };
     let what = match subject {
-        Subject::Attribute => "is no standard attribute",
+        Subject::Attribute => "is not a standard attribute",
         Subject::Column => "is neither `user_id`, `attribute` nor `value`, nor a standard attribute",
     };
     let hint = match nearest_standard(name) {

@@ -68,7 +68,7 @@ impl Tolerance {
 /// How much to tell while it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
-    /// Errors alone.
+    /// Warnings and errors alone.
     Quiet,
     /// Warnings, and how it went.
     Normal,

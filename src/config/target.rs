@@ -40,8 +40,8 @@ impl Target {
             };
         }
         let Some(base_url) = base_url(&flags.address, layer)? else {
-            return Err(ConfigError::new("no address of the API is given")
-                .with_hint("name your account with `--subdomain`, or rehearse with `--sandbox`"));
+            return Err(ConfigError::new("no account is named")
+                .with_hint("add `--subdomain NAME`, or try it out with `--sandbox`"));
         };
         proxy::check(&base_url, surroundings)?;
         Ok(Self::Api { base_url, token: token::find(layer, surroundings, warnings)? })
@@ -75,7 +75,7 @@ fn address(text: &str) -> Result<Url, String> {
         "https" => {}
         "http" if is_loopback(&url) => {}
         "http" => return Err("plain http would show the API key to the network: write `https://`".to_owned()),
-        scheme => return Err(format!("`{scheme}` is no way to reach the API: write `https://`")),
+        scheme => return Err(format!("`{scheme}` is not supported: write `https://`")),
     }
     if !url.path().ends_with('/') {
         let path = format!("{}/", url.path());
@@ -98,10 +98,10 @@ fn address_of_subdomain(name: &str) -> Result<Url, String> {
         && !name.ends_with('-');
     if !is_label && name.len() >= 32 {
         // It may be the key, put in the wrong place.
-        return Err("that is no subdomain: write `acme` for `https://acme.user.com`".to_owned());
+        return Err("that is not a subdomain: write `acme` for `https://acme.user.com`".to_owned());
     }
     if !is_label {
-        return Err(format!("`{name}` is no subdomain: write `acme` for `https://acme.user.com`"));
+        return Err(format!("`{name}` is not a subdomain: write `acme` for `https://acme.user.com`"));
     }
     address(&format!("https://{name}.user.com/api/public/"))
 }

@@ -10,7 +10,7 @@ pub(super) fn check(path: &Path, shown: &Path, place: &str) -> Result<(), Config
     let shown = shown.display();
     let message = match tempfile::tempfile_in(path) {
         Ok(_) => return Ok(()),
-        Err(_) if !path.is_dir() => format!("`{shown}` is no directory"),
+        Err(_) if !path.is_dir() => format!("`{shown}` is not a directory"),
         Err(error) => format!("no file can be made in `{shown}`: {error}"),
     };
     Err(ConfigError::at(place, message).with_hint("name a directory that is there and can be written"))

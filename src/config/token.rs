@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Surroundings;
 use super::error::ConfigError;
+use super::file::unreadable;
 use super::layer::{Layer, Origin};
 
 const VARIABLE: &str = "ATTRSYNC_TOKEN";
@@ -27,7 +28,7 @@ pub(super) fn find(
             (shown, token)
         }
         (_, Some(text)) => {
-            let text = text.to_str().ok_or_else(|| ConfigError::at(VARIABLE, "is no UTF-8 text"))?;
+            let text = text.to_str().ok_or_else(|| ConfigError::at(VARIABLE, "is not UTF-8 text"))?;
             (VARIABLE.to_owned(), SecretString::from(text.trim()))
         }
         (None, None) => {
@@ -46,9 +47,10 @@ pub(super) fn variable(layer: &Layer, surroundings: &Surroundings) -> Option<&'s
     (is_set && layer.origin("token_file") != Some(&Origin::Flag)).then_some(VARIABLE)
 }
 
-/// How messages name the file: by its path, unless that is the key itself by mistake.
+/// How messages name the file: by the option and its path, unless that is the key itself by mistake.
 fn shown(path: &Path, layer: &Layer) -> String {
-    if looks_like_key(path) { layer.place("token_file") } else { path.display().to_string() }
+    let place = layer.place("token_file");
+    if looks_like_key(path) { place } else { format!("{place}: `{}`", path.display()) }
 }
 
 /// Whether what should be a path has as many letters and digits as a key, or half of one, and nothing of a path.
@@ -67,20 +69,21 @@ fn read(
     warnings: &mut Vec<String>,
 ) -> Result<SecretString, ConfigError> {
     let at = surroundings.directory.join(path);
-    let failed = |error: std::io::Error| {
-        // Not the error itself where the bytes are wrong: it could tell of them.
-        let reason = match error.kind() {
-            std::io::ErrorKind::InvalidData => "is no UTF-8 text".to_owned(),
-            _ => format!("can't be read: {error}"),
-        };
+    let wrong = |reason: String| {
         let error = ConfigError::at(shown, reason);
         if looks_like_key(path) {
             return error.with_hint("give the path of a file that holds the key, not the key itself");
         }
         error
     };
-    let text = fs::read_to_string(&at).map(SecretString::from).map_err(failed)?;
-    if is_open_to_others(&at).map_err(failed)? {
+    let bytes = fs::read(&at).map_err(|error| wrong(unreadable(&error)))?;
+    // Editors on Windows begin a file with a byte-order mark, and may write UTF-16.
+    let (text, _, malformed) = encoding_rs::UTF_8.decode(&bytes);
+    if malformed {
+        return Err(wrong("is not UTF-8 text".to_owned()));
+    }
+    let text = SecretString::from(text.into_owned());
+    if is_open_to_others(&at).map_err(|error| wrong(unreadable(&error)))? {
         warnings.push(format!("{shown}: others can read the API key: `chmod 600` keeps it yours"));
     }
     Ok(SecretString::from(text.expose_secret().trim()))

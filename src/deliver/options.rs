@@ -30,8 +30,12 @@ impl FromStr for Rate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("`{text}` is no rate: write requests per second or minute, as `10/s` or `300/m`");
+        let wrong = || match text.trim().parse::<u32>() {
+            Ok(number @ 1..) => {
+                format!("`{text}` needs a unit: write `{number}/s` or `{}/m`", u64::from(number) * 60)
+            }
+            _ => format!("`{text}` is not a rate: write requests per second or minute, as `10/s` or `300/m`"),
+        };
         let (requests, unit) = text.trim().split_once('/').ok_or_else(wrong)?;
         let window = match unit.trim() {
             "s" => Duration::from_secs(1),

@@ -49,6 +49,11 @@ impl Message {
         Self { causes: causes.map(ToString::to_string).collect(), ..Self::error(error.to_string()) }
     }
 
+    /// Whether it is only good to know.
+    pub fn is_note(&self) -> bool {
+        self.severity == Severity::Note
+    }
+
     /// What happened, without label, causes and hint.
     pub fn text(&self) -> &str {
         &self.text

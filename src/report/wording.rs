@@ -91,7 +91,7 @@ pub fn why_stopped(stop: &Stop) -> String {
         Stop::LongPause(reason) => {
             format!("the API asks for a pause that goes beyond `--max-outage`: {}", answer(reason))
         }
-        Stop::OutOfTime => "the time of `--max-duration` was over".to_owned(),
+        Stop::OutOfTime => "`--max-duration` was over".to_owned(),
         Stop::Interrupted => "the run was stopped by Ctrl-C (SIGINT)".to_owned(),
         Stop::Terminated => "the run was stopped by SIGTERM".to_owned(),
         Stop::HungUp => "the run was stopped because its terminal was closed (SIGHUP)".to_owned(),

@@ -9,10 +9,10 @@ use crate::plan::OnConflict;
 /// Whether progress is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Progress {
-    /// Where standard error is a terminal.
+    /// A bar on a terminal, else a line every 10 seconds; nothing with `--quiet`.
     #[default]
     Auto,
-    /// As plain lines where it is none.
+    /// The same with `--quiet`, too.
     Always,
     /// Not at all.
     Never,

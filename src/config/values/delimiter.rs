@@ -29,7 +29,7 @@ impl FromStr for Delimiter {
             ";" => b';',
             "|" => b'|',
             "\t" | r"\t" | "tab" => b'\t',
-            _ => return Err(format!(r"`{text}` is no delimiter: write `,` `;` `\t` or `|`")),
+            _ => return Err(format!(r"`{text}` is not a delimiter: write `,` `;` `\t` or `|`")),
         }))
     }
 }

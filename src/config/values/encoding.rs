@@ -21,7 +21,7 @@ impl FromStr for Encoding {
             .filter(|&encoding| encoding != encoding_rs::REPLACEMENT)
             .map(Self)
             .ok_or_else(|| {
-                format!("`{text}` is no known encoding: write for instance `utf-8` or `windows-1252`")
+                format!("`{text}` is not a known encoding: write for instance `utf-8` or `windows-1252`")
             })
     }
 }

@@ -36,7 +36,8 @@ impl FromStr for Limit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is no limit: write a number of rows or a share, as `100` or `2.5%`");
+        let wrong =
+            || format!("`{text}` is not a limit: write a number of rows or a share, as `100` or `2.5%`");
         match text.trim().strip_suffix('%') {
             None => text.trim().parse().ok().map(Self::Rows).ok_or_else(wrong),
             Some(share) => {

@@ -26,7 +26,7 @@ pub(super) const LEAST_MEMORY: NonZeroU64 = NonZeroU64::new(16_000_000).expect("
 
 /// A whole number from 1.
 pub(super) fn count<N: FromStr>(text: &str) -> Result<N, String> {
-    text.trim().parse().ok().ok_or_else(|| format!("`{text}` is no count: write a whole number from 1"))
+    text.trim().parse().ok().ok_or_else(|| format!("`{text}` is not valid: write a whole number from 1"))
 }
 
 /// How much memory planning may take.
@@ -54,7 +54,7 @@ pub(super) fn detail(text: &str) -> Result<u8, String> {
         "0" => Ok(0),
         "1" => Ok(1),
         "2" => Ok(2),
-        _ => Err(format!("`{text}` is no level of detail: write `0`, `1` or `2`")),
+        _ => Err(format!("`{text}` is not a level of detail: write `0`, `1` or `2`")),
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
             memory("15999kB").unwrap_err(),
             "`15999kB` is too little memory to plan with: write at least `16MB`"
         );
-        assert!(memory("1024").unwrap_err().contains("is no size"));
+        assert!(memory("1024").unwrap_err().contains("is not a size"));
     }
 
     #[test]

@@ -14,7 +14,11 @@ impl Period {
     /// Parses one that is longer than nothing.
     pub fn above_zero(text: &str) -> Result<Self, String> {
         text.parse().and_then(|period: Self| {
-            if period.0.is_zero() { Err(format!("`{text}` is no time at all")) } else { Ok(period) }
+            if period.0.is_zero() {
+                Err(format!("`{text}` is too short: write for instance `30s`"))
+            } else {
+                Ok(period)
+            }
         })
     }
 }
@@ -29,9 +33,15 @@ impl FromStr for Period {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            |_| format!("`{text}` is no length of time: write for instance `250ms`, `30s` or `1h30m`");
-        SpanParser::new().parse_unsigned_duration(text.trim()).map(Self).map_err(wrong)
+        let number = text.trim();
+        let is_bare = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        SpanParser::new().parse_unsigned_duration(number).map(Self).ok().ok_or_else(|| {
+            if is_bare {
+                format!("`{text}` needs a unit: write `{number}s`, `{number}m` or `{number}h`")
+            } else {
+                format!("`{text}` is not a length of time: write for instance `250ms`, `30s` or `1h30m`")
+            }
+        })
     }
 }
 

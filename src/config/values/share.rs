@@ -29,7 +29,7 @@ impl FromStr for Share {
         percent
             .filter(|percent| percent.is_finite() && *percent >= 0.0)
             .map(|percent| Self(percent / 100.0))
-            .ok_or_else(|| format!("`{text}` is no share: write percent, as `5%`"))
+            .ok_or_else(|| format!("`{text}` is not a share: write percent, as `5%`"))
     }
 }
 

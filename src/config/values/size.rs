@@ -36,7 +36,7 @@ impl FromStr for Size {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!(
-                "`{text}` is no size: write a whole number of kB, MB, GB or KiB, MiB, GiB, as `512MB` or `2GiB`"
+                "`{text}` is not a size: write a whole number of kB, MB, GB or KiB, MiB, GiB, as `512MB` or `2GiB`"
             )
         };
         let text = text.trim();

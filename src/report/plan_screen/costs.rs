@@ -104,7 +104,7 @@ impl PlanScreen<'_> {
             time(self.duration_of(requests)),
             self.rate
         );
-        Some(Message::warning(text).with_hint(spare(leave)))
+        Some(Message::note(text).with_hint(spare(leave)))
     }
 }
 

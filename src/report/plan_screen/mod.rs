@@ -11,6 +11,7 @@ use indicatif::HumanCount;
 
 use super::Message;
 use super::table::Table;
+use super::visible::Visible;
 use super::wording::{Cut, counted, grouped, size, time};
 use crate::deliver::Rate;
 use crate::input::{Cause, Counts, IdType, Warning};
@@ -80,7 +81,12 @@ impl PlanScreen<'_> {
     }
 
     fn takes(&self, requests: u64) -> String {
-        format!("{}, {} at {}", counted(requests, "request"), time(self.duration_of(requests)), self.rate)
+        format!(
+            "{}, about {} at {}",
+            counted(requests, "request"),
+            time(self.duration_of(requests)),
+            self.rate
+        )
     }
 
     fn rows(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -153,7 +159,7 @@ impl PlanScreen<'_> {
         if self.plan.largest.is_empty() {
             return Ok(());
         }
-        writeln!(f, "\nlargest groups")?;
+        writeln!(f, "\nmost shared values")?;
         for GroupSummary { attribute, value, users, requests } in &self.plan.largest {
             let start = format!("  {} = ", Cut(attribute, NAME));
             let (users, requests) =
@@ -174,7 +180,7 @@ impl PlanScreen<'_> {
         for Conflict { attribute, user, values } in self.plan.conflicts.iter().take(MOST_CONFLICTS) {
             let values =
                 values.iter().map(|value| shown(value.as_deref(), VALUE)).collect::<Vec<_>>().join(", ");
-            let start = format!("  {} of user {user}: ", Cut(attribute, NAME));
+            let start = format!("  {} of user {}: ", Cut(attribute, NAME), Visible(&user.to_string()));
             let room = COLUMNS.saturating_sub(start.chars().count()).max(SHORT_VALUE);
             writeln!(f, "{start}{}", Cut(&values, room))?;
         }
@@ -187,11 +193,12 @@ impl PlanScreen<'_> {
         }
         writeln!(f, "\n{}", counted(self.counts.invalid, "invalid row"))?;
         for Cause { what, count, places } in self.causes.iter().take(MOST_CAUSES) {
-            write!(f, "  {} {what}", HumanCount(*count))?;
+            let rows = if *count == 1 { "row" } else { "rows" };
+            write!(f, "  {} {rows}: {}", HumanCount(*count), Visible(what))?;
             let places: Vec<_> = places
                 .iter()
                 .take(MOST_PLACES)
-                .map(|place| format!("{}:{}", place.input, place.line))
+                .map(|place| format!("{}:{}", Visible(&place.input), place.line))
                 .collect();
             match (places.as_slice(), *count) {
                 ([], _) => writeln!(f)?,
@@ -201,7 +208,7 @@ impl PlanScreen<'_> {
         }
         let hidden: u64 = self.causes.iter().skip(MOST_CAUSES).map(|cause| cause.count).sum();
         if hidden > 0 {
-            writeln!(f, "  {} for other causes", HumanCount(hidden))?;
+            writeln!(f, "  {} for other causes", counted(hidden, "row"))?;
         }
         Ok(())
     }
@@ -214,8 +221,13 @@ impl PlanScreen<'_> {
     /// What looks wrong.
     fn doubts(&self) -> impl Iterator<Item = Message> {
         let read = self.warnings.iter().map(|Warning { what, count, places }| {
-            let place = places.first().map(|place| format!(" (first: {}:{})", place.input, place.line));
-            Message::warning(format!("{what}, {}{}", counted(*count, "time"), place.unwrap_or_default()))
+            let place = places.first().map(|place| format!("{}:{}", place.input, place.line));
+            Message::warning(match (place, *count) {
+                (Some(place), 1) => format!("{what} ({place})"),
+                (Some(place), count) => format!("{what}, {} (first: {place})", counted(count, "time")),
+                (None, 1) => what.clone(),
+                (None, count) => format!("{what}, {}", counted(count, "time")),
+            })
         });
         read.chain(self.plan.shared.iter().map(shared)).chain(self.renames())
     }

@@ -118,7 +118,7 @@ fn a_plan_reads_as_one_page() {
     let page = with_plan(plain);
     insta::assert_snapshot!(page, @"
     105,040 rows: 104,953 to send, 50 superseded, 7 skipped, 30 invalid
-    100,008 requests, 2h 47m at 10/s
+    100,008 requests, about 2h 47m at 10/s
 
     attribute        rows    users   values  requests  users/request
     country         5,000    4,950        3         7          707.1
@@ -131,7 +131,7 @@ fn a_plan_reads_as_one_page() {
     hint: leave `phone_number` out, send only what changed
           with `--only-changed`, use User.com's CSV import or ask for a higher limit
 
-    largest groups
+    most shared values
       country = `United Kingdom of Great Britain…` for 3,000 users: 3 requests
       country = null for 1 user: 1 request
 
@@ -139,7 +139,7 @@ fn a_plan_reads_as_one_page() {
       country of user 12: `US A`, null
 
     30 invalid rows
-      30 `country` is empty (first: users.csv:17)
+      30 rows: `country` is empty (first: users.csv:17)
 
     warning: `timezone` is none that is known, 2 times (first: users.csv:3)
 
@@ -296,7 +296,7 @@ fn a_large_plan_says_what_it_costs_and_why() {
     ]);
     insta::assert_snapshot!(plain(&screen_of(&plan, Some(EFFORT))), @"
     108,767,730 rows: 106,577,260 to send, 2,190,470 superseded
-    36,133,424 requests, 41d 19h at 10/s
+    36,133,424 requests, about 41d 19h at 10/s
     read and planned in 1m 1s with 640 MB of memory, 812 MB in temporary files
 
     attribute            rows        users      values    requests  users/request
@@ -386,15 +386,15 @@ fn a_run_warns_of_what_batches_gain_nothing_for() {
     let url = attribute("linkedin_url", 10_000, 10_000, 10_000, 10_000);
     assert_eq!(warning(&[city]), "");
     insta::assert_snapshot!(warning(&[city, phone]), @"
-    warning: `phone_number`: 89,400 of 90,000 requests (99%), 2h 29m at 10/s: nearly every user has a value of its own
+    note: `phone_number`: 89,400 of 90,000 requests (99%), 2h 29m at 10/s: nearly every user has a value of its own
     hint: leave it out, send only what changed
           with `--only-changed`, use User.com's CSV import or ask for a higher limit
     ");
     insta::assert_snapshot!(warning(&[city, phone, url]), @"
-    warning: `phone_number` and `linkedin_url`: 99,400 of 100,000 requests (99%), 2h 46m at 10/s: fewer than 2 users a request
+    note: `phone_number` and `linkedin_url`: 99,400 of 100,000 requests (99%), 2h 46m at 10/s: fewer than 2 users a request
     hint: leave them out, send only what changed
           with `--only-changed`, use User.com's CSV import or ask for a higher limit
     ");
     let email = attribute("email", 2_000, 2_000, 2_000, 2_000);
-    assert!(warning(&[city, phone, url, email]).starts_with("warning: `phone_number` and 2 others: "));
+    assert!(warning(&[city, phone, url, email]).starts_with("note: `phone_number` and 2 others: "));
 }

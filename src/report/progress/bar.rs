@@ -44,6 +44,11 @@ impl Bar {
         Self { drawn, columns: Box::new(columns), begun: false }
     }
 
+    /// Whether nothing of it will be seen: there is no terminal, or one that can't move its cursor (`TERM=dumb`).
+    pub fn is_hidden(&self) -> bool {
+        self.drawn.is_hidden()
+    }
+
     /// The place above the bar, for logs.
     pub fn above(&self) -> AboveBar {
         AboveBar { bar: self.drawn.clone() }
@@ -102,7 +107,7 @@ impl fmt::Debug for Bar {
 fn layout(state: &State, columns: usize) -> (ProgressStyle, String) {
     const SPINNER: usize = 2;
     const SHORTEST: usize = 8;
-    const LONGEST: usize = 24;
+    const LONGEST: usize = 60;
     let text = line::fitted(state, columns.saturating_sub(SPINNER));
     let room = columns.saturating_sub(SPINNER + text.chars().count() + 1).min(LONGEST);
     let template = match room {
@@ -192,9 +197,12 @@ mod tests {
             let cut = |line: &String| line.chars().skip(2).collect::<String>();
             assert!(lines.iter().any(|line| cut(line) == expected), "{columns} columns: {lines:#?}");
         };
-        check(120, "━━━━━━━━━━╸───────────── 43%  4,310/10,000 rows  12 requests  9.8/s  ETA 1m 20s");
-        check(80, "━━━━━━━━━╸──────────── 43%  4,310/10,000 rows  12 requests  9.8/s  ETA 1m 20s");
-        check(60, "43%  4,310/10,000 rows  12 requests  9.8/s  ETA 1m 20s");
+        check(
+            120,
+            "━━━━━━━━━━━━━━━━━━━━━━━━━╸────────────────────────────────── 43%  4,310/10,000 rows  12 requests  9.8/s  1m 20s left",
+        );
+        check(80, "━━━━━━━━━╸─────────── 43%  4,310/10,000 rows  12 requests  9.8/s  1m 20s left");
+        check(60, "43%  4,310/10,000 rows  12 requests  9.8/s  1m 20s left");
         check(30, "43%  4,310/10,000 rows");
         check(6, "43%");
     }

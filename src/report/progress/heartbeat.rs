@@ -52,8 +52,8 @@ mod tests {
         }
         heartbeat.close();
         insta::assert_snapshot!(lines.join("\n"), @"
-        progress 40.0% rows=40/100 requests=0 rate=0.0/s retries=0
-        progress 80.0% rows=80/100 requests=0 rate=0.0/s retries=0
+        progress 40.0% rows=40/100 requests=0 rate=0.0/s retried=0
+        progress 80.0% rows=80/100 requests=0 rate=0.0/s retried=0
         ");
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn logged(state: &State) -> String {
     let slowed = state.slowed_to.map(|pace| format!(" slowed_to={pace:.1}/s"));
     let held = held(state).map(|held| format!(" held=\"{held}\""));
     format!(
-        "progress {percent}.{tenths}% rows={settled}/{rows} requests={requests} rate={rate:.1}/s retries={retried}{}{}{}{}",
+        "progress {percent}.{tenths}% rows={settled}/{rows} requests={requests} rate={rate:.1}/s retried={retried}{}{}{}{}",
         throttled.unwrap_or_default(),
         slowed.unwrap_or_default(),
         eta.unwrap_or_default(),
@@ -53,8 +53,10 @@ fn parts(state: &State) -> Vec<Part> {
         (state.requests > 0).then(|| counted(state.requests, "request")).and_then(|sent| part(3, sent)),
         moving.then(|| format!("{:.1}/s", state.rate)).and_then(|rate| part(5, rate)),
         state.slowed_to.and_then(|pace| part(1, format!("slowed to {pace:.1}/s"))),
-        state.eta.and_then(|eta| part(6, format!("ETA {}", time_left(eta)))),
-        (state.retried > 0).then(|| counted(state.retried, "retry")).and_then(|retried| part(4, retried)),
+        state.eta.and_then(|eta| part(6, format!("{} left", time_left(eta)))),
+        (state.retried > 0)
+            .then(|| format!("{} retried", HumanCount(state.retried)))
+            .and_then(|retried| part(4, retried)),
         (state.throttled > 0)
             .then(|| format!("{} throttled", HumanCount(state.throttled)))
             .and_then(|text| part(2, text)),
@@ -106,11 +108,11 @@ mod tests {
         let widths = [80, 79, 66, 55, 40, 25, 10, 3, 2, 0];
         let lines = widths.map(|width| format!("{width:2}|{}|", fitted(&state(), width))).join("\n");
         insta::assert_snapshot!(lines, @"
-        80|43%  4,310/10,000 rows  1,200 requests  9.8/s  ETA 1m 20s  3 retries|
-        79|43%  4,310/10,000 rows  1,200 requests  9.8/s  ETA 1m 20s  3 retries|
-        66|43%  4,310/10,000 rows  9.8/s  ETA 1m 20s  3 retries|
-        55|43%  4,310/10,000 rows  9.8/s  ETA 1m 20s  3 retries|
-        40|43%  4,310/10,000 rows  ETA 1m 20s|
+        80|43%  4,310/10,000 rows  1,200 requests  9.8/s  1m 20s left  3 retried|
+        79|43%  4,310/10,000 rows  1,200 requests  9.8/s  1m 20s left  3 retried|
+        66|43%  4,310/10,000 rows  9.8/s  1m 20s left  3 retried|
+        55|43%  4,310/10,000 rows  9.8/s  1m 20s left  3 retried|
+        40|43%  4,310/10,000 rows  1m 20s left|
         25|43%  4,310/10,000 rows|
         10|43%|
          3|43%|
@@ -126,9 +128,9 @@ mod tests {
         let lines =
             [&paused, &down].map(|state| format!("{}\n{}", fitted(state, 80), fitted(state, 50))).join("\n");
         insta::assert_snapshot!(lines, @"
-        43%  4,310/10,000 rows  paused by the server, 12s left  ETA 1m 20s  3 retries
+        43%  4,310/10,000 rows  paused by the server, 12s left  1m 20s left  3 retried
         43%  paused by the server, 12s left
-        43%  4,310/10,000 rows  no answer from the API, next probe in 8s  3 retries
+        43%  4,310/10,000 rows  no answer from the API, next probe in 8s  3 retried
         43%  no answer from the API, next probe in 8s
         ");
     }
@@ -139,9 +141,9 @@ mod tests {
         let down = State { held: Some((Held::Outage, Duration::from_secs(8))), eta: None, ..state() };
         let lines = [&quiet, &state(), &down].map(logged).join("\n");
         insta::assert_snapshot!(lines, @r#"
-        progress 43.1% rows=4310/10000 requests=1200 rate=9.8/s retries=0 eta=1m20s
-        progress 43.1% rows=4310/10000 requests=1200 rate=9.8/s retries=3 throttled=1 eta=1m20s
-        progress 43.1% rows=4310/10000 requests=1200 rate=9.8/s retries=3 throttled=1 held="no answer from the API, next probe in 8s"
+        progress 43.1% rows=4310/10000 requests=1200 rate=9.8/s retried=0 eta=1m20s
+        progress 43.1% rows=4310/10000 requests=1200 rate=9.8/s retried=3 throttled=1 eta=1m20s
+        progress 43.1% rows=4310/10000 requests=1200 rate=9.8/s retried=3 throttled=1 held="no answer from the API, next probe in 8s"
         "#);
     }
 

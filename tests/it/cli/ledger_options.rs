@@ -101,7 +101,7 @@ fn a_plan_counts_what_is_unchanged() {
 #[test]
 fn a_plan_that_cannot_know_what_changed_says_so() {
     let desk = Desk::with_cities(2);
-    desk.run("plan users.csv --only-changed").exits(2).says("no address of the API is given");
+    desk.run("plan users.csv --only-changed").exits(2).says("no account is named");
     desk.run("plan users.csv --only-changed --subdomain acme --no-ledger")
         .exits(2)
         .says("there is no ledger");

@@ -19,6 +19,7 @@ mod refused;
 mod rehearsal;
 mod remembered;
 mod truth;
+mod unseen;
 mod verified;
 
 use std::fs;

@@ -18,9 +18,9 @@ fn desk() -> Desk {
 #[test]
 fn a_plan_is_told_in_words() {
     let run = desk().run("plan users.csv --batch-size 1").exits(0);
-    insta::assert_snapshot!(run.stdout, @r"
+    insta::assert_snapshot!(run.stdout, @"
     6 rows: 5 to send, 1 superseded
-    5 requests, 0.5s at 10/s
+    5 requests, about 0.5s at 10/s
 
     attribute  rows  users  values  requests  users/request
     city          4      3       2         3            1.0
@@ -28,7 +28,7 @@ fn a_plan_is_told_in_words() {
     email         1      1       1         1            1.0
     total         6      5       4         5
 
-    largest groups
+    most shared values
       city = `Oslo` for 2 users: 2 requests
       city = `Bergen` for 1 user: 1 request
       country = `Norway` for 1 user: 1 request

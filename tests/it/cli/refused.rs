@@ -19,8 +19,8 @@ fn a_wrong_flag_is_told_with_a_way_out() {
 #[test]
 fn a_wrong_value_is_told_with_its_flag() {
     let run = Desk::with_rows(&["1,city,Oslo"]).run("sync users.csv --rate fast").exits(2);
-    insta::assert_snapshot!(run.stderr, @r"
-    error: invalid value 'fast' for '--rate <N/s>': `fast` is no rate: write requests per second or minute, as `10/s` or `300/m`
+    insta::assert_snapshot!(run.stderr, @"
+    error: invalid value 'fast' for '--rate <N/s>': `fast` is not a rate: write requests per second or minute, as `10/s` or `300/m`
 
     For more information, try '--help'.
     ");
@@ -35,7 +35,7 @@ fn a_wrong_key_of_the_file_is_told_with_its_line() {
     hint: write `batch_size` if that is meant
     ");
     desk.file("attrsync.toml", "rate = \"5/s\"\nbatch_size = 0\n");
-    insta::assert_snapshot!(desk.run("sync --sandbox users.csv").exits(2).stderr, @r"error: attrsync.toml:2: batch_size: `0` is no count: write a whole number from 1");
+    insta::assert_snapshot!(desk.run("sync --sandbox users.csv").exits(2).stderr, @"error: attrsync.toml:2: batch_size: `0` is not valid: write a whole number from 1");
 }
 
 #[test]
@@ -46,8 +46,8 @@ fn planning_needs_some_memory_and_a_place_for_the_rest() {
 
     For more information, try '--help'.
     ");
-    insta::assert_snapshot!(desk.run("sync --sandbox users.csv --temp-dir missing").exits(2).stderr, @r"
-    error: --temp-dir: `missing` is no directory
+    insta::assert_snapshot!(desk.run("sync --sandbox users.csv --temp-dir missing").exits(2).stderr, @"
+    error: --temp-dir: `missing` is not a directory
     hint: name a directory that is there and can be written
     ");
     desk.run("plan users.csv --memory 16MB --temp-dir .").exits(0);
@@ -57,15 +57,17 @@ fn planning_needs_some_memory_and_a_place_for_the_rest() {
 #[test]
 fn an_account_needs_an_address_and_a_key() {
     let desk = Desk::with_rows(&["1,city,Oslo"]);
-    insta::assert_snapshot!(desk.run("sync users.csv").exits(2).stderr, @r"
-    error: no address of the API is given
-    hint: name your account with `--subdomain`, or rehearse with `--sandbox`
+    insta::assert_snapshot!(desk.run("sync users.csv").exits(2).stderr, @"
+    error: no account is named
+    hint: add `--subdomain NAME`, or try it out with `--sandbox`
     ");
     insta::assert_snapshot!(desk.run("sync users.csv --subdomain acme").exits(2).stderr, @r"
     error: no API key is given
     hint: set the variable `ATTRSYNC_TOKEN`, name a file that holds it with `--token-file`, or rehearse with `--sandbox`
     ");
-    desk.run("sync users.csv --subdomain acme --token-file missing").exits(2).says("missing: can't be read");
+    desk.run("sync users.csv --subdomain acme --token-file missing")
+        .exits(2)
+        .says("--token-file: `missing`: no such file");
 }
 
 #[test]

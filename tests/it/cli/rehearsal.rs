@@ -106,6 +106,7 @@ fn a_sandbox_says_what_is_wrong_with_its_flags() {
     let desk = Desk::new();
     desk.run("sandbox --reject-ids missing.txt").exits(2).says("`missing.txt` cannot be read");
     desk.run("sandbox --error-rate 5").exits(2).says("write percent, as `5%`");
+    desk.run("sandbox --listen 8080").exits(2).says("write an address and a port, as `127.0.0.1:8080`");
 }
 
 fn held_at(address: &str) -> String {

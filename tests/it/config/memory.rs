@@ -34,7 +34,7 @@ fn too_little_memory_is_refused_with_the_least_there_must_be() {
         assert_eq!(place.error(&[]), format!("{key}: {too_little}"));
     }
     let no_unit = Place::ready().file("attrsync.toml", "memory = 512000000").error(&[]);
-    assert!(no_unit.starts_with("attrsync.toml:1: memory: `512000000` is no size: "), "{no_unit}");
+    assert!(no_unit.starts_with("attrsync.toml:1: memory: `512000000` is not a size: "), "{no_unit}");
 }
 
 #[test]
@@ -52,10 +52,10 @@ fn a_place_that_takes_no_temporary_files_is_refused_at_once() {
     let hint = "hint: name a directory that is there and can be written";
     assert_eq!(
         Place::ready().error(&["--temp-dir=gone"]),
-        format!("--temp-dir: `gone` is no directory\n{hint}")
+        format!("--temp-dir: `gone` is not a directory\n{hint}")
     );
     let place = Place::ready().file("file", "").file("attrsync.toml", "temp_dir = 'file'");
-    assert_eq!(place.error(&[]), format!("attrsync.toml:1: temp_dir: `file` is no directory\n{hint}"));
+    assert_eq!(place.error(&[]), format!("attrsync.toml:1: temp_dir: `file` is not a directory\n{hint}"));
     assert!(place.plan(&[]).is_err());
     #[cfg(target_os = "linux")]
     {

@@ -78,10 +78,7 @@ fn one_address_is_given_or_the_outer_place_decides() {
         "--base-url: stands beside `--subdomain`, which says otherwise\nhint: give one of the two"
     );
     let message = with_token().error(&[]);
-    assert!(
-        message.contains("no address of the API is given\nhint: name your account with `--subdomain`"),
-        "{message}"
-    );
+    assert!(message.contains("no account is named\nhint: add `--subdomain NAME`"), "{message}");
 }
 
 #[test]
@@ -99,6 +96,19 @@ fn the_key_comes_from_the_outermost_place() {
     let with_variable = || place().variable("ATTRSYNC_TOKEN", TOKEN);
     assert_eq!(api(with_variable().file("attrsync.toml", written).sync(&[])).1, TOKEN);
     assert_eq!(api(with_variable().sync(&["--token-file=b"])).1, key("b"));
+}
+
+#[test]
+fn a_key_that_an_editor_on_windows_saved_is_that_key() {
+    let utf_16: Vec<u8> = format!("\u{feff}{TOKEN}\r\n").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for bytes in [format!("\u{feff}{TOKEN}\r\n").into_bytes(), utf_16] {
+        let place = Place::bare().variable("ATTRSYNC_SUBDOMAIN", "acme");
+        fs::write(place.surroundings.directory.join("key"), bytes).unwrap();
+        assert_eq!(api(place.sync(&["--token-file=key"])).1, TOKEN);
+    }
+    let place = Place::ready();
+    fs::write(place.surroundings.directory.join("key"), b"\xff\x00\xd8").unwrap();
+    assert_eq!(place.error(&["--token-file=key"]), "--token-file: `key`: is not UTF-8 text");
 }
 
 #[test]
@@ -120,9 +130,9 @@ fn a_key_that_cannot_be_sent_is_an_error() {
     }
     assert_eq!(
         Place::ready().file("empty", "\n").error(&["--token-file=empty"]),
-        "empty: the API key is empty"
+        "--token-file: `empty`: the API key is empty"
     );
-    assert!(Place::ready().error(&["--token-file=gone"]).starts_with("gone: can't be read: "));
+    assert_eq!(Place::ready().error(&["--token-file=gone"]), "--token-file: `gone`: no such file");
 }
 
 #[test]
@@ -147,7 +157,10 @@ fn a_key_that_others_can_read_is_warned_of() {
         place.settings(&["--token-file=key"]).warnings
     };
     assert_eq!(warnings(0o600), [""; 0]);
-    assert_eq!(warnings(0o640), ["key: others can read the API key: `chmod 600` keeps it yours"]);
+    assert_eq!(
+        warnings(0o640),
+        ["--token-file: `key`: others can read the API key: `chmod 600` keeps it yours"]
+    );
 }
 
 #[test]
@@ -160,12 +173,15 @@ fn a_key_in_place_of_its_files_path_is_not_shown() {
         (half, Place::ready().error(&["--token-file", &format!("Token {half}")])),
         (TOKEN, by_variable),
     ] {
-        assert!(message.contains("can't be read") && !message.contains(key), "{message}");
+        assert!(message.contains(": no such file") && !message.contains(key), "{message}");
         let hint = "hint: give the path of a file that holds the key, not the key itself";
         assert!(message.ends_with(hint), "{message}");
     }
     let path = format!("keys/{TOKEN}");
-    assert!(Place::ready().error(&["--token-file", &path]).starts_with(&format!("{path}: can't be read")));
+    assert_eq!(
+        Place::ready().error(&["--token-file", &path]),
+        format!("--token-file: `{path}`: no such file")
+    );
 }
 
 #[test]
