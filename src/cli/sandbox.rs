@@ -11,8 +11,8 @@ use super::console::Console;
 use super::signals::Signals;
 use crate::config::{Period, Share};
 use crate::deliver::{self, Rate};
-use crate::report::{ExitCode, Message};
-use crate::sandbox::{Options, Reject, Sandbox};
+use crate::report::{ExitCode, Message, counted};
+use crate::sandbox::{Counters, Options, Reject, Sandbox};
 
 #[derive(Args, Debug)]
 pub(super) struct SandboxFlags {
@@ -110,19 +110,22 @@ fn serve(flags: &SandboxFlags, console: Console) -> Result<(), (Message, ExitCod
             let message = Message::error(format!("cannot listen on `{listen}`: {error}"));
             (message.with_hint("choose another address with `--listen`".to_owned()), ExitCode::Usage)
         })?;
+        let (base_url, addr) = (sandbox.base_url(), sandbox.addr());
         let said = format!(
-            "base URL  {}\nstate     http://{}/sandbox/state.csv\nany key is accepted; stop with Ctrl-C\n",
-            sandbox.base_url(),
-            sandbox.addr()
+            "base URL  {base_url}\nstate     http://{addr}/sandbox/state.csv\n\
+             try       ATTRSYNC_TOKEN=any attrsync sync --base-url {base_url} FILE\n\
+             any key is accepted; stop with Ctrl-C\n"
         );
         if let Err(code) = console.print(&said) {
             return Err((Message::error("nobody is told where the sandbox listens"), code));
         }
-        sandbox
-            .serve_until(async {
-                signals.next().await;
-            })
-            .await;
+        signals.next().await;
+        let Counters { requests, ok, throttled, refused, faulted, .. } = sandbox.counters();
+        sandbox.shutdown().await;
+        console.aside(&format_args!(
+            "{}: {ok} answered ok, {throttled} throttled, {refused} refused, {faulted} met by a fault",
+            counted(requests, "request")
+        ));
         Ok(())
     })
 }
@@ -136,5 +139,15 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 fn ids(path: &Path) -> Result<BTreeSet<String>, Message> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Message::error(format!("`{}` cannot be read: {error}", path.display())))?;
-    Ok(text.lines().map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect())
+    let lines = text.lines().map(str::trim).enumerate().filter(|(_, id)| !id.is_empty());
+    lines
+        .map(|(number, id)| {
+            if id.contains([',', ';', '\t']) {
+                let place = format!("{}:{}", path.display(), number + 1);
+                return Err(Message::error(format!("{place}: expected one id, found `{id}`"))
+                    .with_hint("write a file with one id on each line".to_owned()));
+            }
+            Ok(id.to_owned())
+        })
+        .collect()
 }

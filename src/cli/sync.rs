@@ -208,7 +208,11 @@ impl Run {
         };
         // What stopped nothing is no reason.
         let is_early = !matches!(exit, ExitCode::Complete | ExitCode::Incomplete);
-        let reason = if tally.fates.add_up() { reason } else { Some(StopReason::Bug) };
+        let (message, reason) = if tally.fates.add_up() {
+            (message, reason)
+        } else {
+            (Some("the fates of rows do not add up".to_owned()), Some(StopReason::Bug))
+        };
         let (console, duration) = (self.console, summary.as_ref().map(RunSummary::duration));
         let written = summary.as_ref().and_then(|summary| summary.path().map(Path::to_owned));
         let summarised = summary.take().map_or(Ok(()), |summary| {

@@ -12,6 +12,7 @@ use clap::{ArgAction, Args};
 
 use super::values::{
     Columns, Delimiter, Encoding, Limit, LogFormat, Period, Progress, Share, Size, count, detail, memory,
+    number,
 };
 use crate::deliver::{self, Rate};
 use crate::input::{self, Empty, IdType, Layout, Vocabulary};
@@ -144,7 +145,7 @@ pub(super) struct DeliveryFlags {
     #[arg(long, value_name = "N%", default_value_t = Share(deliver::Options::default().max_split_share))]
     pub(super) max_split_share: Share,
     /// Read this many acknowledged users back and compare
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", value_parser = number::<usize>, default_value_t = 0)]
     pub(super) verify: usize,
 }
 

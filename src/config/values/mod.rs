@@ -29,6 +29,11 @@ pub(super) fn count<N: FromStr>(text: &str) -> Result<N, String> {
     text.trim().parse().ok().ok_or_else(|| format!("`{text}` is not valid: write a whole number from 1"))
 }
 
+/// A whole number from 0.
+pub(super) fn number<N: FromStr>(text: &str) -> Result<N, String> {
+    text.trim().parse().ok().ok_or_else(|| format!("`{text}` is not valid: write a whole number from 0"))
+}
+
 /// How much memory planning may take.
 pub(super) fn memory(text: &str) -> Result<Size, String> {
     let least = Size(LEAST_MEMORY);

@@ -35,6 +35,14 @@ fn a_quiet_run_that_goes_well_says_nothing() {
 }
 
 #[test]
+fn a_quiet_run_warns_all_the_same() {
+    let (desk, server) = (Desk::new(), Server::friendly());
+    desk.file("wide.csv", "user_id,city,ctiy\n1,Oslo,Bergen\n");
+    let run = server.sync(&desk, "wide.csv --quiet").exits(0).says("warning: ").says("ctiy");
+    assert!(!run.stderr.contains("complete"), "{}", run.stderr);
+}
+
+#[test]
 fn a_quiet_run_that_does_not_still_says_why() {
     let desk = Desk::with_rows(&["1,city,Oslo"]);
     let server = Server::new(Options { token: Some("another".into()), ..Options::default() });

@@ -1,7 +1,7 @@
 //! Signals: what is in flight is finished, recorded and told; the second signal waits for nothing.
 
-use std::fs::OpenOptions;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -105,19 +105,53 @@ fn a_signal_while_an_outage_is_waited_for_ends_the_wait() {
     assert_eq!(wait(child).exits(143).rows("unsent"), 3);
 }
 
-#[test]
-fn a_signal_while_rows_are_awaited_sends_nothing() {
-    let (desk, server) = (Desk::new(), Server::friendly());
+/// The program with this command line, once it reads from a FIFO, with the other end of that.
+fn reading(desk: &Desk, mut command: Command) -> (Child, File) {
     assert!(Command::new("mkfifo").arg(desk.path("rows")).status().unwrap().success());
-    let mut child = server.command(&desk, "rows --summary -").spawn().unwrap();
+    let child = command.spawn().unwrap();
     // Waits until the program reads.
     let mut rows = OpenOptions::new().write(true).open(desk.path("rows")).unwrap();
     rows.write_all(b"user_id,attribute,value\n1,city,Oslo\n").unwrap();
+    (child, rows)
+}
+
+#[test]
+fn a_signal_while_rows_are_awaited_sends_nothing() {
+    for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let (desk, server) = (Desk::new(), Server::friendly());
+        desk.file("failures.csv", "of an earlier run");
+        let (child, rows) = reading(&desk, server.command(&desk, "rows --summary -"));
+        signal(&child, name);
+        let run = wait(child).exits(code);
+        drop(rows);
+        assert_eq!((run.summary()["outcome"].as_str(), server.counters().requests), (Some("interrupted"), 0));
+        assert_eq!(run.summary()["reason"], "signal");
+        run.says("nothing was sent").says(name);
+        assert_eq!(desk.read("failures.csv"), "of an earlier run");
+        assert_eq!(desk.names(), ["failures.csv", "rows"]);
+    }
+}
+
+#[test]
+fn a_plan_that_is_interrupted_leaves_nothing_behind() {
+    for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let desk = Desk::new();
+        let arguments = "plan rows --failures failures.csv --bodies bodies.json";
+        let (child, rows) = reading(&desk, desk.attrsync(arguments));
+        assert_eq!(desk.names(), [".bodies.json.attrsync", ".failures.csv.attrsync", "rows"]);
+        signal(&child, name);
+        wait(child).exits(code).says(name);
+        drop(rows);
+        assert_eq!(desk.names(), ["rows"]);
+    }
+}
+
+#[test]
+fn a_plan_that_waits_for_its_reader_can_be_interrupted() {
+    let desk = Desk::with_cities(20_000);
+    let mut child = desk.attrsync("plan users.csv --bodies -").spawn().unwrap();
+    let mut bodies = BufReader::new(child.stdout.take().unwrap());
+    bodies.read_line(&mut String::new()).unwrap();
     signal(&child, "INT");
-    let mut said = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-    let run = wait(child).exits(130);
-    assert!(said.contains("nothing was sent"), "{said}");
-    assert_eq!((run.summary()["outcome"].as_str(), server.counters().requests), (Some("interrupted"), 0));
-    drop(rows);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
 }

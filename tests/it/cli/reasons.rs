@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::process::Command;
 
 use attrsync::sandbox::{Fault, Mishap, Moment, Options};
 
 use super::remembered::kill;
-use super::{Desk, Server};
+use super::{Desk, Server, ended};
 
 const STALL: Fault = Fault { mishap: Mishap::Stall, moment: Moment::BeforeApplying };
 
@@ -90,4 +91,32 @@ fn wrong_settings_leave_a_summary_only_where_it_harms_nothing() {
         (desk.names(), desk.read("users.csv")),
         (vec!["summary.json".into(), "users.csv".into()], before)
     );
+}
+
+#[test]
+fn a_name_that_is_too_long_is_a_wrong_setting() {
+    for length in [250, 256, 5000] {
+        let desk = Desk::with_rows(&["1,city,Oslo"]);
+        let mut command = desk.attrsync("sync --sandbox users.csv --failures");
+        command.arg("x".repeat(length));
+        ended(command).exits(2).says("cannot create").says("hint: name a file with a shorter name");
+        assert_eq!(desk.names(), ["users.csv"]);
+    }
+}
+
+#[test]
+fn few_open_files_lose_no_report() {
+    let desk = Desk::with_cities(300);
+    let ids = ["7".to_owned()].into();
+    let server = Server::new(Options { reject_ids: ids, ..Options::default() });
+    let command = server.command(&desk, "users.csv --concurrency 10000 --summary -");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]);
+    shell.arg(command.get_program()).args(command.get_args());
+    shell.current_dir(command.get_current_dir().unwrap()).env_clear();
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let run = ended(shell).exits(1);
+    assert_eq!((run.rows("acknowledged"), run.rows("failed"), run.requests("retried")), (299, 1, 0));
+    assert_eq!(desk.failures().len(), 1);
+    run.says("--concurrency: lowered from 10000 to 16").says("64 files open");
 }

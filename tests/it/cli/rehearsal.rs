@@ -106,6 +106,10 @@ fn a_sandbox_says_what_is_wrong_with_its_flags() {
     let desk = Desk::new();
     desk.run("sandbox --reject-ids missing.txt").exits(2).says("`missing.txt` cannot be read");
     desk.run("sandbox --error-rate 5").exits(2).says("write percent, as `5%`");
+    desk.file("rows.csv", "1\n2,city,Oslo\n");
+    desk.run("sandbox --reject-ids rows.csv")
+        .exits(2)
+        .says("rows.csv:2: expected one id, found `2,city,Oslo`");
     desk.run("sandbox --listen 8080").exits(2).says("write an address and a port, as `127.0.0.1:8080`");
 }
 
