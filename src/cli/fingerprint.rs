@@ -6,7 +6,7 @@
 //! | name | what it holds |
 //! |---|---|
 //! | `inputs` | the inputs in order: absolute paths without links, `-` for standard input that is no file |
-//! | `columns` | the header's names for ours, where they differ |
+//! | `columns` | the header's names for ours, where they differ, and those to ignore |
 //! | `attributes` | types and maps of attributes |
 //! | `null_token` | the value that clears an attribute |
 //! | `empty` | `send`; rejecting and skipping send nothing, either of them |
@@ -46,6 +46,7 @@ pub(super) fn fingerprint(settings: &Settings) -> Fingerprint {
         delimiter: _,
         encoding: _,
         required: _,
+        unknown_columns: _,
         id_type: _,
         threads: _,
         bytes_per_thread: _,

@@ -75,20 +75,27 @@ impl Archive {
 
     /// Calls each text by the number of its first coming: these ascend as texts came for the first time.
     pub(super) fn unify_by_coming(&mut self, store: &Store, memory: u64) -> io::Result<()> {
-        let mut before = 0_u32;
-        let mut count = |shelf: &Shelf| {
-            let after = u32::try_from(u64::from(before) + shelf.len()).map_err(|_more| too_many())?;
-            Ok(std::mem::replace(&mut before, after))
-        };
-        let before = self.shelves().map(&mut count).collect::<io::Result<Vec<_>>>()?;
+        let before = self.number_by_coming()?;
         if before.len() > 1 {
             self.unify(store, memory, |_, holders| {
                 let first = holders.iter().map(|holder| before[holder.shelf] + holder.number).min();
                 Ok(first.expect("a text is held by somebody"))
             })?;
         }
-        self.by = By::Coming(before);
         Ok(())
+    }
+
+    /// Gives all texts numbers in the order in which they came, equal ones different numbers. By shelf, how many are
+    /// before it.
+    pub(super) fn number_by_coming(&mut self) -> io::Result<Vec<u32>> {
+        let mut before = 0_u32;
+        let mut count = |shelf: &Shelf| {
+            let after = u32::try_from(u64::from(before) + shelf.len()).map_err(|_more| too_many())?;
+            Ok(std::mem::replace(&mut before, after))
+        };
+        let before = self.shelves().map(&mut count).collect::<io::Result<Vec<_>>>()?;
+        self.by = By::Coming(before.clone());
+        Ok(before)
     }
 
     /// Calls each text by its place in the order of bytes.

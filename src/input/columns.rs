@@ -1,8 +1,9 @@
 //! What the columns of an input hold.
 
 use super::dictionary::NoAttribute;
-use super::records::Record;
+use super::record::{Flaw, Record};
 use super::rules::STANDARD_KINDS;
+use super::unseen::{trim, trim_text};
 use super::{AttributeId, Dictionary, Layout, Options, Vocabulary};
 
 /// What the columns of an input hold.
@@ -11,8 +12,8 @@ pub(super) struct Columns {
     /// The header as it stands, to know it again.
     pub(super) names: Vec<Vec<u8>>,
     pub(super) shape: Shape,
-    /// Columns of a wide input that hold nothing to send.
-    pub(super) ignored: Vec<usize>,
+    /// Columns of a wide input that hold nothing to send, and that nobody said to ignore.
+    pub(super) unknown: Vec<usize>,
 }
 
 /// Where a row's parts are.
@@ -34,7 +35,10 @@ pub(super) struct Cell {
 /// Why a header is not understood.
 #[derive(Debug)]
 pub(super) enum Misfit {
-    Missing,
+    /// What is missing, as the words after `no`.
+    Missing(&'static str),
+    /// As CSV, the line itself is wrong.
+    Flaw(Flaw),
     /// This name, which the options require.
     Unnamed(String),
     Duplicate {
@@ -51,6 +55,7 @@ enum Role {
     Attribute,
     Value,
     Named(String),
+    Ignored,
 }
 
 impl Columns {
@@ -65,7 +70,7 @@ impl Columns {
         let user = single(&all(&Role::User), "user_id");
         let (attribute, value) = (all(&Role::Attribute), all(&Role::Value));
         let is_long = !attribute.is_empty() && !value.is_empty() && options.layout != Layout::Wide;
-        let mut ignored = Vec::new();
+        let mut unknown = Vec::new();
         let shape = if is_long {
             Shape::Long {
                 user: user?,
@@ -73,23 +78,30 @@ impl Columns {
                 value: single(&value, "value")?,
             }
         } else if options.layout == Layout::Long {
-            return Err(Misfit::Missing);
+            user?;
+            let missing = if attribute.is_empty() { "`attribute` column" } else { "`value` column" };
+            return Err(Misfit::Missing(missing));
         } else {
             let user = user?;
             let mut cells: Vec<Cell> = Vec::new();
             for (column, role) in roles.iter().enumerate().filter(|(column, _)| *column != user) {
                 match attribute_name(role, options.vocabulary) {
                     Some(name) => cells.push(Cell { column, name, attribute: AttributeId(0) }),
-                    None => ignored.push(column),
+                    // Spreadsheets add columns without a name.
+                    None if *role == Role::Ignored || trim(&names[column]).is_empty() => {}
+                    None => unknown.push(column),
                 }
             }
             find_duplicate(&cells)?;
             if cells.is_empty() {
-                return Err(Misfit::Missing);
+                return Err(Misfit::Missing(match options.layout {
+                    Layout::Wide => "column that is called as an attribute",
+                    _ => "`attribute` and `value` columns, nor one that is called as an attribute",
+                }));
             }
             Shape::Wide { user, cells }
         };
-        Ok(Self { names: names.to_vec(), shape, ignored })
+        Ok(Self { names: names.to_vec(), shape, unknown })
     }
 
     /// Whether a record is the header once more, in the columns that matter.
@@ -128,11 +140,14 @@ fn roles(names: &[Vec<u8>], options: &Options) -> Vec<Role> {
         .iter()
         .map(|name| {
             let same = |(from, _): &(&String, &String)| is_called(name, from);
-            options.columns.iter().find(same).map(|(_, to)| role(to.trim()))
+            options.columns.iter().find(same).map(|(_, to)| match trim_text(to) {
+                Options::IGNORED => Role::Ignored,
+                ours => role(ours),
+            })
         })
         .collect();
     let names: Vec<String> =
-        names.iter().map(|name| String::from_utf8_lossy(name).trim().to_owned()).collect();
+        names.iter().map(|name| String::from_utf8_lossy(trim(name)).into_owned()).collect();
     let plain = |name: &String| {
         let role = role(name);
         let is_taken = !matches!(role, Role::Named(_)) && mapped.contains(&Some(role.clone()));
@@ -143,7 +158,7 @@ fn roles(names: &[Vec<u8>], options: &Options) -> Vec<Role> {
 
 /// Whether a column goes by this name, in any case, with any space around it.
 fn is_called(column: &[u8], name: &str) -> bool {
-    String::from_utf8_lossy(column).trim().to_lowercase() == name.trim().to_lowercase()
+    String::from_utf8_lossy(trim(column)).to_lowercase() == trim_text(name).to_lowercase()
 }
 
 fn role(name: &str) -> Role {
@@ -161,7 +176,7 @@ fn attribute_name(role: &Role, vocabulary: Vocabulary) -> Option<String> {
         Role::Named(name) => name,
         Role::Attribute => "attribute",
         Role::Value => "value",
-        Role::User => return None,
+        Role::User | Role::Ignored => return None,
     };
     let standard = STANDARD_KINDS.iter().find(|(standard, _)| standard.eq_ignore_ascii_case(name));
     match standard {
@@ -175,7 +190,8 @@ fn attribute_name(role: &Role, vocabulary: Vocabulary) -> Option<String> {
 
 fn single(columns: &[usize], meaning: &str) -> Result<usize, Misfit> {
     match *columns {
-        [] => Err(Misfit::Missing),
+        // Of the other parts there is one, or this is not asked.
+        [] => Err(Misfit::Missing("`user_id` column")),
         [column] => Ok(column),
         [first, second, ..] => Err(Misfit::Duplicate { first, second, meaning: meaning.to_owned() }),
     }

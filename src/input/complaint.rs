@@ -1,15 +1,24 @@
 //! What makes a row invalid, in words.
 
 use super::dictionary::NoAttribute;
+use super::record::{Flaw, Record};
 use super::rules::Rule;
-use super::suggest::Meant;
+use super::suggest::{Meant, nearest_standard};
+use super::unseen::trim_text;
 use super::{AttributeId, Dictionary, IdType, excerpt};
 
 /// What makes a row invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Complaint {
-    Fields,
-    OpenQuote,
+    Fields {
+        expected: usize,
+        extent: Extent,
+    },
+    Flaw(Flaw),
+    /// A quote is never closed; the record takes so many lines.
+    OpenQuote {
+        lines: u64,
+    },
     NotText,
     RepeatedHeader,
     /// In an earlier run already, whose report this is.
@@ -20,26 +29,104 @@ pub(super) enum Complaint {
     Rule(AttributeId, Rule),
 }
 
+/// How the fields of a record differ in number from those of the header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Extent {
+    Fewer,
+    More,
+    /// There are more, but all that are too many are empty.
+    Trailing,
+}
+
+impl Extent {
+    pub(super) fn of(record: &Record<'_>, expected: usize) -> Self {
+        if record.len() < expected {
+            Self::Fewer
+        } else if record.iter().skip(expected).all(<[u8]>::is_empty) {
+            Self::Trailing
+        } else {
+            Self::More
+        }
+    }
+}
+
+/// What looks wrong, though it keeps no row back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Suspicion {
+    Value(AttributeId, Rule),
+    NoLineEnd,
+    LoneReturn,
+}
+
+impl Suspicion {
+    pub(super) fn what(self, dictionary: &Dictionary) -> String {
+        match self {
+            Self::Value(attribute, rule) => {
+                let name = excerpt(dictionary.attribute(attribute).name.as_bytes());
+                format!("`{name}` {}; it is sent all the same", rule.words())
+            }
+            Self::LoneReturn => {
+                "a carriage return within a line was taken for its end: put quotes round values that have one"
+                    .to_owned()
+            }
+            Self::NoLineEnd => "the last line has no line end: is the input whole?".to_owned(),
+        }
+    }
+
+    pub(super) fn renumber(self, number: impl Fn(AttributeId) -> AttributeId) -> Self {
+        match self {
+            Self::Value(attribute, rule) => Self::Value(number(attribute), rule),
+            other => other,
+        }
+    }
+}
+
 impl Complaint {
     /// What all rows of this complaint have in common.
     pub(super) fn what(self, dictionary: &Dictionary) -> String {
         let name = |attribute| excerpt(dictionary.attribute(attribute).name.as_bytes());
         match self {
-            Self::Fields => "wrong number of fields".to_owned(),
-            Self::OpenQuote => "a quote is never closed".to_owned(),
+            Self::Fields { expected, extent } => match extent {
+                Extent::Fewer => format!("fewer than {expected} fields, the header's number"),
+                Extent::More => format!("more than {expected} fields, the header's number"),
+                Extent::Trailing => {
+                    format!(
+                        "more than {expected} fields, the last of them empty: is there a delimiter at the end?"
+                    )
+                }
+            },
+            Self::Flaw(flaw) => flaw.what().to_owned(),
+            Self::OpenQuote { lines: 1 } => Flaw::OpenQuote.what().to_owned(),
+            Self::OpenQuote { lines } => {
+                format!("{}: it takes the last {lines} lines", Flaw::OpenQuote.what())
+            }
             Self::NotText => "bytes that are not text in the input's encoding".to_owned(),
             Self::Unparsable => "the record could not be parsed in an earlier run".to_owned(),
             Self::RepeatedHeader => "the header is repeated".to_owned(),
-            Self::User(IdType::Id) => "`user_id` must be a positive integer of at most 63 bits".to_owned(),
+            Self::User(IdType::Id) => "`user_id` must be a positive whole number".to_owned(),
             Self::User(IdType::CustomId) => "`user_id` must not be empty".to_owned(),
-            Self::Attribute(NoAttribute::NotAllowed) => "the attribute is not allowed".to_owned(),
+            Self::Attribute(NoAttribute::NotAllowed) => "unknown attribute".to_owned(),
             Self::Attribute(NoAttribute::TooLong) => {
                 "the name of a custom attribute must be at most 255 characters long".to_owned()
             }
             Self::Attribute(NoAttribute::TooMany) => "the inputs name more than 65536 attributes".to_owned(),
             Self::Empty(attribute) => format!("`{}` has no value", name(attribute)),
-            Self::Rule(attribute, rule) => format!("`{}` must be {}", name(attribute), rule.demand()),
+            Self::Rule(attribute, rule) => format!("`{}` must be {}", name(attribute), rule.words()),
         }
+    }
+
+    /// What all rows of this complaint have in common, with what to do about it, where this part of the first one is to
+    /// blame.
+    pub(super) fn of_all(self, first: &str, dictionary: &Dictionary) -> String {
+        let is_number = || trim_text(first).bytes().all(|byte| byte.is_ascii_digit());
+        let hint = match self {
+            Self::User(IdType::Id) if is_number() => "",
+            Self::User(IdType::Id) => "; if these are your own ids, add `--id-type custom-id`",
+            Self::Attribute(NoAttribute::NotAllowed) if nearest_standard(trim_text(first)).is_some() => "",
+            Self::Attribute(NoAttribute::NotAllowed) => "; if it is your own, add `--allow-custom`",
+            _ => return self.what(dictionary),
+        };
+        self.of(first, dictionary, &mut Meant::default()) + hint
     }
 
     /// What is wrong with one row, of which this part is to blame.
@@ -48,7 +135,7 @@ impl Complaint {
         match self {
             Self::User(IdType::Id) | Self::Rule(..) => format!("{what}, not `{}`", excerpt(found.as_bytes())),
             Self::Attribute(no) => {
-                let name = found.trim_ascii();
+                let name = trim_text(found);
                 let nearest = if no == NoAttribute::NotAllowed { meant.standard(name) } else { None };
                 let meant = nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
                 format!("{what}: `{}`{meant}", excerpt(name.as_bytes()))

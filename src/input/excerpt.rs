@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 
+use super::unseen::is_unseen;
+
 /// The most characters of a value that a message shows.
 const SHOWN: usize = 40;
 
-/// A value as a message shows it: control characters and bytes that are not text escaped, cut when it is long.
+/// A value as a message shows it: what can't be seen, and bytes that are not text, escaped; cut when it is long.
 pub(super) fn excerpt(bytes: &[u8]) -> String {
     // Four bytes a character at most: what lies behind can't be shown anyway.
     let start = bytes.get(..SHOWN * 4 + 4).unwrap_or(bytes);
@@ -17,7 +19,7 @@ pub(super) fn excerpt(bytes: &[u8]) -> String {
         }
         match escaped {
             Some(byte) => write!(shown, "\\x{byte:02x}").expect("a string takes everything"),
-            None if character.is_control() => shown.extend(character.escape_default()),
+            None if is_unseen(character) => shown.extend(character.escape_default()),
             None => shown.push(character),
         }
     }
@@ -52,6 +54,7 @@ mod tests {
     fn an_excerpt_is_short_and_printable() {
         assert_eq!(excerpt("Kraków".as_bytes()), "Kraków");
         assert_eq!(excerpt(b"a\nb\xff\0"), r"a\nb\xff\u{0}");
+        assert_eq!(excerpt("\u{a0}1\u{200b}\u{202e}".as_bytes()), r"\u{a0}1\u{200b}\u{202e}");
         assert_eq!(excerpt("ą".repeat(1000).as_bytes()), format!("{}… (2000 bytes)", "ą".repeat(40)));
     }
 

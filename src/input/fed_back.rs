@@ -1,22 +1,22 @@
 //! A failures report, read as an input again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Cursor, Read};
+use std::io;
 use std::path::Path;
 
-use encoding_rs::UTF_8;
+use super::header::{self, DELIMITERS};
+use super::prelude::Prelude;
+use super::record::{Next, Record};
+use super::records::Records;
+use super::source::Opened;
+use super::unseen::trim;
+use super::{Layout, Options, Refusal, STANDARD, Source};
 
-use super::records::Record;
-use super::source::{Input, Opened};
-use super::{Layout, Options, Source};
-
-/// The columns of a failures report. An input that starts with just this line, commas between the names, is read as one,
-/// whatever the options say of other inputs' layout, delimiter, encoding and columns.
+/// The columns of a failures report. An input that has the first four of them is read as one, whatever the options say of
+/// other inputs' layout, delimiter, encoding and columns, and whatever a spreadsheet made of it: other columns may be
+/// missing or added, unless one is called as an attribute.
 pub const FAILURES_HEADER: [&str; 9] =
     ["user_id", "attribute", "value", "fate", "status", "error", "attempts", "source", "line"];
-
-const FATE: usize = 3;
-const ERROR: usize = 5;
 
 /// Who wrote an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,41 +24,63 @@ pub(super) enum Origin {
     /// Anybody: it is read as the options say.
     Foreign,
     /// An earlier run, as its failures report.
-    FailuresReport,
+    FailuresReport {
+        /// The columns of a row's parts.
+        parts: [usize; 3],
+        fate: usize,
+        error: Option<usize>,
+    },
 }
 
-/// Whether the file starts with the line that a failures report starts with. Fails if it can't be read so far.
+/// Whether the file has the columns of a failures report. Fails if it can't be read so far.
 pub fn is_failures_report(path: &Path) -> io::Result<bool> {
-    let opened = Opened::new(&Source::File(path.to_owned()), &Options::default());
-    opened.map(|opened| opened.origin == Origin::FailuresReport).map_err(io::Error::other)
+    let options = Options::default();
+    let header = Opened::new(&Source::File(path.to_owned()), &options)
+        .and_then(|mut opened| header::read(&mut opened, &options));
+    match header {
+        Ok(header) => Ok(header.origin != Origin::Foreign),
+        Err(refusal @ (Refusal::Open { .. } | Refusal::Directory { .. } | Refusal::Read { .. })) => {
+            Err(io::Error::other(refusal))
+        }
+        Err(_) => Ok(false),
+    }
 }
 
-/// Looks whether decompressed bytes, behind any byte-order mark, start as a failures report does; returns all of them
-/// again. Reads no further than they do.
-pub(super) fn recognise(mut bytes: Input) -> io::Result<(Origin, Input)> {
-    let header = FAILURES_HEADER.join(",");
-    let mut start = Vec::new();
-    while header.as_bytes().starts_with(&start) && bytes.by_ref().take(1).read_to_end(&mut start)? > 0 {}
-    if start.ends_with(b"\r") {
-        bytes.by_ref().take(1).read_to_end(&mut start)?;
-    }
-    let is_report = match start.strip_prefix(header.as_bytes()) {
-        Some(end) => [&b""[..], b"\n", b"\r\n"].contains(&end),
-        None => false,
-    };
-    let origin = if is_report { Origin::FailuresReport } else { Origin::Foreign };
-    Ok((origin, Box::new(Cursor::new(start).chain(bytes))))
+/// Whether bytes, which may be cut anywhere behind their first line, start as a failures report does.
+pub(super) fn starts_report(start: &[u8]) -> bool {
+    let prelude = Prelude::of(start);
+    DELIMITERS.into_iter().any(|delimiter| {
+        let mut records = Records::new(io::empty(), start.to_vec(), delimiter);
+        records.skip(prelude.bytes, prelude.lines);
+        let Ok(Next::Record(header)) = records.next() else { return false };
+        Origin::of(&header.iter().map(<[u8]>::to_vec).collect::<Vec<_>>()) != Origin::Foreign
+    })
 }
 
 impl Origin {
+    /// Of an input whose columns are called so.
+    pub(super) fn of(names: &[Vec<u8>]) -> Self {
+        let names: Vec<String> =
+            names.iter().map(|name| String::from_utf8_lossy(trim(name)).to_lowercase()).collect();
+        let column = |name: &str| names.iter().position(|found| found == name);
+        let [user, attribute, value, fate] = ["user_id", "attribute", "value", "fate"].map(column);
+        let (Some(user), Some(attribute), Some(value), Some(fate)) = (user, attribute, value, fate) else {
+            return Self::Foreign;
+        };
+        let is_other =
+            |name: &String| STANDARD.contains(&name.as_str()) && !FAILURES_HEADER.contains(&name.as_str());
+        if names.iter().any(is_other) {
+            return Self::Foreign;
+        }
+        Self::FailuresReport { parts: [user, attribute, value], fate, error: column("error") }
+    }
+
     /// How an input of this origin is to be read, where the user's options are these.
     pub(super) fn options(self, options: &Options) -> Options {
         match self {
             Self::Foreign => options.clone(),
-            Self::FailuresReport => Options {
+            Self::FailuresReport { .. } => Options {
                 layout: Layout::Long,
-                delimiter: Some(b','),
-                encoding: UTF_8,
                 columns: BTreeMap::new(),
                 required: BTreeSet::new(),
                 ..options.clone()
@@ -69,8 +91,10 @@ impl Origin {
     /// What is wrong with a record that could not be parsed in the first place: nothing but the report's word, which
     /// holds all of its text, is left of it.
     pub(super) fn verdict<'a>(self, record: &Record<'a>) -> Option<&'a [u8]> {
-        let is_blank = || (0..FATE).all(|column| record.get(column).is_empty());
-        let is_invalid = self == Self::FailuresReport && is_blank() && record.get(FATE) == b"invalid";
-        is_invalid.then(|| record.get(ERROR)).filter(|error| !error.is_empty())
+        let Self::FailuresReport { parts, fate, error } = self else { return None };
+        let is_blank = parts.into_iter().all(|column| record.get(column).is_empty());
+        let error = record.get(error?);
+        (is_blank && trim(record.get(fate)).eq_ignore_ascii_case(b"invalid") && !error.is_empty())
+            .then_some(error)
     }
 }

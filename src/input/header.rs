@@ -1,23 +1,39 @@
 //! From a header to what its columns hold.
 
-use super::columns::{Columns, Misfit};
-use super::records::{Broken, Next, Records};
-use super::source::Opened;
-use super::{Options, Refusal, excerpt};
-
 use std::io::{self, Read};
+use std::iter;
+
+use super::columns::{Columns, Misfit};
+use super::fed_back::Origin;
+use super::format::{self, Format};
+use super::intake::LineEnd;
+use super::prelude::Prelude;
+use super::record::Next;
+use super::records::Records;
+use super::source::Opened;
+use super::unseen::trim;
+use super::{Options, Refusal, excerpt, suggest};
 
 /// The delimiters that are looked for, in the order of preference.
-const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
+pub(super) const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
+
+/// Quotes that are none in CSV, as other programs write them.
+const OTHER_QUOTES: [char; 9] = ['\'', '`', '‘', '’', '“', '”', '„', '«', '»'];
 
 /// A header does not take more bytes than this. An input without line ends must not be read into memory whole.
 const LONGEST_HEADER: usize = 16 << 20;
+
+/// How many records are looked at for a header that does not stand on the first line.
+const RECORDS_ABOVE: usize = 20;
 
 /// A header that was understood.
 #[derive(Debug)]
 pub(super) struct Header {
     pub(super) columns: Columns,
+    pub(super) line: u64,
     pub(super) delimiter: u8,
+    pub(super) origin: Origin,
+    pub(super) line_end: LineEnd,
     /// Goes on right after the header; the input is still to be attached.
     pub(super) records: Records<io::Empty>,
 }
@@ -28,6 +44,7 @@ struct Attempt {
     names: Vec<Vec<u8>>,
     line: u64,
     records: Records<io::Empty>,
+    origin: Origin,
     columns: Result<Columns, Misfit>,
 }
 
@@ -55,10 +72,20 @@ pub(super) fn read(opened: &mut Opened, options: &Options) -> Result<Header, Ref
     let Some(best) = (0..attempts.len()).min_by_key(|at| rank(&attempts[*at])) else {
         return Err(Refusal::Empty { input: opened.name.clone() });
     };
-    let Attempt { delimiter, names, line, records, columns } = attempts.swap_remove(best);
+    let Attempt { delimiter, names, line, records, origin, columns } = attempts.swap_remove(best);
     match columns {
-        Ok(columns) => Ok(Header { columns, delimiter, records }),
-        Err(misfit) => Err(refuse(misfit, &opened.name, line, &names, options)),
+        Ok(columns) => {
+            let line_end = if start.contains(&b'\n') { LineEnd::Feed } else { LineEnd::Return };
+            Ok(Header { columns, line, delimiter, origin, line_end, records })
+        }
+        Err(misfit) => {
+            if let Some(Format { what, hint }) = format::of_text(&start) {
+                return Err(Refusal::Format { input: opened.name.clone(), what, hint: hint.to_owned() });
+            }
+            let others = attempts.into_iter().map(|attempt| attempt.records);
+            let below = || iter::once(records).chain(others).find_map(|records| header_in(records, options));
+            Err(refuse(misfit, &opened.name, line, &names, below, options))
+        }
     }
 }
 
@@ -67,38 +94,66 @@ fn rank(attempt: &Attempt) -> (u8, usize) {
     let fit = match &attempt.columns {
         Ok(_) => 0,
         Err(Misfit::Duplicate { .. }) => 1,
-        Err(Misfit::Missing | Misfit::Unnamed(_)) => 2,
+        Err(Misfit::Missing(_) | Misfit::Unnamed(_) | Misfit::Flaw(_)) => 2,
     };
     (fit, usize::MAX - attempt.names.len())
 }
 
 /// What each delimiter makes of the start of an input, and how many of them do not find the header's end in it.
 fn attempts(start: &[u8], ended: bool, options: &Options) -> (Vec<Attempt>, usize) {
-    let candidates = options.delimiter.as_ref().map_or(&DELIMITERS[..], std::slice::from_ref);
+    let prelude = Prelude::of(start);
+    let named = prelude.delimiter.or(options.delimiter);
+    // A report has been through a spreadsheet, whatever delimiter is named for other inputs.
+    let candidates = DELIMITERS.into_iter().chain(named.filter(|named| !DELIMITERS.contains(named)));
     let mut unfinished = 0;
     let mut attempts = Vec::new();
-    for &delimiter in candidates {
+    for delimiter in candidates {
         let mut records = Records::new(io::empty(), start.to_vec(), delimiter);
+        records.skip(prelude.bytes, prelude.lines);
         if !ended {
             records.read_at_most(0);
         }
+        let is_asked_for = named.is_none_or(|named| named == delimiter);
         match records.next() {
             Ok(Next::Record(header)) => {
-                let line = header.line;
+                let (line, flaw) = (header.line, header.flaw);
                 let names: Vec<Vec<u8>> = header.iter().map(<[u8]>::to_vec).collect();
-                let columns = Columns::understand(&names, options);
-                attempts.push(Attempt { delimiter, names, line, records, columns });
+                let origin = Origin::of(&names);
+                if !is_asked_for && origin == Origin::Foreign {
+                    continue;
+                }
+                let columns = match flaw {
+                    Some(flaw) => Err(Misfit::Flaw(flaw)),
+                    None => Columns::understand(&names, &origin.options(options)),
+                };
+                attempts.push(Attempt { delimiter, names, line, records, origin, columns });
             }
-            Ok(Next::RangeEnd(_)) => unfinished += 1,
-            Ok(Next::InputEnd) | Err(Broken::Io(_) | Broken::Endless) => {}
+            Ok(Next::RangeEnd(_)) => unfinished += usize::from(is_asked_for),
+            Ok(Next::InputEnd) | Err(_) => {}
         }
     }
     (attempts, unfinished)
 }
 
-fn refuse(misfit: Misfit, input: &str, line: u64, names: &[Vec<u8>], options: &Options) -> Refusal {
+/// The line of a header that stands lower than it should.
+fn header_in(mut records: Records<io::Empty>, options: &Options) -> Option<u64> {
+    (0..RECORDS_ABOVE).find_map(|_| {
+        let Ok(Next::Record(record)) = records.next() else { return None };
+        let names: Vec<Vec<u8>> = record.iter().map(<[u8]>::to_vec).collect();
+        Columns::understand(&names, options).ok().map(|_| record.line)
+    })
+}
+
+fn refuse(
+    misfit: Misfit,
+    input: &str,
+    line: u64,
+    names: &[Vec<u8>],
+    below: impl FnOnce() -> Option<u64>,
+    options: &Options,
+) -> Refusal {
     let input = input.to_owned();
-    let found: Vec<String> = names.iter().map(|name| excerpt(name.trim_ascii())).collect();
+    let found: Vec<String> = names.iter().map(|name| excerpt(trim(name))).collect();
     match misfit {
         Misfit::Duplicate { first, second, meaning } => {
             let (first, second) = (found[first].clone(), found[second].clone());
@@ -106,14 +161,29 @@ fn refuse(misfit: Misfit, input: &str, line: u64, names: &[Vec<u8>], options: &O
         }
         Misfit::Unnamed(name) => {
             let ours = options.columns.get(&name).map_or("", String::as_str);
-            let suggestion = super::suggest::column(&name, ours, &found);
+            let suggestion = suggest::column(&name, ours, &found);
             Refusal::MissingColumn { input, line, found, mapping: format!("{ours}={name}"), suggestion }
         }
-        Misfit::Missing => {
-            let suggestion = super::suggest::columns(&found, options);
-            Refusal::Header { input, line, wanted: super::suggest::wanted(options.layout), suggestion, found }
+        Misfit::Flaw(flaw) => Refusal::FlawedHeader { input, line, what: flaw.what() },
+        Misfit::Missing(missing) => {
+            let suggestion = match below() {
+                Some(below) => format!("the header is on line {below}: remove what stands above it"),
+                None if has_other_quotes(&found, options) => {
+                    "write `\"` round names and values, or nothing: other quotes are part of the text"
+                        .to_owned()
+                }
+                None => suggest::columns(&found, options),
+            };
+            Refusal::Header { input, line, missing, suggestion, found }
         }
     }
+}
+
+/// Whether these would be columns but for quotes that are none in CSV.
+fn has_other_quotes(found: &[String], options: &Options) -> bool {
+    let unquoted = found.iter().map(|name| name.trim_matches(OTHER_QUOTES).as_bytes().to_vec());
+    let unquoted: Vec<Vec<u8>> = unquoted.collect();
+    Columns::understand(&unquoted, options).is_ok()
 }
 
 /// Reading until there is something to look at.

@@ -2,15 +2,16 @@
 
 use std::io;
 
+use super::code_page::Strange;
 use super::columns::{Cell, Columns, Shape};
-use super::complaint::Complaint;
+use super::complaint::{Complaint, Extent, Suspicion};
 use super::dictionary::Taken;
 use super::fed_back::Origin;
 use super::invalid::{InvalidRow, Spool};
-use super::records::{Record, line_of};
-use super::rules::Rule;
+use super::record::{Flaw, Record, line_of};
 use super::suggest::Meant;
 use super::tally::{Counts, Place, Samples};
+use super::unseen::trim;
 use super::{AttributeId, Dictionary, Empty, IdType, Options, Row, Sink, ValueId, excerpt};
 
 /// What is the same for all records of one input.
@@ -23,6 +24,16 @@ pub(super) struct Frame<'a> {
     pub(super) id_type: IdType,
     pub(super) empty: Empty,
     pub(super) decoded: Decoded,
+    pub(super) line_end: LineEnd,
+}
+
+/// What ends the lines of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LineEnd {
+    /// A line feed, behind a carriage return or not.
+    Feed,
+    /// A carriage return, as in files from Macs of old.
+    Return,
 }
 
 /// Where text comes from.
@@ -45,7 +56,9 @@ pub(super) struct Intake<S> {
     pub(super) counts: Counts,
     pub(super) invalid: Spool,
     pub(super) causes: Samples<Complaint>,
-    pub(super) suspicions: Samples<(AttributeId, Rule)>,
+    pub(super) suspicions: Samples<Suspicion>,
+    /// Of rows that are not text.
+    pub(super) strange: Strange,
     meant: Meant,
     /// How many rows to take before looking whether memory is full again.
     stride: u64,
@@ -85,6 +98,7 @@ impl<S: Sink> Intake<S> {
             invalid: Spool::new(options.temp_dir.clone()),
             causes: Samples::default(),
             suspicions: Samples::default(),
+            strange: Strange::default(),
             meant: Meant::default(),
             stride,
             look_at: stride,
@@ -102,6 +116,7 @@ impl<S: Sink> Intake<S> {
             invalid: self.invalid.fork(),
             causes: Samples::default(),
             suspicions: Samples::default(),
+            strange: Strange::default(),
             meant: Meant::default(),
             stride: self.stride,
             look_at: self.stride,
@@ -123,7 +138,8 @@ impl<S: Sink> Intake<S> {
         self.counts.invalid += later.counts.invalid;
         self.counts.skipped += later.counts.skipped;
         self.causes.join(later.causes, lines, |complaint| complaint.renumber(attribute));
-        self.suspicions.join(later.suspicions, lines, |(old, rule)| (attribute(old), rule));
+        self.suspicions.join(later.suspicions, lines, |suspicion| suspicion.renumber(attribute));
+        self.strange.join(&later.strange);
         self.invalid.join(later.invalid, lines)
     }
 
@@ -164,12 +180,23 @@ impl<S: Sink> Intake<S> {
     /// Takes the next record. Fails only if something can't be written to a temporary file.
     pub(super) fn record(&mut self, frame: &Frame<'_>, record: &Record<'_>) -> io::Result<()> {
         self.bytes += record.bytes();
-        if record.torn {
-            return self.unparsable(frame, record, Complaint::OpenQuote);
+        if record.follows_return && frame.line_end == LineEnd::Feed {
+            self.suspicions.count(Suspicion::LoneReturn, || place(frame, record.line, record.raw));
+        }
+        if let Some(flaw) = record.flaw {
+            let complaint = match flaw {
+                Flaw::OpenQuote => Complaint::OpenQuote { lines: record.lines },
+                Flaw::TextAfterQuote | Flaw::TooLong => Complaint::Flaw(flaw),
+            };
+            return self.unparsable(frame, record, complaint);
         }
         let (found, expected) = (record.len(), frame.columns.width());
         if found != expected {
-            return self.unparsable(frame, record, Complaint::Fields);
+            let extent = Extent::of(record, expected);
+            return self.unparsable(frame, record, Complaint::Fields { expected, extent });
+        }
+        if record.is_cut {
+            self.suspicions.count(Suspicion::NoLineEnd, || place(frame, record.line, record.raw));
         }
         match &frame.columns.shape {
             Shape::Long { user, attribute, value } => {
@@ -196,7 +223,7 @@ impl<S: Sink> Intake<S> {
                 };
             }
         };
-        match self.dictionary.take_attribute(written.attribute.trim_ascii()) {
+        match self.dictionary.take_attribute(trim(written.attribute)) {
             Ok(attribute) => self.value(frame, written, user, attribute),
             Err(no) => self.reject(frame, written, Complaint::Attribute(no)),
         }
@@ -253,7 +280,7 @@ impl<S: Sink> Intake<S> {
             Taken::Valid(value) => self.accept(user, attribute, value),
             Taken::Suspect(value, rule) => {
                 let place = || place(frame, written.line, written.value);
-                self.suspicions.count((attribute, rule), place);
+                self.suspicions.count(Suspicion::Value(attribute, rule), place);
                 self.accept(user, attribute, value);
             }
             Taken::Wrong(rule) => return self.reject(frame, written, Complaint::Rule(attribute, rule)),
@@ -265,7 +292,7 @@ impl<S: Sink> Intake<S> {
 
     #[inline]
     fn user(&mut self, frame: &Frame<'_>, record: &Record<'_>, text: &[u8]) -> Result<u64, Complaint> {
-        let text = text.trim_ascii();
+        let text = trim(text);
         let user = match frame.id_type {
             IdType::Id => number(text),
             IdType::CustomId if text.is_empty() || frame.columns.is_header(record) => None,
@@ -284,7 +311,7 @@ impl<S: Sink> Intake<S> {
     #[inline]
     fn accept(&mut self, user: u64, attribute: AttributeId, value: ValueId) {
         self.counts.read += 1;
-        self.sink.accept(Row { user, attribute, value });
+        self.sink.accept(Row { user, attribute: attribute.column(), value });
     }
 
     fn skip(&mut self) {
@@ -303,7 +330,12 @@ impl<S: Sink> Intake<S> {
         let (Some(user_id), Some(attribute), Some(value)) = parts else {
             let fields = [row.user, row.attribute, row.value];
             let raw = line_of(fields.into_iter(), frame.delimiter);
-            return self.keep_raw(frame, row.line, &raw, Complaint::NotText, "");
+            self.causes.count(Complaint::NotText, || place(frame, row.line, &raw));
+            if frame.decoded == Decoded::AsIs {
+                self.strange.push(&raw);
+            }
+            let what = Complaint::NotText.what(&self.dictionary);
+            return self.keep_whole(frame, row.line, format!("{what}: {}", excerpt::escape(&raw)));
         };
         let found = complaint.part(user_id, attribute, value);
         self.causes.count(complaint, || place(frame, row.line, found.as_bytes()));
@@ -320,35 +352,34 @@ impl<S: Sink> Intake<S> {
 
     #[cold]
     fn unparsable(&mut self, frame: &Frame<'_>, record: &Record<'_>, complaint: Complaint) -> io::Result<()> {
-        let raw = super::records::raw(record, frame.delimiter);
-        let detail = match complaint {
-            Complaint::Fields => {
-                let plural = if frame.columns.width() == 1 { "" } else { "s" };
-                format!("expected {} field{plural}, found {}", frame.columns.width(), record.len())
+        let what = match complaint {
+            Complaint::Fields { expected, .. } => {
+                format!("expected {expected} fields, found {}", record.len())
             }
-            _ => String::new(),
+            _ => complaint.what(&self.dictionary),
         };
-        self.keep_raw(frame, record.line, &raw, complaint, &detail)
+        let lines = match (complaint, record.lines) {
+            (Complaint::OpenQuote { .. }, _) | (_, 1) => String::new(),
+            (_, lines) => format!(", in a record of {lines} lines"),
+        };
+        let cut = if record.size > record.raw.len() {
+            format!("… ({} bytes)", record.size)
+        } else {
+            String::new()
+        };
+        self.causes.count(complaint, || place(frame, record.line, record.raw));
+        let error = format!("{what}{lines}: {}{cut}", excerpt::escape(record.raw));
+        self.keep_whole(frame, record.line, error)
     }
 
     /// Keeps what a failures report has of a record that can't be parsed, as it stands: it is all that is left.
     fn keep_verdict(&mut self, frame: &Frame<'_>, line: u64, error: &[u8]) -> io::Result<()> {
         self.causes.count(Complaint::Unparsable, || place(frame, line, error));
-        let (error, source) = (excerpt::escape(error), frame.input.to_owned());
-        self.keep(&InvalidRow { error, source, line, ..InvalidRow::default() })
+        self.keep_whole(frame, line, excerpt::escape(error))
     }
 
-    fn keep_raw(
-        &mut self,
-        frame: &Frame<'_>,
-        line: u64,
-        raw: &[u8],
-        complaint: Complaint,
-        detail: &str,
-    ) -> io::Result<()> {
-        self.causes.count(complaint, || place(frame, line, raw));
-        let what = if detail.is_empty() { complaint.what(&self.dictionary) } else { detail.to_owned() };
-        let error = format!("{what}: {}", excerpt::escape(raw));
+    /// Keeps a record of whose text the error is all that is left.
+    fn keep_whole(&mut self, frame: &Frame<'_>, line: u64, error: String) -> io::Result<()> {
         self.keep(&InvalidRow { error, source: frame.input.to_owned(), line, ..InvalidRow::default() })
     }
 

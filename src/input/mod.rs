@@ -1,6 +1,6 @@
 //! From bytes to rows.
 //!
-//! `source` opens, decompresses and decodes, `ahead` of the rows; `fed_back` knows the failures report of an earlier run; `header` and `columns` find out what the columns hold; `records` drives the
+//! `source` opens, decompresses and decodes, `ahead` of the rows, what is of a `format` that can be read; `fed_back` knows the failures report of an earlier run; `header`, behind a `prelude`, and `columns` find out what the columns hold; `records` drives the
 //! csv crate's parser; `intake` makes rows of records, with the `dictionary`, which checks each distinct value once by
 //! its `rules`; `ranges` lets several threads do so. What is wrong with a row is a `complaint`; it goes to the
 //! `tally`, and the row to the `invalid` rows. What is wrong with an input as a whole is a `refusal`.
@@ -11,20 +11,26 @@
 
 mod ahead;
 mod archive;
+mod artefact;
+mod code_page;
 mod columns;
 mod complaint;
 mod dictionary;
 mod excerpt;
 mod fed_back;
+mod format;
 mod gzip;
 mod header;
 mod intake;
 mod invalid;
+mod json;
 mod merge;
 mod near;
 mod options;
+mod prelude;
 mod ranges;
 mod reading;
+mod record;
 mod records;
 mod refusal;
 mod rules;
@@ -34,13 +40,16 @@ mod source;
 mod suggest;
 mod tally;
 mod texts;
+mod unseen;
+mod watch;
 
 pub use dictionary::{
-    Attribute, AttributeId, Dictionary, Json, Operation, Renumber, STANDARD, STANDARD_COUNT, ValueId,
+    Attribute, AttributeId, Dictionary, Operation, Renumber, STANDARD, STANDARD_COUNT, ValueId,
 };
 pub use fed_back::{FAILURES_HEADER, is_failures_report};
 pub use invalid::{InvalidRow, InvalidRows};
-pub use options::{AttributeRule, Empty, IdType, Layout, Options, Source, Vocabulary};
+pub use json::Json;
+pub use options::{AttributeRule, Empty, IdType, Layout, Options, Source, UnknownColumns, Vocabulary};
 pub use reading::{Reading, SourceRead, read};
 pub use refusal::{Blame, Refusal};
 pub use source::Compression;

@@ -58,6 +58,16 @@ pub enum Vocabulary {
     Custom,
 }
 
+/// What becomes of a column of the wide layout that holds nothing to send, and that nobody said to ignore.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnknownColumns {
+    /// It is ignored, with a warning.
+    #[default]
+    Warn,
+    /// The input is refused.
+    Refuse,
+}
+
 /// What the configuration says of one attribute.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttributeRule {
@@ -76,11 +86,13 @@ pub struct Options {
     pub delimiter: Option<u8>,
     /// Of inputs without a byte-order mark.
     pub encoding: &'static encoding_rs::Encoding,
-    /// Header names, as the inputs have them, of what they hold: `user_id`, `attribute`, `value`, or the name of an
-    /// attribute (in the wide layout). Keys are the inputs' names.
+    /// Header names, as the inputs have them, of what they hold: `user_id`, `attribute`, `value`, the name of an
+    /// attribute (in the wide layout), or [`IGNORED`](Self::IGNORED). Keys are the inputs' names.
     pub columns: BTreeMap<String, String>,
     /// Those names of inputs in `columns` that the header of each input must have.
     pub required: BTreeSet<String>,
+    /// What becomes of other columns of the wide layout.
+    pub unknown_columns: UnknownColumns,
     /// What names a user.
     pub id_type: IdType,
     /// Which attribute names are allowed.
@@ -102,6 +114,11 @@ pub struct Options {
     pub temp_dir: Option<PathBuf>,
 }
 
+impl Options {
+    /// What a column is said to hold that is to be ignored.
+    pub const IGNORED: &str = "-";
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -110,6 +127,7 @@ impl Default for Options {
             encoding: encoding_rs::UTF_8,
             columns: BTreeMap::new(),
             required: BTreeSet::new(),
+            unknown_columns: UnknownColumns::Warn,
             id_type: IdType::Id,
             vocabulary: Vocabulary::Standard,
             empty: None,

@@ -12,7 +12,8 @@ use std::thread;
 
 use super::intake::{Frame, Intake};
 use super::reading::{Ending, Trouble, drain};
-use super::records::{Boundary, Records};
+use super::record::Boundary;
+use super::records::Records;
 use super::{Options, Sink};
 use crate::spill::read_at;
 

@@ -6,15 +6,18 @@ use encoding_rs::{Encoding, UTF_8};
 
 use super::ahead::Ahead;
 use super::columns::Columns;
+use super::complaint::Complaint;
 use super::header::{self, Header};
 use super::intake::{Decoded, Frame, Intake};
 use super::ranges::Ranges;
-use super::records::{Boundary, Broken, LONGEST_RECORD, Next, Records};
+use super::record::{Boundary, Flaw, Next};
+use super::records::Records;
 use super::source::{Input, Opened};
 use super::tally::Sample;
+use super::unseen::trim;
 use super::{
     Cause, Compression, Counts, Dictionary, Empty, InvalidRows, Layout, Options, Refusal, Sink, Source,
-    Warning, excerpt,
+    UnknownColumns, Warning, excerpt, suggest,
 };
 
 /// All that was read.
@@ -64,10 +67,20 @@ pub fn read<S: Sink>(sources: &[Source], options: &Options, sink: S) -> Result<R
     let mut read = Vec::new();
     for source in sources {
         let mut opened = Opened::new(source, options)?;
-        let options = opened.origin.options(options);
-        let header = header::read(&mut opened, &options)?;
-        warnings.extend(ignored(&header.columns, &opened.name));
-        read.push(read_source(opened, header, &options, &mut intake)?);
+        let header = header::read(&mut opened, options)?;
+        warnings.extend(unknown_columns(&header, &opened.name, options)?);
+        let seen = opened.seen.clone();
+        let source = read_source(opened, header, options, &mut intake)?;
+        if source.rows == 0 {
+            warnings.push(Warning::of(format!("{}: a header, but no rows", source.name)));
+        }
+        if seen.is_some_and(|seen| seen.is_utf_8()) {
+            let (name, encoding) = (&source.name, source.encoding.name().to_lowercase());
+            warnings.push(Warning::of(format!(
+                "{name}: is UTF-8, but was read as {encoding}: leave out `--encoding`"
+            )));
+        }
+        read.push(source);
     }
     finish(intake, warnings, read, options)
 }
@@ -78,7 +91,7 @@ fn read_source<S: Sink>(
     options: &Options,
     intake: &mut Intake<S>,
 ) -> Result<SourceRead, Refusal> {
-    let Header { mut columns, delimiter, records } = header;
+    let Header { mut columns, delimiter, origin, line_end, records, .. } = header;
     let line = records.line();
     if columns.number(&mut intake.dictionary).is_err() {
         return Err(Refusal::TooManyAttributes { input: opened.name, line });
@@ -90,12 +103,13 @@ fn read_source<S: Sink>(
     let name = opened.name.clone();
     let frame = Frame {
         input: &name,
-        origin: opened.origin,
+        origin,
         columns: &columns,
         delimiter,
         id_type: options.id_type,
         empty: options.empty.unwrap_or(by_layout),
         decoded,
+        line_end,
     };
     let start = (opened.mark + records.consumed()) as u64;
     let ranges = match (opened.file.take(), opened.size) {
@@ -139,6 +153,10 @@ pub(super) enum Ending {
     Input,
 }
 
+/// The most lines at the end of an input that an open quote may take with it. Of more than these the input is refused:
+/// most of it was not read then.
+const MOST_LINES_LOST: u64 = 100;
+
 /// Takes in records until there is none.
 pub(super) fn drain<S: Sink, R: Read>(
     records: &mut Records<R>,
@@ -148,13 +166,15 @@ pub(super) fn drain<S: Sink, R: Read>(
     loop {
         match records.next() {
             Ok(Next::Record(record)) => {
+                if record.flaw == Some(Flaw::OpenQuote) && record.lines > MOST_LINES_LOST {
+                    return Err(Trouble { line: record.line, kind: Kind::OpenQuote { lines: record.lines } });
+                }
                 let taken = intake.record(frame, &record).and_then(|()| intake.relieve());
                 taken.map_err(|cause| Trouble::disk(cause, records))?;
             }
             Ok(Next::InputEnd) => return Ok(Ending::Input),
             Ok(Next::RangeEnd(boundary)) => return Ok(Ending::Range(boundary)),
-            Err(Broken::Io(cause)) => return Err(Trouble { line: records.line(), kind: Kind::Input(cause) }),
-            Err(Broken::Endless) => return Err(Trouble { line: records.record_line(), kind: Kind::Endless }),
+            Err(cause) => return Err(Trouble { line: records.line(), kind: Kind::Input(cause) }),
         }
     }
 }
@@ -169,7 +189,7 @@ pub(super) struct Trouble {
 #[derive(Debug)]
 enum Kind {
     Input(io::Error),
-    Endless,
+    OpenQuote { lines: u64 },
     Disk(io::Error),
 }
 
@@ -187,26 +207,25 @@ impl Trouble {
         let Self { line, kind } = self;
         match kind {
             Kind::Input(cause) => opened.unreadable(cause, line, rows),
-            Kind::Endless => {
-                Refusal::EndlessRecord { input: opened.name.clone(), line, limit: LONGEST_RECORD }
-            }
+            Kind::OpenQuote { lines } => Refusal::OpenQuote { input: opened.name.clone(), line, lines },
             Kind::Disk(cause) => Refusal::disk(options, cause),
         }
     }
 }
 
-fn ignored(columns: &Columns, input: &str) -> Option<Warning> {
-    let name = |column: &usize| match columns.names[*column].trim_ascii() {
-        b"" => format!("number {}", column + 1),
-        name => format!("`{}`", excerpt(name)),
-    };
-    let names: Vec<String> = columns.ignored.iter().map(name).collect();
-    let plural = if names.len() == 1 { "column" } else { "columns" };
-    (!names.is_empty()).then(|| Warning {
-        what: format!("{input}: {plural} ignored: {}", names.join(", ")),
-        count: names.len() as u64,
-        places: Vec::new(),
-    })
+/// What there is to say of columns that hold nothing to send.
+fn unknown_columns(header: &Header, input: &str, options: &Options) -> Result<Option<Warning>, Refusal> {
+    let Columns { names, unknown, .. } = &header.columns;
+    let names: Vec<String> = unknown.iter().map(|column| excerpt(trim(&names[*column]))).collect();
+    if names.is_empty() {
+        return Ok(None);
+    }
+    if options.unknown_columns == UnknownColumns::Refuse {
+        return Err(Refusal::UnknownColumns { input: input.to_owned(), line: header.line, names });
+    }
+    let plural = if names.len() == 1 { "column is" } else { "columns are" };
+    let what = format!("{input}: {plural} not sent: {}", suggest::unknown(&names));
+    Ok(Some(Warning { count: names.len() as u64, ..Warning::of(what) }))
 }
 
 fn finish<S: Sink>(
@@ -216,19 +235,25 @@ fn finish<S: Sink>(
     options: &Options,
 ) -> Result<Reading<S>, Refusal> {
     intake.unify().map_err(|cause| Refusal::disk(options, cause))?;
-    let Intake { sink, dictionary, counts, invalid, causes, suspicions, .. } = intake;
+    let Intake { sink, dictionary, counts, invalid, causes, suspicions, strange, .. } = intake;
+    let suggestion = |kind| {
+        let page = if kind == Complaint::NotText { strange.code_page() } else { None };
+        page.map_or_else(String::new, |page| {
+            let name = page.name().to_lowercase();
+            format!("; they look like {name}: add `--encoding {name}`")
+        })
+    };
     let causes = causes.sorted().into_iter().map(|Sample { kind, count, places }| Cause {
-        what: kind.what(&dictionary),
+        what: kind.of_all(places.first().map_or("", |place| &place.found), &dictionary) + &suggestion(kind),
         count,
         places,
     });
     let causes = causes.collect();
-    warnings.extend(suspicions.sorted().into_iter().map(
-        |Sample { kind: (attribute, rule), count, places }| {
-            let name = &dictionary.attribute(attribute).name;
-            Warning { what: format!("`{name}` does not look like {}", rule.demand()), count, places }
-        },
-    ));
+    warnings.extend(suspicions.sorted().into_iter().map(|Sample { kind, count, places }| Warning {
+        what: kind.what(&dictionary),
+        count,
+        places,
+    }));
     let invalid = invalid.seal().map_err(|cause| Refusal::disk(options, cause))?;
     Ok(Reading { sink, dictionary, counts, invalid, causes, warnings, sources })
 }

@@ -23,6 +23,16 @@ pub enum Refusal {
         /// Its name.
         input: String,
     },
+    /// The input is no CSV, or no text in the named encoding.
+    #[error("{input}: is {what}")]
+    Format {
+        /// Its name.
+        input: String,
+        /// What it is.
+        what: &'static str,
+        /// What to do about it.
+        hint: String,
+    },
     /// Reading went wrong on the way.
     #[error("{input}:{line}: cannot be read any further: {}", reason(.cause))]
     Read {
@@ -72,7 +82,7 @@ pub enum Refusal {
         limit: usize,
     },
     /// The header does not name the columns that are needed.
-    #[error("{input}:{line}: the header has {}, but {wanted} needed", columns(.found))]
+    #[error("{input}:{line}: no {missing} (found {})", columns(.found))]
     Header {
         /// Its name.
         input: String,
@@ -80,13 +90,23 @@ pub enum Refusal {
         line: u64,
         /// The names of its columns.
         found: Vec<String>,
-        /// The columns that would do, with `is` or `are`.
-        wanted: &'static str,
+        /// What is missing, as the words after `no`.
+        missing: &'static str,
         /// What to do about it.
         suggestion: String,
     },
+    /// The header is not CSV.
+    #[error("{input}:{line}: the header can't be read: {what}")]
+    FlawedHeader {
+        /// Its name.
+        input: String,
+        /// The line of its header.
+        line: u64,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// The header does not have a column that the options name.
-    #[error("{input}:{line}: the header has {}, but none for `{mapping}`", columns(.found))]
+    #[error("{input}:{line}: no column for `{mapping}` (found {})", columns(.found))]
     MissingColumn {
         /// Its name.
         input: String,
@@ -113,6 +133,16 @@ pub enum Refusal {
         /// What they both hold.
         meaning: String,
     },
+    /// Columns hold nothing to send, and are not to be ignored.
+    #[error("{input}:{line}: no such attribute: {}", super::suggest::unknown(.names))]
+    UnknownColumns {
+        /// Its name.
+        input: String,
+        /// The line of its header.
+        line: u64,
+        /// What the columns are called.
+        names: Vec<String>,
+    },
     /// The header names more attributes than can be told apart.
     #[error("{input}:{line}: the inputs name more than {} attributes", u32::from(u16::MAX) + 1)]
     TooManyAttributes {
@@ -121,15 +151,17 @@ pub enum Refusal {
         /// The line of its header.
         line: u64,
     },
-    /// A record does not end.
-    #[error("{input}:{line}: the record that starts here does not end within {limit} bytes")]
-    EndlessRecord {
+    /// A quote is never closed, and what stands behind it is too much to be left out.
+    #[error(
+        "{input}:{line}: a quote that is opened here is never closed: it takes all {lines} lines up to the end"
+    )]
+    OpenQuote {
         /// Its name.
         input: String,
-        /// The line where it starts.
+        /// The line where the record starts.
         line: u64,
-        /// The most bytes of one record.
-        limit: usize,
+        /// How many lines the record takes.
+        lines: u64,
     },
     /// A temporary file can't be made, written or read back.
     #[error("a temporary file{} {}", within(.directory.as_deref()), trouble(.cause))]
@@ -173,8 +205,18 @@ impl Refusal {
                 "wait until the file is written whole, then try again"
             }
             Self::Empty { .. } => "start the input with a line `user_id,attribute,value`",
-            Self::EndlessHeader { .. } | Self::EndlessRecord { .. } => {
-                "look for a quote that is never closed"
+            Self::FlawedHeader { .. } => "correct the quotes of the header",
+            Self::EndlessHeader { .. } => "look for a quote that is never closed",
+            Self::OpenQuote { .. } => {
+                "close the quote, or write it twice within quotes if it is part of the text"
+            }
+            Self::Format { hint, .. } => hint,
+            Self::UnknownColumns { names, .. } => {
+                let first = names.first().map_or("", String::as_str);
+                return Some(format!(
+                    "correct the name, ignore the column by `--columns '-={first}'`, or add `--allow-custom` if it is an \
+                     attribute of your own"
+                ));
             }
             Self::Header { suggestion, .. } | Self::MissingColumn { suggestion, .. } => suggestion,
             Self::DuplicateColumn { .. } => "remove or rename one of them",
@@ -213,10 +255,9 @@ fn trouble(error: &io::Error) -> String {
 /// The first few, in backticks.
 fn columns(names: &[String]) -> String {
     const SHOWN: usize = 12;
-    let mut shown: Vec<String> =
-        names.iter().take(SHOWN).map(|name| format!("`{}`", super::excerpt(name.as_bytes()))).collect();
+    let mut shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
     if names.len() > SHOWN {
         shown.push(format!("{} more", names.len() - SHOWN));
     }
-    format!("{} {}", if names.len() == 1 { "the column" } else { "the columns" }, shown.join(", "))
+    shown.join(", ")
 }

@@ -1,7 +1,6 @@
 //! What values the API can take.
 
-use super::Json;
-use super::shape;
+use super::{Json, artefact, shape};
 
 /// The standard attributes, in the order of their numbers, with what the API documents of their values. `custom_id` is
 /// what the API calls `user_id` today; it takes both names.
@@ -10,7 +9,7 @@ pub(super) const STANDARD_KINDS: [(&str, Kind); 22] = [
     ("city", Kind::Text),
     ("company_id", Kind::Integer),
     ("country", Kind::Text),
-    ("custom_id", Kind::Text),
+    ("custom_id", Kind::Identity),
     ("email", Kind::Email),
     ("facebook_url", Kind::Url),
     ("first_name", Kind::Name),
@@ -27,13 +26,18 @@ pub(super) const STANDARD_KINDS: [(&str, Kind); 22] = [
     ("timezone", Kind::Timezone),
     ("twitter_url", Kind::Url),
     ("unsubscribed", Kind::Boolean),
-    ("user_id", Kind::Text),
+    ("user_id", Kind::Identity),
 ];
 
 /// What kind of value an attribute has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
+    /// A custom attribute: nothing is known of its values.
+    Any,
+    /// One line.
     Text,
+    /// One line: the client's own id, by either of its names.
+    Identity,
     Name,
     Gender,
     Status,
@@ -61,24 +65,49 @@ pub(super) enum Rule {
     Phone,
     Timezone,
     Url,
+    LineEnd,
+    SpreadsheetError,
+    Formula,
+    Apostrophe,
+    QuotesInside,
+    Nothing,
+    Blank,
+    Html,
+    Replaced,
+    Unseen,
+    Control,
 }
 
 impl Rule {
-    /// What the value should be, after `must be` or `does not look like`.
-    pub(super) const fn demand(self) -> &'static str {
+    /// What the value should be, after `must be`; of what is only suspected, what it is, after the attribute's name.
+    pub(super) const fn words(self) -> &'static str {
         match self {
             Self::NameLength => "at most 40 characters long",
             Self::Gender => "1 (unknown), 2 (male) or 3 (female)",
             Self::Status => "1 (visitor) or 2 (user)",
-            Self::Integer => "an integer",
-            Self::Boolean | Self::PlainBoolean => "`true` or `false`",
-            Self::JsonInteger => "a JSON integer",
-            Self::JsonFloat => "a JSON number",
-            Self::JsonBoolean => "a JSON boolean, `true` or `false`",
-            Self::Email => "an e-mail address",
-            Self::Phone => "a phone number in E.164 form, as `+48123456789`",
-            Self::Timezone => "a time zone, as `Europe/Warsaw`",
-            Self::Url => "an address that starts with `https://`",
+            Self::Integer => "a whole number",
+            Self::Boolean => "`true` or `false`",
+            Self::JsonInteger => "a whole number, as its `type` is `integer`",
+            Self::JsonFloat => "a number, as its `type` is `float`",
+            Self::JsonBoolean => "`true` or `false`, as its `type` is `boolean`",
+            Self::PlainBoolean => "is neither `true` nor `false`",
+            Self::Email => "is not an e-mail address",
+            Self::Phone => "is not in the form `+48123456789`",
+            Self::Timezone => "is not a time zone in the form `Europe/Warsaw`",
+            Self::Url => "does not start with `https://`",
+            Self::LineEnd => "has a line end inside: look for a quote that was opened by mistake",
+            Self::SpreadsheetError => "has an error of a spreadsheet for a value, as `#N/A`",
+            Self::Formula => "has a formula of a spreadsheet for a value, as `=\"0012\"`",
+            Self::Apostrophe => "starts with an apostrophe, as spreadsheets mark a text",
+            Self::QuotesInside => "has quotes that are part of it, as a space stands before them",
+            Self::Nothing => {
+                "has a word for no value, as `NULL`: `--null-token` clears the attribute instead"
+            }
+            Self::Blank => "is only white space",
+            Self::Html => "has a character as HTML writes it, as `&amp;`",
+            Self::Replaced => "has characters that were lost by decoding",
+            Self::Unseen => "has characters that can't be seen",
+            Self::Control => "has control characters",
         }
     }
 }
@@ -95,11 +124,17 @@ pub(super) enum Finding {
 
 /// Looks at what is to be sent for an attribute.
 pub(super) fn examine(kind: Kind, json: Json, text: &str) -> Finding {
-    if let Some(rule) = untyped(json, text) {
-        return Finding::Wrong(rule);
-    }
-    match kind {
-        Kind::Text => Finding::Fine,
+    let typed = match json {
+        Json::String => None,
+        _ => match json.token(text) {
+            Ok(token) => Some(token),
+            Err(rule) => return Finding::Wrong(rule),
+        },
+    };
+    // What is read as a type is sent as that, without what stood round it.
+    let text = typed.as_deref().unwrap_or(text);
+    let finding = match kind {
+        Kind::Any | Kind::Text | Kind::Identity => Finding::Fine,
         Kind::Name => wrong_unless(text.chars().nth(40).is_none(), Rule::NameLength),
         Kind::Gender => wrong_unless(matches!(text, "1" | "2" | "3"), Rule::Gender),
         Kind::Status => wrong_unless(matches!(text, "1" | "2"), Rule::Status),
@@ -109,19 +144,14 @@ pub(super) fn examine(kind: Kind, json: Json, text: &str) -> Finding {
         Kind::Phone => suspect_unless(shape::phone(text), Rule::Phone),
         Kind::Timezone => suspect_unless(shape::timezone(text), Rule::Timezone),
         Kind::Url => suspect_unless(shape::url(text), Rule::Url),
+    };
+    if matches!(finding, Finding::Wrong(_)) {
+        return finding;
     }
-}
-
-/// The rule that keeps a text from being written as such JSON, if one does. Only what JSON itself would write passes, so
-/// that whoever renders the value has nothing to decide.
-pub(super) fn untyped(json: Json, text: &str) -> Option<Rule> {
-    let is = |typed: bool| typed && text.trim() == text;
-    match json {
-        Json::String => None,
-        Json::Integer => (!is(serde_json::from_str::<i64>(text).is_ok())).then_some(Rule::JsonInteger),
-        Json::Float => (!is(serde_json::from_str::<f64>(text).is_ok())).then_some(Rule::JsonFloat),
-        Json::Boolean => (!is(serde_json::from_str::<bool>(text).is_ok())).then_some(Rule::JsonBoolean),
+    if kind != Kind::Any && memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_some() {
+        return Finding::Suspect(Rule::LineEnd);
     }
+    artefact::find(text).map_or(finding, Finding::Suspect)
 }
 
 /// Servers of the API's family (Django REST framework) take these words for booleans, and no others.

@@ -7,10 +7,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use encoding_rs::{Encoding, UTF_8};
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs_io::DecodeReaderBytesBuilder;
 
-use super::fed_back::{Origin, recognise};
+use super::fed_back::starts_report;
+use super::format::{self, Format};
 use super::gzip::Members;
+use super::watch::{Seen, Watch};
 use super::{Options, Refusal, Source};
 
 /// How the bytes of an input are compressed.
@@ -35,7 +38,8 @@ pub(super) struct Opened {
     pub(super) encoding: &'static Encoding,
     pub(super) compression: Compression,
     pub(super) mark: usize,
-    pub(super) origin: Origin,
+    /// Where another encoding than UTF-8 was named: what was seen of the bytes.
+    pub(super) seen: Option<Seen>,
     /// The file's size, where it has one.
     pub(super) size: Option<u64>,
     pub(super) file: Option<File>,
@@ -73,13 +77,19 @@ impl Opened {
             encoding: options.encoding,
             compression: Compression::None,
             mark: 0,
-            origin: Origin::Foreign,
+            seen: None,
             size,
             file,
             read,
         };
-        opened.decode(Box::new(bytes)).map_err(|cause| opened.unreadable(cause, 1, 0))?;
-        Ok(opened)
+        let other = opened.decode(Box::new(bytes)).map_err(|cause| opened.unreadable(cause, 1, 0))?;
+        match other {
+            Some(Other::Format(Format { what, hint })) => {
+                Err(Refusal::Format { input: opened.name, what, hint: hint.to_owned() })
+            }
+            Some(Other::Encoding { what, hint }) => Err(Refusal::Format { input: opened.name, what, hint }),
+            None => Ok(opened),
+        }
     }
 
     /// How many bytes of the file were read.
@@ -106,11 +116,12 @@ impl Opened {
         Refusal::Read { input, line, cause }
     }
 
-    fn decode(&mut self, bytes: Input) -> io::Result<()> {
-        let (start, bytes) = peek::<4>(bytes)?;
+    /// Sees to it that `input` is UTF-8, unless the bytes turn out to be something that is no CSV.
+    fn decode(&mut self, bytes: Input) -> io::Result<Option<Other>> {
+        let (start, bytes) = peek(bytes, |start| start.len() >= 4)?;
         self.compression = match start.as_slice() {
             [0x1f, 0x8b, ..] => Compression::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd] => Compression::Zstd,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
             _ => Compression::None,
         };
         let bytes: Input = match self.compression {
@@ -118,22 +129,66 @@ impl Opened {
             Compression::Gzip => Box::new(Members::new(bytes)),
             Compression::Zstd => Box::new(zstd::Decoder::new(bytes)?),
         };
-        let (start, mut bytes) = peek::<3>(bytes)?;
-        (self.encoding, self.mark) = Encoding::for_bom(&start).unwrap_or((self.encoding, 0));
-        bytes.read_exact(&mut [0; 3][..self.mark])?;
-        let (origin, bytes) = recognise(bytes)?;
-        if origin == Origin::FailuresReport {
-            self.encoding = UTF_8;
-        }
-        self.origin = origin;
-        self.input = if self.encoding == UTF_8 {
-            bytes
-        } else {
-            let mut decoder = encoding_rs_io::DecodeReaderBytesBuilder::new();
-            Box::new(decoder.encoding(Some(self.encoding)).bom_sniffing(false).build(bytes))
+        // What makes a format known stands in the first line, if there is one.
+        let is_enough = |start: &[u8]| {
+            start.len() >= LONGEST_START || (start.contains(&b'\n') && !start.starts_with(b"PK\x03\x04"))
         };
-        Ok(())
+        let (start, mut bytes) = peek(bytes, is_enough)?;
+        if let Some(format) = format::of_bytes(&start) {
+            return Ok(Some(Other::Format(format)));
+        }
+        match Encoding::for_bom(&start) {
+            Some((encoding, mark)) => {
+                (self.encoding, self.mark) = (encoding, mark);
+                bytes.read_exact(&mut [0; 3][..mark])?;
+            }
+            None => {
+                if let Some(other) = self.guess(&start) {
+                    return Ok(Some(other));
+                }
+            }
+        }
+        if self.encoding == UTF_8 {
+            self.input = bytes;
+            return Ok(None);
+        }
+        if self.mark == 0 {
+            let (watch, seen) = Watch::new(bytes);
+            (bytes, self.seen) = (Box::new(watch), Some(seen));
+        }
+        self.input = Box::new(
+            DecodeReaderBytesBuilder::new().encoding(Some(self.encoding)).bom_sniffing(false).build(bytes),
+        );
+        Ok(None)
     }
+
+    /// Of bytes without a mark, whether the named encoding can be theirs at all. A failures report is UTF-8 whatever is
+    /// named for other inputs, unless a spreadsheet saved it in the encoding of those.
+    fn guess(&mut self, start: &[u8]) -> Option<Other> {
+        let is_wide = |encoding: &Encoding| encoding == UTF_16LE || encoding == UTF_16BE;
+        if let Some(found) = format::utf_16(start) {
+            let hint = format!("name the encoding, as `--encoding {}`", found.name().to_lowercase());
+            let what = "encoded in UTF-16, without a byte-order mark";
+            return (found != self.encoding).then_some(Other::Encoding { what, hint });
+        }
+        let is_utf_8 = match std::str::from_utf8(start) {
+            Ok(_) => true,
+            Err(error) => error.error_len().is_none(),
+        };
+        if starts_report(start) && (is_utf_8 || is_wide(self.encoding)) {
+            self.encoding = UTF_8;
+        } else if is_wide(self.encoding) && is_utf_8 && !start.is_empty() && !start.contains(&0) {
+            let hint = format!("leave out `--encoding {}`", self.encoding.name().to_lowercase());
+            return Some(Other::Encoding { what: "not encoded in UTF-16", hint });
+        }
+        None
+    }
+}
+
+/// Something that is not to be read.
+enum Other {
+    Format(Format),
+    Encoding { what: &'static str, hint: String },
 }
 
 impl fmt::Debug for Opened {
@@ -151,10 +206,22 @@ fn open(path: &Path) -> io::Result<(File, Option<u64>)> {
     Ok((file, metadata.is_file().then_some(metadata.len())))
 }
 
-/// The first bytes, `N` if there are so many, and all bytes.
-fn peek<const N: usize>(mut bytes: Input) -> io::Result<(Vec<u8>, Input)> {
-    let mut start = Vec::with_capacity(N);
-    bytes.by_ref().take(N as u64).read_to_end(&mut start)?;
+/// How many first bytes are looked at.
+const LONGEST_START: usize = 64 << 10;
+
+/// The first bytes, as many as it takes until there are enough of them, and all bytes.
+fn peek(mut bytes: Input, is_enough: impl Fn(&[u8]) -> bool) -> io::Result<(Vec<u8>, Input)> {
+    let mut start = Vec::new();
+    let mut piece = vec![0; LONGEST_START];
+    while !is_enough(&start) {
+        match bytes.read(&mut piece[..LONGEST_START - start.len().min(LONGEST_START - 1)]) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => match read? {
+                0 => break,
+                read => start.extend_from_slice(&piece[..read]),
+            },
+        }
+    }
     Ok((start.clone(), Box::new(Cursor::new(start).chain(bytes))))
 }
 

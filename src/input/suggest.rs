@@ -14,6 +14,9 @@ const USUAL: [(&str, &[&str]); 3] = [
 /// How like a name must be to be suggested, from 0 to 1.
 const LIKE: f64 = 0.8;
 
+/// The fewest characters of a name in which one slip leaves it what it was.
+const SHORTEST: usize = 4;
+
 /// The longest name that is compared with others, in bytes.
 const LONGEST: usize = 64;
 
@@ -41,20 +44,8 @@ impl Meant {
     }
 }
 
-/// The columns that a layout takes.
-pub(super) fn wanted(layout: Layout) -> &'static str {
-    match layout {
-        Layout::Long => "`user_id`, `attribute` and `value` are",
-        Layout::Wide => "`user_id` and at least one attribute are",
-        Layout::Auto => "`user_id`, `attribute` and `value`, or `user_id` and at least one attribute, are",
-    }
-}
-
 /// What to do about a header with these columns.
 pub(super) fn columns(found: &[String], options: &Options) -> String {
-    if found.iter().any(|name| name.contains("\\u{0}") || name.starts_with("\\xff")) {
-        return "name the encoding, as `--encoding utf-16le`".to_owned();
-    }
     let mut left: Vec<&String> = found.iter().collect();
     let mut mapping = Vec::new();
     let mut is_long = true;
@@ -78,11 +69,25 @@ pub(super) fn columns(found: &[String], options: &Options) -> String {
         let line = if options.layout == Layout::Wide { "user_id,city" } else { "user_id,attribute,value" };
         return format!("start the input with a header, as `{line}`, or name its columns with `--columns`");
     }
-    let mapping = mapping.join(",");
-    // As a shell takes it.
-    let quote =
-        if mapping.contains(|c: char| !(c.is_alphanumeric() || "_,=-.".contains(c))) { "'" } else { "" };
-    format!("name the columns, perhaps `--columns {quote}{mapping}{quote}`")
+    format!("rename the columns, or add `--columns {}`", as_typed(&mapping.join(",")))
+}
+
+/// As a shell takes it.
+fn as_typed(text: &str) -> String {
+    if text.contains(|c: char| !(c.is_alphanumeric() || "_,=-.".contains(c))) {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    } else {
+        text.to_owned()
+    }
+}
+
+/// Columns that hold nothing to send, and what they were probably meant for.
+pub(super) fn unknown(names: &[String]) -> String {
+    let one = |name: &String| match nearest_standard(name) {
+        Some(meant) => format!("`{name}` (did you mean `{meant}`?)"),
+        None => format!("`{name}`"),
+    };
+    names.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// What to do about a header that has these columns and not the one that was named for what is ours.
@@ -126,7 +131,10 @@ fn likeness(name: &str, known: &str) -> f64 {
     if name_chars.abs_diff(known_chars) * 5 > name_chars.max(known_chars) {
         return 0.0;
     }
-    strsim::normalized_damerau_levenshtein(name, known)
+    let like = strsim::normalized_damerau_levenshtein(name, known);
+    // One slip in a short name weighs more than it means: `ctiy`.
+    let is_one_slip = name_chars >= SHORTEST && strsim::damerau_levenshtein(name, known) == 1;
+    if is_one_slip { like.max(LIKE) } else { like }
 }
 
 #[cfg(test)]
@@ -143,9 +151,9 @@ mod tests {
     fn the_likeliest_columns_are_suggested() {
         check(
             &["User ID", "Key", "Val"],
-            "name the columns, perhaps `--columns 'user_id=User ID,attribute=Key,value=Val'`",
+            "rename the columns, or add `--columns 'user_id=User ID,attribute=Key,value=Val'`",
         );
-        check(&["custom_id", "city"], "name the columns, perhaps `--columns user_id=custom_id`");
+        check(&["custom_id", "city"], "rename the columns, or add `--columns user_id=custom_id`");
     }
 
     #[test]
@@ -157,6 +165,7 @@ mod tests {
     #[test]
     fn a_slip_finds_its_name() {
         assert_eq!(nearest("contry", ["city", "country"].into_iter()), Some("country"));
+        assert_eq!(nearest("ctiy", ["city", "country"].into_iter()), Some("city"));
         assert_eq!(nearest("City", ["city", "country"].into_iter()), Some("city"));
         assert_eq!(nearest("shoe_size", ["city", "country"].into_iter()), None);
     }

@@ -50,6 +50,13 @@ pub struct Warning {
     pub places: Vec<Place>,
 }
 
+impl Warning {
+    /// Of something that stands in no row.
+    pub(super) fn of(what: String) -> Self {
+        Self { what, count: 1, places: Vec::new() }
+    }
+}
+
 /// Counts occurrences by kind, and keeps the first few places of each.
 #[derive(Clone, Debug)]
 pub(super) struct Samples<K> {

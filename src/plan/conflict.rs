@@ -13,6 +13,8 @@ const EXAMPLE_VALUES: usize = 8;
 /// The conflicts of one attribute, all of them counted.
 #[derive(Debug)]
 pub(super) struct Conflicts {
+    /// Values are the same that differ in these lowest bits alone.
+    name_bits: u32,
     count: u64,
     remembered: Remembered,
 }
@@ -26,16 +28,21 @@ enum Remembered {
 }
 
 impl Conflicts {
-    pub(super) fn new(on_conflict: OnConflict) -> Self {
+    pub(super) fn new(on_conflict: OnConflict, name_bits: u32) -> Self {
         let remembered = match on_conflict {
             OnConflict::Last | OnConflict::First => Remembered::Few(BTreeMap::new()),
             OnConflict::Error => Remembered::All(Vec::new()),
         };
-        Self { count: 0, remembered }
+        Self { name_bits, count: 0, remembered }
     }
 
     pub(super) fn count(&self) -> u64 {
         self.count
+    }
+
+    /// Whether two values of one user are a conflict: both can't stand.
+    pub(super) fn is_one(&self, one: u32, other: u32) -> bool {
+        (one ^ other) >> self.name_bits != 0
     }
 
     /// A user that had `value` until now is about to have another one.
@@ -63,7 +70,7 @@ impl Conflicts {
             Remembered::Few(users) => {
                 if let Some(values) = users.get_mut(&user)
                     && values.len() < EXAMPLE_VALUES
-                    && !values.contains(&value)
+                    && !values.iter().any(|known| (known ^ value) >> self.name_bits == 0)
                 {
                     values.push(value);
                 }
@@ -82,8 +89,11 @@ impl Conflicts {
         seen.sort_by_key(|(user, _)| *user);
         let one = |pairs: &[(u64, u32)]| {
             let mut distinct = HashSet::new();
-            let values =
-                pairs.iter().map(|(_, value)| *value).filter(|value| distinct.insert(*value)).collect();
+            let values = pairs
+                .iter()
+                .map(|(_, value)| *value)
+                .filter(|value| distinct.insert(*value >> self.name_bits))
+                .collect();
             Disagreement { user: pairs[0].0, values }
         };
         seen.chunk_by(|(left, _), (right, _)| left == right).map(one).collect()

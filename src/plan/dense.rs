@@ -129,23 +129,27 @@ impl<S: Slot> Table<'_, S> {
             *slot = S::of(new);
             self.count(value);
         } else if old & !S::FLAG != new {
-            self.dispute(user, place, value);
+            self.differ(user, place, value);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn dispute(&mut self, user: u64, place: u64, value: u32) {
+    fn differ(&mut self, user: u64, place: u64, value: u32) {
         let old: u32 = self.slots[index(place)].into();
         let old_value = (old & !S::FLAG) - 1;
-        if old & S::FLAG == 0 {
-            self.conflicts.open(user, old_value);
+        let mut flag = old & S::FLAG;
+        if self.conflicts.is_one(old_value, value) {
+            if flag == 0 {
+                self.conflicts.open(user, old_value);
+            }
+            self.conflicts.add(user, value);
+            flag = S::FLAG;
         }
-        self.conflicts.add(user, value);
         let stands = if self.on_conflict == OnConflict::Last { value } else { old_value };
         self.discount(old_value);
         self.count(stands);
-        self.slots[index(place)] = S::of((stands + 1) | S::FLAG);
+        self.slots[index(place)] = S::of((stands + 1) | flag);
     }
 
     /// Where conflicts are refused, users that have one get no value.

@@ -53,7 +53,7 @@ impl Unsettled<'_> {
     /// In memory.
     pub(super) fn settle_at_once(self, way: Way, span: Span) -> io::Result<Column> {
         let (attribute, rows, on_conflict) = (self.attribute, self.rows.len(), self.on_conflict);
-        let mut conflicts = Conflicts::new(on_conflict);
+        let mut conflicts = Conflicts::new(on_conflict, attribute.name_bits());
         let settled = match way {
             Way::Table(dense::Width::One, grouping) => {
                 dense::settle::<u8>(self, span, grouping, &mut conflicts)

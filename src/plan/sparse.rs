@@ -94,11 +94,13 @@ fn keep_one_per_user(
             if later == stands {
                 continue;
             }
-            if !disputed {
-                conflicts.open(span.smallest + user, first);
-                disputed = true;
+            if conflicts.is_one(stands, later) {
+                if !disputed {
+                    conflicts.open(span.smallest + user, first);
+                    disputed = true;
+                }
+                conflicts.add(span.smallest + user, later);
             }
-            conflicts.add(span.smallest + user, later);
             if on_conflict == OnConflict::Last {
                 stands = later;
             }

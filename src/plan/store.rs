@@ -56,7 +56,8 @@ impl Plan {
     ) -> Self {
         users.forget_ranks();
         let mut groups = 0_u32;
-        let place = |(phase, column): (Phase, Column)| {
+        let place = |(phase, mut column): (Phase, Column)| {
+            column.attribute = column.called();
             let first = groups;
             groups = groups.checked_add(column.groups.len()).expect("fewer than 2^32 groups fit memory");
             let requests =
@@ -128,7 +129,8 @@ impl Plan {
 
     /// The attribute that a group sets.
     pub fn attribute(&self, group: u32) -> &Attribute {
-        self.dictionary.attribute(self.place(group).column.attribute)
+        let place = self.place(group);
+        self.dictionary.attribute_of(place.column.attribute, place.value(group))
     }
 
     /// The value that a group sets, as the input has it; `None` where it clears the attribute.

@@ -212,7 +212,7 @@ mod tests {
         let report = report.replace(directory.path().to_str().unwrap(), "DIR");
         insta::assert_snapshot!(report, @"
         user_id,attribute,value,fate,status,error,attempts,source,line
-        5,colour,red,invalid,,the attribute is not allowed: `colour`,0,DIR/in.csv,6
+        5,colour,red,invalid,,unknown attribute: `colour`,0,DIR/in.csv,6
         2,city,A,failed,404,no such user,1,,
         3,city,A,unsent,,not sent: the run was stopped by Ctrl-C (SIGINT),0,,
         4,city,NULL,unsent,,not sent: the run was stopped by Ctrl-C (SIGINT),0,,

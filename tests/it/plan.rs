@@ -72,20 +72,26 @@ impl Reading {
             let user = (self.users)(*user, &mut self.dictionary);
             let attribute = self.dictionary.attribute_id(attribute).expect("all names are allowed");
             let value = self.dictionary.intern(attribute, value);
-            self.builder.accept(Row { user, attribute, value });
+            self.builder.accept(Row { user, attribute: attribute.column(), value });
         }
         self
     }
 
     fn join(mut self, later: Self) -> Self {
         let mut renumber = Renumber::default();
+        let Self { dictionary, .. } = &mut self;
+        let mut id = |name: &str| dictionary.attribute_id(name).expect("all names are allowed");
         for old in later.dictionary.attributes() {
-            let name = &later.dictionary.attribute(old).name;
-            let new = self.dictionary.attribute_id(name).expect("all names are allowed");
+            renumber.attributes.push(id(&later.dictionary.attribute(old).name).column());
+        }
+        for old in later.dictionary.attributes() {
             let values = (0..u32::try_from(later.dictionary.values(old)).expect("few")).map(ValueId);
-            let texts = values.map(|value| later.dictionary.value(old, value).unwrap_or(NULL.into()));
-            renumber.attributes.push(new);
-            renumber.values.push(texts.map(|text| self.dictionary.intern(new, &text)).collect());
+            let values = values.map(|value| {
+                let name = &later.dictionary.attribute_of(old, value).name;
+                let new = self.dictionary.attribute_id(name).expect("all names are allowed");
+                self.dictionary.intern(new, &later.dictionary.value(old, value).unwrap_or(NULL.into()))
+            });
+            renumber.values.push(values.collect());
         }
         let users =
             (0..later.dictionary.users() as u64).map(|user| later.dictionary.user(user).expect("known"));
@@ -224,6 +230,68 @@ fn only_body(rows: &[Text]) -> String {
     String::from_utf8(body).expect("JSON is text")
 }
 
+/// All bodies of a plan.
+fn bodies(plan: &Plan) -> Vec<String> {
+    let body = |batch| {
+        let mut body = Vec::new();
+        plan.body(batch, &mut body);
+        String::from_utf8(body).expect("JSON is text")
+    };
+    plan.batches().map(body).collect()
+}
+
+#[test]
+fn the_two_names_of_the_clients_own_id_are_one_attribute() {
+    let rows = [
+        text(1, "user_id", "A"),
+        text(1, "custom_id", "B"),
+        text(2, "custom_id", "C"),
+        text(3, "user_id", "D"),
+    ];
+    let last = plan(&rows, OnConflict::Last, 1000);
+    assert_eq!(
+        bodies(&last),
+        [
+            r#"{"ids":[1],"attribute":"custom_id","value":"B"}"#,
+            r#"{"ids":[2],"attribute":"custom_id","value":"C"}"#,
+            r#"{"ids":[3],"attribute":"user_id","value":"D"}"#
+        ]
+    );
+    let first = plan(&rows, OnConflict::First, 1000);
+    assert_eq!(bodies(&first)[0], r#"{"ids":[1],"attribute":"user_id","value":"A"}"#);
+    assert_eq!(plan(&rows, OnConflict::Error, 1000).disputed().count(), 1);
+    let equal = [text(1, "user_id", "A"), text(1, "custom_id", "A")];
+    let equal = plan(&equal, OnConflict::Error, 1000);
+    assert_eq!((equal.disputed().count(), equal.rows(), equal.superseded()), (0, 1, 1));
+}
+
+#[test]
+fn what_is_sent_decides_about_groups_and_conflicts() {
+    let rows = [
+        text(1, "gender", "male"),
+        text(2, "gender", "2"),
+        text(2, "gender", "02"),
+        text(3, "gender", "male"),
+        text(3, "gender", "female"),
+        text(4, "shoe", "42.0"),
+        text(5, "shoe", "42"),
+        text(6, "unsubscribed", "True"),
+        text(7, "unsubscribed", "1"),
+    ];
+    let plan = plan(&rows, OnConflict::Error, 1000);
+    assert_eq!(
+        bodies(&plan),
+        [
+            r#"{"ids":[1,2],"attribute":"gender","value":2}"#,
+            r#"{"ids":[6,7],"attribute":"unsubscribed","value":true}"#,
+            r#"{"ids":[4,5],"attribute":"shoe","value":42.0}"#
+        ]
+    );
+    let disputed: Vec<_> = plan.disputed().map(|conflict| conflict.user.to_string()).collect();
+    assert_eq!(disputed, ["3"]);
+    assert_eq!(plan.value(0).as_deref(), Some("male"), "a group shows what the input has first");
+}
+
 #[test]
 fn a_body_is_compact_and_in_the_order_of_the_specification() {
     let rows = [text(15, "country", "USA"), text(10, "country", "USA")];
@@ -239,9 +307,11 @@ fn values_are_mapped_and_typed_as_their_attribute_says() {
     assert_eq!(value("gender", "male"), "2");
     assert_eq!(value("score", "007"), "7");
     assert_eq!(value("score", "-000"), "0");
-    assert_eq!(value("score", "-12345678901234567890123"), "-12345678901234567890123");
+    assert_eq!(value("score", " +5"), "5");
+    assert_eq!(value("score", "-12345678901234567890123"), r#""-12345678901234567890123""#);
     assert_eq!(value("score", "many"), r#""many""#);
     assert_eq!(value("unsubscribed", "TRUE"), "true");
+    assert_eq!(value("unsubscribed", "0"), "false");
     assert_eq!(value("shoe", "42.50"), "42.50");
     assert_eq!(value("shoe", ".5"), "0.5");
     assert_eq!(value("shoe", "inf"), r#""inf""#);

@@ -1,12 +1,15 @@
 //! What the numbers of a [`Row`](super::Row) stand for.
 
+mod attribute;
 mod entry;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 
-use entry::Entry;
+pub use attribute::{Attribute, AttributeId, Operation, STANDARD, STANDARD_COUNT, ValueId};
+
+use entry::{Entry, Spellings};
 
 use super::archive::Archive;
 use super::rules::{self, Finding, Kind, Rule, STANDARD_KINDS};
@@ -20,73 +23,6 @@ const MOST_ATTRIBUTES: usize = 1 << 16;
 /// Texts are put away when they take more than one part in so many of a thread's memory. A table that grows takes three
 /// times as much for a while.
 const SHARE: u64 = 8;
-
-/// How many standard attributes there are.
-pub const STANDARD_COUNT: usize = STANDARD_KINDS.len();
-
-/// The names of the standard attributes, in the order of their numbers.
-pub const STANDARD: [&str; STANDARD_COUNT] = {
-    let mut names = [""; STANDARD_COUNT];
-    let mut at = 0;
-    while at < STANDARD_COUNT {
-        names[at] = STANDARD_KINDS[at].0;
-        at += 1;
-    }
-    names
-};
-
-/// A number of an attribute. Standard attributes come first, in the fixed order of [`STANDARD`]; custom ones follow in
-/// the order in which the input names them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AttributeId(pub u16);
-
-/// A number of a value among those of one attribute, in the order in which the input names them, from 0, without gaps.
-/// Only valid values have one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ValueId(pub u32);
-
-/// The API operation that sets an attribute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Operation {
-    /// `mass_update_standard_attributes`
-    Standard,
-    /// `mass_update_custom_attributes`
-    Custom,
-}
-
-/// How a value is written in JSON.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Json {
-    /// As a string, exactly as the input has it.
-    #[default]
-    String,
-    /// As an integer.
-    Integer,
-    /// As a floating point number.
-    Float,
-    /// As `true` or `false`.
-    Boolean,
-}
-
-impl Json {
-    /// Whether a text can be written so.
-    pub fn admits(self, text: &str) -> bool {
-        rules::untyped(self, text).is_none()
-    }
-}
-
-/// An attribute that rows may set.
-#[derive(Clone, Debug)]
-pub struct Attribute {
-    /// Its name, as sent.
-    pub name: String,
-    /// The operation that sets it.
-    pub operation: Operation,
-    /// How its values are written.
-    pub json: Json,
-    /// What is sent instead of a value of the input: `male` may stand for `2`.
-    pub map: BTreeMap<String, String>,
-}
 
 /// The texts behind the numbers of the rows of one reading.
 ///
@@ -153,21 +89,29 @@ impl Dictionary {
         &self.entry(id).attribute
     }
 
+    /// The same, by the name under which a value came.
+    pub fn attribute_of(&self, id: AttributeId, value: ValueId) -> &Attribute {
+        self.attribute(id.as_called(value))
+    }
+
     /// Every attribute's number: standard ones first, whether or not a row names them.
     pub fn attributes(&self) -> impl Iterator<Item = AttributeId> + '_ {
         (0..=u16::MAX).take(self.attributes.len()).map(AttributeId)
     }
 
     /// How many numbers there are for values of this attribute. After more than one epoch there are more numbers than
-    /// values.
+    /// values, and so there are where it has two names.
     pub fn values(&self, attribute: AttributeId) -> usize {
-        let entry = self.entry(attribute);
-        if entry.former.is_empty() { entry.values.len() } else { count(entry.former.names()) }
+        let entry = self.entry(attribute.column());
+        let values = if entry.former.is_empty() { entry.values.len() } else { count(entry.former.names()) };
+        values << attribute.name_bits()
     }
 
-    /// The value's text as the input has it; `None` where the value clears the attribute (JSON null).
+    /// The value's text as the input has it where it comes for the first time; `None` where the value clears the
+    /// attribute (JSON null).
     pub fn value(&self, attribute: AttributeId, value: ValueId) -> Option<Cow<'_, str>> {
-        let entry = self.entry(attribute);
+        let entry = self.entry(attribute.column());
+        let value = attribute.nth(value);
         if entry.former.is_empty() {
             return (entry.null != Some(value)).then(|| Cow::Borrowed(entry.values.get(value.0)));
         }
@@ -203,7 +147,11 @@ impl Dictionary {
     /// By its number in an epoch, what a value is called in this dictionary; `None` if by its number. Fails if a
     /// temporary file can't be read.
     pub fn renamed_values(&self, attribute: AttributeId, epoch: u32) -> io::Result<Option<Vec<u32>>> {
-        self.entry(attribute).former.renamed(epoch)
+        let renamed = self.entry(attribute.column()).renamed(epoch)?;
+        Ok(renamed.map(|renamed| match attribute.name_bits() {
+            0 => renamed,
+            _ => renamed.into_iter().flat_map(|nth| [nth << 1, nth << 1 | 1]).collect(),
+        }))
     }
 
     /// By its number in an epoch, what one of the client's own ids is called in this dictionary; `None` if by its number.
@@ -214,8 +162,7 @@ impl Dictionary {
 
     /// How much memory its texts take.
     pub fn memory_bytes(&self) -> usize {
-        self.attributes.iter().map(|entry| entry.values.memory_bytes()).sum::<usize>()
-            + self.users.memory_bytes()
+        self.attributes.iter().map(Entry::memory_bytes).sum::<usize>() + self.users.memory_bytes()
     }
 
     /// How many bytes it wrote to temporary files.
@@ -231,12 +178,9 @@ impl Dictionary {
 
     /// The number of a value of an attribute, whatever the attribute's rules. The null token's value is null.
     pub fn intern(&mut self, attribute: AttributeId, text: &str) -> ValueId {
-        let token = self.null_token.as_deref() == Some(text);
-        let entry = self.entry_mut(attribute);
-        match entry.values.find(text.as_bytes()) {
-            Some(number) => ValueId(number),
-            None if token => entry.insert_null(text),
-            None => entry.insert(text, None),
+        match self.entry_mut(attribute).recall(text.as_bytes()) {
+            Some(nth) => attribute.value(nth.0),
+            None => self.insert(attribute, text, None),
         }
     }
 
@@ -271,8 +215,10 @@ impl Dictionary {
             renumber.attributes.push(id);
             let own = self.entry_mut(id);
             match epochs {
-                None => renumber.values.push(own.join(&entry)),
-                Some(before) => own.former.append(before, entry.former),
+                None => renumber
+                    .values
+                    .push(own.join(&entry).into_iter().flat_map(|nth| names(id, nth)).collect()),
+                Some(before) => own.append(before, entry),
             }
         }
         match epochs {
@@ -307,7 +253,7 @@ impl Dictionary {
         let store = self.store()?;
         let memory = self.memory;
         for entry in &mut self.attributes {
-            entry.former.unify_by_coming(&store, memory)?;
+            entry.unify(&store, memory)?;
         }
         if !self.former_users.is_empty() {
             self.former_users.unify_by_rank(&store, memory)?;
@@ -335,25 +281,27 @@ impl Dictionary {
     pub(super) fn take_attribute(&mut self, name: &[u8]) -> Result<AttributeId, NoAttribute> {
         match self.names.recall(name) {
             Some(number) => Ok(attribute_id(number)),
-            None => self.name_custom(name),
+            None => self.name_otherwise(name),
         }
     }
 
     #[inline]
     pub(super) fn take(&mut self, attribute: AttributeId, text: &[u8]) -> Taken {
-        let entry = &mut self.attributes[usize::from(attribute.0)];
-        match entry.values.recall(text) {
-            Some(number) => entry.known(ValueId(number)),
+        match self.attributes[usize::from(attribute.0)].recall(text) {
+            Some(nth) => match self.entry(attribute.column()).known(nth) {
+                Taken::Valid(nth) => Taken::Valid(attribute.value(nth.0)),
+                Taken::Suspect(nth, rule) => Taken::Suspect(attribute.value(nth.0), rule),
+                other => other,
+            },
             None => self.take_new(attribute, text),
         }
     }
 
     /// The empty string, as a value to be sent: no rule of the API's holds for it, as it is asked for by name.
     pub(super) fn take_empty(&mut self, attribute: AttributeId) -> Taken {
-        let entry = self.entry_mut(attribute);
-        match rules::untyped(entry.attribute.json, "") {
-            Some(rule) => Taken::Wrong(rule),
-            None => Taken::Valid(entry.insert("", None)),
+        match self.entry(attribute).attribute.json.token("") {
+            Err(rule) => Taken::Wrong(rule),
+            Ok(_) => Taken::Valid(self.insert(attribute, "", None)),
         }
     }
 
@@ -364,9 +312,13 @@ impl Dictionary {
             && !self.entry(attribute).attribute.map.contains_key("")
     }
 
-    #[cold]
-    fn name_custom(&mut self, name: &[u8]) -> Result<AttributeId, NoAttribute> {
+    #[inline(never)]
+    fn name_otherwise(&mut self, name: &[u8]) -> Result<AttributeId, NoAttribute> {
         let name = std::str::from_utf8(name).ok().ok_or(NoAttribute::NotAllowed)?;
+        // Standard names go by any case, as those of columns do.
+        if let Some(number) = (0..).zip(STANDARD).find(|(_, known)| known.eq_ignore_ascii_case(name)) {
+            return Ok(attribute_id(number.0));
+        }
         if self.vocabulary == Vocabulary::Standard || name.is_empty() {
             return Err(NoAttribute::NotAllowed);
         }
@@ -376,26 +328,42 @@ impl Dictionary {
         if self.attributes.len() == MOST_ATTRIBUTES {
             return Err(NoAttribute::TooMany);
         }
-        Ok(self.add(name, Kind::Text, Operation::Custom))
+        Ok(self.add(name, Kind::Any, Operation::Custom))
     }
 
     #[cold]
     fn take_new(&mut self, attribute: AttributeId, text: &[u8]) -> Taken {
         let Ok(text) = std::str::from_utf8(text) else { return Taken::NotText };
-        let token = self.null_token.as_deref() == Some(text);
-        let entry = self.entry_mut(attribute);
-        if token {
-            return Taken::Valid(entry.insert_null(text));
+        if self.null_token.as_deref() == Some(text) {
+            return Taken::Valid(self.insert(attribute, text, None));
         }
+        let entry = self.entry(attribute);
         let sent = entry.attribute.map.get(text).map(String::as_str);
         if text.is_empty() && sent.is_none() {
             return Taken::Empty;
         }
         match rules::examine(entry.kind, entry.attribute.json, sent.unwrap_or(text)) {
-            Finding::Fine => Taken::Valid(entry.insert(text, None)),
-            Finding::Suspect(rule) => Taken::Suspect(entry.insert(text, Some(rule)), rule),
+            Finding::Fine => Taken::Valid(self.insert(attribute, text, None)),
+            Finding::Suspect(rule) => Taken::Suspect(self.insert(attribute, text, Some(rule)), rule),
             Finding::Wrong(rule) => Taken::Wrong(rule),
         }
+    }
+
+    /// Gives a number to a value that came in a new way: that of the values that are the same, if there are any.
+    fn insert(&mut self, attribute: AttributeId, text: &str, suspicion: Option<Rule>) -> ValueId {
+        let is_null = self.null_token.as_deref() == Some(text);
+        let entry = self.entry(attribute);
+        let identity = entry
+            .spellings
+            .as_ref()
+            .map(|_| if is_null { Spellings::NULL.to_owned() } else { entry.attribute.identity(text) });
+        let column = self.entry_mut(attribute.column());
+        let nth = column.insert(text, identity.as_deref(), suspicion);
+        if is_null {
+            column.null = Some(nth);
+        }
+        self.entry_mut(attribute).remember(text, nth);
+        attribute.value(nth.0)
     }
 
     fn add(&mut self, name: &str, kind: Kind, operation: Operation) -> AttributeId {
@@ -424,6 +392,12 @@ impl Dictionary {
     fn entry_mut(&mut self, id: AttributeId) -> &mut Entry {
         &mut self.attributes[usize::from(id.0)]
     }
+}
+
+/// The numbers of one value of a column, under each of its names.
+fn names(column: AttributeId, nth: ValueId) -> impl Iterator<Item = ValueId> {
+    let first = column.column().value(nth.0);
+    (0..1 << column.name_bits()).map(move |name| ValueId(first.0 | name))
 }
 
 fn count(number: u64) -> usize {

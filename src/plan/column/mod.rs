@@ -13,7 +13,7 @@ pub(super) use ids::{Ids, IdsWriter, Numbers};
 use super::OnConflict;
 use super::conflict::Conflicts;
 use crate::input::{AttributeId, ValueId};
-use crate::spill::Store;
+use crate::spill::{Store, read_back};
 
 /// Bytes of a buffer between a column and its file.
 const BUFFER: usize = 64 << 10;
@@ -52,6 +52,19 @@ impl Column {
         };
         let disagreements = Disagreements::Memory(disagreements);
         Self { attribute, ids, groups, rows, conflicts, disputed, disagreements }
+    }
+
+    /// The attribute by the name that all values have, if it has two.
+    pub(super) fn called(&self) -> AttributeId {
+        let column = self.attribute.column();
+        if column.name_bits() == 0 {
+            return column;
+        }
+        let mut walk = self.groups.walk(BUFFER);
+        let mut names = std::iter::from_fn(|| read_back(walk.try_next()))
+            .map(|(value, _)| column.as_called(ValueId(value)));
+        let first = names.next().unwrap_or(column);
+        if names.all(|name| name == first) { first } else { column }
     }
 
     /// Users that keep a value.

@@ -45,5 +45,6 @@ impl<'p> Values<'p> {
 
 /// What a group sends.
 fn sent<'p>(dictionary: &'p Dictionary, attribute: AttributeId, groups: &Groups, group: u32) -> Sent<'p> {
-    Sent::of(dictionary.attribute(attribute), dictionary.value(attribute, groups.value(group)))
+    let value = groups.value(group);
+    Sent::of(dictionary.attribute_of(attribute, value), dictionary.value(attribute, value))
 }

@@ -153,8 +153,8 @@ fn invalid_rows_are_left_out_and_told_with_their_lines() {
     assert_eq!((run.rows("read"), run.rows("invalid"), run.rows("acknowledged")), (6, 5, 1));
     insta::assert_snapshot!(desk.read("failures.csv"), @r#"
     user_id,attribute,value,fate,status,error,attempts,source,line
-    x,city,Oslo,invalid,,"`user_id` must be a positive integer of at most 63 bits, not `x`",0,users.csv,3
-    2,colour,red,invalid,,the attribute is not allowed: `colour`,0,users.csv,4
+    x,city,Oslo,invalid,,"`user_id` must be a positive whole number, not `x`",0,users.csv,3
+    2,colour,red,invalid,,unknown attribute: `colour`,0,users.csv,4
     3,gender,male,invalid,,"`gender` must be 1 (unknown), 2 (male) or 3 (female), not `male`",0,users.csv,5
     4,city,,invalid,,`city` has no value,0,users.csv,6
     ,,,invalid,,"expected 3 fields, found 2: 5,city",0,users.csv,7

@@ -114,8 +114,8 @@ fn an_input_without_the_columns_is_refused_with_a_way_out() {
     let (desk, server) = (Desk::new(), Server::friendly());
     desk.file("users.csv", "User ID,Attr,Val\n1,city,Oslo\n");
     insta::assert_snapshot!(server.sync(&desk, "users.csv").exits(3).stderr, @r"
-    error: users.csv:1: the header has the columns `User ID`, `Attr`, `Val`, but `user_id`, `attribute` and `value`, or `user_id` and at least one attribute, are needed
-    hint: name the columns, perhaps `--columns 'user_id=User ID,attribute=Attr,value=Val'`
+    error: users.csv:1: no `user_id` column (found `User ID`, `Attr`, `Val`)
+    hint: rename the columns, or add `--columns 'user_id=User ID,attribute=Attr,value=Val'`
     ");
     desk.file("empty.csv", "");
     server.sync(&desk, "empty.csv").exits(3).says("is empty");
@@ -127,7 +127,7 @@ fn an_input_of_nothing_but_invalid_rows_is_refused() {
     let run = server.sync(&desk, "users.csv --summary -").exits(3);
     insta::assert_snapshot!(run.stderr, @r"
     error: all rows are invalid
-    hint: correct what `failures.csv` names, starting at users.csv:2: `user_id` must be a positive integer of at most 63 bits
+    hint: correct what `failures.csv` names, starting at users.csv:2: `user_id` must be a positive whole number, not `x`; if these are your own ids, add `--id-type custom-id`
     ");
     assert_eq!((run.rows("invalid"), desk.failures().len(), server.counters().requests), (2, 2, 0));
 }

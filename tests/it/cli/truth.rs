@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::{Desk, Server, users_csv};
 
-/// By user and attribute: the last row's value.
+/// By user and attribute: the last row's value. Two names of one attribute are one.
 fn naive(text: &str) -> BTreeMap<(u64, String), String> {
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let header = reader.headers().unwrap().clone();
@@ -16,11 +16,17 @@ fn naive(text: &str) -> BTreeMap<(u64, String), String> {
         |name: &str| header.iter().position(|column| column.trim().eq_ignore_ascii_case(name)).unwrap();
     let (user, attribute, value) = (column("user_id"), column("attribute"), column("value"));
     let records = reader.records().map(Result::unwrap);
-    records
-        .map(|row| {
-            ((row[user].trim().parse().unwrap(), row[attribute].trim().to_owned()), row[value].to_owned())
-        })
-        .collect()
+    let mut last = BTreeMap::new();
+    for row in records {
+        let (user, name) = (row[user].trim().parse().unwrap(), row[attribute].trim().to_owned());
+        match name.as_str() {
+            "custom_id" => last.remove(&(user, "user_id".to_owned())),
+            "user_id" => last.remove(&(user, "custom_id".to_owned())),
+            _ => None,
+        };
+        last.insert((user, name), row[value].to_owned());
+    }
+    last
 }
 
 /// The naive reading as a sandbox would tell it.

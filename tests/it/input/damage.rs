@@ -37,7 +37,7 @@ fn every_truncation_of_a_quoted_file_keeps_what_was_whole() {
         let found = triples(&reading);
         let records = whole[header..end].matches("\n1,").count()
             + whole[header..end].matches("\n2,").count()
-            + whole[header..end].matches("\n\"").count();
+            + whole[header..end].matches("\n\"3").count();
         let started = records + usize::from(["\n1", "\n2"].iter().any(|start| whole[..end].ends_with(start)));
         assert_eq!(reading.counts.read, started as u64, "{end}");
         assert_eq!(found[..], all[..found.len()], "{end}: no value is cut");

@@ -17,9 +17,11 @@ use attrsync::input::{
 
 mod damage;
 mod fed_back;
+mod formats;
 mod forms;
 mod headers;
 mod oracle;
+mod quotes;
 mod rows;
 
 use crate::oracle::Triple;
@@ -56,7 +58,7 @@ fn triples(reading: &Reading<Rows>) -> Vec<Triple> {
     let triple = |row: &Row| {
         let user = dictionary.user(row.user).map_or_else(|| row.user.to_string(), Cow::into_owned);
         let value = dictionary.value(row.attribute, row.value).map(Cow::into_owned);
-        (user, dictionary.attribute(row.attribute).name.clone(), value)
+        (user, dictionary.attribute_of(row.attribute, row.value).name.clone(), value)
     };
     reading.sink.0.iter().map(triple).collect()
 }

@@ -13,8 +13,13 @@ pub(crate) fn hostile() -> impl Strategy<Value = Vec<u8>> {
         1 => select(&["\r", " ", "ą", "\u{feff}", "\0", "x", "", "custom", "user_id,attribute,value\n"][..])
             .prop_map(str::as_bytes),
         1 => Just(&b"\xff"[..]),
+        1 => select(&[", ,\n", "\"\",\"\"\n", "\u{a0}\n", "\u{1a}", "\"a\" ,"][..])
+            .prop_map(str::as_bytes),
     ];
-    prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+    // So many rows that a quote before them is one that swallows an input.
+    let many = prop_oneof![9 => Just(Vec::new()), 1 => Just(b"3,city,a\n3,city,b\n".repeat(51))];
+    let pieces = prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat());
+    (pieces, many).prop_map(|(pieces, many)| [pieces, many].concat())
 }
 
 /// Lines that are nearly rows, so that many of them are valid, and many settle something: a user and an attribute, of
@@ -33,7 +38,7 @@ pub(crate) fn hostile_lines(
         [user.as_bytes(), &attribute, &values.concat(), end.as_bytes()].concat()
     });
     let lines = prop_oneof![12 => line, 1 => hostile().prop_map(|mut bytes| { bytes.truncate(40); bytes })];
-    (prop::collection::vec(lines, 0..80), select(&["", "\n", "\"", "\r", "1"][..]))
+    (prop::collection::vec(lines, 0..80), select(&["", "\n", "\"", "\r", "1", "\u{1a}", "\"a"][..]))
         .prop_map(|(lines, last)| [&lines.concat(), last.as_bytes()].concat())
 }
 
@@ -93,5 +98,5 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn line_end() -> impl Strategy<Value = &'static str> {
-    prop_oneof![12 => Just("\n"), 3 => Just("\r\n"), 1 => select(&["\r", "\n\n", "\n\r", ",\n", "", "\"\n"][..])]
+    prop_oneof![12 => Just("\n"), 3 => Just("\r\n"), 1 => select(&["\r", "\n\n", "\n\r", ",\n", "", "\"\n", "\n,,\n", "\n \u{1a}\n"][..])]
 }

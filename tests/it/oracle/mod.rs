@@ -1,5 +1,5 @@
-//! What reading and planning should come to, found the plain way: with the csv crate, maps and sorting, and without a
-//! line of the program's own.
+//! What reading and planning should come to, found the plain way: byte by byte, with maps and sorting, and without a line
+//! of the program's own.
 
 mod hostile;
 mod planning;

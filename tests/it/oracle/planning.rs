@@ -57,6 +57,8 @@ struct Attribute {
 
 #[derive(Debug)]
 struct Group {
+    /// The attribute as the rows call it that stand.
+    name: String,
     value: Option<String>,
     users: Vec<String>,
 }
@@ -79,7 +81,9 @@ impl Expected {
         order.sort_by_key(|name| phase(name));
         let mut by_attribute: HashMap<&str, Vec<&Triple>> = HashMap::new();
         for row in rows {
-            by_attribute.entry(&row.1).or_default().push(row);
+            // Two names of one attribute.
+            let name = if row.1 == "user_id" { "custom_id" } else { &row.1 };
+            by_attribute.entry(name).or_default().push(row);
         }
         let attributes = order.into_iter().filter_map(|name| {
             let rows = by_attribute.get(name)?;
@@ -95,7 +99,7 @@ impl Expected {
         let groups = self.attributes.iter().flat_map(|it| it.groups.iter().map(move |group| (it, group)));
         let mut batches = plan.batches();
         for (number, (attribute, group)) in (0..).zip(groups) {
-            assert_eq!(plan.attribute(number).name, attribute.name, "group {number}");
+            assert_eq!(plan.attribute(number).name, group.name, "group {number}");
             assert_eq!(plan.value(number).as_deref(), group.value.as_deref(), "group {number}");
             assert_eq!(plan.group_len(number) as usize, group.users.len(), "group {number}");
             for (place, users) in
@@ -133,7 +137,7 @@ impl Expected {
                     body.clear();
                     plan.body(batches.next().expect("a batch for each body"), &mut body);
                     let found = std::str::from_utf8(&body).expect("JSON is text");
-                    assert_eq!(found, self.body(&attribute.name, group.value.as_deref(), users));
+                    assert_eq!(found, self.body(&group.name, group.value.as_deref(), users));
                 }
             }
         }
@@ -206,39 +210,44 @@ impl Expected {
 impl Attribute {
     fn of(name: &str, rows: &[&Triple], id_type: IdType, on_conflict: OnConflict) -> Self {
         let mut first: HashMap<Option<&str>, usize> = HashMap::new();
-        let mut values: BTreeMap<Rank<'_>, Vec<Option<&str>>> = BTreeMap::new();
-        for (place, (user, _, value)) in rows.iter().enumerate() {
+        let mut by_user: BTreeMap<Rank<'_>, Vec<(&str, Option<&str>)>> = BTreeMap::new();
+        for (place, (user, name, value)) in rows.iter().enumerate() {
             let rank = match id_type {
                 IdType::Id => (user.parse().expect("a valid id"), ""),
                 IdType::CustomId => (0, user.as_str()),
             };
             first.entry(value.as_deref()).or_insert(place);
-            values.entry(rank).or_default().push(value.as_deref());
+            by_user.entry(rank).or_default().push((name, value.as_deref()));
         }
-        let mut groups: BTreeMap<usize, Group> = BTreeMap::new();
+        // By the place of the value's first coming, and then by its name.
+        let mut groups: BTreeMap<(usize, &str), Group> = BTreeMap::new();
         let mut conflicts = Vec::new();
         let (mut standing, mut kept_apart) = (0, 0);
-        for ((number, text), values) in values {
+        for ((number, text), named) in by_user {
             let user = if number == 0 { text.to_owned() } else { number.to_string() };
             let mut seen = HashSet::new();
-            let distinct: Vec<_> = values.iter().copied().filter(|value| seen.insert(*value)).collect();
+            let distinct: Vec<_> =
+                named.iter().map(|(_, value)| *value).filter(|value| seen.insert(*value)).collect();
             let disagree = distinct.len() > 1;
             if disagree {
                 let values = distinct.iter().map(|value| value.map(str::to_owned)).collect();
                 conflicts.push(Disagreement { user: user.clone(), values });
             }
-            let winner = match on_conflict {
-                OnConflict::Last => values[values.len() - 1],
+            let (called, winner) = match on_conflict {
+                OnConflict::Last => named[named.len() - 1],
                 OnConflict::Error if disagree => {
                     kept_apart += distinct.len();
                     continue;
                 }
-                OnConflict::First | OnConflict::Error => values[0],
+                OnConflict::First | OnConflict::Error => named[0],
             };
             standing += 1;
-            let group = || Group { value: winner.map(str::to_owned), users: Vec::new() };
-            groups.entry(first[&winner]).or_insert_with(group).users.push(user);
+            let group =
+                || Group { name: called.to_owned(), value: winner.map(str::to_owned), users: Vec::new() };
+            groups.entry((first[&winner], called)).or_insert_with(group).users.push(user);
         }
+        let is_called_otherwise = !groups.is_empty() && groups.keys().all(|(_, name)| *name == "user_id");
+        let name = if is_called_otherwise { "user_id" } else { name };
         Self {
             name: name.to_owned(),
             phase: phase(name),
@@ -254,7 +263,7 @@ impl Attribute {
             let users = u32::try_from(group.users.len()).expect("few users");
             let requests = users.div_ceil(batch_size);
             GroupSummary {
-                attribute: &self.name,
+                attribute: &group.name,
                 value: group.value.as_deref().map(Into::into),
                 users,
                 requests,

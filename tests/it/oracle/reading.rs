@@ -12,6 +12,8 @@ pub(crate) struct Rows {
     /// The line where each starts, from 1, and its user, attribute and value, if it has them.
     pub(crate) invalid: Vec<(u64, [String; 3])>,
     pub(crate) skipped: u64,
+    /// Where a quote is opened that takes too many lines with it, and how many; nothing is read then.
+    pub(crate) refused: Option<(u64, u64)>,
     /// Attributes, in the order in which the inputs name them.
     pub(crate) named: Vec<String>,
 }
@@ -19,7 +21,19 @@ pub(crate) struct Rows {
 /// A row as it stands: user, attribute, value.
 type Fields<'a> = [&'a [u8]; 3];
 
-/// What the csv crate and a few lines of plain code make of inputs, whose headers are `user_id,attribute,value`, or
+/// A record as a strict reader sees it.
+#[derive(Debug, Default)]
+struct Record {
+    fields: Vec<Vec<u8>>,
+    raw: Vec<u8>,
+    line: u64,
+    /// Something stands between a closing quote and the next delimiter.
+    is_torn: bool,
+    /// The input ends within quotes.
+    is_open: bool,
+}
+
+/// What a few lines of plain code make of inputs, whose headers are `user_id,attribute,value`, or
 /// `user_id` and names of attributes.
 ///
 /// Of the options count `id_type`, `vocabulary`, `empty` and `null_token`.
@@ -32,12 +46,16 @@ pub(crate) fn read(files: &[impl AsRef<[u8]>], options: &Options) -> Rows {
 }
 
 fn read_one(bytes: &[u8], options: &Options, rows: &mut Rows) {
-    let all = records(bytes);
-    let closed = records(&[bytes, b"\n"].concat());
-    let last_field = |records: &[csv::ByteRecord]| records.last()?.iter().next_back().map(<[u8]>::to_vec);
-    let is_open = last_field(&all) != last_field(&closed);
-    let (header, records) = all.split_first().expect("there is a header");
-    let is_long = header.iter().eq([&b"user_id"[..], b"attribute", b"value"]);
+    let records = records(bytes);
+    let (header, records) = records.split_first().expect("there is a header");
+    let lines_lost = |record: &Record| {
+        record.raw.split(|byte| *byte == b'\n').count() as u64 - u64::from(record.raw.ends_with(b"\n"))
+    };
+    if let Some(open) = records.last().filter(|record| record.is_open && lines_lost(record) > 100) {
+        rows.refused.get_or_insert((open.line, lines_lost(open)));
+    }
+    let header = &header.fields;
+    let is_long = *header == [&b"user_id"[..], b"attribute", b"value"];
     let mut columns = Vec::new();
     for (column, name) in header.iter().enumerate().skip(1).filter(|_| !is_long) {
         if let Some(name) = attribute(name, options) {
@@ -46,20 +64,20 @@ fn read_one(bytes: &[u8], options: &Options, rows: &mut Rows) {
         }
     }
     let empty = options.empty.unwrap_or(if is_long { Empty::Reject } else { Empty::Skip });
-    let lines = lines(bytes, records);
-    for (number, (record, line)) in records.iter().zip(lines).enumerate() {
+    for Record { fields: record, line, is_torn, is_open, .. } in records {
+        let line = *line;
         let repeats = |column: usize| record.get(column) == header.get(column);
-        if record.len() != header.len() || (is_open && number == records.len() - 1) {
+        if record.len() != header.len() || *is_torn || *is_open {
             rows.invalid.push((line, Default::default()));
         } else if is_long {
             let is_header = (0..3).all(repeats);
-            let fields = [&record[0], &record[1], &record[2]];
+            let fields = [&record[0][..], &record[1], &record[2]];
             rows.take(fields, is_header, empty, line, options);
         } else if repeats(0) && columns.iter().all(|(column, _)| repeats(*column)) {
             rows.invalid.push((line, Default::default()));
         } else {
             for (column, name) in &columns {
-                let fields = [&record[0], name.as_bytes(), &record[*column]];
+                let fields = [&record[0][..], name.as_bytes(), &record[*column]];
                 if empty == Empty::Skip && fields[2].is_empty() {
                     rows.skipped += 1;
                 } else {
@@ -70,23 +88,62 @@ fn read_one(bytes: &[u8], options: &Options, rows: &mut Rows) {
     }
 }
 
-fn records(bytes: &[u8]) -> Vec<csv::ByteRecord> {
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes);
-    reader.byte_records().map(|record| record.expect("memory can be read")).collect()
+/// Byte by byte. Lines that only look empty are left out.
+fn records(bytes: &[u8]) -> Vec<Record> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum At {
+        Start,
+        Plain,
+        Quoted,
+        Quote,
+    }
+    let (mut records, mut record, mut field, mut at) = (Vec::new(), Record::default(), Vec::new(), At::Start);
+    let mut line = 1;
+    for &byte in bytes {
+        let is_end = matches!(byte, b'\n' | b'\r') && at != At::Quoted;
+        if is_end {
+            record.fields.push(std::mem::take(&mut field));
+            records.push(std::mem::take(&mut record));
+            at = At::Start;
+        } else {
+            if record.raw.is_empty() {
+                record.line = line;
+            }
+            record.raw.push(byte);
+            match (at, byte) {
+                (At::Start, b'"') => at = At::Quoted,
+                (At::Quoted, b'"') => at = At::Quote,
+                (At::Quote, b'"') => {
+                    field.push(byte);
+                    at = At::Quoted;
+                }
+                (At::Start | At::Plain | At::Quote, b',') => {
+                    record.fields.push(std::mem::take(&mut field));
+                    at = At::Start;
+                }
+                (At::Quoted, _) => field.push(byte),
+                (At::Start | At::Plain | At::Quote, _) => {
+                    record.is_torn |= at == At::Quote;
+                    field.push(byte);
+                    at = At::Plain;
+                }
+            }
+        }
+        line += u64::from(byte == b'\n');
+    }
+    record.fields.push(field);
+    record.is_open = at == At::Quoted;
+    records.push(record);
+    records.retain(|record| !looks_empty(&record.raw));
+    records
 }
 
-/// Where records start: the csv crate says it of the blank lines before them.
-fn lines(bytes: &[u8], records: &[csv::ByteRecord]) -> Vec<u64> {
-    let (mut counted, mut line) = (0, 1);
-    let line_of = |record: &csv::ByteRecord| {
-        let before = record.position().expect("it was read").byte();
-        let before = usize::try_from(before).expect("it is in memory");
-        let blank = bytes[before..].iter().take_while(|byte| b"\r\n".contains(byte)).count();
-        line += bytes[counted..before + blank].split(|byte| *byte == b'\n').count() as u64 - 1;
-        counted = before + blank;
-        line
-    };
-    records.iter().map(line_of).collect()
+/// Whether a line has nothing but delimiters, quotes, white space, and perhaps the mark by which DOS ends a text.
+fn looks_empty(line: &[u8]) -> bool {
+    let Ok(line) = std::str::from_utf8(line) else { return false };
+    let left: String = line.chars().filter(|character| !character.is_whitespace()).collect();
+    let left = left.replace([',', '"'], "");
+    left.is_empty() || (left == "\u{1a}" && line.trim_end().ends_with('\u{1a}'))
 }
 
 impl Rows {
@@ -136,7 +193,7 @@ impl Rows {
 }
 
 fn user(text: &[u8], id_type: IdType) -> Option<String> {
-    let text = std::str::from_utf8(text.trim_ascii()).ok()?;
+    let text = trim(text)?;
     match id_type {
         IdType::CustomId => (!text.is_empty()).then(|| text.to_owned()),
         IdType::Id => {
@@ -148,9 +205,20 @@ fn user(text: &[u8], id_type: IdType) -> Option<String> {
 }
 
 fn attribute(name: &[u8], options: &Options) -> Option<String> {
-    let name = std::str::from_utf8(name.trim_ascii()).ok()?;
+    let name = trim(name)?;
     let is_custom = options.vocabulary == Vocabulary::Custom && (1..=255).contains(&name.chars().count());
-    (STANDARD.contains(&name) || is_custom).then(|| name.to_owned())
+    let standard = STANDARD.iter().find(|known| **known == name.to_ascii_lowercase());
+    standard.map(|name| (*name).to_owned()).or_else(|| is_custom.then(|| name.to_owned()))
+}
+
+/// What is left of a text without white space, and without what can't be seen, at its ends.
+fn trim(text: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(text).ok()?;
+    Some(
+        text.trim_matches(|character: char| {
+            character.is_whitespace() || "\u{feff}\u{200b}".contains(character)
+        }),
+    )
 }
 
 /// Of those attributes that the tests use.

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{Task, ways};
 use crate::oracle::{hostile, hostile_lines};
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "city",
     "gender",
     "email",
@@ -16,6 +16,7 @@ const NAMES: [&str; 12] = [
     "user_id",
     "custom_id",
     " city ",
+    "City\u{a0}",
     "shoe",
     "color",
     "contry",

@@ -1,0 +1,40 @@
+//! Which code page bytes are in that are not UTF-8.
+
+use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
+use encoding_rs::{Encoding, ISO_8859_2, WINDOWS_1250, WINDOWS_1252};
+
+/// How many bytes are kept to guess from.
+const KEPT: usize = 4 << 10;
+
+/// So few bytes that are not ASCII say nothing.
+const TOO_FEW: usize = 3;
+
+/// Some of the text that is not UTF-8.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Strange(Vec<u8>);
+
+impl Strange {
+    pub(super) fn push(&mut self, text: &[u8]) {
+        let room = KEPT.saturating_sub(self.0.len());
+        self.0.extend(text.iter().take(room));
+    }
+
+    /// Appends what was found further down.
+    pub(super) fn join(&mut self, later: &Self) {
+        self.push(&later.0);
+    }
+
+    /// The code page, if the bytes speak for one of those that are common where this is used.
+    pub(super) fn code_page(&self) -> Option<&'static Encoding> {
+        if self.0.iter().filter(|byte| !byte.is_ascii()).count() < TOO_FEW {
+            return None;
+        }
+        let mut detector = EncodingDetector::new(Iso2022JpDetection::Deny);
+        detector.feed(&self.0, true);
+        let guess = detector.guess(None, Utf8Detection::Deny);
+        let (text, _, has_errors) = guess.decode(&self.0);
+        let is_likely = text.chars().all(|character| character.is_ascii() || character.is_alphabetic());
+        (is_likely && !has_errors && [WINDOWS_1250, WINDOWS_1252, ISO_8859_2].contains(&guess))
+            .then_some(guess)
+    }
+}

@@ -1,0 +1,129 @@
+//! Values as JSON: the one place that knows which texts can be written as which type, and how.
+
+use std::borrow::Cow;
+
+use super::rules::Rule;
+
+/// How a value is written in JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Json {
+    /// As a string, exactly as the input has it.
+    #[default]
+    String,
+    /// As an integer.
+    Integer,
+    /// As a floating point number.
+    Float,
+    /// As `true` or `false`.
+    Boolean,
+}
+
+impl Json {
+    /// Whether a text can be written so.
+    pub fn admits(self, text: &str) -> bool {
+        self.token(text).is_ok()
+    }
+
+    /// The JSON token of a text. Where a type is asked for, `+05`, ` 5` and `True` are read as what they mean.
+    pub(super) fn token(self, text: &str) -> Result<Cow<'_, str>, Rule> {
+        let bare = text.trim();
+        match self {
+            Self::String => Ok(Cow::Owned(serde_json::Value::from(text).to_string())),
+            Self::Integer => {
+                bare.parse::<i64>().ok().map(|number| number.to_string().into()).ok_or(Rule::JsonInteger)
+            }
+            Self::Float => float(bare).ok_or(Rule::JsonFloat),
+            Self::Boolean => boolean(bare).map(Cow::Borrowed).ok_or(Rule::JsonBoolean),
+        }
+    }
+
+    /// The JSON token of a text; that of a string where it can't be written as the type, which the server can judge.
+    pub fn write(self, text: &str) -> Cow<'_, str> {
+        self.token(text).or_else(|_| Self::String.token(text)).unwrap_or_default()
+    }
+
+    /// What tokens have in common that say the same: of floats, their digits and exponent.
+    pub(super) fn identity(self, token: &str) -> Cow<'_, str> {
+        match self {
+            Self::Float if !token.starts_with('"') => decimal(token).map_or(Cow::Borrowed(token), Cow::Owned),
+            _ => Cow::Borrowed(token),
+        }
+    }
+}
+
+/// As it stands if that is JSON, so that no digit is lost; else as the nearest double: `.5` is 0.5.
+fn float(text: &str) -> Option<Cow<'_, str>> {
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite())?;
+    if serde_json::from_str::<serde_json::Number>(text).is_ok() {
+        return Some(Cow::Borrowed(text));
+    }
+    Some(Cow::Owned(serde_json::Value::from(number).to_string()))
+}
+
+fn boolean(text: &str) -> Option<&'static str> {
+    let is = |word: &&str| text.eq_ignore_ascii_case(word);
+    if ["true", "1"].iter().any(is) {
+        return Some("true");
+    }
+    ["false", "0"].iter().any(is).then_some("false")
+}
+
+/// A JSON number as its digits, without zeros at either end, and an exponent: `5.0`, `50e-1` and `5` are `5e0`.
+fn decimal(number: &str) -> Option<String> {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |digits| ("-", digits));
+    let (whole, part) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{part}");
+    let significant = digits.trim_matches('0');
+    if significant.is_empty() {
+        return Some("0".to_owned());
+    }
+    let zeros = digits.len() - digits.trim_end_matches('0').len();
+    let shift = i64::try_from(zeros).ok()? - i64::try_from(part.len()).ok()?;
+    let exponent = exponent.parse::<i64>().ok()?.checked_add(shift)?;
+    Some(format!("{sign}{significant}e{exponent}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_reads_what_is_meant_by_it() {
+        for (json, text, token) in [
+            (Json::Integer, "5", Some("5")),
+            (Json::Integer, "005", Some("5")),
+            (Json::Integer, "+5", Some("5")),
+            (Json::Integer, " 5\t", Some("5")),
+            (Json::Integer, "-0", Some("0")),
+            (Json::Integer, "-07", Some("-7")),
+            (Json::Integer, "9223372036854775808", None),
+            (Json::Integer, "5.0", None),
+            (Json::Integer, "", None),
+            (Json::Float, "42.50", Some("42.50")),
+            (Json::Float, " .5", Some("0.5")),
+            (Json::Float, "+5", Some("5.0")),
+            (Json::Float, "1e999", None),
+            (Json::Float, "inf", None),
+            (Json::Boolean, "True", Some("true")),
+            (Json::Boolean, " 0 ", Some("false")),
+            (Json::Boolean, "yes", None),
+            (Json::String, " 5", Some("\" 5\"")),
+        ] {
+            assert_eq!(json.token(text).ok().as_deref(), token, "{json:?} {text:?}");
+            assert_eq!(json.admits(text), token.is_some());
+        }
+        assert_eq!(Json::Integer.write("many"), "\"many\"");
+    }
+
+    #[test]
+    fn floats_are_the_same_however_they_are_written() {
+        let same = |texts: &[&str]| {
+            let identity = |text: &&str| Json::Float.identity(&Json::Float.write(text)).into_owned();
+            texts.iter().map(identity).collect::<std::collections::HashSet<_>>().len()
+        };
+        assert_eq!(same(&["5", "5.0", "5e0", "50e-1", "0.5e1", "+5", " 5.", "5E+0"]), 1);
+        assert_eq!(same(&["0", "0.0", "0e9", "-0"]), 1);
+        assert_eq!(same(&["5", "-5", "50", "0.5", "5.0000000000000000001"]), 5);
+    }
+}
