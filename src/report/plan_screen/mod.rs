@@ -221,12 +221,13 @@ impl PlanScreen<'_> {
     /// What looks wrong.
     fn doubts(&self) -> impl Iterator<Item = Message> {
         let read = self.warnings.iter().map(|Warning { what, count, places }| {
-            let place = places.first().map(|place| format!("{}:{}", place.input, place.line));
-            Message::warning(match (place, *count) {
-                (Some(place), 1) => format!("{what} ({place})"),
-                (Some(place), count) => format!("{what}, {} (first: {place})", counted(count, "time")),
-                (None, 1) => what.clone(),
-                (None, count) => format!("{what}, {}", counted(count, "time")),
+            Message::warning(match (places.first(), *count) {
+                // What stands in no row is said once.
+                (None, _) => what.clone(),
+                (Some(place), 1) => format!("{what} ({}:{})", place.input, place.line),
+                (Some(place), count) => {
+                    format!("{what}, {} (first: {}:{})", counted(count, "time"), place.input, place.line)
+                }
             })
         });
         read.chain(self.plan.shared.iter().map(shared)).chain(self.renames())
