@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::ConfigError;
 use super::layer::{Entry, Layer, Origin, names};
 use super::names::{Mention, Subject};
-use crate::input::{AttributeRule, Json};
+use crate::input::{AttributeRule, Json, Options};
 
 /// What a configuration file says.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub(super) struct File {
     pub(super) path: Option<PathBuf>,
     /// Options.
     pub(super) layer: Layer,
-    /// `[columns]`: the inputs' header names to ours.
+    /// `[columns]`, the other way round: the inputs' header names to ours.
     pub(super) columns: BTreeMap<String, String>,
     /// `[attributes.NAME]`
     pub(super) attributes: BTreeMap<String, AttributeRule>,
@@ -90,15 +90,29 @@ impl Reader<'_> {
         mentions: &mut Vec<Mention>,
     ) -> Result<BTreeMap<String, String>, ConfigError> {
         let mut columns = BTreeMap::new();
-        for (theirs, ours) in self.table("columns", table)? {
-            let name = format!("columns.{:?}", theirs.get_ref());
-            let ours_text = ours.get_ref().as_str().filter(|text| !text.is_empty());
-            let Some(text) = ours_text else {
-                return Err(self.wrong(ours, &name, "expected our name of the column, as `\"email\"`"));
+        for (ours, theirs) in self.table("columns", table)? {
+            let (name, ours) = (format!("columns.{}", ours.get_ref()), ours.get_ref().to_string());
+            let is_ignored = ours == Options::IGNORED;
+            let names: Option<Vec<&str>> = match theirs.get_ref() {
+                DeValue::Array(names) if is_ignored => {
+                    names.iter().map(|name| name.get_ref().as_str()).collect()
+                }
+                name => name.as_str().map(|name| vec![name]),
             };
-            columns.insert(theirs.get_ref().to_string(), text.to_owned());
-            let place = self.place(ours.span(), &name);
-            mentions.push(Mention { name: text.to_owned(), place, subject: Subject::Column });
+            let Some(names) = names.filter(|names| names.iter().all(|name| !name.trim().is_empty())) else {
+                let expected = "expected the name of a column of the inputs, as `\"E-mail\"`";
+                return Err(self.wrong(theirs, &name, expected));
+            };
+            for column in names {
+                if columns.insert(column.to_owned(), ours.clone()).is_some() {
+                    return Err(self.wrong(theirs, &name, format!("column `{column}` is named twice")));
+                }
+                if !is_ignored {
+                    let (place, theirs) = (self.place(theirs.span(), &name), column.to_owned());
+                    let subject = Subject::Column { theirs: Some(theirs) };
+                    mentions.push(Mention { name: ours.clone(), place, subject });
+                }
+            }
         }
         Ok(columns)
     }

@@ -177,8 +177,8 @@ pub(super) struct PlanningFlags {
 #[group(skip)]
 #[command(next_help_heading = "Input")]
 pub(super) struct InputFlags {
-    /// Header names: user_id=A,attribute=B,value=C
-    #[arg(long, value_name = "NAMES")]
+    /// Header names: user_id=A,attribute=B,value=C; -=D ignores D
+    #[arg(long, value_name = "NAMES", allow_hyphen_values = true)]
     pub(super) columns: Option<Columns>,
     /// Long: user_id, attribute, value; wide: user_id and one column per attribute
     #[arg(long, value_enum, default_value_t)]

@@ -225,7 +225,7 @@ fn merge(typed: &Layer, surroundings: &Surroundings) -> Result<(Layer, File), Co
     file.mentions.extend(columns.map(|name| Mention {
         name: name.to_owned(),
         place: layer.place("columns"),
-        subject: Subject::Column,
+        subject: Subject::Column { theirs: None },
     }));
     names::check(&file.mentions, options.input.vocabulary())?;
     Ok((layer, file))

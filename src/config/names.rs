@@ -12,12 +12,15 @@ pub(super) struct Mention {
 }
 
 /// What a name is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Subject {
     /// An attribute, as rows have it.
     Attribute,
     /// What a column holds, in any case.
-    Column,
+    Column {
+        /// What the inputs call it, where the file says so.
+        theirs: Option<String>,
+    },
 }
 
 /// Refuses the first name that no row can have.
@@ -30,8 +33,14 @@ pub(super) fn check(mentions: &[Mention], vocabulary: Vocabulary) -> Result<(), 
     };
     let what = match subject {
         Subject::Attribute => "is not a standard attribute",
-        Subject::Column => "is neither `user_id`, `attribute` nor `value`, nor a standard attribute",
+        Subject::Column { .. } => "is neither `user_id`, `attribute` nor `value`, nor a standard attribute",
     };
+    if let Subject::Column { theirs: Some(theirs) } = subject
+        && is_column(theirs)
+    {
+        let hint = format!("our name comes first, as in `--columns`: write `{theirs} = {name:?}`");
+        return Err(ConfigError::at(place, format!("`{name}` {what}")).with_hint(hint));
+    }
     let hint = match nearest_standard(name) {
         Some(near) => format!("write `{near}` if that is meant, or set `--allow-custom`"),
         None => "set `--allow-custom` if it is a custom attribute".to_owned(),
@@ -43,10 +52,13 @@ impl Mention {
     fn is_known(&self) -> bool {
         match self.subject {
             Subject::Attribute => STANDARD.contains(&self.name.as_str()),
-            Subject::Column => {
-                let mut known = ["attribute", "value"].into_iter().chain(STANDARD);
-                known.any(|known| known.eq_ignore_ascii_case(self.name.trim()))
-            }
+            Subject::Column { .. } => is_column(&self.name),
         }
     }
+}
+
+/// Whether a column can hold this, whatever attributes there are.
+fn is_column(name: &str) -> bool {
+    let mut known = ["attribute", "value"].into_iter().chain(STANDARD);
+    known.any(|known| known.eq_ignore_ascii_case(name.trim()))
 }

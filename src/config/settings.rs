@@ -9,7 +9,7 @@ use super::ledger::LedgerFile;
 use super::reports::Reports;
 use super::values::{Limit, LogFormat, Progress};
 use crate::deliver;
-use crate::input::{self, Source};
+use crate::input::{self, Source, UnknownColumns};
 use crate::plan::OnConflict;
 
 /// All that the stages need to know, but for where requests go.
@@ -97,6 +97,7 @@ impl Settings {
                 encoding: input.encoding.0,
                 required: columns.theirs(),
                 columns: columns.lay_over(file.columns),
+                unknown_columns: if planning.strict { UnknownColumns::Refuse } else { UnknownColumns::Warn },
                 id_type: input.id_type,
                 vocabulary,
                 empty: input.empty,

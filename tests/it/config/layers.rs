@@ -229,8 +229,8 @@ fn a_file_that_is_not_as_it_should_be_is_an_error_with_its_line() {
         "attrsync.toml:1: columns: expected a section `[columns]`, found a string"
     );
     assert_eq!(
-        error("[columns]\nA = 1"),
-        "attrsync.toml:2: columns.\"A\": expected our name of the column, as `\"email\"`"
+        error("[columns]\nemail = 1"),
+        "attrsync.toml:2: columns.email: expected the name of a column of the inputs, as `\"E-mail\"`"
     );
     assert_eq!(
         error("[attributes.score]\ntype = 'int'"),
@@ -252,12 +252,17 @@ fn a_name_that_no_row_can_have_is_an_error_unless_custom_attributes_are_allowed(
          hint: set `--allow-custom` if it is a custom attribute"
     );
     assert_eq!(
-        error("[columns]\n'E-mail' = 'emial'", &[]),
-        "attrsync.toml:2: columns.\"E-mail\": `emial` is neither `user_id`, `attribute` nor `value`, nor a standard \
+        error("[columns]\nemial = 'E-mail'", &[]),
+        "attrsync.toml:2: columns.emial: `emial` is neither `user_id`, `attribute` nor `value`, nor a standard \
          attribute\nhint: write `email` if that is meant, or set `--allow-custom`"
     );
+    assert_eq!(
+        error("[columns]\n'Customer no.' = 'user_id'", &[]),
+        "attrsync.toml:2: columns.Customer no.: `Customer no.` is neither `user_id`, `attribute` nor `value`, nor a \
+         standard attribute\nhint: our name comes first, as in `--columns`: write `user_id = \"Customer no.\"`"
+    );
     assert!(error("", &["--columns", "contry=Land"]).starts_with("--columns: `contry` is neither"));
-    let custom = "allow_custom = true\n[attributes.shoe_size]\n[columns]\nSize = 'shoe_size'";
+    let custom = "allow_custom = true\n[attributes.shoe_size]\n[columns]\nshoe_size = 'Size'";
     assert!(Place::ready().file("attrsync.toml", custom).sync(&["--columns=hat_size=Hat"]).is_ok());
     assert!(Place::ready().sync(&["--columns=User_ID=A,CITY=B,value=C"]).is_ok());
 }
@@ -293,13 +298,13 @@ fn a_named_file_is_read_instead_of_the_usual_one() {
 }
 
 #[test]
-fn columns_go_from_theirs_to_ours_and_a_flag_replaces_what_it_names() {
-    let file = "[columns]\n'E-mail address' = 'email'\n'No.' = 'user_id'\n[attributes.gender]\ntype = 'integer'\nmap = { male = 2 }";
+fn columns_go_from_ours_to_theirs_and_a_flag_replaces_what_it_names() {
+    let file = "[columns]\nemail = 'E-mail address'\nuser_id = 'No.'\n'-' = ['Notes', 'Old']\n[attributes.gender]\ntype = 'integer'\nmap = { male = 2 }";
     let place = Place::ready().file("attrsync.toml", file);
-    let settings = place.settings(&["--columns", "user_id=ID"]);
+    let settings = place.settings(&["--columns", "-=Age,user_id=ID"]);
     let columns: Vec<_> =
         settings.input.columns.iter().map(|(theirs, ours)| format!("{theirs} = {ours}")).collect();
-    assert_eq!(columns, ["E-mail address = email", "ID = user_id"]);
+    assert_eq!(columns, ["Age = -", "E-mail address = email", "ID = user_id", "Notes = -", "Old = -"]);
     assert_eq!(settings.input.required, ["ID".to_owned()].into());
     let gender = &settings.input.attributes["gender"];
     assert_eq!((gender.json, gender.map["male"].as_str()), (Json::Integer, "2"));
