@@ -121,7 +121,7 @@ async fn ours(target: &Target, plan: &Arc<Plan>) {
     });
     let chance = StdRng::seed_from_u64(1);
     let end = deliver::deliver(Arc::clone(plan), Arc::new(http), &options, orders, events, chance).await;
-    assert_eq!(end, Ok(End::Complete));
+    assert_eq!(end.map(|delivered| delivered.end), Ok(End::Complete));
     assert_eq!(listening.await.unwrap(), plan.rows());
 }
 

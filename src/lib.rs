@@ -18,8 +18,9 @@
 //! - Every row that is read has exactly one fate, and the run is an error if they don't add up ([`report::Fates`]).
 //! - A wrong row is data; only a source that can't be read or understood is an error ([`input`]).
 //! - The plan is settled before anything is sent: no two requests disagree about one user ([`plan`]).
-//! - Every request, first or repeated, passes one limiter ([`deliver::Limiter`]); what to do about an answer is one pure
-//!   decision ([`deliver::decide`]).
+//! - Every request, first or repeated, passes one limiter ([`deliver::Limiter`]); what to send next and what
+//!   an answer means is decided in one place, without waiting or sending ([`deliver`]).
+//! - Nobody fails for the words of an answer alone: a row is refused by itself, or others are accepted without it.
 //! - What happened to a batch is data ([`deliver::Outcome`]). One consumer takes it, in the order in which it happened.
 //! - Nothing is counted or shown as done before the [`ledger`] has it on the disk, where there is one; and a run that
 //!   can't be recorded stops.

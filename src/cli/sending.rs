@@ -15,7 +15,7 @@ use super::sync::{Failed, internal};
 use crate::clock;
 use crate::config;
 use crate::deliver::{
-    End, Event, Http, Mismatch, Options, Order, Sample, Stop, Target, Verified, deliver, verify,
+    Delivered, End, Event, Http, Mismatch, Options, Order, Stop, Target, Verified, deliver,
 };
 use crate::input::IdType;
 use crate::ledger::{Ledger, LedgerError, Recorder};
@@ -35,8 +35,6 @@ pub(super) struct Sending {
     /// Of the rows that are not in the plan.
     pub(super) fates: Fates,
     pub(super) options: Options,
-    /// How many acknowledged users to read back.
-    pub(super) verify: usize,
     /// What stands between delivery and the clerk, with a ledger.
     pub(super) recorder: Option<Recorder>,
     pub(super) failures: FailuresReport,
@@ -100,31 +98,24 @@ impl Sending {
         let (order, orders) = watch::channel(Order::GoOn);
         let transport = Arc::new(transport);
         let (events, mut told) = mpsc::channel(EVENTS);
-        let clerk = Clerk::new(Arc::clone(&self.plan), self.fates, self.failures, self.progress)
-            .sampling(Sample::new(self.verify, rand::make_rng()));
+        let clerk = Clerk::new(Arc::clone(&self.plan), self.fates, self.failures, self.progress);
         let mut listener = Listener { recorder: self.recorder, clerk, broken: None };
         let stop = order.clone();
         let listening = spawn_blocking(move || {
             while let Some(event) = told.blocking_recv() {
                 if !listener.hear(event, &mut told) {
-                    stop.send_replace(Order::Finish(Stop::Unwritable));
+                    stop.send_if_modified(|order| finish(order, Stop::Unwritable));
                 }
             }
             listener
         });
         let (plan, options) = (self.plan, self.options);
         let sending = async {
-            let to = Arc::clone(&transport);
-            let end = deliver(Arc::clone(&plan), to, &options, orders.clone(), events, rand::make_rng());
-            let end = end.await.map_err(|error| internal(&error.to_string()))?;
-            let Listener { mut recorder, mut clerk, broken } =
+            let delivered = deliver(plan, transport, &options, orders, events, rand::make_rng());
+            let Delivered { end, verified } =
+                delivered.await.map_err(|error| internal(&error.to_string()))?;
+            let Listener { mut recorder, clerk, broken } =
                 listening.await.map_err(|error| panicked(&error))?;
-            let picks = clerk.picks();
-            let verified = if picks.is_empty() || end != End::Complete {
-                None
-            } else {
-                Some(verify(&plan, transport, &options, picks, orders, rand::make_rng()).await)
-            };
             if let (Some(recorder), Some(verified)) = (&mut recorder, &verified) {
                 for Mismatch { pick, .. } in &verified.mismatches {
                     recorder.doubt(Batch { group: pick.group, first: pick.place, len: 1 });
@@ -200,6 +191,15 @@ fn pass_on(
             broken.get_or_insert(Broken::Report(error));
         }
     }
+}
+
+/// Has requests in flight finish, unless the run is told to end already.
+fn finish(order: &mut Order, stop: Stop) -> bool {
+    let is_first = *order == Order::GoOn;
+    if is_first {
+        *order = Order::Finish(stop);
+    }
+    is_first
 }
 
 fn panicked(error: &JoinError) -> Failed {

@@ -143,15 +143,12 @@ impl Run {
         info!(rows = plan.rows(), requests = plan.requests(), bytes = plan.memory_bytes(), "planned");
         let plan = Arc::new(plan);
         let (recorder, ending) = begun.map(|begun| begun.recorder(&plan)).unzip();
-        let sending = Sending {
-            fates,
-            plan,
-            options: self.settings.delivery.clone(),
-            verify: self.settings.verify,
-            recorder,
-            failures,
-            progress,
-        };
+        let mut options = self.settings.delivery.clone();
+        // The time counts from the start of the program.
+        let taken = summary.as_ref().map(RunSummary::duration).unwrap_or_default();
+        options.max_duration = options.max_duration.map(|most| most.saturating_sub(taken));
+        options.proven = fates.unchanged + fates.resumed > 0;
+        let sending = Sending { plan, fates, options, recorder, failures, progress };
         let mut sent = sending.run(target, self.settings.input.id_type, signals).await?;
         let (settings, console) = (Arc::clone(&self.settings), self.console);
         let mut ledger = sent.ledger.take();

@@ -11,8 +11,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args};
 
 use super::values::{
-    Columns, Delimiter, Encoding, Limit, LogFormat, Period, Progress, Share, Size, count, detail, memory,
-    number,
+    Columns, Delimiter, Encoding, Limit, LogFormat, Period, Progress, Size, count, detail, memory, number,
 };
 use crate::deliver::{self, Rate};
 use crate::input::{self, Empty, IdType, Layout, Vocabulary};
@@ -141,9 +140,6 @@ pub(super) struct DeliveryFlags {
     /// Start no requests after this time
     #[arg(long, value_name = "D")]
     pub(super) max_duration: Option<Period>,
-    /// Most requests spent on finding refused ids, as a share of the planned ones; 10,000 in any case
-    #[arg(long, value_name = "N%", default_value_t = Share(deliver::Options::default().max_split_share))]
-    pub(super) max_split_share: Share,
     /// Read this many acknowledged users back and compare
     #[arg(long, value_name = "N", value_parser = number::<usize>, default_value_t = 0)]
     pub(super) verify: usize,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::read_back::Verified;
 use crate::plan::Batch;
 
 /// What delivery tells, in the order in which it happens.
@@ -39,6 +40,8 @@ pub enum Purpose {
     Retry,
     /// A part of a batch that was refused as a whole, for the first time.
     Split,
+    /// Anything else: asking whether a user, the address or the API is there, and reading back.
+    Check,
 }
 
 /// What an answer means, for counting.
@@ -85,6 +88,8 @@ pub struct Pulse {
     pub slowed: Slowed,
     /// Why nothing starts just now, and for how much longer.
     pub held: Option<(Held, Duration)>,
+    /// What the last answer said, while nothing starts.
+    pub reason: Option<String>,
 }
 
 /// Whether a pace is less than the rate allows.
@@ -106,6 +111,15 @@ pub enum Held {
     Outage,
 }
 
+/// What came of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivered {
+    /// How it ended.
+    pub end: End,
+    /// What reading back found, if it was begun.
+    pub verified: Option<Verified>,
+}
+
 /// How delivery ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
@@ -120,8 +134,14 @@ pub enum End {
 pub enum Stop {
     /// 401 or 403.
     KeyRefused(Reason),
-    /// The first answers were 404: there is no such operation at this address.
+    /// There is no such operation at this address: a mass update and a GET of it are both not found.
     WrongAddress(Reason),
+    /// The address answers with a redirect, which is not followed.
+    Redirected(Reason),
+    /// The API refuses everything in the same words.
+    Refused(Reason),
+    /// There is no connection, for a reason that stays as it is: a certificate, a protocol, a proxy.
+    Unreachable(Reason),
     /// The API served nobody for `max_outage`.
     Outage(Reason),
     /// The API asks for a pause longer than `max_outage`.

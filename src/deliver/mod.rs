@@ -3,33 +3,40 @@
 //! [`deliver`] sends a plan through a [`Transport`] and tells what happens in [`Event`]s. Each part of it knows one
 //! thing, in a file of its own:
 //!
-//! - `dispatcher`: who sends what when. All others are called from there, and none of them waits or sends.
-//! - [`Limiter`]: when the next request may start; `window`: how many requests are in flight; `circuit`: whether the API serves anybody.
-//! - [`Verdict`]: what an answer means; [`decide`]: what to do about it; `blame`, `split` and `refusals`: whom a refusal
-//!   is for; `address`: whether there is such an operation at all.
-//! - [`Http`]: the real transport. [`verify()`]: what the API holds afterwards, for a [`Sample`] of rows.
+//! - `core`: what to send next, and what follows from an answer. Pure: no waiting, no sending, no clock. It uses
+//!   - [`Verdict`]: what an answer means by itself; `hint`: what its words suggest;
+//!   - `case`: why a request was refused, and for whom; `search`: finding users; `limits`: finding the largest size;
+//!   - `facts`: what answers have shown of the account, its attributes, values and users;
+//!   - `outage`: whether the API serves anyone, and which attempts count;
+//!   - `read_back`: what the API holds afterwards, for a [`Sample`] of rows.
+//! - `dispatcher`: the loop that sends what the core decides. It uses
+//!   - [`Limiter`]: when the next request may start; `window`: how many requests are in flight.
+//! - [`Http`]: the real transport.
 //!
 //! What happened to a batch is data ([`Outcome`]). The one error is that nobody listens any more.
 
-mod address;
-mod blame;
-mod circuit;
+mod case;
 mod connecting;
+mod core;
 mod dispatcher;
 mod event;
-mod flights;
+mod facts;
+mod hint;
 mod http;
-mod job;
 mod limiter;
+mod limits;
 mod lost;
+#[cfg(test)]
+mod model;
 mod options;
-mod refusals;
+mod outage;
+mod part;
+mod read_back;
 mod retry;
 mod sample;
-mod split;
+mod search;
 mod transport;
 mod verdict;
-mod verify;
 mod window;
 mod words;
 
@@ -38,15 +45,14 @@ use std::sync::Arc;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
 
-pub use event::{Answer, End, Event, Held, Order, Outcome, Pulse, Purpose, Reason, Slowed, Stop};
+pub use event::{Answer, Delivered, End, Event, Held, Order, Outcome, Pulse, Purpose, Reason, Slowed, Stop};
 pub use http::{Http, HttpError, Target};
-pub use limiter::{Limiter, Told};
+pub use limiter::{LimitSignal, Limiter};
 pub use options::{Options, Rate};
-pub use retry::{Decision, History, decide};
+pub use read_back::{Mismatch, Verified};
 pub use sample::{Pick, Sample};
 pub use transport::{Lost, LostCause, Reach, Reply, Request, Transport};
 pub use verdict::Verdict;
-pub use verify::{Mismatch, Verified, verify};
 
 use crate::plan::Plan;
 
@@ -68,6 +74,6 @@ pub async fn deliver<T: Transport>(
     orders: watch::Receiver<Order>,
     events: mpsc::Sender<Event>,
     chance: StdRng,
-) -> Result<End, Disconnected> {
+) -> Result<Delivered, Disconnected> {
     dispatcher::Dispatcher::new(plan, transport, options, events, chance).run(orders).await
 }

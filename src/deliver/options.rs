@@ -70,29 +70,12 @@ pub struct Options {
     pub timeout: Duration,
     /// How long to wait for an API that answers nobody.
     pub max_outage: Duration,
-    /// No request starts later than this.
+    /// No request starts after this time, from the call of [`deliver`](super::deliver()) on.
     pub max_duration: Option<Duration>,
-    /// Most requests that splitting may add, as a share of the planned ones.
-    pub max_split_share: f64,
-}
-
-impl Options {
-    /// Searching may add so many requests even to a small plan: a batch of 1,000 with a few unknown users takes dozens.
-    const LEAST_EXTRA: f64 = 10_000.0;
-
-    /// Most requests that searching may add to a plan of this many.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        clippy::cast_precision_loss,
-        reason = "a bound, not a sum: its last digits don't matter"
-    )]
-    pub fn most_extra(&self, planned: u64) -> u64 {
-        if self.max_split_share <= 0.0 {
-            return 0;
-        }
-        (planned as f64 * self.max_split_share).max(Self::LEAST_EXTRA) as u64
-    }
+    /// How many acknowledged rows to read back.
+    pub verify: usize,
+    /// The account is known to have acknowledged something: its address and the key were right.
+    pub proven: bool,
 }
 
 impl Default for Options {
@@ -109,7 +92,8 @@ impl Default for Options {
             timeout: Duration::from_mins(1),
             max_outage: Duration::from_mins(10),
             max_duration: None,
-            max_split_share: 1.0,
+            verify: 0,
+            proven: false,
         }
     }
 }

@@ -1,15 +1,14 @@
-//! What an answer, or none, means.
+//! What an answer, or none, means by itself.
 
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use super::event::{Answer, Reason};
-use super::limiter::Told;
-use super::transport::{Lost, Reach, Reply};
+use super::transport::{Lost, LostCause, Reach, Reply};
 use super::words::{clean, words};
 
-/// What an answer, or none, means.
+/// What an answer, or none, means by itself. What caused it, and what follows, takes more than one answer to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// 200, and the body says ok.
@@ -21,12 +20,12 @@ pub enum Verdict {
         /// The answer.
         reason: Reason,
     },
-    /// The batch is refused for something in it: 400, 404, 413, 422.
+    /// 401: the key.
+    Unauthorized(Reason),
+    /// 403: the key, or something in the request.
+    Forbidden(Reason),
+    /// Any other 4xx, 501 and redirects: something in the request, or the operation as a whole.
     Refused(Reason),
-    /// No other try would be answered otherwise, nor a smaller batch: any further 4xx, 501, a redirect.
-    Hopeless(Reason),
-    /// The key is refused: 401, 403.
-    KeyRefused(Reason),
     /// Another try may go well: 408, 5xx, a 200 that doesn't say ok, no answer.
     Troubled {
         /// Whether the request may have been applied.
@@ -34,38 +33,48 @@ pub enum Verdict {
         /// The answer, or what came instead of one.
         reason: Reason,
     },
+    /// The request went out on a connection that the server had closed before.
+    Stale(Reason),
+    /// No connection, for a reason that stays as it is: a certificate, a protocol, a proxy.
+    Unreachable(Reason),
 }
 
 impl Verdict {
-    /// What this answer means.
+    /// What the answer to a mass update means.
     pub fn of(result: &Result<Reply, Lost>) -> Self {
         let reply = match result {
             Ok(reply) => reply,
-            Err(lost) => {
-                let reason = Reason { status: None, error: clean(&lost.error) };
-                return Self::Troubled { reach: lost.reach, reason };
-            }
+            Err(lost) => return Self::of_lost(lost),
         };
         let reason = || Reason { status: Some(reply.status), error: phrase(reply) };
         match reply.status {
             200 if says_ok(&reply.body) => Self::Acknowledged,
-            401 | 403 => Self::KeyRefused(reason()),
+            401 => Self::Unauthorized(reason()),
+            403 => Self::Forbidden(reason()),
             429 => Self::Throttled { pause: reply.retry_after, reason: reason() },
             503 if reply.retry_after.is_some() => {
                 Self::Throttled { pause: reply.retry_after, reason: reason() }
             }
-            400 | 404 | 413 | 422 => Self::Refused(reason()),
             408 | 500 | 502..=599 | 200..=299 => Self::Troubled { reach: Reach::Perhaps, reason: reason() },
-            _ => Self::Hopeless(reason()),
+            _ => Self::Refused(reason()),
         }
     }
 
-    /// What it says about the limit.
-    pub(super) fn told(&self) -> Told {
-        match self {
-            Self::Acknowledged | Self::Refused(_) | Self::Hopeless(_) | Self::KeyRefused(_) => Told::Served,
-            Self::Throttled { pause, .. } => Told::Throttled { retry_after: *pause },
-            Self::Troubled { .. } => Told::Nothing,
+    /// What the answer to a GET means: [`Self::Acknowledged`] for any answer that shows the API at work.
+    pub fn of_question(result: &Result<Reply, Lost>) -> Self {
+        match (Self::of(result), result) {
+            (Self::Troubled { .. }, Ok(reply)) if reply.status < 300 => Self::Acknowledged,
+            (Self::Refused(_) | Self::Forbidden(_), _) => Self::Acknowledged,
+            (verdict, _) => verdict,
+        }
+    }
+
+    fn of_lost(lost: &Lost) -> Self {
+        let reason = Reason { status: None, error: clean(&lost.error) };
+        match lost.cause {
+            LostCause::IdleConnection => Self::Stale(reason),
+            _ if !lost.heals() => Self::Unreachable(reason),
+            _ => Self::Troubled { reach: lost.reach, reason },
         }
     }
 
@@ -74,10 +83,15 @@ impl Verdict {
         match self {
             Self::Acknowledged => Answer::Acknowledged,
             Self::Throttled { .. } => Answer::Throttled,
-            Self::Refused(_) | Self::Hopeless(_) | Self::KeyRefused(_) => Answer::Refused,
-            Self::Troubled { .. } => Answer::Troubled,
+            Self::Refused(_) | Self::Unauthorized(_) | Self::Forbidden(_) => Answer::Refused,
+            Self::Troubled { .. } | Self::Stale(_) | Self::Unreachable(_) => Answer::Troubled,
         }
     }
+}
+
+/// Whether a status speaks of the operation or the account rather than of what a request holds.
+pub(super) fn speaks_of_operation(status: Option<u16>) -> bool {
+    matches!(status, Some(300..=399 | 402 | 405..=407 | 411 | 415 | 426 | 451 | 501 | 600..))
 }
 
 fn says_ok(body: &[u8]) -> bool {
@@ -97,7 +111,9 @@ fn phrase(reply: &Reply) -> String {
         .unwrap_or("unknown status");
     let words = match (reply.status, &reply.location) {
         (300..=399, Some(location)) => format!("redirects to {}", clean(location)),
-        (200..=299, _) => format!("the body doesn't say ok: {}", words(&reply.body)),
+        (200..=299, _) if reply.body.is_empty() => "the body is empty, and doesn't say ok".to_owned(),
+        (200, _) => format!("the body doesn't say ok: {}", words(&reply.body)),
+        (201..=299, _) => format!("only 200 is an acknowledgement: {}", words(&reply.body)),
         _ => words(&reply.body),
     };
     if words.is_empty() {
@@ -143,14 +159,23 @@ mod tests {
         for status in 300..=599 {
             let got = verdict(status, "");
             let want = match status {
-                401 | 403 => matches!(got, Verdict::KeyRefused(_)),
+                401 => matches!(got, Verdict::Unauthorized(_)),
+                403 => matches!(got, Verdict::Forbidden(_)),
                 429 => matches!(got, Verdict::Throttled { pause: None, .. }),
-                400 | 404 | 413 | 422 => matches!(got, Verdict::Refused(_)),
                 408 | 500 | 502..=599 => matches!(got, Verdict::Troubled { .. }),
-                _ => matches!(got, Verdict::Hopeless(_)),
+                _ => matches!(got, Verdict::Refused(_)),
             };
             assert!(want, "{status}: {got:?}");
         }
+    }
+
+    #[test]
+    fn a_question_is_served_by_any_answer_that_shows_the_api_at_work() {
+        for status in [200, 204, 301, 400, 403, 404, 405, 410] {
+            assert_eq!(Verdict::of_question(&Ok(reply(status, ""))), Verdict::Acknowledged, "{status}");
+        }
+        assert!(matches!(Verdict::of_question(&Ok(reply(401, ""))), Verdict::Unauthorized(_)));
+        assert!(matches!(Verdict::of_question(&Ok(reply(500, ""))), Verdict::Troubled { .. }));
     }
 
     #[test]
@@ -161,6 +186,15 @@ mod tests {
     }
 
     #[test]
+    fn a_lost_request_means_what_its_cause_says() {
+        let lost = |cause| Err(Lost { reach: Reach::Perhaps, cause, error: "x".into() });
+        assert!(matches!(Verdict::of(&lost(LostCause::Other)), Verdict::Troubled { .. }));
+        assert!(matches!(Verdict::of(&lost(LostCause::IdleConnection)), Verdict::Stale(_)));
+        assert!(matches!(Verdict::of(&lost(LostCause::Proxy)), Verdict::Unreachable(_)));
+        assert!(matches!(Verdict::of(&lost(LostCause::Certificate)), Verdict::Unreachable(_)));
+    }
+
+    #[test]
     fn reasons_name_the_status_and_repeat_the_server() {
         let Verdict::Refused(reason) = verdict(400, r#"{"value": ["too long"]}"#) else {
             panic!("not refused")
@@ -168,7 +202,8 @@ mod tests {
         assert_eq!(reason, Reason { status: Some(400), error: "400 Bad Request: value: too long".into() });
         let moved =
             Ok(Reply { status: 301, location: Some("https://x.example/".into()), ..Reply::default() });
-        let Verdict::Hopeless(reason) = Verdict::of(&moved) else { panic!("not hopeless") };
+        let Verdict::Refused(reason) = Verdict::of(&moved) else { panic!("not refused") };
         assert_eq!(reason.error, "301 Moved Permanently: redirects to https://x.example/");
+        assert!(speaks_of_operation(reason.status));
     }
 }

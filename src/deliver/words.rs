@@ -11,28 +11,51 @@ const MOST_CHARS: usize = 500;
 /// page for the page.
 pub(super) fn words(body: &[u8]) -> String {
     let text = match serde_json::from_slice::<Value>(body) {
-        Ok(Value::Object(fields)) => {
-            let said: Vec<String> = fields
-                .iter()
-                .map(|(name, value)| match (name.as_str(), flat(value)) {
-                    ("detail", text) => text,
-                    (name, text) => format!("{name}: {text}"),
-                })
-                .collect();
+        Ok(value) => {
+            let mut said = Vec::new();
+            flatten("", &value, &mut said);
             said.join("; ")
         }
-        Ok(value) => flat(&value),
         Err(_) => page(&String::from_utf8_lossy(body)),
     };
     clean(&text)
 }
 
-fn flat(value: &Value) -> String {
+/// Each text of a nested error with the path to it: `ids.0: A valid integer is required.`
+fn flatten(path: &str, value: &Value, said: &mut Vec<String>) {
+    let below = |name: &str| match (path, name) {
+        ("", name) => name.to_owned(),
+        (path, name) => format!("{path}.{name}"),
+    };
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let path = if path.is_empty() && name == "detail" { String::new() } else { below(name) };
+                flatten(&path, value, said);
+            }
+        }
+        Value::Array(items) if items.iter().all(|item| !item.is_array() && !item.is_object()) => {
+            let items: Vec<String> = items.iter().map(plain).collect();
+            said.push(labelled(path, &items.join(", ")));
+        }
+        Value::Array(items) => {
+            for (place, item) in items.iter().enumerate() {
+                flatten(&below(&place.to_string()), item, said);
+            }
+        }
+        value => said.push(labelled(path, &plain(value))),
+    }
+}
+
+fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        Value::Array(items) => items.iter().map(flat).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     }
+}
+
+fn labelled(path: &str, text: &str) -> String {
+    if path.is_empty() { text.to_owned() } else { format!("{path}: {text}") }
 }
 
 /// The title of an HTML page; any other text as it is.
@@ -81,6 +104,10 @@ mod tests {
         assert_eq!(
             words(br#"{"ids":["Invalid pk \"42\""],"value":["too long","odd"]}"#),
             r#"ids: Invalid pk "42"; value: too long, odd"#
+        );
+        assert_eq!(
+            words(br#"{"ids": {"0": ["A valid integer is required."]}, "errors": [{"code": "x"}, "y"]}"#),
+            "ids.0: A valid integer is required.; errors.0.code: x; errors.1: y"
         );
     }
 

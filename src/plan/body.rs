@@ -11,19 +11,27 @@ impl Plan {
     /// Appends the JSON body of the request for a batch, or for any other range of a group:
     /// `{"ids":[10,15],"attribute":"country","value":"USA"}`.
     pub fn body(&self, batch: Batch, body: &mut Vec<u8>) {
-        body.reserve(batch.len as usize * LONGEST_ID);
+        self.body_of(batch.group, std::iter::once(batch), body);
+    }
+
+    /// The same for several ranges of one group, ascending.
+    pub fn body_of(&self, group: u32, ranges: impl Iterator<Item = Batch>, body: &mut Vec<u8>) {
         body.extend_from_slice(br#"{"ids":["#);
-        for (place, user) in self.users(batch).enumerate() {
-            if place > 0 {
-                body.push(b',');
+        let mut is_first = true;
+        for range in ranges {
+            body.reserve(range.len as usize * LONGEST_ID);
+            for user in self.users(range) {
+                if !std::mem::take(&mut is_first) {
+                    body.push(b',');
+                }
+                json(&user, body);
             }
-            json(&user, body);
         }
-        let attribute = self.attribute(batch.group);
+        let attribute = self.attribute(group);
         body.extend_from_slice(br#"],"attribute":"#);
         json(&attribute.name, body);
         body.extend_from_slice(br#","value":"#);
-        body.extend_from_slice(self.value_token(batch.group).as_bytes());
+        body.extend_from_slice(self.value_token(group).as_bytes());
         body.push(b'}');
     }
 

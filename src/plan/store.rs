@@ -122,6 +122,11 @@ impl Plan {
         self.groups
     }
 
+    /// The first group of each attribute.
+    pub fn first_groups(&self) -> impl Iterator<Item = u32> + '_ {
+        self.columns.iter().filter(|place| place.requests > 0).map(|place| place.first)
+    }
+
     /// The most users in a batch.
     pub fn batch_size(&self) -> NonZeroU32 {
         self.batch_size
@@ -156,6 +161,13 @@ impl Plan {
     pub fn user(&self, group: u32, position: u32) -> User<'_> {
         let place = self.place(group);
         self.name(place.column.ids.get(place.range(group).at(position)))
+    }
+
+    /// The number of the user at this position of a group: the same for one user in all groups of this plan, and for
+    /// nobody else.
+    pub fn user_number(&self, group: u32, position: u32) -> u64 {
+        let place = self.place(group);
+        place.column.ids.get(place.range(group).at(position))
     }
 
     /// With [`OnConflict::Error`](super::OnConflict::Error) all conflicts, by attribute and user; otherwise none. Their

@@ -8,7 +8,7 @@ use super::progress::{Progress, Speed, State};
 use super::wording::why_stopped;
 use super::{FailuresReport, Fates, Lost, Settled, Tally, Unwritten};
 use crate::clock;
-use crate::deliver::{End, Event, Outcome, Pick, Pulse, Reason, Sample, Slowed};
+use crate::deliver::{End, Event, Outcome, Pulse, Reason, Slowed};
 use crate::plan::{Batch, Plan};
 
 /// Takes events one by one: tally first, then the failures report, then progress. Blocks while it writes.
@@ -24,7 +24,6 @@ pub struct Clerk<P> {
     progress: P,
     speed: Speed,
     begun: Instant,
-    sample: Option<Sample>,
 }
 
 impl<P: Progress> Clerk<P> {
@@ -39,19 +38,7 @@ impl<P: Progress> Clerk<P> {
             progress,
             speed: Speed::default(),
             begun: clock::now(),
-            sample: None,
         }
-    }
-
-    /// Has a sample taken of what is acknowledged.
-    #[must_use]
-    pub fn sampling(self, sample: Sample) -> Self {
-        Self { sample: Some(sample), ..self }
-    }
-
-    /// The sample that was taken; nothing without one.
-    pub fn picks(&mut self) -> Vec<Pick> {
-        self.sample.take().map(Sample::picks).unwrap_or_default()
     }
 
     /// Takes the next event. Fails, once, when the failures report can't be written: then the run has to stop.
@@ -92,12 +79,7 @@ impl<P: Progress> Clerk<P> {
         // What is settled twice is counted twice: the fates no longer add up, which ends the run as the bug it is.
         let _is_new = self.settled.insert(batch, self.plan.group_len(batch.group));
         match outcome {
-            Outcome::Acknowledged => {
-                if let Some(sample) = &mut self.sample {
-                    sample.offer(batch);
-                }
-                Ok(())
-            }
+            Outcome::Acknowledged => Ok(()),
             Outcome::Failed(reason) => {
                 let plan = &self.plan;
                 self.tally.failures.give_example(reason, || {
@@ -290,7 +272,9 @@ mod tests {
         clerk.take(&Event::Sent(Purpose::First)).unwrap();
         clerk.take(&settled(plan.batches().next().unwrap(), Outcome::Acknowledged)).unwrap();
         let held = Some((Held::Pause, Duration::from_secs(3)));
-        clerk.take(&Event::Pulse(Pulse { in_flight: 0, pace: 1.0, slowed: Slowed::No, held })).unwrap();
+        clerk
+            .take(&Event::Pulse(Pulse { in_flight: 0, pace: 1.0, slowed: Slowed::No, held, reason: None }))
+            .unwrap();
         let state = shown.lock().unwrap().pop().unwrap();
         assert_eq!((state.settled, state.rows, state.requests, state.held), (3, 4, 1, held));
         // One more request, at one a second, after the pause.

@@ -163,12 +163,13 @@ impl Closing<'_> {
     }
 
     fn verified(&self) -> Vec<String> {
-        let Some(Verified { asked, checked, mismatches }) = self.verified else { return Vec::new() };
+        let Some(Verified { asked, checked, unread, mismatches }) = self.verified else { return Vec::new() };
         let differing = mismatches.len();
         let agreed = checked - differing as u64;
-        let unread = match asked - checked {
-            0 => String::new(),
-            unread => format!(", {} not read", HumanCount(unread)),
+        let unread = match (asked - checked, unread) {
+            (0, _) => String::new(),
+            (count, None) => format!(", {} not read", HumanCount(count)),
+            (count, Some(why)) => format!(", {} not read: {why}", HumanCount(count)),
         };
         let read =
             format!("{} agreed, {} differed{unread}", counted(agreed, "row"), HumanCount(differing as u64));

@@ -62,7 +62,11 @@ impl ExitCode {
     #[must_use]
     pub fn verified(self, verified: Option<&Verified>) -> Self {
         match (self, verified) {
-            (Self::Complete, Some(verified)) if !verified.mismatches.is_empty() => Self::Incomplete,
+            (Self::Complete, Some(verified))
+                if !verified.mismatches.is_empty() || verified.checked < verified.asked =>
+            {
+                Self::Incomplete
+            }
             _ => self,
         }
     }
@@ -100,6 +104,9 @@ impl ExitCode {
         match stop {
             Stop::KeyRefused(_)
             | Stop::WrongAddress(_)
+            | Stop::Redirected(_)
+            | Stop::Refused(_)
+            | Stop::Unreachable(_)
             | Stop::Outage(_)
             | Stop::LongPause(_)
             | Stop::OutOfTime => Self::Stopped,
@@ -114,8 +121,9 @@ impl ExitCode {
 impl From<&Stop> for StopReason {
     fn from(stop: &Stop) -> Self {
         match stop {
-            Stop::KeyRefused(_) => Self::KeyRefused,
-            Stop::WrongAddress(_) => Self::WrongAddress,
+            // Trying again helps as little as with a refused key, or a wrong address.
+            Stop::KeyRefused(_) | Stop::Refused(_) => Self::KeyRefused,
+            Stop::WrongAddress(_) | Stop::Redirected(_) | Stop::Unreachable(_) => Self::WrongAddress,
             Stop::Outage(_) => Self::Outage,
             Stop::LongPause(_) => Self::LongPause,
             Stop::OutOfTime => Self::MaxDuration,

@@ -52,7 +52,7 @@ impl Tally {
     fn count_request(&mut self, purpose: Purpose) {
         self.requests.sent += 1;
         match purpose {
-            Purpose::First => {}
+            Purpose::First | Purpose::Check => {}
             Purpose::Retry => self.requests.retried += 1,
             Purpose::Split => self.requests.split += 1,
         }
@@ -123,6 +123,7 @@ mod tests {
             pace: 10.0,
             slowed: crate::deliver::Slowed::No,
             held: Some((Held::Pause, Duration::from_secs(1))),
+            reason: None,
         };
         prop_oneof![
             purpose.prop_map(Event::Sent),

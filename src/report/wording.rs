@@ -87,6 +87,9 @@ pub fn why_stopped(stop: &Stop) -> String {
     match stop {
         Stop::KeyRefused(reason) => format!("the API refused the key: {}", answer(reason)),
         Stop::WrongAddress(reason) => format!("the address is wrong: {}", answer(reason)),
+        Stop::Redirected(reason) => format!("the address leads elsewhere: {}", answer(reason)),
+        Stop::Refused(reason) => format!("the API refuses everything in the same words: {}", answer(reason)),
+        Stop::Unreachable(reason) => format!("the API can't be reached: {}", answer(reason)),
         Stop::Outage(reason) => format!("the API served nobody for `--max-outage`: {}", answer(reason)),
         Stop::LongPause(reason) => {
             format!("the API asks for a pause that goes beyond `--max-outage`: {}", answer(reason))

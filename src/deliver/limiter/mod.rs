@@ -61,7 +61,7 @@ type Spacing = RateLimiter<NotKeyed, InMemoryState, Ticks, NoOpMiddleware<Tick>>
 
 /// What an answer says about the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum LimitSignal {
     /// The request was processed, well or not: it counted, and it was within the limit.
     Served,
     /// There were too many requests: 429, or a 503 between answers that are served.
@@ -182,19 +182,19 @@ impl Limiter {
 
     /// A request that started at `start` is done with. `connecting` is how long it may have waited for a connection
     /// ([`Reply::connecting`](super::Reply::connecting)).
-    pub fn answered(&mut self, start: Instant, connecting: Duration, now: Instant, told: Told) {
-        if told != Told::Nothing {
+    pub fn answered(&mut self, start: Instant, connecting: Duration, now: Instant, signal: LimitSignal) {
+        if signal != LimitSignal::Nothing {
             self.learn_arrival(start, connecting, now);
         }
         let share = self.pace.share();
-        match told {
-            Told::Served => {
+        match signal {
+            LimitSignal::Served => {
                 if self.pause_began.is_none_or(|began| start > began) {
                     self.pauses = 0;
                 }
                 self.pace.served(now);
             }
-            Told::Throttled { retry_after } => {
+            LimitSignal::Throttled { retry_after } => {
                 let known = self.pause_began.is_some_and(|began| start <= began);
                 if !known {
                     self.pauses += 1;
@@ -206,7 +206,7 @@ impl Limiter {
                 self.asked = self.asked.max(retry_after.map(|after| now + after));
                 self.pause_until(now + retry_after.unwrap_or_default().max(own));
             }
-            Told::Nothing => {}
+            LimitSignal::Nothing => {}
         }
         if (self.pace.share() - share).abs() > f64::EPSILON {
             self.interval = interval(self.rate, self.pace.share());
@@ -376,7 +376,7 @@ mod tests {
     fn limiter(rate: Rate) -> (Limiter, Instant) {
         let (mut limiter, begin) = (Limiter::new(rate), clock::now());
         limiter.started(begin);
-        limiter.answered(begin, Duration::ZERO, begin, Told::Served);
+        limiter.answered(begin, Duration::ZERO, begin, LimitSignal::Served);
         (limiter, begin)
     }
 
@@ -386,7 +386,7 @@ mod tests {
         let at = |seconds| begin + Duration::from_secs(seconds);
         let mut pause = |start, now, seconds: Option<u64>| {
             let retry_after = seconds.map(Duration::from_secs);
-            limiter.answered(at(start), Duration::ZERO, at(now), Told::Throttled { retry_after });
+            limiter.answered(at(start), Duration::ZERO, at(now), LimitSignal::Throttled { retry_after });
             limiter.pause_left(at(now)).unwrap().as_secs()
         };
         assert_eq!(pause(100, 101, None), 1);
@@ -396,8 +396,8 @@ mod tests {
         assert_eq!(pause(200, 201, None), 8);
         let longest = (0..20).map(|n| pause(300 + 100 * n, 301 + 100 * n, None)).max();
         assert_eq!(longest, Some(LONGEST_OWN_PAUSE.as_secs()));
-        limiter.answered(at(3000), Duration::ZERO, at(3001), Told::Served);
-        limiter.answered(at(3002), Duration::ZERO, at(3003), Told::Throttled { retry_after: None });
+        limiter.answered(at(3000), Duration::ZERO, at(3001), LimitSignal::Served);
+        limiter.answered(at(3002), Duration::ZERO, at(3003), LimitSignal::Throttled { retry_after: None });
         assert_eq!(limiter.pause_left(at(3003)), Some(SHORTEST_PAUSE));
         assert_eq!(limiter.asked_left(at(3003)), None, "nobody asked for that");
     }
@@ -409,7 +409,7 @@ mod tests {
         limiter.permit().await;
         limiter.started(begin);
         tokio::time::sleep(Duration::from_millis(700)).await;
-        limiter.answered(begin, Duration::from_millis(200), clock::now(), Told::Served);
+        limiter.answered(begin, Duration::from_millis(200), clock::now(), LimitSignal::Served);
         limiter.permit().await;
         assert!(clock::now() - begin >= Duration::from_millis(700));
         let second = clock::now();
@@ -417,7 +417,7 @@ mod tests {
         limiter.permit().await;
         assert!(clock::now() - begin >= Duration::from_millis(1700) + HEADROOM);
         // A round trip takes 100 ms, as the second one shows: the first one was there by 600.
-        limiter.answered(second, Duration::ZERO, second + Duration::from_millis(100), Told::Served);
+        limiter.answered(second, Duration::ZERO, second + Duration::from_millis(100), LimitSignal::Served);
         assert_eq!(limiter.recent.opens(), Some(begin + Duration::from_millis(1600) + HEADROOM));
     }
 
@@ -425,14 +425,14 @@ mod tests {
     async fn one_refusal_costs_no_pace_and_more_of_them_do() {
         let (mut limiter, begin) = limiter(rate(10, 1));
         let at = |seconds| begin + Duration::from_secs(seconds);
-        let refused = Told::Throttled { retry_after: None };
+        let refused = LimitSignal::Throttled { retry_after: None };
         let even = limiter.interval();
         limiter.answered(at(1), Duration::ZERO, at(2), refused);
         assert_eq!(limiter.interval(), even);
         limiter.answered(at(5), Duration::ZERO, at(6), refused);
         assert!(limiter.share() < 1.0 && limiter.interval() > even);
         for seconds in 7..40 {
-            limiter.answered(at(seconds), Duration::ZERO, at(seconds), Told::Served);
+            limiter.answered(at(seconds), Duration::ZERO, at(seconds), LimitSignal::Served);
         }
         assert_eq!(limiter.interval(), even);
     }

@@ -47,7 +47,7 @@ impl Server {
         }
     }
 
-    fn arrives(&mut self, at: Instant) -> Told {
+    fn arrives(&mut self, at: Instant) -> LimitSignal {
         let Rate { requests, window } = self.rate;
         match self.counting {
             Counting::Sliding | Counting::Fixed => {
@@ -61,10 +61,12 @@ impl Server {
                 self.accepted.retain(|accepted| *accepted > start);
                 if self.accepted.len() < requests.get() as usize {
                     self.accepted.push_back(at);
-                    return Told::Served;
+                    return LimitSignal::Served;
                 }
                 let left = self.accepted[0] + window - at;
-                Told::Throttled { retry_after: Some(Duration::from_secs_f64(left.as_secs_f64().ceil())) }
+                LimitSignal::Throttled {
+                    retry_after: Some(Duration::from_secs_f64(left.as_secs_f64().ceil())),
+                }
             }
             Counting::Leaky { burst } => {
                 let per_second = f64::from(requests.get()) / window.as_secs_f64();
@@ -73,11 +75,11 @@ impl Server {
                 let excess = (self.excess - 1000.0 * per_second * passed).max(-1000.0) + 1000.0;
                 let excess = if first { 0.0 } else { excess.max(0.0) };
                 if excess > 1000.0 * f64::from(burst) {
-                    return Told::Throttled { retry_after: None };
+                    return LimitSignal::Throttled { retry_after: None };
                 }
                 self.accepted = [at].into();
                 (self.excess, self.last) = (excess, at);
-                Told::Served
+                LimitSignal::Served
             }
         }
     }
@@ -136,7 +138,7 @@ struct Pool {
     opening: Arc<Mutex<bool>>,
 }
 
-async fn request(world: Arc<World>, pool: Pool) -> (Told, Duration) {
+async fn request(world: Arc<World>, pool: Pool) -> (LimitSignal, Duration) {
     let network = world.network;
     let begun = clock::now();
     let opened = Arc::new(Mutex::new(None));
@@ -165,12 +167,12 @@ async fn request(world: Arc<World>, pool: Pool) -> (Told, Duration) {
     if cold {
         sleep(network.cold).await;
     }
-    let told = early.unwrap_or_else(|| world.server.lock().unwrap().0.arrives(clock::now()));
-    let work = if told == Told::Served { work } else { MILLI };
+    let signal = early.unwrap_or_else(|| world.server.lock().unwrap().0.arrives(clock::now()));
+    let work = if signal == LimitSignal::Served { work } else { MILLI };
     sleep(work + network.round_trip / 2 + world.between((Duration::ZERO, network.jitter))).await;
     drop(connection);
     let waited = opened.lock().unwrap().unwrap_or_default();
-    (told, waited.min(clock::now() - begun))
+    (signal, waited.min(clock::now() - begun))
 }
 
 /// A program that sends so many requests, as delivery does: the first one alone.
@@ -179,15 +181,15 @@ async fn program(world: Arc<World>, rate: Rate, requests: usize) -> (usize, Inst
     let pool = Pool { idle: Arc::new(Semaphore::new(0)), opening: Arc::default() };
     let mut limiter = Limiter::new(rate);
     let (mut left, mut refused, mut proven) = (requests, 0, false);
-    let mut in_flight: JoinSet<(Instant, (Told, Duration))> = JoinSet::new();
+    let mut in_flight: JoinSet<(Instant, (LimitSignal, Duration))> = JoinSet::new();
     while left > 0 || !in_flight.is_empty() {
         let most = if proven { CONCURRENCY } else { 1 };
         tokio::select! {
             biased;
             Some(answered) = in_flight.join_next() => {
-                let (start, (told, connecting)) = answered.unwrap();
-                limiter.answered(start, connecting, clock::now(), told);
-                if told == Told::Served {
+                let (start, (signal, connecting)) = answered.unwrap();
+                limiter.answered(start, connecting, clock::now(), signal);
+                if signal == LimitSignal::Served {
                     proven = true;
                 } else {
                     refused += 1;

@@ -87,7 +87,7 @@ mod tests {
     }
 
     fn pulse(held: Option<(Held, Duration)>) -> Pulse {
-        Pulse { in_flight: 1, pace: 8.0, slowed: crate::deliver::Slowed::No, held }
+        Pulse { in_flight: 1, pace: 8.0, slowed: crate::deliver::Slowed::No, held, reason: None }
     }
 
     #[test]

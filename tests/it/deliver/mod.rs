@@ -139,6 +139,6 @@ fn run_until(plan: &Arc<Plan>, options: &Options, script: Script, stop: Option<(
         let (end, (settled, sent)) = tokio::join!(delivery, listening);
         orderly.abort();
         let took = attrsync::clock::now() - begun;
-        Run { plan: Arc::clone(plan), end: end.unwrap(), settled, sent, took, api }
+        Run { plan: Arc::clone(plan), end: end.unwrap().end, settled, sent, took, api }
     })
 }

@@ -1,0 +1,436 @@
+//! Finding out why a request was refused, and for whom.
+//!
+//! A [`Case`] is opened for the users of one refused request. It asks one [`Question`] at a time and settles users as
+//! evidence comes in, until nobody is left. The suspects are, from the widest to the narrowest: the address, the key, the
+//! attribute, the value, the size, some of the users, chance. Words order the suspects; what is believed takes an answer
+//! that tells them apart:
+//!
+//! - the address: a GET of the operation is not found, too;
+//! - the key, after a 403: a GET is refused, too;
+//! - the value: two users who exist are each refused alone with it, while nobody gets it;
+//! - a user: it is refused alone twice while others get the value; or it is refused, and a GET does not find it; or the
+//!   server names it and takes everyone else;
+//! - the size: parts are accepted that the whole was not, and nothing as large ever was;
+//! - chance: the same request is accepted when it comes again.
+//!
+//! What one case learns serves the next ones ([`Facts`]): words that evidence confirmed once are believed from then on,
+//! until the same words turn out to be chance.
+
+mod evidence;
+
+use std::ops::Range;
+
+use super::event::{Outcome, Reason};
+use super::facts::{Facts, Offender};
+use super::hint::Hint;
+use super::part::Part;
+use super::search::{Search, Side};
+use crate::plan::Plan;
+
+/// A refusal, with what its words suggest.
+#[derive(Clone, Debug)]
+pub(super) struct Refusal {
+    pub(super) reason: Reason,
+    /// The words without what differs from one request to the next.
+    pub(super) class: String,
+    /// The words are those of a field's error.
+    pub(super) is_structured: bool,
+    pub(super) hint: Hint,
+    /// It is not an answer that refuses but trouble that stayed with these users.
+    pub(super) is_trouble: bool,
+}
+
+/// What a case asks next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Question {
+    /// Is there anything at the operation's address? A GET of it.
+    Address,
+    /// Does the key work? A GET of any user.
+    Key,
+    /// A mass update for these positions.
+    Update(Range<u32>),
+    /// Does this user exist? A GET of it.
+    Exists(u32),
+}
+
+/// What was found out.
+#[derive(Debug)]
+pub(super) enum Evidence {
+    /// The mass update was acknowledged.
+    Accepted,
+    /// It was refused.
+    Refused(Refusal),
+    /// Whether what the GET asked for is there; `None` where the answer doesn't tell.
+    Exists(Option<bool>),
+}
+
+/// What waits for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Nothing was ever acknowledged: is it the account?
+    AwaitsAnyone,
+    /// Other values of the attribute were refused alike.
+    AwaitsAttribute,
+    /// Another batch of the same value is looked into.
+    AwaitsGroup,
+    /// Another case makes a long search, from which this one will learn.
+    AwaitsCase,
+    /// The address is asked.
+    Address,
+    /// The key is asked.
+    Key,
+    /// All of it once more.
+    Again,
+    /// Users are searched.
+    Search,
+}
+
+/// What a case tells the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Finding {
+    /// Nothing of note.
+    Nothing,
+    /// There is no such operation at this address.
+    WrongAddress,
+    /// The key is refused.
+    KeyRefused,
+    /// The value is refused, whoever gets it.
+    Group(Reason),
+    /// The attribute is refused, whatever the value.
+    Attribute(Reason),
+}
+
+/// What became of some users.
+#[derive(Debug)]
+pub(super) struct Settlement {
+    pub(super) part: Part,
+    pub(super) outcome: Outcome,
+    pub(super) attempts: u32,
+}
+
+/// The users of one refused request, until all are settled.
+#[derive(Debug)]
+pub(super) struct Case {
+    pub(super) group: u32,
+    pub(super) stage: Stage,
+    pub(super) refusal: Refusal,
+    users: Vec<Candidate>,
+    search: Search,
+    /// Users who exist, to be asked for when the others are done with.
+    present: Vec<Candidate>,
+    /// Users whom the server named, to be asked for last.
+    named: Vec<Candidate>,
+    /// Users for whom other requests failed, to be asked for one by one.
+    apart: Vec<Candidate>,
+    /// A refusal of several `users` is a refusal of each: they were named, or are known not to exist.
+    together: bool,
+    /// Users are asked for one by one.
+    singly: bool,
+    check: Option<Check>,
+    /// Users who exist and were refused alone, while nobody has got the value.
+    witnesses: Vec<u32>,
+    /// Users who were asked for alone to test the value.
+    tests: u32,
+    refused_in_a_row: u32,
+    /// The size of the smallest part that was refused.
+    refused: u32,
+    /// How many users it was opened for.
+    opened_with: u32,
+    asked: Option<Question>,
+    settled: Vec<Settlement>,
+}
+
+/// A user, and how many requests carried it.
+#[derive(Clone, Copy, Debug)]
+struct Candidate {
+    place: u32,
+    carried: u32,
+}
+
+/// What is known of the one user who is looked at.
+#[derive(Clone, Copy, Debug)]
+struct Check {
+    position: u32,
+    /// How many times it was refused alone.
+    alone: u32,
+    exists: Option<bool>,
+    /// The API doesn't tell.
+    is_asked: bool,
+}
+
+impl Check {
+    /// A user who exists and was refused alone is looked at once more.
+    fn again(position: u32) -> Self {
+        Self { position, alone: 1, exists: Some(true), is_asked: true }
+    }
+}
+
+impl Case {
+    /// A case for the users of a refused request that `carried` requests have carried.
+    pub(super) fn new(part: &Part, carried: u32, refusal: Refusal) -> Self {
+        let users: Vec<_> = part.places().map(|place| Candidate { place, carried }).collect();
+        let search = Search::suspecting(length(&users));
+        Self {
+            group: part.group,
+            stage: Stage::Search,
+            refused: length(&users),
+            opened_with: length(&users),
+            refusal,
+            users,
+            search,
+            present: Vec::new(),
+            named: Vec::new(),
+            apart: Vec::new(),
+            together: false,
+            singly: false,
+            check: None,
+            witnesses: Vec::new(),
+            tests: 0,
+            refused_in_a_row: 0,
+            asked: None,
+            settled: Vec::new(),
+        }
+    }
+
+    /// A case for users who are known to be offenders: all together where they don't exist, else one by one.
+    pub(super) fn of_offenders(part: &Part, why: Offender, refusal: Refusal) -> Self {
+        let mut case = Self::new(part, 0, refusal);
+        case.search = Search::unknowing(length(&case.users));
+        case.together = why == Offender::Unknown;
+        case.singly = why == Offender::Refused;
+        case
+    }
+
+    /// Decides where to begin.
+    pub(super) fn begin(&mut self, facts: &mut Facts, plan: &Plan) -> Finding {
+        if self.refusal.reason.status == Some(404) && !facts.address_exists {
+            self.stage = Stage::Address;
+            return Finding::Nothing;
+        }
+        if self.refusal.reason.status == Some(403) {
+            self.stage = Stage::Key;
+            return Finding::Nothing;
+        }
+        self.look_into(facts, plan)
+    }
+
+    /// Decides what to ask first, once the address and the key are known to be right.
+    pub(super) fn look_into(&mut self, facts: &mut Facts, plan: &Plan) -> Finding {
+        self.stage = Stage::Search;
+        if let Some(reason) = facts.condemned(self.group, plan).cloned() {
+            return self.fail_all(&reason);
+        }
+        self.leave_out_offenders(facts, plan);
+        if facts.users.explains(length(&self.users)) {
+            // Its size explains the refusal.
+            self.search.clear_suspicion();
+        }
+        if self.take_named(&(0..length(&self.users))) {
+            return Finding::Nothing;
+        }
+        if length(&self.users) == 1 && self.opened_with == 1 {
+            self.check = Some(self.check_of(0, facts, plan));
+            return self.go_on(facts, plan);
+        }
+        let is_accepted = facts.is_accepted(self.group);
+        let trusted = facts.trusts(&self.refusal.class);
+        if !is_accepted && self.suspects_value() {
+            if trusted && self.refusal.is_structured {
+                return self.condemn(facts, plan);
+            }
+            self.search.isolate(Side::First);
+        } else if facts.are_chances_seen() && !(trusted && self.refusal.is_structured) {
+            self.stage = Stage::Again;
+        }
+        Finding::Nothing
+    }
+
+    /// Goes on after another case from which this one could learn.
+    pub(super) fn resume(&mut self, facts: &Facts, plan: &Plan) -> Finding {
+        self.stage = Stage::Search;
+        if let Some(reason) = facts.condemned(self.group, plan).cloned() {
+            return self.fail_all(&reason);
+        }
+        self.leave_out_offenders(facts, plan);
+        if facts.users.explains(self.refused) {
+            self.search.clear_suspicion();
+        }
+        Finding::Nothing
+    }
+
+    /// The next question; `None` when it waits for others, or is done.
+    pub(super) fn ask(&mut self, most: u32, facts: &mut Facts, plan: &Plan) -> Option<Question> {
+        let question = match self.stage {
+            Stage::AwaitsAnyone | Stage::AwaitsAttribute | Stage::AwaitsGroup | Stage::AwaitsCase => None,
+            Stage::Address => Some(Question::Address),
+            Stage::Key => Some(Question::Key),
+            Stage::Again => Some(Question::Update(0..length(&self.users))),
+            Stage::Search => self.ask_for_users(most, facts, plan),
+        };
+        self.asked.clone_from(&question);
+        question
+    }
+
+    fn ask_for_users(&mut self, most: u32, facts: &mut Facts, plan: &Plan) -> Option<Question> {
+        if let Some(check) = self.check {
+            let position = check.position;
+            return Some(match check {
+                Check { exists: None, is_asked: false, .. } if !self.refusal.is_trouble => {
+                    Question::Exists(position)
+                }
+                _ => Question::Update(position..position + 1),
+            });
+        }
+        if self.singly {
+            self.search.isolate(Side::First);
+        }
+        if let Some(part) = self.search.ask(most) {
+            let in_doubt = self.search.confirms() || (self.search.is_dense() && !self.together);
+            if in_doubt && !self.refusal.is_trouble && !self.is_known(part.start, facts, plan) {
+                return Some(Question::Exists(part.start));
+            }
+            return Some(Question::Update(part));
+        }
+        if self.present.is_empty()
+            && let Some(position) = self.witnesses.pop()
+        {
+            self.check = Some(Check::again(position));
+            return Some(Question::Update(position..position + 1));
+        }
+        let mut users = std::mem::take(&mut self.present);
+        if users.is_empty() {
+            users = std::mem::take(&mut self.named);
+            self.together = true;
+        }
+        if users.is_empty() {
+            users = std::mem::take(&mut self.apart);
+            (self.together, self.singly) = (false, true);
+        }
+        if users.is_empty() {
+            return None;
+        }
+        self.replace_users(users);
+        self.ask_for_users(most, facts, plan)
+    }
+
+    /// Goes on with these users, and with those who wait as witnesses.
+    fn replace_users(&mut self, mut users: Vec<Candidate>) {
+        users.extend(self.witnesses.drain(..).map(|position| self.users[position as usize]));
+        users.sort_unstable_by_key(|user| user.place);
+        self.search = Search::unknowing(length(&users));
+        self.users = users;
+    }
+
+    /// The users of a question that carries any.
+    pub(super) fn part(&self, positions: &Range<u32>) -> Part {
+        Part::of(self.group, self.range(positions).iter().map(|user| user.place))
+    }
+
+    /// The place of a user.
+    pub(super) fn place(&self, position: u32) -> u32 {
+        self.users[position as usize].place
+    }
+
+    /// Whether its users are asked for one by one.
+    pub(super) fn is_dense(&self) -> bool {
+        self.search.is_dense() && !self.together
+    }
+
+    /// The size of the smallest part that was refused, unless it is explained.
+    pub(super) fn refused_size(&self) -> u32 {
+        let is_searching = self.search.rest().next().is_some() && !self.together && !self.singly;
+        if is_searching { self.refused } else { 0 }
+    }
+
+    /// Whether the server names the users whom it refuses.
+    pub(super) fn names_users(&self) -> bool {
+        matches!(self.refusal.hint, Hint::Users(_)) || self.together || self.singly
+    }
+
+    /// Takes users out whom other cases have found to be offenders.
+    fn leave_out_offenders(&mut self, facts: &Facts, plan: &Plan) {
+        if !facts.has_offenders() || self.together || self.singly {
+            return;
+        }
+        let why = |user: &Candidate| facts.offender(plan.user_number(self.group, user.place));
+        let open: Vec<Candidate> = self.search.rest().flat_map(|part| self.range(&part).to_vec()).collect();
+        let (offenders, others): (Vec<_>, Vec<_>) = open.into_iter().partition(|user| why(user).is_some());
+        if offenders.is_empty() {
+            return;
+        }
+        let (unknown, refused): (Vec<_>, Vec<_>) =
+            offenders.into_iter().partition(|user| why(user) == Some(Offender::Unknown));
+        self.named.extend(unknown);
+        self.apart.extend(refused);
+        self.replace_users(others);
+    }
+
+    /// The place of any of its users.
+    pub(super) fn any_place(&self) -> u32 {
+        self.users.first().or(self.named.first()).map_or(0, |user| user.place)
+    }
+
+    /// A request that carries these was started.
+    pub(super) fn carry(&mut self, positions: &Range<u32>) {
+        for user in &mut self.users[positions.start as usize..positions.end as usize] {
+            user.carried += 1;
+        }
+    }
+
+    /// What became of users since the last time.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Settlement> + '_ {
+        self.settled.drain(..)
+    }
+
+    /// Fails whoever is left, for this reason.
+    pub(super) fn fail_all(&mut self, reason: &Reason) -> Finding {
+        self.settle_all(&Outcome::Failed(reason.clone()));
+        Finding::Nothing
+    }
+
+    /// Leaves whoever is left unsent: the run is stopped.
+    pub(super) fn leave_all(&mut self) {
+        let reason = self.refusal.reason.clone();
+        self.settle_all(&Outcome::Unsent(reason));
+    }
+
+    fn settle_all(&mut self, outcome: &Outcome) {
+        let mut left: Vec<Candidate> = std::mem::take(&mut self.named);
+        left.append(&mut self.present);
+        left.append(&mut self.apart);
+        for part in self.search.rest() {
+            left.extend(self.range(&part));
+        }
+        left.extend(self.witnesses.iter().map(|position| self.users[*position as usize]));
+        left.sort_unstable_by_key(|user| user.place);
+        self.search = Search::unknowing(0);
+        self.check = None;
+        self.witnesses.clear();
+        self.stage = Stage::Search;
+        self.settle(&left, outcome);
+    }
+
+    /// Whether the words speak of the value or the attribute.
+    fn suspects_value(&self) -> bool {
+        matches!(self.refusal.hint, Hint::Value | Hint::Attribute)
+    }
+
+    fn range(&self, part: &Range<u32>) -> &[Candidate] {
+        &self.users[part.start as usize..part.end as usize]
+    }
+
+    /// Notes what became of users, in runs of those that as many requests carried.
+    fn settle(&mut self, users: &[Candidate], outcome: &Outcome) {
+        for alike in users.chunk_by(|a, b| a.carried == b.carried) {
+            self.settled.push(Settlement {
+                part: Part::of(self.group, alike.iter().map(|user| user.place)),
+                outcome: outcome.clone(),
+                attempts: alike[0].carried,
+            });
+        }
+    }
+}
+
+fn length(users: &[Candidate]) -> u32 {
+    u32::try_from(users.len()).expect("a batch numbers its users in 32 bits")
+}

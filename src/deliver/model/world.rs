@@ -1,0 +1,182 @@
+//! A server, as a list of what is wrong with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+
+use super::body_length;
+use crate::deliver::core::What;
+use crate::deliver::part::Part;
+use crate::deliver::transport::{Lost, LostCause, Reach, Reply};
+use crate::plan::Plan;
+
+/// How a server names the users whom it doesn't know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Naming {
+    All,
+    /// The first so many.
+    Some(usize),
+    Positions,
+    Nobody,
+    /// As 404, naming nobody.
+    NotFound,
+}
+
+/// A server, as a list of what is wrong with it.
+#[derive(Clone, Debug)]
+pub(super) struct World {
+    pub(super) unknown: BTreeSet<u64>,
+    pub(super) naming: Naming,
+    /// Users for whom the server fails with this status.
+    pub(super) poison: BTreeSet<u64>,
+    pub(super) poison_status: u16,
+    pub(super) bad_values: BTreeMap<String, (u16, String)>,
+    pub(super) bad_attributes: BTreeMap<String, (u16, String)>,
+    pub(super) refuses_all: Option<(u16, String)>,
+    pub(super) wrong_address: bool,
+    pub(super) most_users: Option<(usize, bool)>,
+    pub(super) most_bytes: Option<usize>,
+    /// The share of answers that are a 400 by chance.
+    pub(super) chance: f64,
+    /// The share of answers that are errors, half of which come after the update was made.
+    pub(super) errors: f64,
+    pub(super) outages: Vec<(Duration, Duration)>,
+    /// A GET of a user works.
+    pub(super) shows_users: bool,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            unknown: BTreeSet::new(),
+            naming: Naming::Nobody,
+            poison: BTreeSet::new(),
+            poison_status: 500,
+            bad_values: BTreeMap::new(),
+            bad_attributes: BTreeMap::new(),
+            refuses_all: None,
+            wrong_address: false,
+            most_users: None,
+            most_bytes: None,
+            chance: 0.0,
+            errors: 0.0,
+            outages: Vec::new(),
+            shows_users: true,
+        }
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as a transport gives it")]
+pub(super) fn reply(status: u16, body: &str) -> Result<Reply, Lost> {
+    Ok(Reply { status, body: body.to_owned().into(), ..Reply::default() })
+}
+
+pub(super) fn words(status: u16, body: &str) -> (u16, String) {
+    (status, body.to_owned())
+}
+
+impl World {
+    /// Answers, and says whether the update was made.
+    pub(super) fn answer(
+        &self,
+        plan: &Plan,
+        what: &What,
+        at: Duration,
+        dice: &mut StdRng,
+    ) -> (Result<Reply, Lost>, bool) {
+        if self.outages.iter().any(|(from, to)| at >= *from && at < *to) {
+            let lost = Lost { reach: Reach::Nowhere, cause: LostCause::Refused, error: "refused".into() };
+            return (if dice.random_bool(0.5) { reply(503, "") } else { Err(lost) }, false);
+        }
+        if let Some((status, body)) = &self.refuses_all {
+            return (reply(*status, body), false);
+        }
+        if self.wrong_address {
+            return (reply(404, "<html>nothing here</html>"), false);
+        }
+        let part = match what {
+            What::Update(part) => part,
+            What::Operation(_) => return (reply(405, r#"{"detail":"Method \"GET\" not allowed."}"#), false),
+            What::User(_) if !self.shows_users => return (reply(405, ""), false),
+            What::User(user) => {
+                let known = !self.unknown.contains(&user.parse::<u64>().unwrap());
+                return (if known { reply(200, r#"{"id": 1}"#) } else { reply(404, "") }, false);
+            }
+        };
+        let errs = self.errors > 0.0 && dice.random_bool(self.errors);
+        if errs && dice.random_bool(0.5) {
+            return (reply(502, "<html>"), false);
+        }
+        let answer = self.update(plan, part, dice);
+        let made = answer.is_none();
+        if errs {
+            let lost = Lost { reach: Reach::Perhaps, cause: LostCause::Other, error: "reset".into() };
+            return (Err(lost), made);
+        }
+        (answer.unwrap_or_else(|| reply(200, r#"{"status": "ok"}"#)), made)
+    }
+
+    /// Why an update is refused.
+    fn update(&self, plan: &Plan, part: &Part, dice: &mut StdRng) -> Option<Result<Reply, Lost>> {
+        let ids: Vec<u64> = part.places().map(|place| plan.user_number(part.group, place)).collect();
+        let bytes = body_length(plan, part);
+        if self.most_bytes.is_some_and(|most| bytes > most) {
+            return Some(reply(413, "<html>413</html>"));
+        }
+        if let Some((most, said)) = self.most_users
+            && ids.len() > most
+        {
+            let body = if said {
+                format!(r#"{{"ids": ["Ensure this field has no more than {most} elements."]}}"#)
+            } else {
+                r#"{"detail": "no"}"#.to_owned()
+            };
+            return Some(reply(400, &body));
+        }
+        if let Some((status, body)) = self.bad_attributes.get(&plan.attribute(part.group).name) {
+            return Some(reply(*status, body));
+        }
+        if let Some((status, body)) = self.bad_values.get(plan.value(part.group).unwrap().as_ref()) {
+            return Some(reply(*status, body));
+        }
+        let unknown: Vec<(usize, u64)> =
+            ids.iter().copied().enumerate().filter(|(_, id)| self.unknown.contains(id)).collect();
+        if !unknown.is_empty() {
+            return Some(self.refuse_unknown(&unknown));
+        }
+        if ids.iter().any(|id| self.poison.contains(id)) {
+            return Some(reply(self.poison_status, "<html>oops</html>"));
+        }
+        (self.chance > 0.0 && dice.random_bool(self.chance)).then(|| reply(400, ""))
+    }
+
+    fn refuse_unknown(&self, unknown: &[(usize, u64)]) -> Result<Reply, Lost> {
+        let most = match self.naming {
+            Naming::All => usize::MAX,
+            Naming::Some(most) => most,
+            Naming::Nobody => return reply(400, r#"{"detail": "Bad request."}"#),
+            Naming::NotFound => return reply(404, r#"{"detail": "Not found."}"#),
+            Naming::Positions => {
+                let said: Vec<String> =
+                    unknown.iter().map(|(at, _)| format!(r#""{at}": ["User does not exist."]"#)).collect();
+                return reply(400, &format!(r#"{{"ids": {{{}}}}}"#, said.join(", ")));
+            }
+        };
+        let said: Vec<String> = unknown
+            .iter()
+            .take(most)
+            .map(|(_, id)| format!(r#""Invalid pk \"{id}\" - no such object.""#))
+            .collect();
+        reply(400, &format!(r#"{{"ids": [{}]}}"#, said.join(", ")))
+    }
+
+    /// Whether a row could be delivered by someone who knows all of this.
+    pub(super) fn is_good(&self, user: u64, attribute: &str, value: &str) -> bool {
+        !self.unknown.contains(&user)
+            && !self.poison.contains(&user)
+            && !self.bad_values.contains_key(value)
+            && !self.bad_attributes.contains_key(attribute)
+    }
+}

@@ -1,0 +1,226 @@
+//! Reading back: the API says only that it took a request, so this is the one proof that it did.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::event::Reason;
+use super::sample::Pick;
+use super::transport::{Lost, Reply};
+use super::verdict::Verdict;
+use crate::input::Attribute;
+use crate::plan::{Batch, Phase, Plan, User};
+
+/// What reading back found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Verified {
+    /// How many rows were to be read back.
+    pub asked: u64,
+    /// How many were: fewer if the run was stopped, or the API didn't answer.
+    pub checked: u64,
+    /// Why others were not, if the API said something.
+    pub unread: Option<String>,
+    /// Those that the API doesn't hold.
+    pub mismatches: Vec<Mismatch>,
+}
+
+/// A row that was acknowledged and is not there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mismatch {
+    /// The user, as in the input.
+    pub user_id: String,
+    /// The attribute's name.
+    pub attribute: String,
+    /// What was sent, in JSON.
+    pub sent: String,
+    /// What the API holds, in JSON; or why that can't be said.
+    pub found: String,
+    /// Where it stands in the plan.
+    #[serde(skip)]
+    pub pick: Pick,
+}
+
+/// Rows to read back, by user: each user is asked for once, whatever is to be compared. Users whose own ids the run has
+/// changed are left out.
+#[derive(Debug)]
+pub(super) struct ReadBack {
+    users: Vec<Vec<Pick>>,
+    verified: Verified,
+}
+
+impl ReadBack {
+    pub(super) fn of(picks: Vec<Pick>, plan: &Plan) -> Self {
+        let renamed = renamed(plan);
+        let known = |pick: &Pick| !renamed.contains(&plan.user_number(pick.group, pick.place));
+        let mut users: HashMap<u64, Vec<Pick>> = HashMap::new();
+        let mut verified = Verified::default();
+        for pick in picks.into_iter().filter(known) {
+            verified.asked += 1;
+            users.entry(plan.user_number(pick.group, pick.place)).or_default().push(pick);
+        }
+        let mut users: Vec<Vec<Pick>> = users.into_values().collect();
+        users.sort_unstable();
+        Self { users, verified }
+    }
+
+    /// How many users are to be asked for.
+    pub(super) fn users(&self) -> usize {
+        self.users.len()
+    }
+
+    /// One of them, as the API knows it.
+    pub(super) fn user(&self, number: usize, plan: &Plan) -> String {
+        let first = self.users.get(number).and_then(|picks| picks.first());
+        first.map(|pick| plan.user(pick.group, pick.place).to_string()).unwrap_or_default()
+    }
+
+    /// Compares what the API answered with what was sent.
+    pub(super) fn compare(&mut self, number: usize, result: &Result<Reply, Lost>, plan: &Plan) {
+        let Some(picks) = self.users.get_mut(number).map(std::mem::take) else { return };
+        for pick in picks {
+            match compare(plan, pick, result) {
+                Ok(mismatch) => {
+                    self.verified.checked += 1;
+                    self.verified.mismatches.extend(mismatch);
+                }
+                Err(unread) => self.verified.unread = Some(unread),
+            }
+        }
+    }
+
+    /// The API didn't show a user.
+    pub(super) fn unread(&mut self, number: usize, reason: &Reason) {
+        if let Some(picks) = self.users.get_mut(number) {
+            picks.clear();
+        }
+        self.verified.unread = Some(reason.error.clone());
+    }
+
+    /// What was found.
+    pub(super) fn into_verified(mut self) -> Verified {
+        self.verified.mismatches.sort_by(|a, b| (&a.attribute, &a.user_id).cmp(&(&b.attribute, &b.user_id)));
+        self.verified
+    }
+}
+
+/// Users by the client's own ids whose ids the run has changed: nobody goes by the old ones any more.
+fn renamed(plan: &Plan) -> HashSet<u64> {
+    let whole = |group| Batch { group, first: 0, len: plan.group_len(group) };
+    let is_custom = |batch: &Batch| matches!(plan.user(batch.group, 0), User::Custom(_));
+    let renaming = (0..plan.groups()).map(whole).filter(|batch| plan.phase(*batch) == Phase::Identity);
+    renaming
+        .filter(is_custom)
+        .flat_map(|batch| (0..batch.len).map(move |place| plan.user_number(batch.group, place)))
+        .collect()
+}
+
+/// Compares a row with what the API shows: a difference, if there is one. An error says why it can't be told.
+fn compare(plan: &Plan, pick: Pick, result: &Result<Reply, Lost>) -> Result<Option<Mismatch>, String> {
+    let attribute = plan.attribute(pick.group);
+    let sent = plan.value_token(pick.group);
+    let mismatch = |sent: String, found: String| Mismatch {
+        user_id: plan.user(pick.group, pick.place).to_string(),
+        attribute: attribute.name.clone(),
+        sent,
+        found,
+        pick,
+    };
+    match result {
+        Ok(reply) if reply.status == 200 => {
+            let user = serde_json::from_slice::<Map<String, Value>>(&reply.body)
+                .map_err(|error| format!("the answer is not a user: {error}"))?;
+            let held = held(&user, attribute);
+            let wanted = serde_json::from_str(&sent).unwrap_or_default();
+            let agree = meaning(&attribute.name, held) == meaning(&attribute.name, &wanted);
+            Ok(if agree { None } else { Some(mismatch(sent, held.to_string())) })
+        }
+        Ok(reply) if matches!(reply.status, 404 | 410) => match Verdict::of(result) {
+            Verdict::Refused(reason) => Ok(Some(mismatch(sent, reason.error))),
+            _ => Err("the API doesn't show the user".to_owned()),
+        },
+        _ => match Verdict::of(result) {
+            Verdict::Refused(reason) | Verdict::Forbidden(reason) | Verdict::Troubled { reason, .. } => {
+                Err(reason.error)
+            }
+            _ => Err("the API doesn't show the user".to_owned()),
+        },
+    }
+}
+
+/// What a user object says of an attribute: custom ones stand in a list of their own.
+fn held<'u>(user: &'u Map<String, Value>, attribute: &Attribute) -> &'u Value {
+    // One thing, which has had two names.
+    let names: &[&str] = match attribute.name.as_str() {
+        "user_id" | "custom_id" => &["custom_id", "user_id"],
+        name => &[name],
+    };
+    if let Some(value) = names.iter().filter_map(|name| user.get(*name)).find(|value| !value.is_null()) {
+        return value;
+    }
+    let custom = user.get("attributes").and_then(Value::as_array);
+    custom
+        .into_iter()
+        .flatten()
+        .find(|entry| entry.get("name").and_then(Value::as_str) == Some(&attribute.name))
+        .and_then(|entry| entry.get("value"))
+        .unwrap_or(&Value::Null)
+}
+
+/// A value without its form: the API shows a name for some numbers, and a type for what was sent as text.
+fn meaning(attribute: &str, value: &Value) -> String {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    };
+    let name = text.to_lowercase();
+    let number = match (attribute, name.as_str()) {
+        ("gender", "unknown") | ("status", "visitor") => "1",
+        ("gender", "male") | ("status", "user") => "2",
+        ("gender", "female") => "3",
+        ("notifications" | "unsubscribed", "true" | "1") => "true",
+        ("notifications" | "unsubscribed", "false" | "0") => "false",
+        ("assigned_to" | "company_id" | "score", _) => {
+            return text.trim().parse::<i64>().map_or(text, |number| number.to_string());
+        }
+        _ => return text,
+    };
+    number.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_agree_by_meaning() {
+        for (attribute, sent, held) in [
+            ("gender", json!("2"), json!("male")),
+            ("gender", json!("1"), json!("unknown")),
+            ("gender", json!(3), json!("female")),
+            ("status", json!("1"), json!("visitor")),
+            ("status", json!("2"), json!("user")),
+            ("unsubscribed", json!("True"), json!(true)),
+            ("notifications", json!("0"), json!(false)),
+            ("score", json!("007"), json!(7)),
+            ("city", json!("Łódź"), json!("Łódź")),
+            ("city", json!(""), json!(null)),
+            ("city", json!(null), json!(null)),
+            ("plan level", json!("3"), json!(3)),
+        ] {
+            assert_eq!(meaning(attribute, &sent), meaning(attribute, &held), "{attribute} {sent} {held}");
+        }
+        for (attribute, sent, held) in [
+            ("gender", json!("2"), json!("female")),
+            ("city", json!("2"), json!("male")),
+            ("city", json!("Oslo"), json!("oslo")),
+            ("city", json!("007"), json!("7")),
+            ("score", json!("7"), json!(null)),
+        ] {
+            assert_ne!(meaning(attribute, &sent), meaning(attribute, &held), "{attribute} {sent} {held}");
+        }
+    }
+}
