@@ -158,6 +158,22 @@ pub enum Stop {
     Unwritable,
 }
 
+impl Stop {
+    /// The answer that stopped it, if one did.
+    pub fn reason(&self) -> Option<&Reason> {
+        match self {
+            Self::KeyRefused(reason)
+            | Self::WrongAddress(reason)
+            | Self::Redirected(reason)
+            | Self::Refused(reason)
+            | Self::Unreachable(reason)
+            | Self::Outage(reason)
+            | Self::LongPause(reason) => Some(reason),
+            Self::OutOfTime | Self::Interrupted | Self::Terminated | Self::HungUp | Self::Unwritable => None,
+        }
+    }
+}
+
 /// What delivery is told while it runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Order {

@@ -97,8 +97,11 @@ impl ReadBack {
         self.verified.unread = Some(reason.error.clone());
     }
 
-    /// What was found.
-    pub(super) fn into_verified(mut self) -> Verified {
+    /// What was found. Users who were not asked for are not read because the run stopped, for this reason.
+    pub(super) fn into_verified(mut self, stopped: Option<&Reason>) -> Verified {
+        if let Some(reason) = stopped.filter(|reason| !reason.error.is_empty()) {
+            self.verified.unread = Some(reason.error.clone());
+        }
         self.verified.mismatches.sort_by(|a, b| (&a.attribute, &a.user_id).cmp(&(&b.attribute, &b.user_id)));
         self.verified
     }

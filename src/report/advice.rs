@@ -43,7 +43,7 @@ impl Advice {
             End::Stopped(stop) if fates.unsent > 0 => Some(send_the_rest(stop, report, rerun)),
             _ if fates.invalid + fates.failed > 0 => report.map(|report| report.correct(tally)),
             _ if exit == ExitCode::Incomplete => Some(
-                "look at one of these users in User.com; a further run sends what differed again".to_owned(),
+                "look at some of these users in User.com; a further run sends what differed again".to_owned(),
             ),
             _ => None,
         };

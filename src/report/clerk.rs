@@ -122,6 +122,7 @@ impl<P: Progress> Clerk<P> {
             retried: requests.retried,
             throttled: requests.throttled,
             held: pulse.held,
+            reason: pulse.reason.clone(),
             elapsed: now - self.begun,
         });
     }

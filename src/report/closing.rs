@@ -104,11 +104,13 @@ impl Closing<'_> {
             }
             (_, End::Stopped(stop)) if fates.unsent > 0 => why_stopped(stop),
             (ExitCode::Incomplete, _) if fates.all_well() => {
-                let differing = self.verified.map_or(0, |verified| verified.mismatches.len() as u64);
-                format!(
-                    "{} acknowledged, of which {differing} are not there, {effort}",
-                    counted(fates.acknowledged, "row")
-                )
+                let acknowledged = counted(fates.acknowledged, "row");
+                match self.verified.map_or(0, |verified| verified.mismatches.len()) {
+                    0 => format!("{acknowledged} acknowledged, not all could be read back, {effort}"),
+                    differing => {
+                        format!("{acknowledged} acknowledged, of which {differing} are not there, {effort}")
+                    }
+                }
             }
             _ => {
                 let lost = [(fates.invalid, "invalid"), (fates.failed, "failed"), (fates.unsent, "unsent")];

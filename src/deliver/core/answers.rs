@@ -134,8 +134,7 @@ impl Core {
             return;
         }
         // Before anything was accepted, a GET that is served shows that the API chokes on these users, and is not away.
-        let chokes = !self.facts.proven && job.last.as_ref().is_some_and(|last| last.status == Some(500));
-        if chokes {
+        if away && !self.facts.proven && reason.status == Some(500) {
             self.probe = Some(Doubt::Batch(key.0, key.1));
         }
         // Two tries have to count: so the last but one is followed by a request that shows the API at work, too.

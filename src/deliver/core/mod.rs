@@ -272,6 +272,7 @@ impl Core {
                 self.settle(&part, &Outcome::Unsent(job.last.unwrap_or_default()), job.carried);
             }
         }
-        self.read_back.take().map(ReadBack::into_verified)
+        let stopped = self.stop.as_ref().and_then(Stop::reason);
+        self.read_back.take().map(|read_back| read_back.into_verified(stopped))
     }
 }

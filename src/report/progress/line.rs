@@ -4,6 +4,7 @@ use indicatif::HumanCount;
 
 use super::State;
 use crate::deliver::Held;
+use crate::report::visible::Visible;
 use crate::report::wording::{Cut, counted, time_left};
 
 /// The state in at most `width` columns. What matters least is left out first.
@@ -66,12 +67,18 @@ fn parts(state: &State) -> Vec<Part> {
     .collect()
 }
 
+/// The most characters of an answer that are shown while nothing starts.
+const MOST_REASON: usize = 60;
+
 fn held(state: &State) -> Option<String> {
     let (held, left) = state.held?;
     let left = time_left(left);
     Some(match held {
         Held::Pause => format!("paused by the server, {left} left"),
-        Held::Outage => format!("no answer from the API, next probe in {left}"),
+        Held::Outage => match state.reason.as_deref().filter(|reason| !reason.is_empty()) {
+            Some(reason) => format!("{}, next try in {left}", Cut(&Visible(reason).to_string(), MOST_REASON)),
+            None => format!("no answer from the API, next probe in {left}"),
+        },
     })
 }
 
@@ -99,8 +106,17 @@ mod tests {
             retried: 3,
             throttled: 1,
             held: None,
+            reason: None,
             elapsed: Duration::from_secs(5),
         }
+    }
+
+    #[test]
+    fn an_outage_is_shown_with_what_the_last_answer_said() {
+        let held = Some((Held::Outage, Duration::from_secs(8)));
+        let reason = Some("503 Service Unavailable: an HTML page".to_owned());
+        let down = State { held, reason, eta: None, retried: 0, throttled: 0, ..state() };
+        insta::assert_snapshot!(fitted(&down, 120), @"43%  4,310/10,000 rows  503 Service Unavailable: an HTML page, next try in 8s  1,200 requests");
     }
 
     #[test]
@@ -179,6 +195,7 @@ mod tests {
                 retried,
                 throttled,
                 held: held.map(|seconds| (Held::Outage, Duration::from_secs(seconds))),
+                reason: None,
                 elapsed: Duration::ZERO,
             };
             prop_assert!(fitted(&state, width).chars().count() <= width);

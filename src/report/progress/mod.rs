@@ -43,6 +43,8 @@ pub struct State {
     pub throttled: u64,
     /// Why nothing starts just now, and for how much longer.
     pub held: Option<(Held, Duration)>,
+    /// What the last answer said, while nothing starts.
+    pub reason: Option<String>,
     /// Since the first event.
     pub elapsed: Duration,
 }
