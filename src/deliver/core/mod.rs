@@ -113,6 +113,8 @@ pub(super) struct Core {
     outage: Outage,
     /// Is it the account that refuses? The request that tells is to be sent, or in flight.
     account: Option<AccountCheck>,
+    /// A row that was sent to look at the account, before its batch. The batch tells what became of it.
+    ahead: Option<(u32, u32)>,
     /// A request failed whose attempts are used up, and it is not clear whether the API serves anyone: a request that
     /// is known to be accepted is to be sent next.
     probe: Option<Doubt>,
@@ -161,6 +163,7 @@ impl Core {
             facts: Facts::new(options.proven),
             outage: Outage::default(),
             account: None,
+            ahead: None,
             probe: None,
             solo: false,
             unreachable: 0,
@@ -271,6 +274,11 @@ impl Core {
             if let (Task::Update(part), true) = (job.task, job.carried > 0) {
                 self.settle(&part, &Outcome::Unsent(job.last.unwrap_or_default()), job.carried);
             }
+        }
+        if let Some((group, place)) = self.ahead.take() {
+            let error = "sent once, to see whether the account is well".to_owned();
+            let outcome = Outcome::Unsent(Reason { status: None, error });
+            self.settle(&Part::of(group, [place]), &outcome, 1);
         }
         let stopped = self.stop.as_ref().and_then(Stop::reason);
         self.read_back.take().map(|read_back| read_back.into_verified(stopped))

@@ -89,6 +89,16 @@ impl Core {
                 self.read_back.as_ref().map_or_else(String::new, |all| all.user(*number, &self.plan)),
             ),
         };
+        match (&what, &job.task) {
+            (What::Update(part), Task::Account(_)) if self.is_ahead(part.group) => {
+                self.ahead = Some((part.group, part.first()));
+            }
+            (What::Update(part), _) => {
+                let is_in = |(group, place)| part.group == group && part.places().any(|other| other == place);
+                self.ahead = self.ahead.filter(|row| !is_in(*row));
+            }
+            _ => {}
+        }
         self.in_flight.insert(ticket, job);
         self.events.push(Event::Sent(purpose));
         Some(Ask { ticket, what })
@@ -287,6 +297,11 @@ impl Core {
         }
         self.next = self.cursor.next(&self.plan);
         Some(Job::new(Task::Update(batch.into()), Purpose::First))
+    }
+
+    /// Whether none of a group's batches was claimed yet.
+    fn is_ahead(&self, group: u32) -> bool {
+        self.next.is_some_and(|batch| group > batch.group || (group == batch.group && batch.first == 0))
     }
 
     /// Whether planned batches can be sent that have not been tried yet.

@@ -193,15 +193,12 @@ fn check(run: &Run) {
             "{row:?}: {attempts} of {carried}, {outcome:?}"
         );
     }
-    for row in run.carried.keys() {
-        assert!(run.settled.contains_key(row) || run.stop.is_some(), "{row:?} was sent and nothing told");
-    }
     if run.stop.is_none() {
         assert_eq!(run.settled.len() as u64, run.plan.rows());
     } else {
         let told = |row: &&(String, u64)| run.settled.contains_key(*row);
         let silent: Vec<_> = run.carried.keys().filter(|row| !told(row)).collect();
-        assert!(silent.len() <= 1, "sent and not told of: {silent:?}");
+        assert!(silent.is_empty(), "sent, and nobody was told: {silent:?}");
     }
 }
 
