@@ -83,10 +83,11 @@ fn a_failures_report_fed_back_finishes_the_job() {
 #[test]
 fn attempts_that_run_out_fail_the_rows() {
     let fault = Some(Fault { mishap: Mishap::Error(500, ErrorBody::Json), moment: Moment::BeforeApplying });
-    // After the second and the third try a row that was accepted is sent again, to see whether the API is there.
+    // One request at a time, so that the script says which is answered how. After the second and the third try a row that
+    // was accepted is sent again, to see whether the API is there.
     let script = vec![None, fault, fault, None, fault, None];
     let (desk, server) = (Desk::with_cities(2), Server::new(Options { script, ..Options::default() }));
-    let run = server.sync(&desk, "users.csv --max-attempts 3 --summary -").exits(1);
+    let run = server.sync(&desk, "users.csv --max-attempts 3 --concurrency 1 --summary -").exits(1);
     assert_eq!((run.requests("sent"), run.requests("retried"), run.rows("failed")), (6, 2, 1));
     let lost = desk.failures();
     assert!(lost[0].error.contains("gave up after 3 attempts"), "{}", lost[0].error);
