@@ -28,7 +28,7 @@ fn a_wrong_key_costs_one_request_and_no_row_is_lost() {
         Options { permission: Permission::Denied, ..Options::default() },
     ] {
         let (desk, server) = (Desk::with_cities(30), Server::new(options));
-        let run = server.sync(&desk, "users.csv --summary -").exits(4);
+        let run = server.sync(&desk, "users.csv --concurrency 1 --summary -").exits(4);
         assert_eq!(server.counters().requests, 1);
         assert_eq!((run.summary()["outcome"].as_str(), run.rows("unsent")), (Some("stopped"), 30));
         let lost: BTreeSet<_> = desk.failures().into_iter().map(|lost| (lost.fate, lost.row)).collect();

@@ -88,7 +88,7 @@ fn who_a_user_is_changes_after_all_else() {
         then.status(200).body(OK);
     });
     let desk = Desk::with_rows(&["1,email,a@example.com", "1,city,Oslo", "2,city,Bergen", "2,user_id,x"]);
-    let run = sync(&server, &desk, "users.csv --summary -").exits(4);
+    let run = sync(&server, &desk, "users.csv --concurrency 1 --summary -").exits(4);
     assert_eq!((rest.calls(), email.calls(), run.rows("acknowledged"), run.rows("unsent")), (2, 1, 2, 2));
 }
 
@@ -140,7 +140,7 @@ fn an_address_with_nothing_behind_it_ends_the_run_after_two_requests() {
         then.status(404).body("<html><title>Not Found</title></html>");
     });
     let desk = Desk::with_cities(50);
-    let run = sync(&server, &desk, "users.csv --summary -").exits(4);
+    let run = sync(&server, &desk, "users.csv --concurrency 1 --summary -").exits(4);
     assert_eq!((missing.calls(), run.requests("sent"), run.rows("unsent")), (1, 2, 50));
     run.says("the address is wrong").says("--base-url");
 }
@@ -155,7 +155,7 @@ fn a_pause_longer_than_the_patience_with_outages_ends_the_run_at_once() {
             .body(r#"{"detail": "Request was throttled. Expected available in 3600 seconds."}"#);
     });
     let desk = Desk::with_cities(3);
-    let run = sync(&server, &desk, "users.csv --max-outage 1m --summary -").exits(4);
+    let run = sync(&server, &desk, "users.csv --concurrency 1 --max-outage 1m --summary -").exits(4);
     assert_eq!((throttled.calls(), run.requests("throttled"), run.rows("unsent")), (1, 1, 3));
 }
 
@@ -168,7 +168,7 @@ fn a_200_that_does_not_say_ok_is_no_acknowledgement() {
     });
     expect(&server, STANDARD, r#"{"ids":[1],"attribute":"city","value":"Bergen"}"#);
     let desk = Desk::with_rows(&["1,city,Bergen", "2,country,Oslo"]);
-    sync(&server, &desk, "users.csv --max-attempts 3").exits(1);
+    sync(&server, &desk, "users.csv --max-attempts 3 --concurrency 1").exits(1);
     assert_eq!(odd.calls(), 3);
     let lost = desk.failures();
     assert_eq!((lost.len(), lost[0].row[0].as_str(), lost[0].status.as_str()), (1, "2", "200"));

@@ -1,5 +1,7 @@
 //! What goes wrong on purpose.
 
+use attrsync::sandbox::Counters;
+
 use super::*;
 
 #[tokio::test]
@@ -63,7 +65,9 @@ async fn the_same_seed_makes_the_same_run() {
                 assert!(matches!(reply.status, 200 | 500 | 502 | 503));
             }
         }
-        (it.statuses(), it.facts(), it.sandbox.counters())
+        // How many came within a second is the machine's doing.
+        let counters = Counters { busiest_window: 0, ..it.sandbox.counters() };
+        (it.statuses(), it.facts(), counters)
     };
     let first = run(1).await;
     assert_eq!(first, run(1).await);
