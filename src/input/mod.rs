@@ -1,6 +1,6 @@
 //! From bytes to rows.
 //!
-//! `source` opens, decompresses and decodes, `ahead` of the rows, what is of a `format` that can be read; `fed_back` knows the failures report of an earlier run; `header`, behind a `prelude`, and `columns` find out what the columns hold; `records` drives the
+//! `source` opens, decompresses and decodes, `ahead` of the rows, what is of a `format` that can be read; `fed_back` knows the failures report of an earlier run; `header`, behind a `prelude`, and `columns` find out what the columns hold; `records` reads on behind a `splitter`, which drives the
 //! csv crate's parser; `intake` makes rows of records, with the `dictionary`, which checks each distinct value once by
 //! its `rules`; `ranges` lets several threads do so. What is wrong with a row is a `complaint`; it goes to the
 //! `tally`, and the row to the `invalid` rows. What is wrong with an input as a whole is a `refusal`.
@@ -37,6 +37,7 @@ mod rules;
 mod shape;
 mod shelf;
 mod source;
+mod splitter;
 mod suggest;
 mod tally;
 mod texts;

@@ -10,6 +10,8 @@ pub(super) struct Record<'a> {
     pub(super) fields: &'a [u8],
     /// Where each field ends in `fields`.
     pub(super) ends: &'a [usize],
+    /// How many bytes are between two fields.
+    pub(super) between: usize,
     /// As it stands in the input, without the line end behind it. Of one that is longer than [`LONGEST_RECORD`], the start.
     pub(super) raw: &'a [u8],
     /// How many bytes it has in the input.
@@ -54,7 +56,7 @@ impl<'a> Record<'a> {
         self.ends.len()
     }
 
-    /// How many bytes all fields have.
+    /// How many bytes all fields have, and what is between them.
     #[inline]
     pub(super) fn bytes(&self) -> usize {
         self.fields.len()
@@ -63,7 +65,7 @@ impl<'a> Record<'a> {
     /// The field of this number. Panics if there are not so many.
     #[inline]
     pub(super) fn get(&self, number: usize) -> &'a [u8] {
-        let start = if number == 0 { 0 } else { self.ends[number - 1] };
+        let start = if number == 0 { 0 } else { self.ends[number - 1] + self.between };
         &self.fields[start..self.ends[number]]
     }
 
