@@ -34,11 +34,9 @@ pub(super) fn find(text: &str) -> Option<Rule> {
         b' ' | b'\t' if text.trim_start().starts_with('"') && text.trim_end().ends_with('"') => {
             return Some(Rule::QuotesInside);
         }
-        _ if text.len() <= 9 && NOTHING.contains(&text) => return Some(Rule::Nothing),
+        b'N' | b'n' | b'u' | b'\\' | b'<' | b'#' if NOTHING.contains(&text) => return Some(Rule::Nothing),
+        first if first.is_ascii_graphic() && is_plain(text) => return None,
         _ => {}
-    }
-    if text.bytes().all(|byte| (b'!'..=b'~').contains(&byte) && byte != b'&') {
-        return None;
     }
     if text.trim().is_empty() {
         return Some(Rule::Blank);
@@ -55,6 +53,11 @@ pub(super) fn find(text: &str) -> Option<Rule> {
         control if control.is_control() => Some(Rule::Control),
         _ => None,
     })
+}
+
+/// Whether a text is printable ASCII that HTML would write as it is. Most are, and they need no closer look.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'&')
 }
 
 /// Whether a character stands there as HTML writes it.
