@@ -19,11 +19,18 @@ pub(super) fn excerpt(bytes: &[u8]) -> String {
         }
         match escaped {
             Some(byte) => write!(shown, "\\x{byte:02x}").expect("a string takes everything"),
-            None if is_unseen(character) => shown.extend(character.escape_default()),
+            None if is_unseen(character) || is_odd_space(character) => {
+                shown.extend(character.escape_default());
+            }
             None => shown.push(character),
         }
     }
     shown
+}
+
+/// White space that looks like a space, or like none, and is not one.
+fn is_odd_space(character: char) -> bool {
+    character.is_whitespace() && character != ' '
 }
 
 /// All of it, with bytes that are not text escaped as `\xff`.

@@ -56,6 +56,7 @@ pub use refusal::{Blame, Refusal};
 pub use source::Compression;
 pub use suggest::nearest_standard;
 pub use tally::{Cause, Counts, Place, Warning};
+pub use unseen::is_unseen;
 
 use std::io;
 

@@ -1,15 +1,16 @@
 //! Characters that can't be seen: spreadsheets, web pages and word processors leave them round names and ids.
 
-/// Whether a character shows nothing by itself and takes no space, or changes the direction of what stands beside it.
+/// Whether a character takes no space, or changes the direction of what stands beside it.
 fn is_zero_width(character: char) -> bool {
     matches!(character,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Whether a message has to escape a character, as it would steer the screen or leave no trace on it.
-pub(super) fn is_unseen(character: char) -> bool {
-    character.is_control() || is_zero_width(character) || (character.is_whitespace() && character != ' ')
+/// Whether a character shows nothing of its own: controls, those for the direction of text, and those without a width.
+/// Whatever is shown of what others wrote has these escaped.
+pub fn is_unseen(character: char) -> bool {
+    character.is_control() || is_zero_width(character)
 }
 
 /// A name or an id without what is not significant at its ends: white space, and what can't be seen.

@@ -4,22 +4,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write};
 
-/// Whether a character shows nothing of its own: controls, those for the direction of text, and those without a width.
-pub fn is_unseen(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
-}
+pub use crate::input::is_unseen;
 
 /// A text with what can't be seen escaped, as `\u{1b}`; line ends and tabs become spaces.
 #[derive(Clone, Copy, Debug)]
