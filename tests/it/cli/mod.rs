@@ -13,6 +13,7 @@ mod large;
 mod ledger_options;
 mod next;
 mod plans;
+mod planted;
 mod protocol;
 mod reasons;
 mod refused;
