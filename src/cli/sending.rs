@@ -163,7 +163,10 @@ impl Listener {
             return broken.is_none();
         };
         if matches!(broken, Some(Broken::Ledger(_))) {
-            // What can't be recorded is not claimed: its rows stay unsent.
+            // What can't be recorded is not claimed: its rows stay unsent. Requests still count.
+            if !matches!(event, Event::Settled { .. }) {
+                pass_on([event], clerk, broken);
+            }
             return false;
         }
         recorder.take(event, clock::now());
@@ -173,7 +176,10 @@ impl Listener {
             recorder.take(event, clock::now());
         }
         match recorder.commit(clock::today()) {
-            Err(error) => *broken = Some(Broken::Ledger(error)),
+            Err(error) => {
+                *broken = Some(Broken::Ledger(error));
+                pass_on(recorder.requests(), clerk, broken);
+            }
             Ok(recorded) => pass_on(recorded, clerk, broken),
         }
         broken.is_none()

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::time::Duration;
-use std::vec::Drain;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -60,10 +59,16 @@ impl Recorder {
 
     /// Records what was acknowledged, and releases the events held back. On an error none is: the run has to stop, as
     /// nothing more can be recorded.
-    pub fn commit(&mut self, at: Timestamp) -> Result<Drain<'_, Event>, LedgerError> {
+    pub fn commit(&mut self, at: Timestamp) -> Result<Vec<Event>, LedgerError> {
         self.ledger.commit(self.run, at)?;
         self.since = None;
-        Ok(self.held.drain(..))
+        Ok(std::mem::take(&mut self.held))
+    }
+
+    /// After an error: what was held back, without what it says of rows, which can't be recorded. Requests were made, and
+    /// count, whatever is known of them later.
+    pub fn requests(&mut self) -> impl Iterator<Item = Event> {
+        self.held.drain(..).filter(|event| !matches!(event, Event::Settled { .. }))
     }
 
     /// Takes down that the API doesn't hold what it acknowledged. It is recorded when the run is finished.

@@ -196,6 +196,7 @@ fn on_a_full_disk_a_run_stops_and_claims_only_what_is_recorded() {
     let (acknowledged, unsent) = (stopped.rows("acknowledged"), stopped.rows("unsent"));
     assert!((1..400).contains(&acknowledged), "{acknowledged}");
     assert_eq!(acknowledged + unsent, 400);
+    assert_eq!(stopped.requests("sent"), server.counters().requests, "also those that could not be recorded");
     stopped.says("the ledger `attrsync.ledger` can't be used").says("hint: make room");
 
     let run = server.remember(&desk, "users.csv").exits(0);
