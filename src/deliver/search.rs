@@ -238,7 +238,8 @@ mod tests {
             prop_assert_eq!(found, offenders.iter().copied().collect::<Vec<_>>());
             prop_assert_eq!(accepted, (0..len).filter(|user| !offenders.contains(user)).collect::<Vec<_>>());
             let (log, p) = (len.next_power_of_two().trailing_zeros(), u32::try_from(offenders.len()).unwrap());
-            prop_assert!(requests <= p * (log + 3) + 1, "{requests} for {p} of {len}");
+            // Two that lie close together make the rest look dense, until chunks that double in size show that it isn't.
+            prop_assert!(requests <= p * (log + 3) + 1 + log, "{requests} for {p} of {len}");
         }
     }
 
