@@ -36,7 +36,8 @@ impl Console {
         console
     }
 
-    /// As the settings say, with what shows progress: a bar on a terminal that can draw one, else a line now and then.
+    /// As the settings say, with what shows progress: a bar on a terminal that can draw one, else a line
+    /// now and then.
     pub(super) fn with_progress(settings: &Settings) -> (Self, Box<dyn Progress + Send>) {
         let console = Self { verbosity: settings.verbosity, format: settings.log_format };
         let is_shown = match settings.progress {
@@ -55,6 +56,11 @@ impl Console {
             return (console, Box::new(bar));
         }
         console.log_to(io::stderr);
+        // For a person, who asked for it or sits at a terminal that can't draw a bar, and else for a log.
+        let is_for_people = settings.progress == Wanted::Always || io::stderr().is_terminal();
+        if settings.log_format == LogFormat::Text && is_for_people {
+            return (console, Box::new(Heartbeat::in_words(|line: &str| say(&Visible(line)))));
+        }
         (console, Box::new(Heartbeat::new(|line: &str| info!(target: "progress", "{line}"))))
     }
 

@@ -30,10 +30,10 @@ impl Read {
                 source = source.name,
                 bytes = source.bytes,
                 rows = source.rows,
-                layout = ?source.layout,
+                layout = format!("{:?}", source.layout).to_lowercase(),
                 delimiter = %char::from(source.delimiter),
                 encoding = source.encoding.name(),
-                compression = ?source.compression,
+                compression = format!("{:?}", source.compression).to_lowercase(),
                 "read"
             );
         }

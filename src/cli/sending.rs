@@ -92,6 +92,7 @@ impl Sending {
                 Target { base_url, token: SecretString::from("sandbox"), id_type }
             }
         };
+        let address = target.base_url.to_string();
         let transport = Http::new(&target, self.options.timeout, self.options.concurrency)
             .map_err(|error| (Message::from_error(&error), ExitCode::Usage))?;
 
@@ -109,7 +110,7 @@ impl Sending {
             }
             listener
         });
-        let (plan, options) = (self.plan, self.options);
+        let (plan, options) = (self.plan, Options { address, ..self.options });
         let sending = async {
             let delivered = deliver(plan, transport, &options, orders, events, rand::make_rng());
             let Delivered { end, verified } =

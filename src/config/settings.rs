@@ -125,6 +125,7 @@ impl Settings {
                 max_outage: delivery.max_outage.0,
                 max_duration: delivery.max_duration.map(|period| period.0),
                 verify: delivery.verify,
+                address: String::new(),
                 proven: false,
             },
             verify: delivery.verify,

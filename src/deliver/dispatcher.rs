@@ -129,15 +129,18 @@ impl<T: Transport> Dispatcher<T> {
         if let Order::Finish(stop) | Order::Quit(stop) = orders.borrow().clone() {
             self.core.stop_with(stop);
         }
-        if self.deadline.is_some_and(|at| now >= at) {
-            self.core.stop_with(Stop::OutOfTime);
+        if let Some(most) = self.options.max_duration
+            && self.deadline.is_some_and(|at| now >= at)
+        {
+            self.core.stop_with(Stop::OutOfTime(most));
         }
-        let Some((at, reason)) = self.core.outage().gives_up(self.options.max_outage) else { return };
+        let most = self.options.max_outage;
+        let Some((at, reason)) = self.core.outage().gives_up(most) else { return };
         let reason = reason.clone();
         if now >= at {
-            self.core.stop_with(Stop::Outage(reason));
-        } else if self.limiter.asked_left(now).is_some_and(|left| now + left > at) {
-            self.core.stop_with(Stop::LongPause(reason));
+            self.core.stop_with(Stop::Outage { reason, after: most });
+        } else if let Some(pause) = self.limiter.asked_left(now).filter(|left| now + *left > at) {
+            self.core.stop_with(Stop::LongPause { reason, pause, most });
         }
     }
 

@@ -135,7 +135,12 @@ pub enum Stop {
     /// 401 or 403.
     KeyRefused(Reason),
     /// There is no such operation at this address: a mass update and a GET of it are both not found.
-    WrongAddress(Reason),
+    WrongAddress {
+        /// The answer.
+        reason: Reason,
+        /// Where requests went.
+        address: String,
+    },
     /// The address answers with a redirect, which is not followed.
     Redirected(Reason),
     /// The API refuses everything in the same words.
@@ -143,11 +148,23 @@ pub enum Stop {
     /// There is no connection, for a reason that stays as it is: a certificate, a protocol, a proxy.
     Unreachable(Reason),
     /// The API served nobody for `max_outage`.
-    Outage(Reason),
-    /// The API asks for a pause longer than `max_outage`.
-    LongPause(Reason),
-    /// `max_duration` is over.
-    OutOfTime,
+    Outage {
+        /// The last answer.
+        reason: Reason,
+        /// `max_outage`.
+        after: Duration,
+    },
+    /// The API asks for a pause that goes beyond `max_outage`.
+    LongPause {
+        /// The answer.
+        reason: Reason,
+        /// What is left of the pause.
+        pause: Duration,
+        /// `max_outage`.
+        most: Duration,
+    },
+    /// `max_duration`, which is this long, is over.
+    OutOfTime(Duration),
     /// SIGINT.
     Interrupted,
     /// SIGTERM.
@@ -163,13 +180,15 @@ impl Stop {
     pub fn reason(&self) -> Option<&Reason> {
         match self {
             Self::KeyRefused(reason)
-            | Self::WrongAddress(reason)
+            | Self::WrongAddress { reason, .. }
             | Self::Redirected(reason)
             | Self::Refused(reason)
             | Self::Unreachable(reason)
-            | Self::Outage(reason)
-            | Self::LongPause(reason) => Some(reason),
-            Self::OutOfTime | Self::Interrupted | Self::Terminated | Self::HungUp | Self::Unwritable => None,
+            | Self::Outage { reason, .. }
+            | Self::LongPause { reason, .. } => Some(reason),
+            Self::OutOfTime(_) | Self::Interrupted | Self::Terminated | Self::HungUp | Self::Unwritable => {
+                None
+            }
         }
     }
 }

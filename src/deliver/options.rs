@@ -74,6 +74,8 @@ pub struct Options {
     pub max_duration: Option<Duration>,
     /// How many acknowledged rows to read back.
     pub verify: usize,
+    /// Where requests go, for messages.
+    pub address: String,
     /// The account is known to have acknowledged something: its address and the key were right.
     pub proven: bool,
 }
@@ -93,6 +95,7 @@ impl Default for Options {
             max_outage: Duration::from_mins(10),
             max_duration: None,
             verify: 0,
+            address: String::new(),
             proven: false,
         }
     }

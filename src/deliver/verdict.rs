@@ -1,5 +1,6 @@
 //! What an answer, or none, means by itself.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -85,6 +86,24 @@ impl Verdict {
             Self::Throttled { .. } => Answer::Throttled,
             Self::Refused(_) | Self::Unauthorized(_) | Self::Forbidden(_) => Answer::Refused,
             Self::Troubled { .. } | Self::Stale(_) | Self::Unreachable(_) => Answer::Troubled,
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Acknowledged => f.write_str("ok"),
+            Self::Throttled { pause: Some(pause), reason } => {
+                write!(f, "{}, waiting {pause:?}", reason.error)
+            }
+            Self::Throttled { pause: None, reason }
+            | Self::Unauthorized(reason)
+            | Self::Forbidden(reason)
+            | Self::Refused(reason)
+            | Self::Troubled { reason, .. }
+            | Self::Stale(reason)
+            | Self::Unreachable(reason) => f.write_str(&reason.error),
         }
     }
 }

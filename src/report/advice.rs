@@ -86,13 +86,13 @@ fn send_the_rest(stop: &Stop, report: Option<Report<'_>>, rerun: Rerun) -> Strin
     };
     match stop {
         Stop::KeyRefused(_) => format!("check the API key, then {again}"),
-        Stop::WrongAddress(_) => format!("check `--subdomain` or `--base-url`, then {again}"),
+        Stop::WrongAddress { .. } => format!("check `--subdomain` or `--base-url`, then {again}"),
         Stop::Redirected(_) => {
             format!("set `--base-url` to where it points, if that is your account, then {again}")
         }
         Stop::Refused(_) => format!("ask User.com's support what the words mean, then {again}"),
         Stop::Unreachable(_) => format!("put right what stands in the way, then {again}"),
-        Stop::Outage(_) | Stop::LongPause(_) => format!("when the API is back, {again}"),
-        Stop::OutOfTime | Stop::Interrupted | Stop::Terminated | Stop::HungUp | Stop::Unwritable => again,
+        Stop::Outage { .. } | Stop::LongPause { .. } => format!("when the API is back, {again}"),
+        Stop::OutOfTime(_) | Stop::Interrupted | Stop::Terminated | Stop::HungUp | Stop::Unwritable => again,
     }
 }

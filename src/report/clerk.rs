@@ -116,6 +116,7 @@ impl<P: Progress> Clerk<P> {
             settled: fates.acknowledged + fates.failed + fates.unsent,
             rows: self.plan.rows(),
             requests: requests.sent,
+            requests_in_all: Speed::in_all(requests),
             rate: self.speed.rate(),
             slowed_to: (pulse.slowed == Slowed::Yes).then_some(pulse.pace),
             eta: self.speed.time_left(requests, pulse),
@@ -243,8 +244,8 @@ mod tests {
         let input = directory.path().join("in.csv");
         std::fs::write(&input, INPUT).unwrap();
         let (before, plan, failures) = begin(&input, Path::new("/dev/full"), 1);
-        let (tally, published) =
-            Clerk::new(plan, before, failures, Silence).finish(&End::Stopped(Stop::OutOfTime));
+        let (tally, published) = Clerk::new(plan, before, failures, Silence)
+            .finish(&End::Stopped(Stop::OutOfTime(Duration::from_mins(50))));
         assert!(published.unwrap_err().hint().unwrap().contains("space"));
         assert_eq!(tally.fates.unsent, 4);
         assert!(tally.fates.add_up());
@@ -351,7 +352,7 @@ mod tests {
             }
             lost.extend(open.into_iter().flat_map(|batch| sent_rows(&plan, batch)));
             lost.sort();
-            let (tally, published) = clerk.finish(&End::Stopped(Stop::OutOfTime));
+            let (tally, published) = clerk.finish(&End::Stopped(Stop::OutOfTime(Duration::from_mins(50))));
             published.unwrap();
             prop_assert!(tally.fates.add_up());
             prop_assert_eq!(tally.fates.failed + tally.fates.unsent, lost.len() as u64);

@@ -102,7 +102,11 @@ impl Closing<'_> {
             (ExitCode::Complete, _) => {
                 format!("{} acknowledged, {effort}", counted(fates.acknowledged, "row"))
             }
-            (_, End::Stopped(stop)) if fates.unsent > 0 => why_stopped(stop),
+            (_, End::Stopped(stop)) if fates.unsent > 0 && stop.reason().is_some() => why_stopped(stop),
+            (_, End::Stopped(stop)) if fates.unsent > 0 => {
+                let (sent, unsent) = (counted(fates.acknowledged, "row"), HumanCount(fates.unsent));
+                format!("{}; {sent} sent, {unsent} not yet", why_stopped(stop))
+            }
             (ExitCode::Incomplete, _) if fates.all_well() => {
                 let acknowledged = counted(fates.acknowledged, "row");
                 match self.verified.map_or(0, |verified| verified.mismatches.len()) {
@@ -386,7 +390,7 @@ mod tests {
         let requests = Requests { planned: 5, sent: 3, ..Requests::default() };
         let end = End::Stopped(Stop::Interrupted);
         insta::assert_snapshot!(screen(&end, &tally(fates, requests), &[], Rerun::StartsAnew), @"
-        interrupted: the run was stopped by Ctrl-C (SIGINT)
+        interrupted: the run was stopped by Ctrl-C (SIGINT); 6 rows sent, 4 not yet
 
         rows      10 read
                    6 acknowledged
@@ -420,12 +424,11 @@ mod tests {
             tally.failures.add(&Reason { status: Some(status), error }, 25_000_000);
         }
         let causes: Vec<_> = (1..100).map(|count| cause(&"all of it is wrong ".repeat(9), count)).collect();
-        let end = End::Stopped(Stop::Outage(Reason {
-            status: Some(503),
-            error: format!("503 Service Unavailable: {}", "down ".repeat(99)),
-        }));
+        let reason =
+            Reason { status: Some(503), error: format!("503 Service Unavailable: {}", "down ".repeat(99)) };
+        let end = End::Stopped(Stop::Outage { reason, after: Duration::from_mins(10) });
         insta::assert_snapshot!(screen(&end, &tally, &causes, Rerun::Continues), @r"
-        stopped: the API served nobody for `--max-outage`: 503 Service Unavailable: down down down down down down down down down down down down down down down down dow…
+        stopped: User.com answered with errors alone for 10 minutes (`--max-outage`): 503 Service Unavailable: down down down down down down down down down down down d…
 
         rows      36,000,000,000 read
                    5,000,000,000 acknowledged

@@ -103,13 +103,13 @@ impl ExitCode {
     pub fn of_stop(stop: &Stop) -> Self {
         match stop {
             Stop::KeyRefused(_)
-            | Stop::WrongAddress(_)
+            | Stop::WrongAddress { .. }
             | Stop::Redirected(_)
             | Stop::Refused(_)
             | Stop::Unreachable(_)
-            | Stop::Outage(_)
-            | Stop::LongPause(_)
-            | Stop::OutOfTime => Self::Stopped,
+            | Stop::Outage { .. }
+            | Stop::LongPause { .. }
+            | Stop::OutOfTime(_) => Self::Stopped,
             Stop::Unwritable => Self::Internal,
             Stop::Interrupted => Self::Interrupted,
             Stop::Terminated => Self::Terminated,
@@ -123,10 +123,10 @@ impl From<&Stop> for StopReason {
         match stop {
             // Trying again helps as little as with a refused key, or a wrong address.
             Stop::KeyRefused(_) | Stop::Refused(_) => Self::KeyRefused,
-            Stop::WrongAddress(_) | Stop::Redirected(_) | Stop::Unreachable(_) => Self::WrongAddress,
-            Stop::Outage(_) => Self::Outage,
-            Stop::LongPause(_) => Self::LongPause,
-            Stop::OutOfTime => Self::MaxDuration,
+            Stop::WrongAddress { .. } | Stop::Redirected(_) | Stop::Unreachable(_) => Self::WrongAddress,
+            Stop::Outage { .. } => Self::Outage,
+            Stop::LongPause { .. } => Self::LongPause,
+            Stop::OutOfTime(_) => Self::MaxDuration,
             Stop::Unwritable => Self::Disk,
             Stop::Interrupted | Stop::Terminated | Stop::HungUp => Self::Signal,
         }
@@ -170,7 +170,7 @@ mod tests {
         check(&End::Complete, [0, 1, 0], ExitCode::Incomplete);
         check(&End::Complete, [0, 0, 1], ExitCode::Internal);
         check(&stopped(Stop::KeyRefused(crate::deliver::Reason::default())), [0, 0, 1], ExitCode::Stopped);
-        check(&stopped(Stop::OutOfTime), [1, 1, 1], ExitCode::Stopped);
+        check(&stopped(Stop::OutOfTime(std::time::Duration::ZERO)), [1, 1, 1], ExitCode::Stopped);
         check(&stopped(Stop::Interrupted), [0, 0, 1], ExitCode::Interrupted);
         check(&stopped(Stop::Terminated), [0, 1, 1], ExitCode::Terminated);
         check(&stopped(Stop::HungUp), [0, 0, 1], ExitCode::HungUp);
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_stop_that_left_nothing_unsent_stopped_nothing() {
-        check(&End::Stopped(Stop::OutOfTime), [0, 0, 0], ExitCode::Complete);
+        check(&End::Stopped(Stop::OutOfTime(std::time::Duration::ZERO)), [0, 0, 0], ExitCode::Complete);
         check(&End::Stopped(Stop::Interrupted), [0, 2, 0], ExitCode::Incomplete);
     }
 

@@ -68,6 +68,18 @@ pub(super) fn time_left(duration: Duration) -> String {
     if seconds < 60.0 { format!("{seconds}s") } else { time(Duration::from_secs_f64(seconds)) }
 }
 
+/// A length of time that someone chose, in words: `10 minutes`, `90 seconds`, `200 milliseconds`.
+fn period(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let units = [(3_600_000, "hour"), (60_000, "minute"), (1000, "second"), (1, "millisecond")];
+    let (length, unit) = if millis == 0 {
+        (1000, "second")
+    } else {
+        units.into_iter().find(|(length, _)| millis.is_multiple_of(*length)).unwrap_or((1, "millisecond"))
+    };
+    counted(u64::try_from(millis / length).unwrap_or(u64::MAX), unit)
+}
+
 /// A short time, in milliseconds while it is less than a second: `120ms`, `1.4s`.
 pub(super) fn short_time(duration: Duration) -> String {
     if duration < Duration::from_secs(1) { format!("{}ms", duration.as_millis()) } else { time(duration) }
@@ -86,15 +98,26 @@ pub(super) fn answer(reason: &Reason) -> String {
 pub fn why_stopped(stop: &Stop) -> String {
     match stop {
         Stop::KeyRefused(reason) => format!("the API refused the key: {}", answer(reason)),
-        Stop::WrongAddress(reason) => format!("the address is wrong: {}", answer(reason)),
+        Stop::WrongAddress { reason, address } => match reason.status {
+            Some(status) => format!("nothing was found at {address} ({status})"),
+            None => format!("nothing was found at {address}"),
+        },
         Stop::Redirected(reason) => format!("the address leads elsewhere: {}", answer(reason)),
         Stop::Refused(reason) => format!("the API refuses everything in the same words: {}", answer(reason)),
         Stop::Unreachable(reason) => format!("the API can't be reached: {}", answer(reason)),
-        Stop::Outage(reason) => format!("the API served nobody for `--max-outage`: {}", answer(reason)),
-        Stop::LongPause(reason) => {
-            format!("the API asks for a pause that goes beyond `--max-outage`: {}", answer(reason))
+        Stop::Outage { reason, after } => {
+            let what = match reason.status {
+                Some(_) => "User.com answered with errors alone",
+                None => "User.com could not be reached",
+            };
+            format!("{what} for {} (`--max-outage`): {}", period(*after), answer(reason))
         }
-        Stop::OutOfTime => "`--max-duration` was over".to_owned(),
+        Stop::LongPause { reason: _, pause, most } => format!(
+            "User.com asks for a pause of {}, and `--max-outage` is {}",
+            period(Duration::from_secs_f64(pause.as_secs_f64().ceil())),
+            period(*most)
+        ),
+        Stop::OutOfTime(most) => format!("time was up after {} (`--max-duration`)", period(*most)),
         Stop::Interrupted => "the run was stopped by Ctrl-C (SIGINT)".to_owned(),
         Stop::Terminated => "the run was stopped by SIGTERM".to_owned(),
         Stop::HungUp => "the run was stopped because its terminal was closed (SIGHUP)".to_owned(),
@@ -145,6 +168,50 @@ mod tests {
     fn what_is_left_has_no_fractions() {
         assert_eq!(time_left(Duration::from_millis(11_100)), "12s");
         assert_eq!(time_left(Duration::from_millis(59_500)), "1m 0s");
+    }
+
+    #[test]
+    fn a_length_of_time_keeps_its_largest_whole_unit() {
+        let cases = [
+            (0, "0 seconds"),
+            (200, "200 milliseconds"),
+            (1000, "1 second"),
+            (90_000, "90 seconds"),
+            (600_000, "10 minutes"),
+            (7_200_000, "2 hours"),
+        ];
+        for (millis, text) in cases {
+            assert_eq!(period(Duration::from_millis(millis)), text);
+        }
+    }
+
+    #[test]
+    fn stops_name_the_time_and_the_address_that_they_are_about() {
+        let check = |stop, text: &str| assert_eq!(why_stopped(&stop), text);
+        let reason = |status, error: &str| Reason { status, error: error.into() };
+        let after = Duration::from_mins(10);
+        check(
+            Stop::Outage { reason: reason(None, "`acme.user.com` refused the connection"), after },
+            "User.com could not be reached for 10 minutes (`--max-outage`): `acme.user.com` refused the connection",
+        );
+        check(
+            Stop::Outage { reason: reason(Some(503), ""), after },
+            "User.com answered with errors alone for 10 minutes (`--max-outage`): 503 Service Unavailable",
+        );
+        check(
+            Stop::LongPause {
+                reason: reason(Some(429), ""),
+                pause: Duration::from_millis(3_599_950),
+                most: after,
+            },
+            "User.com asks for a pause of 1 hour, and `--max-outage` is 10 minutes",
+        );
+        check(Stop::OutOfTime(5 * after), "time was up after 50 minutes (`--max-duration`)");
+        let address = "https://acme.user.com/api/wrong/".to_owned();
+        check(
+            Stop::WrongAddress { reason: reason(Some(404), "404 Not Found: Not found."), address },
+            "nothing was found at https://acme.user.com/api/wrong/ (404)",
+        );
     }
 
     #[test]

@@ -32,12 +32,16 @@ impl Core {
         let sent_at = job.started.unwrap_or(now);
         let verdict = if job.is_update() { Verdict::of(result) } else { Verdict::of_question(result) };
         self.events.push(Event::Answered { latency: now.duration_since(sent_at), answer: verdict.answer() });
-        debug!(task = ?job.task, ?verdict, "answered");
+        debug!(request = %job.task, answer = %verdict, "answered");
         match verdict {
             Verdict::Throttled { pause, reason } => {
                 self.unreachable = 0;
                 self.outage.throttled(&reason, now);
-                info!(?pause, status = reason.status, "throttled");
+                info!(
+                    pause_seconds = pause.map(|pause| pause.as_secs_f64()),
+                    status = reason.status,
+                    "throttled"
+                );
                 self.again(job, reason, now);
                 return Pacing::Throttled(pause);
             }
@@ -122,7 +126,7 @@ impl Core {
         let key = self.key(&job.task);
         self.outage.troubled((key, &mut job.attempts), reach, &reason, now, next_probe);
         let away = self.outage.next_probe().is_some();
-        info!(?reach, status = reason.status, outage = away, "request failed");
+        info!(sent = reach == Reach::Perhaps, status = reason.status, outage = away, "request failed");
         let at = now + backoff(&self.options, job.attempts.all(), chance);
         if let Task::Ask { case, question: Question::Update(positions) } = &job.task
             && positions.len() > 1

@@ -113,7 +113,8 @@ impl Core {
             Finding::Nothing => {}
             Finding::WrongAddress => {
                 let reason = self.reason(id);
-                self.stop_with(Stop::WrongAddress(reason));
+                let address = self.options.address.clone();
+                self.stop_with(Stop::WrongAddress { reason, address });
             }
             Finding::KeyRefused => {
                 let reason = self.reason(id);

@@ -1,5 +1,7 @@
 //! What is to be sent, and what came of it so far.
 
+use std::fmt;
+
 use tokio::time::Instant;
 
 use super::What;
@@ -49,6 +51,24 @@ pub(super) enum Task {
     Account(Part),
     /// What the API holds of a user.
     ReadBack(usize),
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let update = |f: &mut fmt::Formatter<'_>, users: u32| write!(f, "mass update, users: {users}");
+        match self {
+            Self::Update(part) => update(f, part.len()),
+            Self::Account(part) => write!(f, "check of the account, users: {}", part.len()),
+            Self::Probe(_) => f.write_str("probe"),
+            Self::ReadBack(_) => f.write_str("user read back"),
+            Self::Ask { question, .. } => match question {
+                Question::Address => f.write_str("check of the address"),
+                Question::Key => f.write_str("check of the key"),
+                Question::Update(places) => update(f, places.end - places.start),
+                Question::Exists(_) => f.write_str("check of a user"),
+            },
+        }
+    }
 }
 
 impl Job {

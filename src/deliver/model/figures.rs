@@ -166,7 +166,7 @@ fn a_wrong_address_costs_two_requests_and_the_right_one_is_never_taken_for_it() 
     let world = World { wrong_address: true, ..World::default() };
     let plan = groups_of(100, 10);
     let run = run(&self::plan(plan), &options(), &world);
-    assert!(matches!(run.stop, Some(Stop::WrongAddress(_))), "{:?}", run.stop);
+    assert!(matches!(run.stop, Some(Stop::WrongAddress { .. })), "{:?}", run.stop);
     assert_eq!(run.requests, 2);
 }
 

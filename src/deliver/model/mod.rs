@@ -102,7 +102,7 @@ fn run_until(plan: &Arc<Plan>, options: &Options, world: &World, seed: u64, kill
             && now >= gives_up
         {
             let reason = reason.clone();
-            core.stop_with(Stop::Outage(reason));
+            core.stop_with(Stop::Outage { reason, after: options.max_outage });
         }
         if kill.is_some_and(|kill| at >= kill) {
             core.stop_with(Stop::Interrupted);

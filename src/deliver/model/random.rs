@@ -105,7 +105,7 @@ fn random_server(seed: u64) -> f64 {
         );
     }
     // An API that accepted nothing and answers 502 is away, as far as anyone can tell.
-    let is_away = matches!(run.stop, Some(Stop::Outage(_))) && run.applied.is_empty();
+    let is_away = matches!(run.stop, Some(Stop::Outage { .. })) && run.applied.is_empty();
     if kill.is_none() && !is_away {
         assert!(
             matches!(run.stop, None | Some(Stop::KeyRefused(_) | Stop::Refused(_))),

@@ -103,13 +103,12 @@ impl fmt::Debug for Bar {
     }
 }
 
-/// The words, and beside them a spinner and a bar as long as there is room for.
+/// The words, beside them a spinner, and a bar that takes the rest of the line.
 fn layout(state: &State, columns: usize) -> (ProgressStyle, String) {
     const SPINNER: usize = 2;
     const SHORTEST: usize = 8;
-    const LONGEST: usize = 60;
     let text = line::fitted(state, columns.saturating_sub(SPINNER));
-    let room = columns.saturating_sub(SPINNER + text.chars().count() + 1).min(LONGEST);
+    let room = columns.saturating_sub(SPINNER + text.chars().count() + 1);
     let template = match room {
         _ if columns <= SPINNER => String::new(),
         ..SHORTEST => "{spinner} {msg}".to_owned(),
@@ -183,7 +182,15 @@ mod tests {
         let target = ProgressDrawTarget::term_like(Box::new(paper));
         let mut bar = Bar::new(target, move || columns.load(Ordering::SeqCst));
         let eta = Some(Duration::from_secs(80));
-        bar.show(&State { settled: 4310, rows: 10_000, requests: 12, rate: 9.8, eta, ..State::default() });
+        bar.show(&State {
+            settled: 4310,
+            rows: 10_000,
+            requests: 12,
+            requests_in_all: 30,
+            rate: 9.8,
+            eta,
+            ..State::default()
+        });
         bar.close();
         let lines = lines.lock().unwrap();
         lines.clone()
@@ -199,12 +206,17 @@ mod tests {
         };
         check(
             120,
-            "━━━━━━━━━━━━━━━━━━━━━━━━━╸────────────────────────────────── 43%  4,310/10,000 rows  12 requests  9.8/s  1m 20s left",
+            "━━━━━━━━━━━━━━━━━━━━━━━━╸──────────────────────────────── 43%  4,310/10,000 rows  12/30 requests (9.8/s)  1m 20s left",
         );
-        check(80, "━━━━━━━━━╸─────────── 43%  4,310/10,000 rows  12 requests  9.8/s  1m 20s left");
-        check(60, "43%  4,310/10,000 rows  12 requests  9.8/s  1m 20s left");
+        check(80, "━━━━━━━╸───────── 43%  4,310/10,000 rows  12/30 requests (9.8/s)  1m 20s left");
+        check(60, "━━━━━━━━━╸─────────── 43%  4,310/10,000 rows  1m 20s left");
         check(30, "43%  4,310/10,000 rows");
         check(6, "43%");
+    }
+
+    #[test]
+    fn the_bar_is_as_long_as_a_wide_terminal_allows() {
+        assert!(drawn_at(200).iter().any(|line| line.chars().count() == 199), "{:#?}", drawn_at(200));
     }
 
     #[test]

@@ -5,27 +5,33 @@ use std::time::Duration;
 
 use super::{Progress, State, line};
 
-/// Tells a line from time to time, for logs.
+/// Tells a line from time to time.
 pub struct Heartbeat<Tell> {
     tell: Tell,
-    last: Duration,
+    form: fn(&State) -> String,
+    next: Duration,
 }
 
 impl<Tell: FnMut(&str)> Heartbeat<Tell> {
     /// From one line to the next.
     pub const INTERVAL: Duration = Duration::from_secs(10);
 
-    /// A heartbeat that hands its lines, without line ends, to `tell`.
+    /// A heartbeat for logs, which hands its lines, without line ends, to `tell`.
     pub fn new(tell: Tell) -> Self {
-        Self { tell, last: Duration::ZERO }
+        Self { tell, form: line::logged, next: Self::INTERVAL }
+    }
+
+    /// A heartbeat for people, in the words of the bar. Its first line comes at once.
+    pub fn in_words(tell: Tell) -> Self {
+        Self { tell, form: line::whole, next: Duration::ZERO }
     }
 }
 
 impl<Tell: FnMut(&str)> Progress for Heartbeat<Tell> {
     fn show(&mut self, state: &State) {
-        if state.elapsed >= self.last + Self::INTERVAL {
-            self.last = state.elapsed;
-            (self.tell)(&line::logged(state));
+        if state.elapsed >= self.next {
+            self.next = state.elapsed + Self::INTERVAL;
+            (self.tell)(&(self.form)(state));
         }
     }
 
@@ -34,7 +40,7 @@ impl<Tell: FnMut(&str)> Progress for Heartbeat<Tell> {
 
 impl<Tell> fmt::Debug for Heartbeat<Tell> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Heartbeat").field("last", &self.last).finish_non_exhaustive()
+        f.debug_struct("Heartbeat").field("next", &self.next).finish_non_exhaustive()
     }
 }
 
@@ -42,18 +48,28 @@ impl<Tell> fmt::Debug for Heartbeat<Tell> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_line_comes_every_ten_seconds() {
-        let mut lines = Vec::new();
-        let mut heartbeat = Heartbeat::new(|line: &str| lines.push(line.to_owned()));
+    fn beat(mut heartbeat: impl Progress) {
         for quarter in 0..=4 * 25 {
             let elapsed = Duration::from_millis(250) * quarter;
             heartbeat.show(&State { rows: 100, settled: u64::from(quarter), elapsed, ..State::default() });
         }
         heartbeat.close();
+    }
+
+    #[test]
+    fn people_get_the_words_of_the_bar_from_the_start() {
+        let mut lines = Vec::new();
+        beat(Heartbeat::in_words(|line: &str| lines.push(line.to_owned())));
+        assert_eq!(lines, ["0%  0/100 rows", "40%  40/100 rows", "80%  80/100 rows"]);
+    }
+
+    #[test]
+    fn a_line_comes_every_ten_seconds() {
+        let mut lines = Vec::new();
+        beat(Heartbeat::new(|line: &str| lines.push(line.to_owned())));
         insta::assert_snapshot!(lines.join("\n"), @"
-        progress 40.0% rows=40/100 requests=0 rate=0.0/s retried=0
-        progress 80.0% rows=80/100 requests=0 rate=0.0/s retried=0
+        progress 40.0% rows=40/100 requests=0/0 rate=0.0/s retried=0
+        progress 80.0% rows=80/100 requests=0/0 rate=0.0/s retried=0
         ");
     }
 }

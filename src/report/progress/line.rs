@@ -20,16 +20,21 @@ pub(super) fn fitted(state: &State, width: usize) -> String {
     }
 }
 
+/// The state in words, all of them.
+pub(super) fn whole(state: &State) -> String {
+    fitted(state, usize::MAX)
+}
+
 /// The state as one line of a log.
 pub(super) fn logged(state: &State) -> String {
-    let State { settled, rows, requests, rate, retried, .. } = state;
+    let State { settled, rows, requests, requests_in_all, rate, retried, .. } = state;
     let (percent, tenths) = (permille(state) / 10, permille(state) % 10);
     let throttled = (state.throttled > 0).then(|| format!(" throttled={}", state.throttled));
     let eta = state.eta.map(|eta| format!(" eta={}", time_left(eta).replace(' ', "")));
     let slowed = state.slowed_to.map(|pace| format!(" slowed_to={pace:.1}/s"));
     let held = held(state).map(|held| format!(" held=\"{held}\""));
     format!(
-        "progress {percent}.{tenths}% rows={settled}/{rows} requests={requests} rate={rate:.1}/s retried={retried}{}{}{}{}",
+        "progress {percent}.{tenths}% rows={settled}/{rows} requests={requests}/{requests_in_all} rate={rate:.1}/s retried={retried}{}{}{}{}",
         throttled.unwrap_or_default(),
         slowed.unwrap_or_default(),
         eta.unwrap_or_default(),
@@ -51,8 +56,7 @@ fn parts(state: &State) -> Vec<Part> {
         part(9, format!("{}%", permille(state) / 10)),
         part(7, format!("{}/{} rows", HumanCount(state.settled), HumanCount(state.rows))),
         held.and_then(|held| part(8, held)),
-        (state.requests > 0).then(|| counted(state.requests, "request")).and_then(|sent| part(3, sent)),
-        moving.then(|| format!("{:.1}/s", state.rate)).and_then(|rate| part(5, rate)),
+        (state.requests > 0).then(|| requests(state, moving)).and_then(|sent| part(5, sent)),
         state.slowed_to.and_then(|pace| part(1, format!("slowed to {pace:.1}/s"))),
         state.eta.and_then(|eta| part(6, format!("{} left", time_left(eta)))),
         (state.retried > 0)
@@ -65,6 +69,11 @@ fn parts(state: &State) -> Vec<Part> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+fn requests(state: &State, moving: bool) -> String {
+    let rate = if moving && state.rate > 0.0 { format!(" ({:.1}/s)", state.rate) } else { String::new() };
+    format!("{}/{}{rate}", HumanCount(state.requests), counted(state.requests_in_all, "request"))
 }
 
 /// The most characters of an answer that are shown while nothing starts.
@@ -100,6 +109,7 @@ mod tests {
             settled: 4310,
             rows: 10_000,
             requests: 1200,
+            requests_in_all: 1250,
             rate: 9.84,
             slowed_to: None,
             eta: Some(Duration::from_secs(80)),
@@ -116,7 +126,7 @@ mod tests {
         let held = Some((Held::Outage, Duration::from_secs(8)));
         let reason = Some("503 Service Unavailable: an HTML page".to_owned());
         let down = State { held, reason, eta: None, retried: 0, throttled: 0, ..state() };
-        insta::assert_snapshot!(fitted(&down, 120), @"43%  4,310/10,000 rows  503 Service Unavailable: an HTML page, next try in 8s  1,200 requests");
+        insta::assert_snapshot!(fitted(&down, 120), @"43%  4,310/10,000 rows  503 Service Unavailable: an HTML page, next try in 8s  1,200/1,250 requests");
     }
 
     #[test]
@@ -124,10 +134,10 @@ mod tests {
         let widths = [80, 79, 66, 55, 40, 25, 10, 3, 2, 0];
         let lines = widths.map(|width| format!("{width:2}|{}|", fitted(&state(), width))).join("\n");
         insta::assert_snapshot!(lines, @"
-        80|43%  4,310/10,000 rows  1,200 requests  9.8/s  1m 20s left  3 retried|
-        79|43%  4,310/10,000 rows  1,200 requests  9.8/s  1m 20s left  3 retried|
-        66|43%  4,310/10,000 rows  9.8/s  1m 20s left  3 retried|
-        55|43%  4,310/10,000 rows  9.8/s  1m 20s left  3 retried|
+        80|43%  4,310/10,000 rows  1,200/1,250 requests (9.8/s)  1m 20s left  3 retried|
+        79|43%  4,310/10,000 rows  1,200/1,250 requests (9.8/s)  1m 20s left  3 retried|
+        66|43%  4,310/10,000 rows  1,200/1,250 requests (9.8/s)  1m 20s left|
+        55|43%  4,310/10,000 rows  1m 20s left|
         40|43%  4,310/10,000 rows  1m 20s left|
         25|43%  4,310/10,000 rows|
         10|43%|
@@ -144,9 +154,9 @@ mod tests {
         let lines =
             [&paused, &down].map(|state| format!("{}\n{}", fitted(state, 80), fitted(state, 50))).join("\n");
         insta::assert_snapshot!(lines, @"
-        43%  4,310/10,000 rows  paused by the server, 12s left  1m 20s left  3 retried
+        43%  4,310/10,000 rows  paused by the server, 12s left  1m 20s left
         43%  paused by the server, 12s left
-        43%  4,310/10,000 rows  no answer from the API, next probe in 8s  3 retried
+        43%  4,310/10,000 rows  no answer from the API, next probe in 8s
         43%  no answer from the API, next probe in 8s
         ");
     }
@@ -157,9 +167,9 @@ mod tests {
         let down = State { held: Some((Held::Outage, Duration::from_secs(8))), eta: None, ..state() };
         let lines = [&quiet, &state(), &down].map(logged).join("\n");
         insta::assert_snapshot!(lines, @r#"
-        progress 43.1% rows=4310/10000 requests=1200 rate=9.8/s retried=0 eta=1m20s
-        progress 43.1% rows=4310/10000 requests=1200 rate=9.8/s retried=3 throttled=1 eta=1m20s
-        progress 43.1% rows=4310/10000 requests=1200 rate=9.8/s retried=3 throttled=1 held="no answer from the API, next probe in 8s"
+        progress 43.1% rows=4310/10000 requests=1200/1250 rate=9.8/s retried=0 eta=1m20s
+        progress 43.1% rows=4310/10000 requests=1200/1250 rate=9.8/s retried=3 throttled=1 eta=1m20s
+        progress 43.1% rows=4310/10000 requests=1200/1250 rate=9.8/s retried=3 throttled=1 held="no answer from the API, next probe in 8s"
         "#);
     }
 
@@ -189,6 +199,7 @@ mod tests {
                 settled,
                 rows: u64::MAX,
                 requests,
+                requests_in_all: u64::MAX,
                 rate: 1e6,
                 slowed_to: eta.map(|_| 1e6),
                 eta: eta.map(Duration::from_secs),

@@ -31,6 +31,8 @@ pub struct State {
     pub rows: u64,
     /// Requests started.
     pub requests: u64,
+    /// Requests started, and those of the plan that are still to come.
+    pub requests_in_all: u64,
     /// Requests started per second, over the last seconds.
     pub rate: f64,
     /// The pace in force, where throttlings have lowered it.

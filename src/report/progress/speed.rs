@@ -50,6 +50,11 @@ impl Speed {
         wait.checked_add(sending)
     }
 
+    /// Requests started, and those of the plan that are still to come.
+    pub(crate) fn in_all(requests: &Requests) -> u64 {
+        requests.sent + requests.planned.saturating_sub(first_tries(requests))
+    }
+
     fn per_second(&self, count: impl Fn(&Sample) -> u64) -> f64 {
         let (Some(oldest), Some(newest)) = (self.samples.front(), self.samples.back()) else { return 0.0 };
         let time = newest.at - oldest.at;
@@ -96,6 +101,13 @@ mod tests {
         assert!((speed.rate() - 16.0).abs() < 1e-9);
         // 160 sent, of which 80 retried: 920 are left, at 8 a second.
         assert_eq!(speed.time_left(&now, &pulse(None)), Some(Duration::from_secs(115)));
+    }
+
+    #[test]
+    fn requests_started_are_never_more_than_all() {
+        assert_eq!(Speed::in_all(&requests(0, 0)), 1000);
+        assert_eq!(Speed::in_all(&requests(160, 80)), 1080);
+        assert_eq!(Speed::in_all(&requests(1080, 80)), 1080);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What goes to standard output and standard error, and what never does.
 
 use std::io::Read;
+use std::process::Command;
 
 use attrsync::sandbox::{Options, Reject};
 use serde_json::Value;
@@ -105,6 +106,47 @@ fn values_and_ids_are_logged_at_vv_at_most() {
     let (desk, server) = (Desk::with_rows(&["7130713,city,Reykjavik"]), Server::friendly());
     let run = server.sync(&desk, "users.csv -v --log-format json").exits(0);
     assert!(!run.stderr.contains("7130713") && !run.stderr.contains("Reykjavik"), "{}", run.stderr);
+}
+
+#[test]
+fn log_lines_have_words_and_no_names_of_the_program_s_parts() {
+    let (desk, server) = troubled();
+    let run = server.sync(&desk, "users.csv -vv --max-attempts 30").exits(1);
+    let run = run.says("answered request=mass update").says("layout=\"long\"");
+    for part in ["Some(", "None", " { ", "Long"] {
+        assert!(!run.stderr.contains(part), "{part}: {}", run.stderr);
+    }
+}
+
+/// What a terminal of this kind shows of a run.
+fn on_a_terminal(term: &str, command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let line = words.map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ");
+    let mut script = Command::new("script");
+    script.args(["-qec", &line, "/dev/null"]).current_dir(command.get_current_dir().unwrap());
+    script.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    script.env("PATH", "/usr/bin:/bin").env("TERM", term);
+    ended(script).exits(0).stdout
+}
+
+#[test]
+fn a_terminal_that_can_draw_no_bar_gets_plain_lines() {
+    let (desk, server) = (Desk::with_rows(&["1,city,Oslo"]), Server::friendly());
+    let shown = on_a_terminal("dumb", &server.command(&desk, "users.csv"));
+    assert!(shown.lines().any(|line| line.starts_with("0%  0/1 rows")), "{shown}");
+    assert!(!shown.contains('\u{1b}'), "{shown:?}");
+    let shown = on_a_terminal("xterm", &server.command(&desk, "users.csv"));
+    assert!(!shown.lines().any(|line| line.starts_with("0%  0/1 rows")), "{shown}");
+}
+
+#[test]
+fn progress_that_is_always_shown_is_shown_without_a_terminal_too() {
+    for (progress, lines) in [("auto", 0), ("never", 0), ("always", 1), ("always --quiet", 1)] {
+        let (desk, server) = (Desk::with_rows(&["1,city,Oslo"]), Server::friendly());
+        let run = server.sync(&desk, &format!("users.csv --progress {progress}")).exits(0);
+        let shown = run.stderr.lines().filter(|line| line.contains("% ") && line.contains("/1 rows")).count();
+        assert_eq!(shown, lines, "{progress}: {}", run.stderr);
+    }
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn a_server_that_is_down_is_given_up_after_the_outage_that_is_allowed() {
     let run = super::ended(super::to(&address, &desk, "users.csv --max-outage 200ms --summary -")).exits(4);
     assert_eq!(run.rows("unsent"), 5);
     assert_eq!(desk.failures().len(), 5);
-    run.says("--max-outage").says("when the API is back");
+    run.says("could not be reached for 200 milliseconds (`--max-outage`): ").says("when the API is back");
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn nothing_starts_once_the_time_is_over() {
     let (desk, server) = (Desk::with_cities(10), Server::friendly());
     let run = server.sync(&desk, "users.csv --max-duration 0s --summary -").exits(4);
     assert_eq!((run.requests("sent"), run.rows("unsent"), server.counters().requests), (0, 10, 0));
-    run.says("--max-duration");
+    run.says("time was up after 0 seconds (`--max-duration`); 0 rows sent, 10 not yet");
 }
 
 /// However slow the machine is, it can only make this less: at most 20 may start within any second.

@@ -142,7 +142,7 @@ fn an_address_with_nothing_behind_it_ends_the_run_after_two_requests() {
     let desk = Desk::with_cities(50);
     let run = sync(&server, &desk, "users.csv --concurrency 1 --summary -").exits(4);
     assert_eq!((missing.calls(), run.requests("sent"), run.rows("unsent")), (1, 2, 50));
-    run.says("the address is wrong").says("--base-url");
+    run.says("nothing was found at http://").says("/ (404)").says("--base-url");
 }
 
 #[test]

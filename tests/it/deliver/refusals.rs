@@ -160,7 +160,11 @@ fn an_address_without_the_operation_stops_the_run_after_a_few_requests() {
             &options(),
             Box::new(|_| status(404, "<html>nothing here</html>")),
         );
-        assert!(matches!(run.end, End::Stopped(attrsync::deliver::Stop::WrongAddress(_))), "{:?}", run.end);
+        assert!(
+            matches!(run.end, End::Stopped(attrsync::deliver::Stop::WrongAddress { .. })),
+            "{:?}",
+            run.end
+        );
         assert!(run.sent.len() <= 5, "{}", run.sent.len());
         assert_eq!(run.acknowledged().len(), 0);
     }

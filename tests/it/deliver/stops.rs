@@ -48,7 +48,11 @@ fn an_api_that_stays_away_is_given_up_in_time() {
     for how in ways {
         let from = Duration::from_millis(300);
         let run = run(&many_cities(2000), &options(), down(from, 100 * MINUTE, how));
-        assert!(matches!(run.end, End::Stopped(Stop::Outage(_) | Stop::LongPause(_))), "{:?}", run.end);
+        assert!(
+            matches!(run.end, End::Stopped(Stop::Outage { .. } | Stop::LongPause { .. })),
+            "{:?}",
+            run.end
+        );
         // A pause that would outlast the patience isn't waited for.
         assert!(run.took > 9 * MINUTE + Duration::from_secs(57) && run.took < 11 * MINUTE, "{:?}", run.took);
         assert!(run.failed().is_empty(), "an outage is nobody's fault: {:?}", run.reasons());
@@ -63,7 +67,7 @@ fn a_pause_longer_than_the_patience_stops_at_once() {
         &options(),
         Box::new(|asked| if asked.number < 50 { ok() } else { throttled(86_400) }),
     );
-    assert!(matches!(run.end, End::Stopped(Stop::LongPause(_))), "{:?}", run.end);
+    assert!(matches!(run.end, End::Stopped(Stop::LongPause { .. })), "{:?}", run.end);
     assert!(run.took < MINUTE);
 }
 
@@ -123,7 +127,7 @@ fn requests_that_never_end_do_not_hold_up_a_stop_for_ever() {
 fn time_runs_out() {
     let options = Options { max_duration: Some(Duration::from_secs(3)), ..options() };
     let run = run(&many_cities(100_000), &options, Box::new(|_| ok()));
-    assert_eq!(run.end, End::Stopped(Stop::OutOfTime));
+    assert_eq!(run.end, End::Stopped(Stop::OutOfTime(Duration::from_secs(3))));
     assert!(run.api.log().starts.iter().all(|at| *at <= Duration::from_secs(3)));
     assert!(run.acknowledged().len() > 1000, "{}", run.acknowledged().len());
 }
