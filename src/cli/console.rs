@@ -134,8 +134,12 @@ impl Console {
 
     /// How wide the screen of standard error is, if it is one.
     pub(super) fn columns() -> Option<usize> {
-        let terminal = console::Term::stderr();
-        terminal.is_term().then(|| usize::from(terminal.size().1))
+        width(&console::Term::stderr())
+    }
+
+    /// How wide the screen of standard output is, if it is one.
+    pub(super) fn columns_of_output() -> Option<usize> {
+        width(&console::Term::stdout())
     }
 
     /// Prints data. A reader that has seen enough, like `head`, is no error.
@@ -204,6 +208,10 @@ impl<Out: Write> Write for VisibleLines<Out> {
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
+}
+
+fn width(terminal: &console::Term) -> Option<usize> {
+    terminal.is_term().then(|| usize::from(terminal.size().1))
 }
 
 fn say(text: &dyn Display) {

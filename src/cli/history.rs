@@ -66,13 +66,21 @@ fn tell(flags: &HistoryFlags, surroundings: &Surroundings, console: Console) -> 
     match &flags.about {
         None => {
             let runs = reader.runs().map_err(|error| failed(&error))?;
-            Ok(print(&RunsScreen { runs: &runs }, flags.format, console))
+            Ok(print(
+                &RunsScreen { runs: &runs, columns: Console::columns_of_output() },
+                flags.format,
+                console,
+            ))
         }
         Some(About::Show { run, top }) => show(RunId(*run), *top, &reader, flags.format, console),
         Some(About::User { id, id_type }) => {
             let user = named(id, *id_type)?;
             let facts = reader.user(&user).map_err(|error| failed(&error))?;
-            Ok(print(&UserScreen { user, facts: &facts }, flags.format, console))
+            Ok(print(
+                &UserScreen { user, facts: &facts, columns: Console::columns_of_output() },
+                flags.format,
+                console,
+            ))
         }
     }
 }
@@ -94,7 +102,8 @@ fn show(
         return Err((message, ExitCode::Usage));
     };
     let deeds = reader.deeds(id).map_err(|error| failed(&error))?;
-    Ok(print(&RunScreen { run, deeds: &deeds, top }, format, console))
+    let columns = Console::columns_of_output();
+    Ok(print(&RunScreen { run, deeds: &deeds, top, columns }, format, console))
 }
 
 fn named(id: &str, id_type: IdType) -> Result<User<'_>, Failed> {

@@ -149,7 +149,8 @@ fn plan(
     }
 
     let summary = read.plan.summary(flags.top);
-    let screen = PlanScreen { effort: Some(effort), spared, ..read.screen(&summary, settings) };
+    let columns = if bodies_to_stdout { Console::columns() } else { Console::columns_of_output() };
+    let screen = PlanScreen { effort: Some(effort), spared, columns, ..read.screen(&summary, settings) };
     let code = match (&refusal, read.counts.invalid) {
         (Some(_), _) => ExitCode::Refused,
         (None, 0) => ExitCode::Complete,

@@ -58,6 +58,7 @@ impl Read {
             id_type: settings.input.id_type,
             batch_size: settings.batch_size,
             effort: None,
+            columns: None,
             spared: None,
         }
     }

@@ -21,6 +21,7 @@ mod table;
 mod tally;
 mod visible;
 mod wording;
+mod wrap;
 
 pub use advice::Rerun;
 pub use clerk::Clerk;

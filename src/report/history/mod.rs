@@ -8,16 +8,21 @@ pub use run::RunScreen;
 pub use runs::RunsScreen;
 pub use user::UserScreen;
 
+use std::fmt;
+
 use anstyle::Style;
 use indicatif::HumanCount;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::style::{BAD, DOUBTFUL, GOOD};
+use super::visible::Visible;
 use super::wording::Cut;
+use super::wrap::wrapped;
 use crate::ledger::{Outcome, PastRun, RowCounts};
 use crate::plan::Sent;
 
+/// How wide tables are where there is no screen, and what is narrow.
 const COLUMNS: usize = 80;
 const ATTRIBUTE: usize = 20;
 
@@ -85,23 +90,9 @@ fn shown(value: &Sent<'_>, most: usize) -> String {
     }
 }
 
-/// Parts joined by commas, in lines that leave room for an indent.
-fn listed(parts: impl IntoIterator<Item = String>, indent: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for part in parts {
-        match lines.last_mut() {
-            Some(line) if indent + line.len() + part.len() + 3 <= COLUMNS => {
-                line.push_str(", ");
-                line.push_str(&part);
-            }
-            Some(line) => {
-                line.push(',');
-                lines.push(part);
-            }
-            None => lines.push(part),
-        }
-    }
-    lines
+/// A line, divided where the screen ends.
+fn write_line(f: &mut fmt::Formatter<'_>, line: &str, indent: usize, columns: Option<usize>) -> fmt::Result {
+    wrapped(&Visible(line).to_string(), indent, columns).iter().try_for_each(|line| writeln!(f, "{line}"))
 }
 
 /// A count with its fate.
@@ -117,12 +108,25 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
     }
 
-    pub(super) fn page(screen: &dyn std::fmt::Display) -> String {
+    pub(super) fn page(screen: &dyn fmt::Display) -> String {
         let page = anstream::adapter::strip_str(&screen.to_string()).to_string();
         for line in page.lines() {
             assert!(line.chars().count() <= COLUMNS && line == line.trim_end(), "{line:?}");
         }
         page
+    }
+
+    /// The same at several widths: no line is wider, and these parts are on each.
+    pub(super) fn fits(screen: impl Fn(usize) -> String, parts: &[&str]) {
+        for columns in [40, 60, 80, 200] {
+            let page = anstream::adapter::strip_str(&screen(columns)).to_string();
+            for line in page.lines() {
+                assert!(line.chars().count() <= columns, "{columns} columns: {line}");
+            }
+            for part in parts {
+                assert!(page.contains(part), "{columns} columns: {part} is not in\n{page}");
+            }
+        }
     }
 
     /// One that read what the user has in a deep folder.
@@ -148,13 +152,5 @@ mod tests {
                 unsent: 7,
             }),
         }
-    }
-
-    #[test]
-    fn a_list_breaks_between_its_parts() {
-        let parts = |count| (0..count).map(|_| "a".repeat(35));
-        assert!(listed(parts(0), 2).is_empty());
-        let widths: Vec<_> = listed(parts(3), 2).iter().map(String::len).collect();
-        assert_eq!(widths, [35 + 2 + 35 + 1, 35]);
     }
 }

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::super::style::Styled;
 use super::super::table::Table;
 use super::super::wording::{Cut, counted, grouped, time};
-use super::{ATTRIBUTE, COLUMNS, RunJson, ending, fates, moment, shown, unfinished};
+use super::{ATTRIBUTE, COLUMNS, RunJson, ending, fates, moment, shown, unfinished, write_line};
 use crate::ledger::{Deed, PastRun};
 
 /// One run: how it went, and what it got acknowledged. Displayed with ANSI styles, with a line end; serialised as an
@@ -20,6 +20,8 @@ pub struct RunScreen<'a> {
     pub deeds: &'a [Deed],
     /// How many values to show, those with the most users.
     pub top: usize,
+    /// How wide the screen is; `None`: texts may be of any length.
+    pub columns: Option<usize>,
 }
 
 /// What a run did to an attribute.
@@ -38,8 +40,8 @@ impl RunScreen<'_> {
         let run = self.run;
         let (outcome, style) = ending(run.outcome);
         writeln!(f, "run {}: {}\n", run.run, Styled(style, outcome))?;
-        line(f, "target", &run.base_url)?;
-        line(f, "began", &format!("{} UTC", moment(run.started_at)))?;
+        self.line(f, "target", &run.base_url)?;
+        self.line(f, "began", &format!("{} UTC", moment(run.started_at)))?;
         let ended = run.finished_at.map_or_else(
             || unfinished(run),
             |at| {
@@ -47,21 +49,25 @@ impl RunScreen<'_> {
                 format!("{} UTC{}", moment(at), took.unwrap_or_default())
             },
         );
-        line(f, "ended", &ended)?;
+        self.line(f, "ended", &ended)?;
         if let Some(continued) = run.continues {
-            line(f, "continues", &format!("run {continued}"))?;
+            self.line(f, "continues", &format!("run {continued}"))?;
         }
         let labels = |label| std::iter::once(label).chain(std::iter::repeat(""));
         for (input, label) in run.inputs.iter().zip(labels("inputs")) {
-            line(f, label, input)?;
+            self.line(f, label, input)?;
         }
         let Some(rows) = &run.rows else { return Ok(()) };
         let width = grouped(rows.read).len();
         let counts = std::iter::once((rows.read, "read")).chain(fates(rows));
         for ((count, fate), label) in counts.zip(labels("rows")) {
-            line(f, label, &format!("{:>width$} {fate}", grouped(count)))?;
+            self.line(f, label, &format!("{:>width$} {fate}", grouped(count)))?;
         }
         Ok(())
+    }
+
+    fn line(&self, f: &mut fmt::Formatter<'_>, label: &str, text: &str) -> fmt::Result {
+        write_line(f, &format!("{label:<LABEL$}{text}"), LABEL, self.columns)
     }
 
     fn attributes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,7 +85,8 @@ impl RunScreen<'_> {
             let [values, users, requests] = [values, users, requests].map(grouped);
             [Cut(name, ATTRIBUTE).to_string(), values, users, requests]
         }));
-        write!(f, "\n{}", Table(table))
+        let columns = self.columns.unwrap_or(COLUMNS);
+        write!(f, "\n{}", Table { rows: table, columns, dispensable: &[3, 1] })
     }
 
     fn largest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -91,7 +98,8 @@ impl RunScreen<'_> {
         writeln!(f, "\nvalues with the most users")?;
         for deed in deeds.iter().take(self.top) {
             let (attribute, value) = (Cut(&deed.attribute, ATTRIBUTE), shown(&deed.value, VALUE));
-            writeln!(f, "  {attribute} = {value} for {}", counted(deed.users, "user"))?;
+            let line = format!("  {attribute} = {value} for {}", counted(deed.users, "user"));
+            write_line(f, &line, 4, self.columns)?;
         }
         match deeds.len().saturating_sub(self.top) {
             0 => Ok(()),
@@ -123,11 +131,12 @@ impl Display for RunScreen<'_> {
         }
         match self.forgotten() {
             0 => Ok(()),
-            rows => writeln!(
-                f,
-                "\nof {} acknowledged rows the ledger no longer keeps what they were",
-                HumanCount(rows)
-            ),
+            rows => {
+                writeln!(f)?;
+                let rows = HumanCount(rows);
+                let line = format!("of {rows} acknowledged rows the ledger no longer keeps what they were");
+                write_line(f, &line, 0, self.columns)
+            }
         }
     }
 }
@@ -144,13 +153,9 @@ impl Serialize for RunScreen<'_> {
     }
 }
 
-fn line(f: &mut fmt::Formatter<'_>, label: &str, text: &str) -> fmt::Result {
-    writeln!(f, "{label:<LABEL$}{}", Cut(text, COLUMNS - LABEL))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{at, page, past_run};
+    use super::super::tests::{at, fits, page, past_run};
     use super::*;
     use crate::ledger::Outcome;
     use crate::plan::Sent;
@@ -184,7 +189,7 @@ mod tests {
     #[test]
     fn one_run_is_told_whole() {
         let run = past_run();
-        insta::assert_snapshot!(page(&RunScreen { run: &run, deeds: &deeds()[..3], top: 2 }), @r"
+        insta::assert_snapshot!(page(&RunScreen { run: &run, deeds: &deeds()[..3], top: 2, columns: None }), @r"
         run 3: incomplete
 
         target     https://acme.user.com/api/public/
@@ -217,7 +222,7 @@ mod tests {
     #[test]
     fn a_run_that_was_killed_has_done_what_it_recorded() {
         let run = PastRun { finished_at: None, outcome: None, rows: None, continues: None, ..past_run() };
-        insta::assert_snapshot!(page(&RunScreen { run: &run, deeds: &deeds()[3..], top: 5 }), @r"
+        insta::assert_snapshot!(page(&RunScreen { run: &run, deeds: &deeds()[3..], top: 5, columns: None }), @r"
         run 3: unfinished
 
         target     https://acme.user.com/api/public/
@@ -235,9 +240,17 @@ mod tests {
     }
 
     #[test]
+    fn narrow_screens_have_fewer_columns_and_longer_lists() {
+        let (run, deeds) = (past_run(), deeds());
+        let screen =
+            |columns| RunScreen { run: &run, deeds: &deeds, top: 9, columns: Some(columns) }.to_string();
+        fits(screen, &["attribute", "users", "999,912", "for 999,900", "1,000,045 read"]);
+    }
+
+    #[test]
     fn what_is_no_longer_kept_is_not_passed_over() {
         let run = PastRun { outcome: Some(Outcome::Complete), ..past_run() };
-        let page = page(&RunScreen { run: &run, deeds: &[], top: 5 });
+        let page = page(&RunScreen { run: &run, deeds: &[], top: 5, columns: None });
         assert!(
             page.ends_with("\nof 1,000,000 acknowledged rows the ledger no longer keeps what they were\n"),
             "{page}"

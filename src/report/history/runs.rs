@@ -5,7 +5,8 @@ use serde::{Serialize, Serializer};
 
 use super::super::style::Styled;
 use super::super::wording::{Cut, counted, time};
-use super::{COLUMNS, RunJson, counted_fate, ending, fates, listed, moment, unfinished};
+use super::super::wrap::filled;
+use super::{COLUMNS, RunJson, counted_fate, ending, fates, moment, unfinished, write_line};
 use crate::ledger::PastRun;
 
 /// All runs of a ledger, the newest first. Displayed with ANSI styles, with a line end; serialised as an object.
@@ -13,37 +14,76 @@ use crate::ledger::PastRun;
 pub struct RunsScreen<'a> {
     /// The runs, the oldest first.
     pub runs: &'a [PastRun],
+    /// How wide the screen is; `None`: 80 columns.
+    pub columns: Option<usize>,
 }
 
 const RUN: usize = 3;
 const INDENT: usize = RUN + 2;
 const INPUTS: usize = 32;
+/// From how many columns on a run's duration stands in its line.
+const MEDIUM: usize = 48;
+
+/// What stands in the line of a run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    Wide,
+    /// Without the inputs, which have a line of their own.
+    Medium,
+    /// Without the duration, too.
+    Narrow,
+}
 
 impl RunsScreen<'_> {
     fn run(&self, run: &PastRun, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let began = moment(run.started_at);
+        let (began, number) = (moment(run.started_at), run.run.0);
         let took = run.duration().map(time).unwrap_or_default();
         let (outcome, style) = ending(run.outcome);
         let outcome = Styled(style, format_args!("{outcome:<11}"));
         let inputs = run.inputs.join(", ");
-        let inputs = Cut(&inputs, INPUTS);
-        writeln!(f, "{:>RUN$}  {began}  {took:<7}  {outcome}  {inputs}", run.run.0)?;
+        match self.room() {
+            Room::Wide => {
+                let inputs = Cut(&inputs, INPUTS);
+                writeln!(f, "{number:>RUN$}  {began}  {took:<7}  {outcome}  {inputs}")?;
+            }
+            Room::Medium => writeln!(f, "{number:>RUN$}  {began}  {took:<7}  {outcome}")?,
+            Room::Narrow => writeln!(f, "{number:>RUN$}  {began}  {outcome}")?,
+        }
+        if self.room() != Room::Wide && !inputs.is_empty() {
+            self.line(f, &format!("from {inputs}"))?;
+        }
         if self.has_several_targets() {
-            writeln!(f, "{:INDENT$}to {}", "", Cut(&run.base_url, COLUMNS - INDENT - 3))?;
+            self.line(f, &format!("to {}", run.base_url))?;
         }
         if let Some(continued) = run.continues {
-            writeln!(f, "{:INDENT$}continues run {continued}", "")?;
+            self.line(f, &format!("continues run {continued}"))?;
         }
         match &run.rows {
             Some(rows) => {
                 let read = counted(rows.read, "row");
                 let mut fates = fates(rows).map(counted_fate);
                 let first = fates.next().map_or_else(|| read.clone(), |first| format!("{read}: {first}"));
-                let lines = listed(std::iter::once(first).chain(fates), INDENT);
+                let lines = filled(std::iter::once(first).chain(fates), ", ", self.width() - INDENT);
                 lines.iter().try_for_each(|line| writeln!(f, "{:INDENT$}{line}", ""))
             }
-            None => writeln!(f, "{:INDENT$}{}", "", unfinished(run)),
+            None => self.line(f, &unfinished(run)),
         }
+    }
+
+    fn width(&self) -> usize {
+        self.columns.unwrap_or(COLUMNS).max(2 * INDENT)
+    }
+
+    fn room(&self) -> Room {
+        match self.width() {
+            COLUMNS.. => Room::Wide,
+            MEDIUM.. => Room::Medium,
+            _ => Room::Narrow,
+        }
+    }
+
+    fn line(&self, f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+        write_line(f, &format!("{:INDENT$}{text}", ""), INDENT, Some(self.width()))
     }
 
     fn has_several_targets(&self) -> bool {
@@ -56,7 +96,12 @@ impl Display for RunsScreen<'_> {
         if self.runs.is_empty() {
             return writeln!(f, "no run is recorded");
         }
-        writeln!(f, "{:>RUN$}  {:<19}  {:<7}  {:<11}  inputs", "run", "began (UTC)", "took", "outcome")?;
+        let [run, began, took] = ["run", "began (UTC)", "took"];
+        match self.room() {
+            Room::Wide => writeln!(f, "{run:>RUN$}  {began:<19}  {took:<7}  {:<11}  inputs", "outcome")?,
+            Room::Medium => writeln!(f, "{run:>RUN$}  {began:<19}  {took:<7}  outcome")?,
+            Room::Narrow => writeln!(f, "{run:>RUN$}  {began:<19}  outcome")?,
+        }
         self.runs.iter().rev().try_for_each(|run| self.run(run, f))
     }
 }
@@ -73,7 +118,7 @@ impl Serialize for RunsScreen<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{at, page, past_run};
+    use super::super::tests::{at, fits, page, past_run};
     use super::*;
     use crate::ledger::{Outcome, RowCounts, RunId};
 
@@ -100,7 +145,7 @@ mod tests {
             ..killed.clone()
         };
         let runs = [first, killed, last];
-        insta::assert_snapshot!(page(&RunsScreen { runs: &runs }), @"
+        insta::assert_snapshot!(page(&RunsScreen { runs: &runs, columns: None }), @"
         run  began (UTC)          took     outcome      inputs
           3  2027-01-15 08:00:00  2m 3s    incomplete   /srv/crm/exports/users.csv, mor…
              continues run 2
@@ -114,16 +159,23 @@ mod tests {
     }
 
     #[test]
+    fn narrow_screens_have_the_inputs_on_lines_of_their_own() {
+        let runs = [past_run()];
+        let parts = ["2027-01-15 08:00:00", "incomplete", "users.csv", "12 failed", "continues run 2"];
+        fits(|columns| RunsScreen { runs: &runs, columns: Some(columns) }.to_string(), &parts);
+    }
+
+    #[test]
     fn targets_are_told_apart_where_there_are_several() {
         let here = past_run();
         let there = PastRun { base_url: "https://other.user.com/api/public/".into(), ..here.clone() };
-        assert!(!page(&RunsScreen { runs: std::slice::from_ref(&here) }).contains("user.com"));
-        let both = page(&RunsScreen { runs: &[here, there] });
+        assert!(!page(&RunsScreen { runs: std::slice::from_ref(&here), columns: None }).contains("user.com"));
+        let both = page(&RunsScreen { runs: &[here, there], columns: None });
         assert!(both.contains("to https://acme.user.com/") && both.contains("to https://other.user.com/"));
     }
 
     #[test]
     fn a_ledger_without_runs_says_so() {
-        insta::assert_snapshot!(page(&RunsScreen { runs: &[] }), @"no run is recorded");
+        insta::assert_snapshot!(page(&RunsScreen { runs: &[], columns: None }), @"no run is recorded");
     }
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use super::super::wording::Cut;
-use super::{ATTRIBUTE, COLUMNS, moment, shown};
+use super::{ATTRIBUTE, COLUMNS, moment, shown, write_line};
 use crate::ledger::{RunId, Standing, UserFact};
 use crate::plan::{Sent, User};
 
@@ -16,18 +16,28 @@ pub struct UserScreen<'a> {
     pub user: User<'a>,
     /// What was recorded, the oldest first.
     pub facts: &'a [UserFact],
+    /// How wide the screen is; `None`: 80 columns.
+    pub columns: Option<usize>,
 }
 
 const ID: usize = 24;
 const WHEN: usize = 19;
 const RUN: usize = 5;
-const VALUE: usize = COLUMNS - WHEN - RUN - ATTRIBUTE - 6;
+const BEFORE_VALUE: usize = WHEN + RUN + ATTRIBUTE + 6;
 
 impl UserScreen<'_> {
+    fn width(&self) -> usize {
+        self.columns.unwrap_or(COLUMNS)
+    }
+
+    fn line(&self, f: &mut fmt::Formatter<'_>, line: &str) -> fmt::Result {
+        write_line(f, line, 4, Some(self.width()))
+    }
+
     fn target(&self, base_url: &str, facts: &[&UserFact], f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let user = self.user.to_string();
         let head = format!("user {} at {base_url}", Cut(&user, ID));
-        writeln!(f, "{}", Cut(&head, COLUMNS))?;
+        self.line(f, &head)?;
         let mut now: Vec<_> = facts.iter().filter(|fact| fact.standing != Standing::Replaced).collect();
         now.sort_by_key(|fact| &fact.attribute);
         let sections = [
@@ -40,26 +50,35 @@ impl UserScreen<'_> {
         for (standing, title) in sections {
             let mut own = now.iter().filter(|fact| fact.standing == standing).peekable();
             if own.peek().is_some() {
-                writeln!(f, "\n{title}")?;
+                writeln!(f)?;
+                self.line(f, title)?;
             }
             for fact in own {
                 let attribute = Cut(&fact.attribute, ATTRIBUTE);
-                writeln!(f, "  {attribute} = {}", shown(&fact.value, COLUMNS - ATTRIBUTE - 5))?;
+                let value = shown(&fact.value, self.width().max(COLUMNS) - ATTRIBUTE - 5);
+                self.line(f, &format!("  {attribute} = {value}"))?;
             }
         }
-        writeln!(
-            f,
-            "\n{:<WHEN$}  {:>RUN$}  {:<ATTRIBUTE$}  value",
-            "acknowledged (UTC)", "run", "attribute"
-        )?;
+        let is_wide = self.width() >= COLUMNS;
+        let [when, run, attribute] = ["acknowledged (UTC)", "run", "attribute"];
+        let value = if is_wide { "value" } else { "" };
+        let head = format!("{when:<WHEN$}  {run:>RUN$}  {attribute:<ATTRIBUTE$}  {value}");
+        writeln!(f, "\n{}", head.trim_end())?;
         for fact in facts {
             let (when, run) = fact.by.map_or_else(
                 || ("longer ago".to_owned(), String::new()),
                 |(RunId(run), at)| (moment(at), run.to_string()),
             );
-            let attribute = Cut(&fact.attribute, ATTRIBUTE).to_string();
-            let value = shown(&fact.value, VALUE);
-            writeln!(f, "{when:<WHEN$}  {run:>RUN$}  {attribute:<ATTRIBUTE$}  {value}")?;
+            let start = format!("{when:<WHEN$}  {run:>RUN$}  ");
+            let room = self.width().saturating_sub(start.len()).clamp(1, ATTRIBUTE);
+            let attribute = Cut(&fact.attribute, room).to_string();
+            if is_wide {
+                let value = shown(&fact.value, self.width() - BEFORE_VALUE);
+                writeln!(f, "{start}{attribute:<ATTRIBUTE$}  {value}")?;
+            } else {
+                writeln!(f, "{start}{attribute}")?;
+                self.line(f, &format!("  = {}", shown(&fact.value, COLUMNS)))?;
+            }
         }
         Ok(())
     }
@@ -116,7 +135,7 @@ impl<'a> Fact<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{at, page};
+    use super::super::tests::{at, fits, page};
     use super::*;
 
     fn fact(attribute: &str, value: Sent<'static>, standing: Standing, run: Option<u64>) -> UserFact {
@@ -142,7 +161,7 @@ mod tests {
             ),
             fact("city", Sent::Text("Oslo\u{1b}[2J".into()), Standing::Held, Some(12_345)),
         ];
-        insta::assert_snapshot!(page(&UserScreen { user: User::Id(42), facts: &facts }), @r"
+        insta::assert_snapshot!(page(&UserScreen { user: User::Id(42), facts: &facts, columns: None }), @r"
         user 42 at https://acme.user.com/api/public/
 
         the API is known to hold
@@ -161,17 +180,29 @@ mod tests {
     }
 
     #[test]
+    fn narrow_screens_have_values_on_lines_of_their_own() {
+        let facts = [
+            fact("city", Sent::Text("Oslo".into()), Standing::Held, Some(12_345)),
+            fact("status", Sent::Json("2".into()), Standing::Doubted, None),
+        ];
+        let screen =
+            |columns| UserScreen { user: User::Id(42), facts: &facts, columns: Some(columns) }.to_string();
+        fits(screen, &["city = `Oslo`", "status = 2", "12345  city", "acknowledged (UTC)"]);
+    }
+
+    #[test]
     fn each_target_has_its_own_part() {
         let here = fact("city", Sent::Null, Standing::Held, Some(1));
         let there = UserFact { base_url: "https://other.user.com/api/public/".into(), ..here.clone() };
-        let page = page(&UserScreen { user: User::Custom("x-1".into()), facts: &[here, there] });
+        let page =
+            page(&UserScreen { user: User::Custom("x-1".into()), facts: &[here, there], columns: None });
         let heads: Vec<_> = page.lines().filter(|line| line.starts_with("user x-1 at ")).collect();
         assert_eq!(heads.len(), 2, "{page}");
     }
 
     #[test]
     fn a_user_of_whom_nothing_is_recorded_is_no_mystery() {
-        insta::assert_snapshot!(page(&UserScreen { user: User::Id(42), facts: &[] }), @"nothing is recorded of user 42");
+        insta::assert_snapshot!(page(&UserScreen { user: User::Id(42), facts: &[], columns: None }), @"nothing is recorded of user 42");
     }
 
     #[test]
@@ -180,7 +211,9 @@ mod tests {
             fact("city", Sent::Null, Standing::Replaced, None),
             fact("city", Sent::Text("Oslo".into()), Standing::Held, Some(1)),
         ];
-        let json = serde_json::to_string_pretty(&UserScreen { user: User::Id(42), facts: &facts }).unwrap();
+        let json =
+            serde_json::to_string_pretty(&UserScreen { user: User::Id(42), facts: &facts, columns: None })
+                .unwrap();
         insta::assert_snapshot!(json, @r#"
         {
           "user": 42,

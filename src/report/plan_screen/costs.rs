@@ -65,7 +65,8 @@ impl PlanScreen<'_> {
         if costs.is_empty() {
             return Ok(());
         }
-        writeln!(f, "\ncostliest attributes: their share, their time, and why")?;
+        writeln!(f)?;
+        self.line(f, "costliest attributes: their share, their time, and why")?;
         let times: Vec<_> =
             costs.iter().map(|cost| time(self.duration_of(cost.attribute.requests))).collect();
         let names: Vec<_> =
@@ -74,7 +75,7 @@ impl PlanScreen<'_> {
             |texts: &[String]| texts.iter().map(|text| text.chars().count()).max().unwrap_or_default();
         let (longest, widest) = (width(&times), width(&names));
         for ((Cost { share, why, .. }, name), time) in costs.iter().zip(&names).zip(&times) {
-            writeln!(f, "  {name:<widest$}  {:>4}  {time:>longest$}  {why}", percent(*share))?;
+            self.line(f, &format!("  {name:<widest$}  {:>4}  {time:>longest$}  {why}", percent(*share)))?;
         }
         let uncoalesced: Vec<_> =
             costs.iter().map(|cost| cost.attribute).filter(|attribute| attribute.uncoalesced).collect();

@@ -13,6 +13,7 @@ use super::Message;
 use super::table::Table;
 use super::visible::Visible;
 use super::wording::{Cut, counted, grouped, size, time};
+use super::wrap::{filled, wrapped};
 use crate::deliver::Rate;
 use crate::input::{Cause, Counts, IdType, Warning};
 use crate::plan::{AttributeSummary, Conflict, GroupSummary, Shared, Spared, Summary};
@@ -38,6 +39,8 @@ pub struct PlanScreen<'a> {
     pub effort: Option<Effort>,
     /// Which rows are not in the plan, as the ledger knows that the API holds them; `None` if it was not asked.
     pub spared: Option<Spared>,
+    /// How wide the screen is; `None`: texts may be of any length, and tables are of 80 columns.
+    pub columns: Option<usize>,
 }
 
 /// What reading and planning took.
@@ -92,8 +95,7 @@ impl PlanScreen<'_> {
     fn rows(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let totals = &self.plan.totals;
         let spared = self.spared.unwrap_or_default();
-        let mut line =
-            format!("{}: {} to send", counted(self.counts.read, "row"), HumanCount(totals.standing));
+        let first = format!("{}: {} to send", counted(self.counts.read, "row"), HumanCount(totals.standing));
         let others = [
             (spared.unchanged, "unchanged"),
             (spared.resumed, "resumed"),
@@ -102,31 +104,34 @@ impl PlanScreen<'_> {
             (self.counts.skipped, "skipped"),
             (self.counts.invalid, "invalid"),
         ];
-        for (count, fate) in others.into_iter().filter(|(count, _)| *count > 0) {
-            let part = format!("{} {fate}", HumanCount(count));
-            line.push(',');
-            if line.len() + part.len() + ", ".len() > COLUMNS {
-                writeln!(f, "{line}")?;
-                " ".clone_into(&mut line);
-            }
-            line.push(' ');
-            line.push_str(&part);
-        }
-        writeln!(f, "{line}\n{}", self.takes(totals.requests))
+        let others = others.into_iter().filter(|(count, _)| *count > 0);
+        let others = others.map(|(count, fate)| format!("{} {fate}", HumanCount(count)));
+        let lines = filled(std::iter::once(first).chain(others), ", ", self.width().saturating_sub(2));
+        writeln!(f, "{}", lines.join("\n  "))?;
+        self.line(f, &self.takes(totals.requests))
+    }
+
+    fn width(&self) -> usize {
+        self.columns.unwrap_or(COLUMNS)
+    }
+
+    /// A line, divided where the screen ends.
+    fn line(&self, f: &mut fmt::Formatter<'_>, line: &str) -> fmt::Result {
+        wrapped(line, 4, self.columns).iter().try_for_each(|line| writeln!(f, "{line}"))
     }
 
     /// Differs from run to run, and so is told only where it matters.
     fn effort(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let matters = |effort: &Effort| self.counts.read >= MANY_ROWS || effort.spilled > 0;
         let Some(Effort { duration, memory, spilled }) = self.effort.filter(matters) else { return Ok(()) };
-        write!(f, "read and planned in {}", time(duration))?;
+        let mut line = format!("read and planned in {}", time(duration));
         if let Some(memory) = memory {
-            write!(f, " with {} of memory", size(memory))?;
+            line = format!("{line} with {} of memory", size(memory));
         }
         if spilled > 0 {
-            write!(f, ", {} in temporary files", size(spilled))?;
+            line = format!("{line}, {} in temporary files", size(spilled));
         }
-        writeln!(f)
+        self.line(f, &line)
     }
 
     fn attributes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -148,11 +153,11 @@ impl PlanScreen<'_> {
             table.push(sums_of("total", sums));
         }
         let widest = |column: usize| table.iter().map(|row| row[column].len() + 2).max().unwrap_or_default();
-        let name = COLUMNS.saturating_sub((1..6).map(widest).sum()).clamp(SHORT_NAME, NAME);
+        let name = self.width().saturating_sub((1..6).map(widest).sum()).clamp(SHORT_NAME, NAME);
         for row in &mut table {
             row[0] = Cut(&row[0], name).to_string();
         }
-        write!(f, "\n{}", Table(table))
+        write!(f, "\n{}", Table { rows: table, columns: self.width(), dispensable: &[5, 3, 2, 1] })
     }
 
     fn largest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -165,8 +170,9 @@ impl PlanScreen<'_> {
             let (users, requests) =
                 (counted((*users).into(), "user"), counted((*requests).into(), "request"));
             let end = format!(" for {users}: {requests}");
-            let room = COLUMNS.saturating_sub(start.chars().count() + end.len() + "``".len());
-            writeln!(f, "{start}{}{end}", shown(value.as_deref(), room.clamp(SHORT_VALUE, VALUE)))?;
+            let room = self.width().saturating_sub(start.chars().count() + end.len() + "``".len());
+            let value = shown(value.as_deref(), room.clamp(SHORT_VALUE, VALUE));
+            self.line(f, &format!("{start}{value}{end}"))?;
         }
         Ok(())
     }
@@ -176,13 +182,14 @@ impl PlanScreen<'_> {
             return Ok(());
         }
         let all = counted(self.plan.totals.conflicts, "conflict");
-        writeln!(f, "\n{all}: one user and attribute, several values")?;
+        writeln!(f)?;
+        self.line(f, &format!("{all}: one user and attribute, several values"))?;
         for Conflict { attribute, user, values } in self.plan.conflicts.iter().take(MOST_CONFLICTS) {
             let values =
                 values.iter().map(|value| shown(value.as_deref(), VALUE)).collect::<Vec<_>>().join(", ");
             let start = format!("  {} of user {}: ", Cut(attribute, NAME), Visible(&user.to_string()));
-            let room = COLUMNS.saturating_sub(start.chars().count()).max(SHORT_VALUE);
-            writeln!(f, "{start}{}", Cut(&values, room))?;
+            let room = self.width().saturating_sub(start.chars().count()).max(SHORT_VALUE);
+            self.line(f, &format!("{start}{}", Cut(&values, room)))?;
         }
         Ok(())
     }
@@ -194,17 +201,17 @@ impl PlanScreen<'_> {
         writeln!(f, "\n{}", counted(self.counts.invalid, "invalid row"))?;
         for Cause { what, count, places } in self.causes.iter().take(MOST_CAUSES) {
             let rows = if *count == 1 { "row" } else { "rows" };
-            write!(f, "  {} {rows}: {}", HumanCount(*count), Visible(what))?;
             let places: Vec<_> = places
                 .iter()
                 .take(MOST_PLACES)
                 .map(|place| format!("{}:{}", Visible(&place.input), place.line))
                 .collect();
-            match (places.as_slice(), *count) {
-                ([], _) => writeln!(f)?,
-                (places, count) if places.len() as u64 == count => writeln!(f, " ({})", places.join(", "))?,
-                (places, _) => writeln!(f, " (first: {})", places.join(", "))?,
-            }
+            let places = match (places.as_slice(), *count) {
+                ([], _) => String::new(),
+                (places, count) if places.len() as u64 == count => format!(" ({})", places.join(", ")),
+                (places, _) => format!(" (first: {})", places.join(", ")),
+            };
+            self.line(f, &format!("  {} {rows}: {}{places}", HumanCount(*count), Visible(what)))?;
         }
         let hidden: u64 = self.causes.iter().skip(MOST_CAUSES).map(|cause| cause.count).sum();
         if hidden > 0 {

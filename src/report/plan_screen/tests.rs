@@ -71,6 +71,7 @@ fn screen_of<'a>(plan: &'a Summary<'a>, effort: Option<Effort>) -> PlanScreen<'a
         batch_size: THOUSAND,
         effort,
         spared: None,
+        columns: None,
     }
 }
 
@@ -111,6 +112,23 @@ fn with_plan<R>(look: impl FnOnce(&PlanScreen<'_>) -> R) -> R {
         }],
         ..screen_of(&plan, None)
     })
+}
+
+#[test]
+fn no_line_of_a_plan_is_wider_than_the_screen() {
+    for columns in [40, 60, 80, 200] {
+        let page =
+            with_plan(|screen| plain(&PlanScreen { columns: Some(columns), warnings: &[], ..*screen }));
+        // Messages have their own form.
+        let lines = page.lines().take_while(|line| !line.starts_with("warning:"));
+        for line in lines.filter(|line| !line.starts_with("hint:") && !line.contains("CSV import")) {
+            assert!(line.chars().count() <= columns, "{columns} columns: {line}");
+        }
+        let words = page.split_whitespace().collect::<Vec<_>>().join(" ");
+        for part in ["attribute", "requests", "nearly every", "is empty", "(first: users.csv:17)"] {
+            assert!(words.contains(part), "{columns} columns: {part} is not in\n{page}");
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,244 @@
+//! The screen as it reads.
+
+use super::*;
+use crate::deliver::{Answer, Event, Purpose, Reason, Stop};
+use crate::input::Place;
+
+fn tally(fates: Fates, requests: Requests) -> Tally {
+    let mut tally = Tally::new(Fates::default(), 0);
+    tally.take(&Event::Answered { latency: Duration::from_millis(120), answer: Answer::Acknowledged });
+    tally.take(&Event::Sent(Purpose::First));
+    Tally { fates, requests, ..tally }
+}
+
+fn cause(what: &str, count: u64) -> Cause {
+    let place = Place { input: "users.csv".into(), line: 1042, found: "x".into() };
+    Cause { what: what.into(), count, places: vec![place] }
+}
+
+fn screen(end: &End, tally: &Tally, causes: &[Cause], rerun: Rerun) -> String {
+    let screen = screen_of(COLUMNS, end, tally, causes, rerun);
+    assert!(screen.lines().count() <= 24, "too long:\n{screen}");
+    screen
+}
+
+fn screen_of(columns: usize, end: &End, tally: &Tally, causes: &[Cause], rerun: Rerun) -> String {
+    let closing = Closing {
+        exit: ExitCode::of(end, &tally.fates),
+        end,
+        tally,
+        verified: None,
+        duration: Duration::from_millis(4200),
+        causes,
+        failures: Some(Path::new("failures.csv")),
+        written: Some(Path::new("summary.json")),
+        rerun,
+        feed_back: "attrsync sync --id-type custom-id failures.csv",
+        latency: Some(&tally.latency),
+        columns: Some(columns),
+    };
+    let screen = anstream::adapter::strip_str(&closing.to_string()).to_string();
+    for line in screen.lines().filter(|line| !line.starts_with("  attrsync")) {
+        assert!(line.chars().count() <= columns, "too wide: {line}");
+    }
+    screen
+}
+
+#[test]
+fn all_went_well() {
+    let fates = Fates { read: 12_000, superseded: 50, acknowledged: 11_950, ..Fates::default() };
+    let requests = Requests { planned: 42, sent: 42, acknowledged: 42, ..Requests::default() };
+    insta::assert_snapshot!(screen(&End::Complete, &tally(fates, requests), &[], Rerun::Continues), @"
+    complete: 11,950 rows acknowledged, 42 requests in 4.2s
+
+    rows      12,000 read
+              11,950 acknowledged
+                  50 replaced by another row (same user and attribute)
+    requests  42 sent, 42 planned
+    responses 120ms on average, 120ms at most
+    written   summary.json
+    ");
+}
+
+#[test]
+fn nothing_had_to_be_sent() {
+    let fates = Fates { read: 1, unchanged: 1, ..Fates::default() };
+    let tally = Tally::new(fates, 0);
+    insta::assert_snapshot!(screen(&End::Complete, &tally, &[], Rerun::Continues), @"
+    complete: there was nothing to send
+
+    rows      1 read
+              1 unchanged since an earlier run
+    requests  0 sent, 0 planned
+    written   summary.json
+    ");
+}
+
+#[test]
+fn some_rows_did_not_make_it() {
+    let fates = Fates { read: 12_000, invalid: 1_020, acknowledged: 10_950, failed: 30, ..Fates::default() };
+    let requests =
+        Requests { planned: 40, sent: 63, retried: 3, split: 20, throttled: 1, ..Requests::default() };
+    let mut tally = tally(fates, requests);
+    tally.failures.add(&Reason { status: Some(404), error: "404 Not Found: no such user".into() }, 25);
+    tally.failures.add(&Reason { status: None, error: "connection reset by peer".into() }, 5);
+    let causes = [cause("`phone_number` is not E.164", 1_000), cause("`country` is empty", 20)];
+    insta::assert_snapshot!(screen(&End::Complete, &tally, &causes, Rerun::Continues), @"
+    incomplete: 10,950 of 12,000 rows acknowledged, 1,020 invalid, 30 failed, 63
+    requests in 4.2s
+
+    rows      12,000 read
+              10,950 acknowledged
+               1,020 invalid
+                  30 failed
+    requests  63 sent, 40 planned, 3 retried, 20 to find refused ids, 1 throttled
+    responses 120ms on average, 120ms at most
+    failed    25 rows: 404 Not Found: no such user
+               5 rows: connection reset by peer
+    invalid   1,000 rows: `phone_number` is not E.164 (first: users.csv:1042)
+                 20 rows: `country` is empty (first: users.csv:1042)
+    written   failures.csv, summary.json
+    next: correct the 1,050 rows in `failures.csv`, then run:
+      attrsync sync --id-type custom-id failures.csv
+    ");
+}
+
+#[test]
+fn narrow_screens_have_the_same_words_on_more_lines() {
+    let fates = Fates { read: 8, invalid: 1, acknowledged: 6, failed: 1, ..Fates::default() };
+    let mut tally = tally(fates, Requests { planned: 3, sent: 5, split: 2, ..Requests::default() });
+    let error = "400 Bad Request: value: The phone number entered is not valid.".to_owned();
+    tally.failures.add(&Reason { status: Some(400), error }, 1);
+    let causes = [cause("unknown attribute: `colour`; if it is your own, add `--allow-custom`", 1)];
+    let at = |columns| screen_of(columns, &End::Complete, &tally, &causes, Rerun::Continues);
+    let words = |screen: &str| screen.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    for columns in [40, 60, 100] {
+        assert_eq!(words(&at(columns)), words(&at(200)), "{columns} columns");
+    }
+    insta::assert_snapshot!(at(40), @"
+    incomplete: 6 of 8 rows acknowledged, 1
+    invalid, 1 failed, 5 requests in 4.2s
+
+    rows      8 read
+              6 acknowledged
+              1 invalid
+              1 failed
+    requests  5 sent, 3 planned, 2 to find
+              refused ids
+    responses 120ms on average, 120ms at
+              most
+    failed    1 row: 400 Bad Request: value:
+                The phone number entered is
+                not valid.
+    invalid   1 row: unknown attribute:
+                `colour`; if it is your own,
+                add `--allow-custom`
+                (users.csv:1042)
+    written   failures.csv, summary.json
+    next: correct the 2 rows in
+          `failures.csv`, then run:
+      attrsync sync --id-type custom-id failures.csv
+    ");
+}
+
+#[test]
+fn a_refused_key_says_what_to_check() {
+    let fates = Fates { read: 12_000, unsent: 12_000, ..Fates::default() };
+    let requests = Requests { planned: 40, sent: 1, ..Requests::default() };
+    let reason = Reason { status: Some(401), error: "401 Unauthorized: Invalid token.".into() };
+    let end = End::Stopped(Stop::KeyRefused(reason));
+    insta::assert_snapshot!(screen(&end, &tally(fates, requests), &[], Rerun::Continues), @"
+    stopped: the API refused the key: 401 Unauthorized: Invalid token.
+
+    rows      12,000 read
+              12,000 unsent
+    requests  1 sent, 40 planned
+    responses 120ms on average, 120ms at most
+    written   failures.csv, summary.json
+    next: check the API key, then run the same command again; it continues from here
+    ");
+}
+
+#[test]
+fn an_interrupted_run_without_a_ledger_goes_on_from_its_report() {
+    let fates = Fates { read: 10, acknowledged: 6, unsent: 4, ..Fates::default() };
+    let requests = Requests { planned: 5, sent: 3, ..Requests::default() };
+    let end = End::Stopped(Stop::Interrupted);
+    insta::assert_snapshot!(screen(&end, &tally(fates, requests), &[], Rerun::StartsAnew), @"
+    interrupted: the run was stopped by Ctrl-C (SIGINT); 6 rows sent, 4 not yet
+
+    rows      10 read
+               6 acknowledged
+               4 unsent
+    requests  3 sent, 5 planned
+    responses 120ms on average, 120ms at most
+    written   failures.csv, summary.json
+    next: send the rest:
+      attrsync sync --id-type custom-id failures.csv
+    ");
+}
+
+#[test]
+fn the_worst_case_fits_one_screen() {
+    let fates = Fates {
+        read: 36_000_000_000,
+        invalid: 1_000_000_000,
+        skipped: 5_000_000_000,
+        superseded: 5_000_000_000,
+        unchanged: 5_000_000_000,
+        resumed: 5_000_000_000,
+        acknowledged: 5_000_000_000,
+        failed: 5_000_000_000,
+        unsent: 5_000_000_000,
+    };
+    let requests = Requests { planned: 9, sent: 9, acknowledged: 9, retried: 9, throttled: 9, split: 9 };
+    let mut tally = tally(fates, requests);
+    for status in 400..600 {
+        let page = "<html>\r\n<title>An error\u{7} whose words know no end</title>".repeat(9);
+        let error = format!("{status} {page}");
+        tally.failures.add(&Reason { status: Some(status), error }, 25_000_000);
+    }
+    let causes: Vec<_> = (1..100).map(|count| cause(&"all of it is wrong ".repeat(9), count)).collect();
+    let reason =
+        Reason { status: Some(503), error: format!("503 Service Unavailable: {}", "down ".repeat(99)) };
+    let end = End::Stopped(Stop::Outage { reason, after: Duration::from_mins(10) });
+    insta::assert_snapshot!(screen(&end, &tally, &causes, Rerun::Continues), @r"
+    stopped: User.com answered with errors alone for 10 minutes (`--max-outage`):
+    503 Service Unavailable: down down down down down down down down down down down…
+
+    rows      36,000,000,000 read
+               5,000,000,000 acknowledged
+               5,000,000,000 already sent by the run that this one continued
+               5,000,000,000 unchanged since an earlier run
+               5,000,000,000 replaced by another row (same user and attribute)
+               5,000,000,000 skipped for an empty value
+               1,000,000,000 invalid
+               5,000,000,000 failed
+               5,000,000,000 unsent
+    requests  9 sent, 9 planned, 9 retried, 9 to find refused ids, 9 throttled
+    responses 120ms on average, 120ms at most
+    failed       25,000,000 rows: 400 <html>  <title>An error\u{7} whose words know
+                no end</title><html>  <title>An error\u{7} whose words know no …
+                 25,000,000 rows: 401 <html>  <title>An error\u{7} whose words know
+                no end</title><html>  <title>An error\u{7} whose words know no …
+              4,950,000,000 rows for other reasons
+    invalid   4,950 rows for other causes
+    written   failures.csv, summary.json
+    next: when the API is back, run the same command again; it continues from here
+    hint: lower `--rate`: something else uses the same limit
+    ");
+}
+
+#[test]
+fn fates_that_do_not_add_up_are_a_bug() {
+    let fates = Fates { read: 10, acknowledged: 9, ..Fates::default() };
+    insta::assert_snapshot!(screen(&End::Complete, &Tally::new(fates, 1), &[], Rerun::Continues), @"
+    internal: the fates of rows do not add up
+
+    rows      10 read
+               9 acknowledged
+    requests  0 sent, 1 planned
+    written   summary.json
+    next: keep the reports of this run, and report this error
+    ");
+}
