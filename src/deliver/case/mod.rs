@@ -85,6 +85,13 @@ pub(super) enum Stage {
     Search,
 }
 
+impl Stage {
+    /// Whether the case asks nothing by itself.
+    pub(super) fn awaits(self) -> bool {
+        matches!(self, Self::AwaitsAnyone | Self::AwaitsAttribute | Self::AwaitsGroup | Self::AwaitsCase)
+    }
+}
+
 /// What a case tells the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Finding {

@@ -241,8 +241,11 @@ impl Core {
         };
         let class = class(&reason.error);
         let refusal = Refusal { reason, class, is_structured: structured, hint, is_trouble: false };
-        let is_of_users = matches!(refusal.hint, Hint::Users(_))
-            || (refusal.reason.status == Some(404) && self.facts.address_exists);
+        // Who was shown to exist isn't what a 404 misses.
+        let misses_users = refusal.reason.status == Some(404)
+            && self.facts.address_exists
+            && !part.places().all(|place| self.facts.exists(self.plan.user_number(group, place), &self.plan));
+        let is_of_users = misses_users || matches!(refusal.hint, Hint::Users(_));
         let by_status = speaks_of_operation(refusal.reason.status);
         let most = if by_status { GROUPS_BY_STATUS } else { GROUPS };
         if !is_of_users && self.facts.is_streak(group, &refusal.class, most) {

@@ -9,6 +9,7 @@ use super::job::{Job, Task};
 use super::{Core, Waiting};
 use crate::deliver::case::{Case, Evidence, Finding, Question, Refusal, Stage};
 use crate::deliver::event::{Outcome, Purpose, Reason, Stop};
+use crate::deliver::facts::GROUPS;
 use crate::deliver::hint::Hint;
 use crate::deliver::part::Part;
 
@@ -18,8 +19,10 @@ impl Core {
         let id = self.add_case(Case::new(part, carried, refusal));
         let case = self.case(id);
         let names_users = matches!(case.refusal.hint, Hint::Users(_));
-        let asks_address = case.refusal.reason.status == Some(404) && !self.facts.address_exists;
-        let tells_more = self.facts.proven || names_users || asks_address;
+        let is_404 = case.refusal.reason.status == Some(404);
+        // Whether a 404 is for its users is found out case by case, as a wait shows nothing of it.
+        let asks = is_404 && (!self.facts.address_exists || self.is_idle(id));
+        let tells_more = self.facts.proven || names_users || asks;
         if !tells_more {
             // Two batches of a group are enough to wait with it.
             let of_group =
@@ -38,7 +41,9 @@ impl Core {
         let Some(case) = self.cases.get(&id) else { return };
         let (group, class) = (case.group, case.refusal.class.clone());
         let names_a_cause = matches!(case.refusal.hint, Hint::Value | Hint::Users(_) | Hint::Size(_));
-        if !names_a_cause && self.facts.condemned(group, &self.plan).is_none() {
+        let is_404 = case.refusal.reason.status == Some(404);
+        let is_next = is_404 && self.is_idle(id);
+        if !names_a_cause && !is_next && self.facts.condemned(group, &self.plan).is_none() {
             let alike = self.facts.refused_of_attribute(group, &class, &self.plan);
             if alike > 1 {
                 self.case(id).stage = Stage::AwaitsAttribute;
@@ -47,6 +52,11 @@ impl Core {
             }
         }
         self.begin(id, now);
+    }
+
+    /// Whether no case but this one asks anything.
+    fn is_idle(&self, id: u64) -> bool {
+        self.cases.iter().all(|(other, case)| *other == id || case.stage.awaits())
     }
 
     /// Fails attributes of which many groups were refused alike, if evidence showed that it was not for their users.
@@ -121,6 +131,10 @@ impl Core {
                 self.stop_with(Stop::KeyRefused(reason));
             }
             Finding::Group(reason) => {
+                let refusal = self.case(id).refusal.clone();
+                if reason.status == Some(404) && self.facts.is_streak(group, &refusal.class, GROUPS) {
+                    self.suspect_account(group, &refusal);
+                }
                 self.fail_waiting(group, &reason, now);
                 self.judge_attributes(now);
             }

@@ -42,6 +42,20 @@ fn an_account_that_is_frozen_on_the_way_stops_the_run() {
 }
 
 #[test]
+fn updates_that_are_nowhere_stop_the_run_although_users_are_found() {
+    for users in [1, 50] {
+        let nowhere = words(404, r#"{"detail": "Not found."}"#);
+        let world = World {
+            bad_attributes: ATTRIBUTES.iter().map(|name| ((*name).to_owned(), nowhere.clone())).collect(),
+            ..World::default()
+        };
+        let run = run(&plan(groups_of(300, users)), &options(), &world);
+        assert!(matches!(run.stop, Some(Stop::Refused(_) | Stop::WrongAddress { .. })), "{:?}", run.stop);
+        assert!(run.requests <= 90, "{users}: {}", run.requests);
+    }
+}
+
+#[test]
 fn a_refused_attribute_fails_alone() {
     for body in [r#"{"detail": "no"}"#, "", r#"{"attribute": ["No such attribute."]}"#] {
         for first in [true, false] {
