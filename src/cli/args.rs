@@ -4,16 +4,21 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::help;
 use super::history::HistoryFlags;
 use super::sandbox::SandboxFlags;
 use super::shell::ShellFlags;
 use crate::config::{PlanOptions, SyncOptions, Typed};
 
-/// Make User.com agree with a CSV of (user_id, attribute, value): the fewest mass updates, inside the API's limit, every
-/// row accounted for
+/// Update contacts in User.com from CSV files
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, arg_required_else_help = true, args_override_self = true)]
-#[expect(clippy::doc_markdown, reason = "the help's text")]
+#[command(
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    args_override_self = true,
+    after_help = help::BEGIN,
+)]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -21,22 +26,24 @@ pub(super) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Make the API agree with the inputs
+    /// Update contacts in User.com from CSV files
+    #[command(after_help = help::SYNC, after_long_help = help::sync())]
     Sync(Typed<SyncOptions>),
-    /// Say what sync would do: no network, nothing sent
+    /// Show what sync would send, without using the network
+    #[command(after_help = help::PLAN, after_long_help = help::plan())]
     Plan(PlanFlags),
-    /// Tell of past runs, and of what users got, from the ledger
+    /// List past runs and show what they sent, from the ledger
+    #[command(after_help = help::HISTORY)]
     History(HistoryFlags),
-    /// Run a local stand-in for the API, for rehearsals and tests
+    /// Run a simulated User.com API on this computer, for rehearsals and tests
+    #[command(after_help = help::SANDBOX)]
     Sandbox(SandboxFlags),
-    /// Print completions for a shell, or the man page
+    /// Print completions for a shell, or the manual page
+    #[command(after_help = help::COMPLETIONS)]
     Completions(ShellFlags),
 }
 
 #[derive(Args, Debug)]
-#[command(
-    after_help = "Every option but --format, --bodies and --top can be set by a variable, too, named like ATTRSYNC_BATCH_SIZE, and in the configuration file, as batch_size."
-)]
 pub(super) struct PlanFlags {
     #[command(flatten)]
     pub(super) typed: Typed<PlanOptions>,
@@ -48,14 +55,14 @@ pub(super) struct PlanFlags {
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub(super) struct OutputFlags {
-    /// How the plan is printed
+    /// How the plan is printed: for people or for programs
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
-    /// Write the exact request bodies, one a line; - is standard output
-    #[arg(long, value_name = "FILE")]
+    /// Where to write the body of each request, one per line. - prints them
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub(super) bodies: Option<PathBuf>,
-    /// How many of the largest groups to show
-    #[arg(long, value_name = "N", default_value_t = OutputFlags::default().top)]
+    /// How many of the most shared values to show
+    #[arg(long, value_name = "N", hide_short_help = true, default_value_t = OutputFlags::default().top)]
     pub(super) top: usize,
 }
 
@@ -69,10 +76,9 @@ impl Default for OutputFlags {
 /// How data is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// For people.
+    // No help of their own: the option's line says what they are for.
     #[default]
     Text,
-    /// For programs.
     Json,
 }
 
@@ -93,8 +99,9 @@ mod tests {
         let names = plan.get_arguments().map(|option| option.get_id().as_str());
         let own: BTreeSet<String> =
             names.filter(|name| !is_setting(name)).map(|name| format!("--{name}")).collect();
-        let help = plan.get_after_help().unwrap().to_string();
-        let (exceptions, _) = help.split_once(" can be set").unwrap();
+        let help = plan.get_after_long_help().unwrap().to_string();
+        let (before, _) = help.split_once(" are flags alone").unwrap();
+        let exceptions = before.rsplit('\n').next().unwrap();
         let words = exceptions.split([' ', ',']).filter(|word| word.starts_with("--"));
         assert_eq!(words.map(str::to_owned).collect::<BTreeSet<_>>(), own);
     }

@@ -1,4 +1,4 @@
-//! `attrsync history`: what the ledger says of past runs.
+//! `attrsync history`: past runs, from the ledger.
 
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -20,10 +20,10 @@ use crate::report::{ExitCode, Message, RunScreen, RunsScreen, UserScreen, visibl
 #[derive(Args, Debug)]
 #[command(disable_help_subcommand = true)]
 pub(super) struct HistoryFlags {
-    /// The ledger [default: the one that sync uses here]
+    /// Ledger to read [default: the one that sync uses in this directory]
     #[arg(long, value_name = "FILE", global = true)]
     ledger: Option<PathBuf>,
-    /// How it is printed
+    /// How the answer is printed: for people or for programs
     #[arg(long, value_enum, global = true, default_value_t)]
     format: Format,
     #[command(subcommand)]
@@ -33,19 +33,19 @@ pub(super) struct HistoryFlags {
 /// What to tell of.
 #[derive(Debug, Subcommand)]
 enum About {
-    /// Tell of one run, and of what it sent
+    /// Show one run and what it sent
     Show {
-        /// Its number
+        /// Number of the run, as attrsync history lists it
         run: u64,
-        /// How many values to show, those with the most users; json has all
+        /// How many values to show, those with the most users first. With --format json all are shown
         #[arg(long, value_name = "N", default_value_t = 20)]
         top: usize,
     },
-    /// Tell what was set for a user, and what the API is known to hold
+    /// Show what was set for one user, and when
     User {
-        /// What names the user
+        /// Id of the user
         id: String,
-        /// What the id is: User.com's own or yours
+        /// Whose id it is: User.com's (id) or your own (custom-id)
         #[arg(long, value_name = "TYPE", value_enum, default_value_t)]
         id_type: IdType,
     },

@@ -10,7 +10,9 @@ mod bookkeeping;
 mod bug;
 mod console;
 mod fingerprint;
+mod help;
 mod history;
+mod manual;
 mod plan;
 mod reading;
 mod run_summary;
@@ -38,7 +40,7 @@ pub fn main() -> process::ExitCode {
     allocator::map_large_blocks();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&as_shown(error)),
     };
     let surroundings = Surroundings::of_process();
     let ended = bug::contain(|| match cli.command {
@@ -49,6 +51,15 @@ pub fn main() -> process::ExitCode {
         Command::Completions(flags) => shell::run(&flags),
     });
     ended.into()
+}
+
+/// Help without the values that options which are on or off can have.
+fn as_shown(error: clap::Error) -> clap::Error {
+    let is_help = |error: &clap::Error| error.kind() == ErrorKind::DisplayHelp;
+    if !is_help(&error) {
+        return error;
+    }
+    help::shown().try_get_matches().err().filter(is_help).unwrap_or(error)
 }
 
 /// Help and version are no errors, and go to standard output.

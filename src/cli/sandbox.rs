@@ -1,4 +1,4 @@
-//! `attrsync sandbox`: a local stand-in for the API.
+//! `attrsync sandbox`: a simulated API on this computer.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -16,34 +16,34 @@ use crate::sandbox::{Counters, Options, Reject, Sandbox};
 
 #[derive(Args, Debug)]
 pub(super) struct SandboxFlags {
-    /// Where to listen; port 0 takes a free one
+    /// Address and port to listen on. Port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", value_parser = address, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// Most requests in any second, or minute; beyond it requests are answered 429
-    #[arg(long, value_name = "N/s", default_value_t = deliver::Options::default().rate)]
+    /// Most requests accepted per second or minute, such as 10/s or 300/m. More are answered 429
+    #[arg(long, value_name = "N/s|N/m", default_value_t = deliver::Options::default().rate)]
     rate: Rate,
-    /// How long each request takes
-    #[arg(long, value_name = "D", default_value_t = Period(Duration::ZERO))]
+    /// How long each answer takes, such as 50ms
+    #[arg(long, value_name = "TIME", default_value_t = Period(Duration::ZERO))]
     latency: Period,
-    /// Share of requests that are answered with an error, half of them after they were applied
+    /// Share of requests answered with a server error, such as 5%. Half of these are applied all the same
     #[arg(long, value_name = "N%", value_parser = Share::of_whole, default_value = "0%")]
     error_rate: Share,
-    /// Share of requests whose connection breaks, half of them after they were applied
+    /// Share of requests whose connection breaks, such as 1%. Half of these are applied all the same
     #[arg(long, value_name = "N%", value_parser = Share::of_whole, default_value = "0%")]
     drop_rate: Share,
-    /// File of users' ids, one a line, that don't exist
+    /// File with the ids of users who don't exist, one id per line
     #[arg(long, value_name = "FILE")]
     reject_ids: Option<PathBuf>,
-    /// How a request with such an id is refused
-    #[arg(long, value_enum, default_value_t)]
+    /// How a request is answered that has an id from --reject-ids
+    #[arg(long, value_name = "HOW", value_enum, default_value_t)]
     reject: Manner,
-    /// Most ids in one request [default: any number]
+    /// Most ids accepted in one request [default: any number]
     #[arg(long, value_name = "N")]
     max_ids: Option<usize>,
-    /// Most bytes in one request [default: any number]
+    /// Most bytes accepted in one request [default: any number]
     #[arg(long, value_name = "N")]
     max_body: Option<usize>,
-    /// What errors and breaks are drawn from: the same seed, the same faults
+    /// Number that decides which requests meet a fault. The same number gives the same faults
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
 }

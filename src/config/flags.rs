@@ -2,6 +2,9 @@
 //!
 //! A field's name is the option's name in the configuration file; with `-` for `_`, its flag; in capitals after
 //! `ATTRSYNC_`, its variable. To add an option, add its field here and say in [`settings`](super::settings) what it sets.
+//!
+//! Its help has to make sense without the heading above it, and shows a value where the form is not obvious. `-h` shows
+//! only the options that [`typed`](super::typed) lists for a first run.
 
 #![expect(clippy::doc_markdown, reason = "doc comments of fields are the help's text")]
 
@@ -23,7 +26,7 @@ use crate::plan::OnConflict;
 pub struct SyncOptions {
     #[command(flatten)]
     pub(super) file: FileFlags,
-    /// Do what plan does: send nothing
+    /// Send nothing, and show what would be sent, as attrsync plan does
     #[arg(long)]
     pub(super) dry_run: bool,
     #[command(flatten)]
@@ -71,76 +74,75 @@ pub struct PlanOptions {
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub(super) struct FileFlags {
-    /// Settings in TOML [default: attrsync.toml, if there]
+    /// Settings file in TOML [default: attrsync.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
-#[command(next_help_heading = "Target")]
+#[command(next_help_heading = "Account")]
 pub(super) struct AddressFlags {
-    /// Address of the API, down to /api/public/
     // As text: clap would show a wrong address, with the password that may stand in it.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", help = "Address of the API, such as https://acme.user.com/api/public/")]
     pub(super) base_url: Option<String>,
-    /// Name of the account: shorthand for its address below user.com
+    /// Your account: acme for acme.user.com
     #[arg(long, value_name = "NAME")]
     pub(super) subdomain: Option<String>,
 }
 
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
-#[command(next_help_heading = "Target")]
+#[command(next_help_heading = "Account")]
 pub(super) struct TargetFlags {
     #[command(flatten)]
     pub(super) address: AddressFlags,
-    /// File that holds the API key; or set the variable ATTRSYNC_TOKEN to the key itself
+    /// File with the API key (or set the variable ATTRSYNC_TOKEN to the key)
     #[arg(long, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
-    /// Start a sandbox in this process and sync to it: no account, no key
+    /// Practise on a simulated User.com: no account, no key, nothing leaves this computer
     #[arg(long)]
     pub(super) sandbox: bool,
 }
 
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
-#[command(next_help_heading = "Delivery")]
+#[command(next_help_heading = "Sending")]
 pub(super) struct PaceFlags {
-    /// Ceiling for all requests, retries included; evenly spread, no bursts
-    #[arg(long, value_name = "N/s", default_value_t = deliver::Options::default().rate)]
+    /// Most requests per second or minute, such as 10/s or 300/m. Retries are included, and requests are evenly spread
+    #[arg(long, value_name = "N/s|N/m", default_value_t = deliver::Options::default().rate)]
     pub(super) rate: Rate,
 }
 
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
-#[command(next_help_heading = "Delivery")]
+#[command(next_help_heading = "Sending")]
 pub(super) struct DeliveryFlags {
-    /// Most requests in flight
+    /// Most requests that may wait for an answer at the same time
     #[arg(long, value_name = "N", value_parser = count::<NonZeroUsize>,
         default_value_t = deliver::Options::default().concurrency)]
     pub(super) concurrency: NonZeroUsize,
-    /// Tries for one batch while the API is otherwise well
+    /// How often a request is tried if it keeps failing while the API answers others
     #[arg(long, value_name = "N", value_parser = count::<NonZeroU32>,
         default_value_t = deliver::Options::default().max_attempts)]
     pub(super) max_attempts: NonZeroU32,
-    /// Longest wait before a batch is tried again; doubles each time
-    #[arg(long, value_name = "D", default_value_t = Period(deliver::Options::default().retry_initial_delay))]
+    /// Longest wait before the first retry of a request, such as 500ms. It doubles with each retry
+    #[arg(long, value_name = "TIME", default_value_t = Period(deliver::Options::default().retry_initial_delay))]
     pub(super) retry_initial_delay: Period,
-    /// Longest wait before any retry
-    #[arg(long, value_name = "D", default_value_t = Period(deliver::Options::default().retry_max_delay))]
+    /// Longest wait before any later retry of a request, such as 30s
+    #[arg(long, value_name = "TIME", default_value_t = Period(deliver::Options::default().retry_max_delay))]
     pub(super) retry_max_delay: Period,
-    /// Longest time for one request, from its start to the end of its answer
-    #[arg(long, value_name = "D", value_parser = Period::above_zero,
+    /// Longest time for one request, until its answer is complete, such as 90s
+    #[arg(long, value_name = "TIME", value_parser = Period::above_zero,
         default_value_t = Period(deliver::Options::default().timeout))]
     pub(super) timeout: Period,
-    /// How long to wait for an API that answers nobody before giving up
-    #[arg(long, value_name = "D", default_value_t = Period(deliver::Options::default().max_outage))]
+    /// How long to wait while the API is down before the run stops, such as 10m or 2h
+    #[arg(long, value_name = "TIME", default_value_t = Period(deliver::Options::default().max_outage))]
     pub(super) max_outage: Period,
-    /// Start no requests after this time
-    #[arg(long, value_name = "D")]
+    /// Stop the run after this time, such as 50m. The same command continues it [default: no limit]
+    #[arg(long, value_name = "TIME")]
     pub(super) max_duration: Option<Period>,
-    /// Read this many acknowledged users back and compare
+    /// Read this many values back at the end, chosen at random, and compare them
     #[arg(long, value_name = "N", value_parser = number::<usize>, default_value_t = 0)]
     pub(super) verify: usize,
 }
@@ -149,22 +151,22 @@ pub(super) struct DeliveryFlags {
 #[group(skip)]
 #[command(next_help_heading = "Planning")]
 pub(super) struct PlanningFlags {
-    /// Most ids in one request
+    /// Most users that one request may update
     #[arg(long, value_name = "N", value_parser = count::<NonZeroU32>, default_value_t = super::BATCH_SIZE)]
     pub(super) batch_size: NonZeroU32,
-    /// Which row wins where one user has several values for one attribute
-    #[arg(long, value_name = "ROW", value_enum, default_value_t)]
+    /// Which row is sent if rows set the same attribute of the same user to different values. With error, nothing is sent
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t)]
     pub(super) on_conflict: OnConflict,
-    /// Send nothing if any row is invalid
+    /// Send nothing if any row is invalid, or if a column would be ignored
     #[arg(long)]
     pub(super) strict: bool,
-    /// Send nothing if more rows than this are invalid [default: if all are]
+    /// Send nothing if more rows than this are invalid, such as 100 or 1% [default: only if all are]
     #[arg(long, value_name = "N|N%")]
     pub(super) max_invalid: Option<Limit>,
-    /// Plan in temporary files above this, as 512MB or 2GiB [default: half of the memory there is]
+    /// Most memory for planning, such as 512MB or 2GiB. Temporary files hold the rest [default: half of the memory]
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     pub(super) memory: Option<Size>,
-    /// Where temporary files go [default: where the system has them]
+    /// Directory for temporary files [default: the system's]
     #[arg(long, value_name = "DIR")]
     pub(super) temp_dir: Option<PathBuf>,
 }
@@ -173,28 +175,28 @@ pub(super) struct PlanningFlags {
 #[group(skip)]
 #[command(next_help_heading = "Input")]
 pub(super) struct InputFlags {
-    /// Header names: user_id=A,attribute=B,value=C; -=D ignores D
+    /// What your columns are called, such as 'user_id=Contact no.,email=E-mail'. -=Notes ignores the column Notes
     #[arg(long, value_name = "NAMES", allow_hyphen_values = true)]
     pub(super) columns: Option<Columns>,
-    /// Long: user_id, attribute, value; wide: user_id and one column per attribute
+    /// Layout of the input: one value per line (long), or one user per line and one attribute per column (wide)
     #[arg(long, value_enum, default_value_t)]
     pub(super) layout: Layout,
-    /// Between fields: , ; \t | [default: detected from the header]
-    #[arg(long, value_name = "C")]
+    /// Character between the fields of the input: , or ; or \t or | [default: detected from the header]
+    #[arg(long, value_name = "CHAR")]
     pub(super) delimiter: Option<Delimiter>,
-    /// Of inputs without a byte-order mark
+    /// Encoding of inputs without a byte-order mark, such as windows-1250
     #[arg(long, value_name = "NAME", default_value_t = Encoding(input::Options::default().encoding))]
     pub(super) encoding: Encoding,
-    /// What becomes of an empty value [default: reject; in the wide layout, skip]
-    #[arg(long, value_name = "FATE", value_enum)]
+    /// What to do with an empty value: call the row invalid, leave it out, or send it [default: reject; in a wide input skip]
+    #[arg(long, value_name = "ACTION", value_enum)]
     pub(super) empty: Option<Empty>,
-    /// This value clears the attribute (JSON null)
+    /// Text that clears the attribute (JSON null) where it stands as a value, such as NULL
     #[arg(long, value_name = "TEXT")]
     pub(super) null_token: Option<String>,
-    /// What user_id holds: User.com's own ids or yours
+    /// Whose ids the column user_id holds: User.com's (id) or your own (custom-id)
     #[arg(long, value_name = "TYPE", value_enum, default_value_t)]
     pub(super) id_type: IdType,
-    /// Take other attribute names for custom attributes
+    /// Also send attributes that are not built into User.com, as custom attributes
     #[arg(long)]
     pub(super) allow_custom: bool,
 }
@@ -203,13 +205,13 @@ pub(super) struct InputFlags {
 #[group(skip)]
 #[command(next_help_heading = "Ledger")]
 pub(super) struct KnownFlags {
-    /// Where to keep what was acknowledged, between runs; with --sandbox only if named
+    /// File that remembers, between runs, what was sent. With --sandbox there is none unless you name one
     #[arg(long, value_name = "FILE", default_value = super::LEDGER)]
     pub(super) ledger: PathBuf,
-    /// Keep nothing between runs
+    /// Remember nothing between runs
     #[arg(long)]
     pub(super) no_ledger: bool,
-    /// Skip what the ledger knows the API already holds
+    /// Send only what changed: skip values that, according to the ledger, User.com already holds
     #[arg(long)]
     pub(super) only_changed: bool,
 }
@@ -220,10 +222,10 @@ pub(super) struct KnownFlags {
 pub(super) struct LedgerFlags {
     #[command(flatten)]
     pub(super) known: KnownFlags,
-    /// Don't continue an interrupted run
+    /// Start from the beginning instead of continuing a run that was cut short
     #[arg(long)]
     pub(super) no_resume: bool,
-    /// How long to keep what was sent when, in days; what the API holds is kept in any case
+    /// How many days the ledger keeps the dates of what was sent. It keeps the values for good
     #[arg(long, value_name = "DAYS", value_parser = super::ledger::days, default_value_t = 90)]
     pub(super) history_days: u64,
 }
@@ -232,7 +234,7 @@ pub(super) struct LedgerFlags {
 #[group(skip)]
 #[command(next_help_heading = "Reports")]
 pub(super) struct FailuresFlags {
-    /// Rows that are not acknowledged, as CSV [default: failures.csv; plan: none]
+    /// Where to write the rows that are invalid, failed or unsent, as CSV [default: failures.csv; plan: none]
     #[arg(long, value_name = "FILE")]
     pub(super) failures: Option<PathBuf>,
 }
@@ -241,7 +243,7 @@ pub(super) struct FailuresFlags {
 #[group(skip)]
 #[command(next_help_heading = "Reports")]
 pub(super) struct ReportFlags {
-    /// The run as JSON; - is standard output
+    /// Where to write the result of the run as JSON. - prints it
     #[arg(long, value_name = "FILE")]
     pub(super) summary: Option<PathBuf>,
 }
@@ -250,17 +252,17 @@ pub(super) struct ReportFlags {
 #[group(skip)]
 #[command(next_help_heading = "Screen and log")]
 pub(super) struct LoggingFlags {
-    /// Warnings and errors alone
+    /// Print nothing but warnings and errors
     #[arg(long, short)]
     pub(super) quiet: bool,
-    /// More detail; twice for still more
+    /// Log decisions. -vv also logs every request, with ids and values
     #[arg(long, short, value_name = "N", action = ArgAction::Append, num_args = 0..=1, require_equals = true,
         value_parser = detail, default_missing_value = "1")]
     pub(super) verbose: Vec<u8>,
-    /// How log lines are written
+    /// How log lines are written: for people or for programs
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub(super) log_format: LogFormat,
-    /// Whether progress is shown; auto: unless --quiet
+    /// When to show progress. auto: unless --quiet
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
     pub(super) progress: Progress,
 }

@@ -35,7 +35,7 @@ pub use reports::{Destination, Reports, same_file};
 pub use settings::{Settings, Tolerance, Verbosity};
 pub use surroundings::{Stdin, Surroundings};
 pub use target::Target;
-pub use typed::Typed;
+pub use typed::{OTHER_PLACES, Typed};
 pub use values::{Columns, Delimiter, Encoding, Limit, LogFormat, Period, Progress, Share, Size};
 
 use file::File;

@@ -12,6 +12,29 @@ use super::layer::{Entry, Layer, Origin};
 use super::values::switch;
 use crate::input::Source;
 
+/// Where options can be set, beside the command line.
+pub const OTHER_PLACES: &str = "\
+Every option can also be set by an environment variable, named like ATTRSYNC_BATCH_SIZE, and in the settings file, as \
+batch_size. A flag overrides a variable, and a variable overrides the file. To turn off a switch that one of them turns \
+on, give the flag with =false, as in --strict=false.";
+
+/// The options that `-h` shows. All others are for `--help`.
+const FOR_A_FIRST_RUN: [&str; 13] = [
+    "config",
+    "subdomain",
+    "token_file",
+    "sandbox",
+    "max_duration",
+    "verify",
+    "max_invalid",
+    "columns",
+    "id_type",
+    "allow_custom",
+    "only_changed",
+    "failures",
+    "quiet",
+];
+
 /// The inputs and those of the options in `G` that were typed. Flatten it into a subcommand.
 #[derive(Clone, Debug)]
 pub struct Typed<G> {
@@ -26,10 +49,11 @@ impl<G: Args> Args for Typed<G> {
             .value_name("INPUT")
             .num_args(0..)
             .value_parser(clap::value_parser!(PathBuf))
-            .help("Files to read, as if joined; - or nothing is standard input");
-        options_of::<G>(command.arg(inputs)).after_help(
-            "Every option can be set by a variable, too, named like ATTRSYNC_BATCH_SIZE, and in the configuration file, as batch_size.",
-        )
+            .help("CSV files, read one after the other. - or no file reads standard input");
+        options_of::<G>(command.arg(inputs)).after_long_help(OTHER_PLACES).mut_args(|option| {
+            let is_shown = option.is_positional() || FOR_A_FIRST_RUN.contains(&option.get_id().as_str());
+            option.hide_short_help(!is_shown)
+        })
     }
 
     fn augment_args_for_update(command: Command) -> Command {

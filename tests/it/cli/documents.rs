@@ -142,7 +142,28 @@ fn the_manual_page_has_every_command_with_its_flags() {
         r"\-\-bodies",
         r"\-\-error\-rate",
         "HISTORY USER",
+        "SH EXAMPLES",
+        "SH \"EXIT STATUS\"",
+        "SH ENVIRONMENT",
+        "SH FILES",
+        "ATTRSYNC_TOKEN",
     ] {
         assert!(page.contains(part), "{part}:\n{page}");
     }
+    assert!(!page.contains("see a summary"), "{page}");
+}
+
+#[test]
+fn short_help_is_for_a_first_run_and_long_help_has_all() {
+    let desk = Desk::new();
+    let (short, long) = (desk.run("sync -h").exits(0).stdout, desk.run("sync --help").exits(0).stdout);
+    for part in ["--sandbox", "--token-file", "--columns", "--only-changed", "attrsync sync --help"] {
+        assert!(short.contains(part), "{part}:\n{short}");
+    }
+    for part in ["--retry-max-delay", "--temp-dir", "--history-days", "  130  interrupted"] {
+        assert!(!short.contains(part), "{part}:\n{short}");
+        assert!(long.contains(part), "{part}:\n{long}");
+    }
+    assert!(short.lines().count() < 60, "{short}");
+    assert!(!long.contains("BOOL"), "{long}");
 }

@@ -20,7 +20,7 @@ fn a_wrong_flag_is_told_with_a_way_out() {
 fn a_wrong_value_is_told_with_its_flag() {
     let run = Desk::with_rows(&["1,city,Oslo"]).run("sync users.csv --rate fast").exits(2);
     insta::assert_snapshot!(run.stderr, @"
-    error: invalid value 'fast' for '--rate <N/s>': `fast` is not a rate: write requests per second or minute, as `10/s` or `300/m`
+    error: invalid value 'fast' for '--rate <N/s|N/m>': `fast` is not a rate: write requests per second or minute, as `10/s` or `300/m`
 
     For more information, try '--help'.
     ");

@@ -93,7 +93,7 @@ fn comments_say_where_there_is_no_default() {
 
 #[test]
 fn the_help_names_defaults_and_the_rule_for_variables() {
-    let help = Sync::command().term_width(120).render_help().to_string();
+    let help = Sync::command().term_width(120).render_long_help().to_string();
     for part in
         ["[default: 10/s]", "[default: 500ms]", "[default: last]", "[default: utf-8]", "ATTRSYNC_BATCH_SIZE"]
     {
