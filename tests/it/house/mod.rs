@@ -36,12 +36,14 @@ const FOR_THE_OUTSIDE: [&[&str]; 8] = [
     &["env", "::"],
 ];
 
-const TOP_LEVEL: [&str; 10] = [
+const TOP_LEVEL: [&str; 12] = [
     "Cargo.toml",
     "Cargo.lock",
     "README.md",
     "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "config.example.toml",
+    "docs",
     "src",
     "tests",
     "fixtures",
