@@ -4,7 +4,8 @@
     cargo build --release
     python3 docs/screen.py [PROGRAM]
 
-Needs tmux (a Debian package), in whose terminal the program runs. Nothing is drawn that the program did not print.
+Needs Python 3.10 and tmux (a Debian package), in whose terminal the program runs. The picture shows only what the program
+printed; the line with the progress bar is from the middle of the run.
 """
 
 import re

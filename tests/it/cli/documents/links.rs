@@ -56,6 +56,23 @@ fn every_link_leads_to_a_file_and_a_heading() {
 }
 
 #[test]
+fn every_path_between_backticks_is_there() {
+    const FOLDERS: [&str; 7] = ["src/", "tests/", "docs/", "benches/", "fuzz/", "fixtures/", ".ci/"];
+    let pages = Page::all().into_iter().chain([Page::open("CONTRIBUTING.md")]);
+    let mut checked = 0;
+    for page in pages {
+        let prose = prose(&page.text);
+        let spans = prose.split('`').skip(1).step_by(2);
+        for path in spans.filter(|span| FOLDERS.iter().any(|folder| span.starts_with(folder))) {
+            let is_there = path.contains(['*', ' ']) || project(path).exists();
+            assert!(is_there, "{}: `{path}`: no such file", page.name());
+            checked += 1;
+        }
+    }
+    assert!(checked > 30, "{checked} paths");
+}
+
+#[test]
 fn the_readme_leads_to_every_page() {
     let readme = fs::read_to_string(project("README.md")).unwrap();
     for page in Page::all() {
