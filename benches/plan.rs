@@ -74,7 +74,7 @@ impl Input {
             for row in rows {
                 builder.accept(*row);
             }
-            builder.relieve().expect("there is room for temporary files");
+            builder.check_memory().expect("there is room for temporary files");
         }
         builder
     }

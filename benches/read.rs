@@ -19,7 +19,7 @@ impl Sink for Sum {
         self.0 = self.0.wrapping_add(row.user ^ u64::from(row.value.0) ^ u64::from(row.attribute.0));
     }
 
-    fn end_epoch(&mut self, _: u32) {
+    fn dictionary_spilled(&mut self, _: u32) {
         unreachable!("there is memory for all texts");
     }
 

@@ -6,14 +6,14 @@ use std::io::Write;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::Path;
 
-use attrsync::input::{self, Counts, InvalidRow, Options, Refusal, Source};
+use attrsync::input::{self, Counts, InvalidRow, Options, InputError, Source};
 use attrsync::plan::{Builder, OnConflict};
 use libfuzzer_sys::fuzz_target;
 
 /// Bodies, counts, and what is invalid.
 type Planned = (Vec<u8>, Counts, Vec<InvalidRow>);
 
-fn plan(path: &Path, threads: NonZeroUsize, memory: u64) -> Result<Planned, Refusal> {
+fn plan(path: &Path, threads: NonZeroUsize, memory: u64) -> Result<Planned, InputError> {
     let options = Options { threads, bytes_per_thread: NonZeroU64::MIN, memory, ..Options::default() };
     let builder = Builder::new(OnConflict::Last).threads(threads).within(&options);
     let mut reading = input::read(&[Source::File(path.to_owned())], &options, builder)?;

@@ -32,7 +32,7 @@ use args::{Cli, Command};
 use console::Console;
 
 use crate::config::Surroundings;
-use crate::report::{ExitCode, Visible, is_unseen};
+use crate::report::{ExitCode, Visible, is_invisible};
 
 /// Runs the program with this process's arguments, and says how it ended.
 pub fn main() -> process::ExitCode {
@@ -70,7 +70,7 @@ fn usage(error: &clap::Error) -> process::ExitCode {
     };
     // What was typed may be the name of a file.
     let text = error.to_string();
-    let printed = if text.contains(|c| is_unseen(c) && c != '\n') {
+    let printed = if text.contains(|c| is_invisible(c) && c != '\n') {
         text.lines().try_for_each(|line| writeln!(io::stderr(), "{}", Visible(line)))
     } else {
         error.print()

@@ -5,7 +5,7 @@ use std::path::Path;
 use tracing::info;
 
 use crate::config::{ConfigError, Settings, Tolerance};
-use crate::input::{self, Blame, Cause, Counts, InvalidRows, Refusal, Warning};
+use crate::input::{self, Counts, InputError, InvalidRows, Issue};
 use crate::plan::{Builder, Plan, Summary};
 use crate::report::{ExitCode, Fates, Message, PlanScreen, StopReason, Unwritten, counted};
 
@@ -15,13 +15,13 @@ pub(super) struct Read {
     pub(super) plan: Plan,
     pub(super) counts: Counts,
     pub(super) invalid: InvalidRows,
-    pub(super) causes: Vec<Cause>,
-    pub(super) warnings: Vec<Warning>,
+    pub(super) causes: Vec<Issue>,
+    pub(super) warnings: Vec<Issue>,
 }
 
 impl Read {
     /// Reads all inputs to their ends.
-    pub(super) fn all(settings: &Settings) -> Result<Self, Refusal> {
+    pub(super) fn all(settings: &Settings) -> Result<Self, InputError> {
         let builder =
             Builder::new(settings.on_conflict).threads(settings.input.threads).within(&settings.input);
         let reading = input::read(&settings.inputs, &settings.input, builder)?;
@@ -39,7 +39,7 @@ impl Read {
         }
         let plan = reading.sink.finish(reading.dictionary, settings.batch_size);
         Ok(Self {
-            plan: plan.map_err(|cause| Refusal::disk(&settings.input, cause))?,
+            plan: plan.map_err(|cause| InputError::disk(&settings.input, cause))?,
             counts: reading.counts,
             invalid: reading.invalid,
             causes: reading.causes,
@@ -119,10 +119,11 @@ pub(super) fn wrong(error: &ConfigError) -> (Message, ExitCode) {
 }
 
 /// A refusal, as a message, and how the program ends for it.
-pub(super) fn refused(refusal: &Refusal) -> (Message, ExitCode) {
-    let (code, reason) = match refusal.blame() {
-        Blame::Input => (ExitCode::Refused, StopReason::UnreadableInput),
-        Blame::Disk => (ExitCode::Internal, StopReason::Disk),
+pub(super) fn refused(refusal: &InputError) -> (Message, ExitCode) {
+    let (code, reason) = if refusal.is_disk_error() {
+        (ExitCode::Internal, StopReason::Disk)
+    } else {
+        (ExitCode::Refused, StopReason::UnreadableInput)
     };
     (Message::from_error(refusal).with_hint(refusal.hint()).because(reason), code)
 }

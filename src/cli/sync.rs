@@ -22,7 +22,7 @@ use crate::config::{
     settle_sync, summary_of_wrong_settings,
 };
 use crate::deliver::{End, Stop};
-use crate::input::Cause;
+use crate::input::Issue;
 use crate::ledger::Ledger;
 use crate::report::{
     Closing, ExitCode, FailuresReport, Fates, Message, Progress, Rerun, StopReason, Unwritten, command_line,
@@ -181,7 +181,7 @@ impl Run {
         sent: Sent,
         ending: Option<&Ending>,
         ledger: &mut Option<Ledger>,
-        (causes, failures): (&[Cause], &Path),
+        (causes, failures): (&[Issue], &Path),
         summary: &mut Option<RunSummary>,
     ) -> Result<ExitCode, Failed> {
         let Sent { tally, end, verified, ledger: _, mut broken } = sent;

@@ -47,7 +47,7 @@ pub(super) fn find(text: &str) -> Option<Rule> {
     text.chars().find_map(|character| match character {
         '\u{fffd}' => Some(Rule::Replaced),
         '\u{200b}' | '\u{2060}' | '\u{feff}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-            Some(Rule::Unseen)
+            Some(Rule::Invisible)
         }
         '\n' | '\r' | '\t' => None,
         control if control.is_control() => Some(Rule::Control),
@@ -92,7 +92,7 @@ mod tests {
             ("Smith &amp; Sons", Some(Rule::Html)),
             ("O&#39;Brien", Some(Rule::Html)),
             ("\u{fffd}\u{f3}d\u{fffd}", Some(Rule::Replaced)),
-            ("a\u{200b}@b.pl", Some(Rule::Unseen)),
+            ("a\u{200b}@b.pl", Some(Rule::Invisible)),
             ("a\0b", Some(Rule::Control)),
             ("a\u{85}b", Some(Rule::Control)),
             ("", None),

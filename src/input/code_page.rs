@@ -11,9 +11,9 @@ const TOO_FEW: usize = 3;
 
 /// Some of the text that is not UTF-8.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Strange(Vec<u8>);
+pub(super) struct NonUtf8Sample(Vec<u8>);
 
-impl Strange {
+impl NonUtf8Sample {
     pub(super) fn push(&mut self, text: &[u8]) {
         let room = KEPT.saturating_sub(self.0.len());
         self.0.extend(text.iter().take(room));

@@ -1,9 +1,9 @@
 //! What the columns of an input hold.
 
-use super::dictionary::NoAttribute;
-use super::record::{Flaw, Record};
-use super::rules::STANDARD_KINDS;
-use super::unseen::{trim, trim_text};
+use super::dictionary::AttributeError;
+use super::invisible::{trim, trim_text};
+use super::record::{Record, SyntaxError};
+use super::rules::STANDARD_ATTRIBUTES;
 use super::{AttributeId, Dictionary, Layout, Options, Vocabulary};
 
 /// What the columns of an input hold.
@@ -11,21 +11,21 @@ use super::{AttributeId, Dictionary, Layout, Options, Vocabulary};
 pub(super) struct Columns {
     /// The header as it stands, to know it again.
     pub(super) names: Vec<Vec<u8>>,
-    pub(super) shape: Shape,
+    pub(super) row_layout: RowLayout,
     /// Columns of a wide input that hold nothing to send, and that nobody said to ignore.
     pub(super) unknown: Vec<usize>,
 }
 
 /// Where a row's parts are.
 #[derive(Clone, Debug)]
-pub(super) enum Shape {
+pub(super) enum RowLayout {
     Long { user: usize, attribute: usize, value: usize },
-    Wide { user: usize, cells: Vec<Cell> },
+    Wide { user: usize, attributes: Vec<AttributeColumn> },
 }
 
 /// A column of the wide layout.
 #[derive(Clone, Debug)]
-pub(super) struct Cell {
+pub(super) struct AttributeColumn {
     pub(super) column: usize,
     pub(super) name: String,
     /// Number 0 until [`Columns::number`] was called.
@@ -34,13 +34,13 @@ pub(super) struct Cell {
 
 /// Why a header is not understood.
 #[derive(Debug)]
-pub(super) enum Misfit {
+pub(super) enum HeaderError {
     /// What is missing, as the words after `no`.
     Missing(&'static str),
     /// As CSV, the line itself is wrong.
-    Flaw(Flaw),
+    SyntaxError(SyntaxError),
     /// This name, which the options require.
-    Unnamed(String),
+    MissingRequired(String),
     Duplicate {
         first: usize,
         second: usize,
@@ -59,11 +59,11 @@ enum Role {
 }
 
 impl Columns {
-    pub(super) fn understand(names: &[Vec<u8>], options: &Options) -> Result<Self, Misfit> {
+    pub(super) fn from_header(names: &[Vec<u8>], options: &Options) -> Result<Self, HeaderError> {
         if let Some(name) =
             options.required.iter().find(|name| !names.iter().any(|found| is_called(found, name)))
         {
-            return Err(Misfit::Unnamed(name.clone()));
+            return Err(HeaderError::MissingRequired(name.clone()));
         }
         let roles = roles(names, options);
         let all = |role: &Role| -> Vec<usize> { (0..roles.len()).filter(|at| roles[*at] == *role).collect() };
@@ -71,8 +71,8 @@ impl Columns {
         let (attribute, value) = (all(&Role::Attribute), all(&Role::Value));
         let is_long = !attribute.is_empty() && !value.is_empty() && options.layout != Layout::Wide;
         let mut unknown = Vec::new();
-        let shape = if is_long {
-            Shape::Long {
+        let row_layout = if is_long {
+            RowLayout::Long {
                 user: user?,
                 attribute: single(&attribute, "attribute")?,
                 value: single(&value, "value")?,
@@ -80,36 +80,40 @@ impl Columns {
         } else if options.layout == Layout::Long {
             user?;
             let missing = if attribute.is_empty() { "`attribute` column" } else { "`value` column" };
-            return Err(Misfit::Missing(missing));
+            return Err(HeaderError::Missing(missing));
         } else {
             let user = user?;
-            let mut cells: Vec<Cell> = Vec::new();
+            let mut attributes: Vec<AttributeColumn> = Vec::new();
             for (column, role) in roles.iter().enumerate().filter(|(column, _)| *column != user) {
                 match attribute_name(role, options.vocabulary) {
-                    Some(name) => cells.push(Cell { column, name, attribute: AttributeId(0) }),
+                    Some(name) => {
+                        attributes.push(AttributeColumn { column, name, attribute: AttributeId(0) });
+                    }
                     // Spreadsheets add columns without a name.
                     None if *role == Role::Ignored || trim(&names[column]).is_empty() => {}
                     None => unknown.push(column),
                 }
             }
-            find_duplicate(&cells)?;
-            if cells.is_empty() {
-                return Err(Misfit::Missing(match options.layout {
+            find_duplicate(&attributes)?;
+            if attributes.is_empty() {
+                return Err(HeaderError::Missing(match options.layout {
                     Layout::Wide => "column that is called as an attribute",
                     _ => "`attribute` and `value` columns, nor one that is called as an attribute",
                 }));
             }
-            Shape::Wide { user, cells }
+            RowLayout::Wide { user, attributes }
         };
-        Ok(Self { names: names.to_vec(), shape, unknown })
+        Ok(Self { names: names.to_vec(), row_layout, unknown })
     }
 
     /// Whether a record is the header once more, in the columns that matter.
     pub(super) fn is_header(&self, record: &Record<'_>) -> bool {
         let same = |column: usize| self.names[column] == record.get(column);
-        match &self.shape {
-            Shape::Long { user, attribute, value } => same(*user) && same(*attribute) && same(*value),
-            Shape::Wide { user, cells } => same(*user) && cells.iter().all(|cell| same(cell.column)),
+        match &self.row_layout {
+            RowLayout::Long { user, attribute, value } => same(*user) && same(*attribute) && same(*value),
+            RowLayout::Wide { user, attributes } => {
+                same(*user) && attributes.iter().all(|attribute| same(attribute.column))
+            }
         }
     }
 
@@ -118,17 +122,17 @@ impl Columns {
     }
 
     pub(super) fn layout(&self) -> Layout {
-        match self.shape {
-            Shape::Long { .. } => Layout::Long,
-            Shape::Wide { .. } => Layout::Wide,
+        match self.row_layout {
+            RowLayout::Long { .. } => Layout::Long,
+            RowLayout::Wide { .. } => Layout::Wide,
         }
     }
 
     /// Gives the attributes of the wide layout their numbers.
-    pub(super) fn number(&mut self, dictionary: &mut Dictionary) -> Result<(), NoAttribute> {
-        let Shape::Wide { cells, .. } = &mut self.shape else { return Ok(()) };
-        for cell in cells {
-            cell.attribute = dictionary.take_attribute(cell.name.as_bytes())?;
+    pub(super) fn resolve_attributes(&mut self, dictionary: &mut Dictionary) -> Result<(), AttributeError> {
+        let RowLayout::Wide { attributes, .. } = &mut self.row_layout else { return Ok(()) };
+        for attribute in attributes {
+            attribute.attribute = dictionary.find_attribute(attribute.name.as_bytes())?;
         }
         Ok(())
     }
@@ -178,7 +182,7 @@ fn attribute_name(role: &Role, vocabulary: Vocabulary) -> Option<String> {
         Role::Value => "value",
         Role::User | Role::Ignored => return None,
     };
-    let standard = STANDARD_KINDS.iter().find(|(standard, _)| standard.eq_ignore_ascii_case(name));
+    let standard = STANDARD_ATTRIBUTES.iter().find(|(standard, _)| standard.eq_ignore_ascii_case(name));
     match standard {
         Some((standard, _)) => Some((*standard).to_owned()),
         None if vocabulary == Vocabulary::Custom && (1..=255).contains(&name.chars().count()) => {
@@ -188,20 +192,24 @@ fn attribute_name(role: &Role, vocabulary: Vocabulary) -> Option<String> {
     }
 }
 
-fn single(columns: &[usize], meaning: &str) -> Result<usize, Misfit> {
+fn single(columns: &[usize], meaning: &str) -> Result<usize, HeaderError> {
     match *columns {
         // Of the other parts there is one, or this is not asked.
-        [] => Err(Misfit::Missing("`user_id` column")),
+        [] => Err(HeaderError::Missing("`user_id` column")),
         [column] => Ok(column),
-        [first, second, ..] => Err(Misfit::Duplicate { first, second, meaning: meaning.to_owned() }),
+        [first, second, ..] => Err(HeaderError::Duplicate { first, second, meaning: meaning.to_owned() }),
     }
 }
 
-fn find_duplicate(cells: &[Cell]) -> Result<(), Misfit> {
+fn find_duplicate(attributes: &[AttributeColumn]) -> Result<(), HeaderError> {
     let mut seen = std::collections::HashMap::new();
-    for cell in cells {
-        if let Some(first) = seen.insert(&cell.name, cell.column) {
-            return Err(Misfit::Duplicate { first, second: cell.column, meaning: cell.name.clone() });
+    for attribute in attributes {
+        if let Some(first) = seen.insert(&attribute.name, attribute.column) {
+            return Err(HeaderError::Duplicate {
+                first,
+                second: attribute.column,
+                meaning: attribute.name.clone(),
+            });
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::unseen::is_unseen;
+use super::invisible::is_invisible;
 
 /// The most characters of a value that a message shows.
 const SHOWN: usize = 40;
@@ -19,7 +19,7 @@ pub(super) fn excerpt(bytes: &[u8]) -> String {
         }
         match escaped {
             Some(byte) => write!(shown, "\\x{byte:02x}").expect("a string takes everything"),
-            None if is_unseen(character) || is_odd_space(character) => {
+            None if is_invisible(character) || is_odd_space(character) => {
                 shown.extend(character.escape_default());
             }
             None => shown.push(character),

@@ -5,25 +5,25 @@ use std::io::{self, BufRead, BufReader, Read};
 use flate2::bufread::GzDecoder;
 
 use super::excerpt;
-use super::source::Input;
+use super::source::ByteStream;
 
 /// The first byte of each member.
 const MAGIC: u8 = 0x1f;
 
 /// Decompresses one member after the other. Zeros after the last one are padding, as tapes and disks leave it; anything
 /// else there is an error, as what was meant to be rows may be lost in it.
-pub(super) struct Members {
+pub(super) struct GzipMembers {
     /// `None` once the input ended.
-    member: Option<GzDecoder<BufReader<Input>>>,
+    member: Option<GzDecoder<BufReader<ByteStream>>>,
 }
 
-impl Members {
-    pub(super) fn new(input: Input) -> Self {
+impl GzipMembers {
+    pub(super) fn new(input: ByteStream) -> Self {
         Self { member: Some(GzDecoder::new(BufReader::new(input))) }
     }
 }
 
-impl Read for Members {
+impl Read for GzipMembers {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if into.is_empty() {
             return Ok(0);
@@ -39,7 +39,9 @@ impl Read for Members {
 }
 
 /// The member after this one, if there is one.
-fn next(ended: Option<GzDecoder<BufReader<Input>>>) -> io::Result<Option<GzDecoder<BufReader<Input>>>> {
+fn next(
+    ended: Option<GzDecoder<BufReader<ByteStream>>>,
+) -> io::Result<Option<GzDecoder<BufReader<ByteStream>>>> {
     let Some(ended) = ended else { return Ok(None) };
     let mut input = ended.into_inner();
     if input.fill_buf()?.first() == Some(&MAGIC) {

@@ -3,16 +3,16 @@
 use std::io::{self, Read};
 use std::iter;
 
-use super::columns::{Columns, Misfit};
-use super::fed_back::Origin;
-use super::format::{self, Format};
-use super::intake::LineEnd;
-use super::prelude::Prelude;
-use super::record::Next;
-use super::records::Records;
-use super::source::Opened;
-use super::unseen::trim;
-use super::{Options, Refusal, excerpt, suggest};
+use super::columns::{Columns, HeaderError};
+use super::failures_input::InputKind;
+use super::file_type::{self, FileType};
+use super::invisible::trim;
+use super::preamble::Preamble;
+use super::record::NextRecord;
+use super::record_reader::RecordReader;
+use super::row_builder::LineEnd;
+use super::source::OpenedInput;
+use super::{InputError, Options, excerpt, suggest};
 
 /// The delimiters that are looked for, in the order of preference.
 pub(super) const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
@@ -32,37 +32,37 @@ pub(super) struct Header {
     pub(super) columns: Columns,
     pub(super) line: u64,
     pub(super) delimiter: u8,
-    pub(super) origin: Origin,
+    pub(super) kind: InputKind,
     pub(super) line_end: LineEnd,
     /// Goes on right after the header; the input is still to be attached.
-    pub(super) records: Records<io::Empty>,
+    pub(super) records: RecordReader<io::Empty>,
 }
 
 /// One way to read the header.
-struct Attempt {
+struct HeaderCandidate {
     delimiter: u8,
     names: Vec<Vec<u8>>,
     line: u64,
-    records: Records<io::Empty>,
-    origin: Origin,
-    columns: Result<Columns, Misfit>,
+    records: RecordReader<io::Empty>,
+    kind: InputKind,
+    columns: Result<Columns, HeaderError>,
 }
 
 /// Reads just as much of the input as the header takes, and chooses the delimiter with which it makes sense.
-pub(super) fn read(opened: &mut Opened, options: &Options) -> Result<Header, Refusal> {
+pub(super) fn read(opened: &mut OpenedInput, options: &Options) -> Result<Header, InputError> {
     let mut start = Vec::new();
     let mut attempts = loop {
         let before = start.len();
         let more = (before.max(64 << 10)) as u64;
         let read = Read::by_ref(&mut opened.input).take(more).read_to_line(&mut start);
-        read.map_err(|cause| opened.unreadable(cause, 1, 0))?;
+        read.map_err(|cause| opened.read_error(cause, 1, 0))?;
         let ended = start.len() == before;
         let (attempts, unfinished) = attempts(&start, ended, options);
         if unfinished == 0 || ended || (start.len() > LONGEST_HEADER && !attempts.is_empty()) {
             break attempts;
         }
         if start.len() > LONGEST_HEADER {
-            return Err(Refusal::EndlessHeader {
+            return Err(InputError::EndlessHeader {
                 input: opened.name.clone(),
                 line: 1,
                 limit: LONGEST_HEADER,
@@ -70,102 +70,102 @@ pub(super) fn read(opened: &mut Opened, options: &Options) -> Result<Header, Ref
         }
     };
     let Some(best) = (0..attempts.len()).min_by_key(|at| rank(&attempts[*at])) else {
-        return Err(Refusal::Empty { input: opened.name.clone() });
+        return Err(InputError::Empty { input: opened.name.clone() });
     };
-    let Attempt { delimiter, names, line, records, origin, columns } = attempts.swap_remove(best);
+    let HeaderCandidate { delimiter, names, line, records, kind, columns } = attempts.swap_remove(best);
     match columns {
         Ok(columns) => {
             let line_end = if start.contains(&b'\n') { LineEnd::Feed } else { LineEnd::Return };
-            Ok(Header { columns, line, delimiter, origin, line_end, records })
+            Ok(Header { columns, line, delimiter, kind, line_end, records })
         }
-        Err(misfit) => {
-            if let Some(Format { what, hint }) = format::of_text(&start) {
-                return Err(Refusal::Format { input: opened.name.clone(), what, hint: hint.to_owned() });
+        Err(error) => {
+            if let Some(FileType { what, hint }) = file_type::of_text(&start) {
+                return Err(InputError::Format { input: opened.name.clone(), what, hint: hint.to_owned() });
             }
             let others = attempts.into_iter().map(|attempt| attempt.records);
             let below = || iter::once(records).chain(others).find_map(|records| header_in(records, options));
-            Err(refuse(misfit, &opened.name, line, &names, below, options))
+            Err(header_error(error, &opened.name, line, &names, below, options))
         }
     }
 }
 
 /// The lower, the better: what is understood, then what is plainly a header with a mistake, then what has most columns.
-fn rank(attempt: &Attempt) -> (u8, usize) {
+fn rank(attempt: &HeaderCandidate) -> (u8, usize) {
     let fit = match &attempt.columns {
         Ok(_) => 0,
-        Err(Misfit::Duplicate { .. }) => 1,
-        Err(Misfit::Missing(_) | Misfit::Unnamed(_) | Misfit::Flaw(_)) => 2,
+        Err(HeaderError::Duplicate { .. }) => 1,
+        Err(HeaderError::Missing(_) | HeaderError::MissingRequired(_) | HeaderError::SyntaxError(_)) => 2,
     };
     (fit, usize::MAX - attempt.names.len())
 }
 
 /// What each delimiter makes of the start of an input, and how many of them do not find the header's end in it.
-fn attempts(start: &[u8], ended: bool, options: &Options) -> (Vec<Attempt>, usize) {
-    let prelude = Prelude::of(start);
+fn attempts(start: &[u8], ended: bool, options: &Options) -> (Vec<HeaderCandidate>, usize) {
+    let prelude = Preamble::of(start);
     let named = prelude.delimiter.or(options.delimiter);
     // A report has been through a spreadsheet, whatever delimiter is named for other inputs.
     let candidates = DELIMITERS.into_iter().chain(named.filter(|named| !DELIMITERS.contains(named)));
     let mut unfinished = 0;
     let mut attempts = Vec::new();
     for delimiter in candidates {
-        let mut records = Records::new(io::empty(), start.to_vec(), delimiter);
+        let mut records = RecordReader::new(io::empty(), start.to_vec(), delimiter);
         records.skip(prelude.bytes, prelude.lines);
         if !ended {
             records.read_at_most(0);
         }
         let is_asked_for = named.is_none_or(|named| named == delimiter);
         match records.next() {
-            Ok(Next::Record(header)) => {
-                let (line, flaw) = (header.line, header.flaw);
+            Ok(NextRecord::Record(header)) => {
+                let (line, flaw) = (header.line, header.syntax_error);
                 let names: Vec<Vec<u8>> = header.iter().map(<[u8]>::to_vec).collect();
-                let origin = Origin::of(&names);
-                if !is_asked_for && origin == Origin::Foreign {
+                let kind = InputKind::of(&names);
+                if !is_asked_for && kind == InputKind::Ordinary {
                     continue;
                 }
                 let columns = match flaw {
-                    Some(flaw) => Err(Misfit::Flaw(flaw)),
-                    None => Columns::understand(&names, &origin.options(options)),
+                    Some(flaw) => Err(HeaderError::SyntaxError(flaw)),
+                    None => Columns::from_header(&names, &kind.options(options)),
                 };
-                attempts.push(Attempt { delimiter, names, line, records, origin, columns });
+                attempts.push(HeaderCandidate { delimiter, names, line, records, kind, columns });
             }
-            Ok(Next::RangeEnd(_)) => unfinished += usize::from(is_asked_for),
-            Ok(Next::InputEnd) | Err(_) => {}
+            Ok(NextRecord::RangeEnd(_)) => unfinished += usize::from(is_asked_for),
+            Ok(NextRecord::InputEnd) | Err(_) => {}
         }
     }
     (attempts, unfinished)
 }
 
 /// The line of a header that stands lower than it should.
-fn header_in(mut records: Records<io::Empty>, options: &Options) -> Option<u64> {
+fn header_in(mut records: RecordReader<io::Empty>, options: &Options) -> Option<u64> {
     (0..RECORDS_ABOVE).find_map(|_| {
-        let Ok(Next::Record(record)) = records.next() else { return None };
+        let Ok(NextRecord::Record(record)) = records.next() else { return None };
         let names: Vec<Vec<u8>> = record.iter().map(<[u8]>::to_vec).collect();
-        Columns::understand(&names, options).ok().map(|_| record.line)
+        Columns::from_header(&names, options).ok().map(|_| record.line)
     })
 }
 
-fn refuse(
-    misfit: Misfit,
+fn header_error(
+    error: HeaderError,
     input: &str,
     line: u64,
     names: &[Vec<u8>],
     below: impl FnOnce() -> Option<u64>,
     options: &Options,
-) -> Refusal {
+) -> InputError {
     let input = input.to_owned();
     let found: Vec<String> = names.iter().map(|name| excerpt(trim(name))).collect();
-    match misfit {
-        Misfit::Duplicate { first, second, meaning } => {
+    match error {
+        HeaderError::Duplicate { first, second, meaning } => {
             let (first, second) = (found[first].clone(), found[second].clone());
-            Refusal::DuplicateColumn { input, line, first, second, meaning }
+            InputError::DuplicateColumn { input, line, first, second, meaning }
         }
-        Misfit::Unnamed(name) => {
+        HeaderError::MissingRequired(name) => {
             let ours = options.columns.get(&name).map_or("", String::as_str);
             let suggestion = suggest::column(&name, ours, &found);
-            Refusal::MissingColumn { input, line, found, mapping: format!("{ours}={name}"), suggestion }
+            InputError::MissingColumn { input, line, found, mapping: format!("{ours}={name}"), suggestion }
         }
-        Misfit::Flaw(flaw) => Refusal::FlawedHeader { input, line, what: flaw.what() },
-        Misfit::Missing(missing) => {
+        HeaderError::SyntaxError(flaw) => InputError::FlawedHeader { input, line, what: flaw.description() },
+        HeaderError::Missing(missing) => {
             let suggestion = match below() {
                 Some(below) => format!("the header is on line {below}: remove what stands above it"),
                 None if has_other_quotes(&found, options) => {
@@ -174,7 +174,7 @@ fn refuse(
                 }
                 None => suggest::columns(&found, options),
             };
-            Refusal::Header { input, line, missing, suggestion, found }
+            InputError::Header { input, line, missing, suggestion, found }
         }
     }
 }
@@ -183,7 +183,7 @@ fn refuse(
 fn has_other_quotes(found: &[String], options: &Options) -> bool {
     let unquoted = found.iter().map(|name| name.trim_matches(OTHER_QUOTES).as_bytes().to_vec());
     let unquoted: Vec<Vec<u8>> = unquoted.collect();
-    Columns::understand(&unquoted, options).is_ok()
+    Columns::from_header(&unquoted, options).is_ok()
 }
 
 /// Reading until there is something to look at.

@@ -1,64 +1,67 @@
-//! Merges shelves of sorted texts, so that equal ones meet.
+//! Merges runs of sorted texts, so that equal ones meet.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 
-use super::shelf::{Shelf, Walk};
+use super::sorted_run::{RunReader, SortedRun};
 
-/// Walks along several shelves at once.
+/// Walks along several runs at once.
 #[derive(Debug)]
-pub(super) struct Merge {
-    /// By shelf.
-    walks: Vec<Walk>,
-    /// The next text of each shelf.
-    next: BinaryHeap<Reverse<(Vec<u8>, Holder)>>,
+pub(super) struct RunMerge {
+    /// By run.
+    readers: Vec<RunReader>,
+    /// The next text of each run.
+    next: BinaryHeap<Reverse<(Vec<u8>, RunEntry)>>,
     /// Who has the latest text.
-    holders: Vec<Holder>,
-    /// The latest text, as often as it was found: these are filled anew, each from the shelf of a holder.
+    entries: Vec<RunEntry>,
+    /// The latest text, as often as it was found: these are filled anew, each from the run of a entry.
     found: Vec<Vec<u8>>,
 }
 
-/// One text of one shelf.
+/// One text of one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Holder {
-    pub(super) shelf: usize,
+pub(super) struct RunEntry {
+    pub(super) run: usize,
     pub(super) number: u32,
 }
 
-impl Merge {
-    /// Begins with shelves that are read in buffers of so many bytes.
-    pub(super) fn new<'a>(shelves: impl Iterator<Item = &'a Shelf>, buffer_bytes: usize) -> io::Result<Self> {
-        let walks = shelves.map(|shelf| shelf.walk(buffer_bytes)).collect();
-        let mut new = Self { walks, next: BinaryHeap::new(), holders: Vec::new(), found: Vec::new() };
-        for shelf in 0..new.walks.len() {
-            new.advance(shelf, Vec::new())?;
+impl RunMerge {
+    /// Begins with runs that are read in buffers of so many bytes.
+    pub(super) fn new<'a>(
+        runs: impl Iterator<Item = &'a SortedRun>,
+        buffer_bytes: usize,
+    ) -> io::Result<Self> {
+        let readers = runs.map(|run| run.reader(buffer_bytes)).collect();
+        let mut new = Self { readers, next: BinaryHeap::new(), entries: Vec::new(), found: Vec::new() };
+        for run in 0..new.readers.len() {
+            new.advance(run, Vec::new())?;
         }
         Ok(new)
     }
 
-    /// The next text in the order of bytes, and all who hold it, by shelf; `None` after the last one.
-    pub(super) fn try_next(&mut self) -> io::Result<Option<(&[u8], &[Holder])>> {
-        while let Some(Holder { shelf, .. }) = self.holders.pop() {
+    /// The next text in the order of bytes, and all who hold it, by run; `None` after the last one.
+    pub(super) fn try_next(&mut self) -> io::Result<Option<(&[u8], &[RunEntry])>> {
+        while let Some(RunEntry { run, .. }) = self.entries.pop() {
             let text = self.found.pop().unwrap_or_default();
-            self.advance(shelf, text)?;
+            self.advance(run, text)?;
         }
         while self
             .next
             .peek()
             .is_some_and(|Reverse((text, _))| self.found.is_empty() || self.found[0] == *text)
-            && let Some(Reverse((text, holder))) = self.next.pop()
+            && let Some(Reverse((text, entry))) = self.next.pop()
         {
             self.found.push(text);
-            self.holders.push(holder);
+            self.entries.push(entry);
         }
-        Ok(self.found.first().map(|text| (text.as_slice(), self.holders.as_slice())))
+        Ok(self.found.first().map(|text| (text.as_slice(), self.entries.as_slice())))
     }
 
-    /// Goes to the next text of a shelf, if there is one.
-    fn advance(&mut self, shelf: usize, mut text: Vec<u8>) -> io::Result<()> {
-        if let Some(number) = self.walks[shelf].try_next(&mut text)? {
-            self.next.push(Reverse((text, Holder { shelf, number })));
+    /// Goes to the next text of a run, if there is one.
+    fn advance(&mut self, run: usize, mut text: Vec<u8>) -> io::Result<()> {
+        if let Some(number) = self.readers[run].try_next(&mut text)? {
+            self.next.push(Reverse((text, RunEntry { run, number })));
         }
         Ok(())
     }

@@ -1,62 +1,71 @@
-//! From bytes to rows.
+//! Reads CSV inputs and turns them into numbered rows for the planner.
 //!
-//! `source` opens, decompresses and decodes, `ahead` of the rows, what is of a `format` that can be read; `fed_back` knows the failures report of an earlier run; `header`, behind a `prelude`, and `columns` find out what the columns hold; `records` reads on behind a `splitter`, which drives the
-//! csv crate's parser; `intake` makes rows of records, with the `dictionary`, which checks each distinct value once by
-//! its `rules`; `ranges` lets several threads do so. What is wrong with a row is a `complaint`; it goes to the
-//! `tally`, and the row to the `invalid` rows. What is wrong with an input as a whole is a `refusal`.
+//! The bytes of an input pass these modules in order:
 //!
-//! Rows are numbers, so that nothing behind this has to hash, compare or copy a text. Memory grows with the distinct
-//! texts, not with the rows; and where it is short, these are put away on a `shelf` of the `archive`, and `merge`d when
-//! all is read.
+//! 1. `source` opens the input, decompresses it (`gzip`) and decodes it to UTF-8, for long inputs in a thread of its own
+//!    (`decode_thread`). `file_type` recognizes files that are not CSV; `utf8_monitor` notices a wrong `--encoding`.
+//! 2. `header` reads the header after an optional `preamble`; `columns` decides which column holds what. A failures
+//!    report of an earlier run is recognized by `failures_input`.
+//! 3. `record_reader` splits the text into records with `splitter`, which drives the csv crate's parser. Large files are
+//!    divided into `byte_ranges`, one for each thread.
+//! 4. `row_builder` makes rows of records. The `dictionary` gives every distinct value a number and checks it once, by
+//!    the `rules` of its attribute.
+//!
+//! A row that breaks a rule gets a `row_error` and goes to `invalid_rows`; `issues` counts these errors. An input that
+//! cannot be read or understood at all is an `input_error`.
+//!
+//! Rows are numbers, so that later layers never hash, compare or copy a text. Memory grows with the number of distinct
+//! texts, not with the number of rows. When the texts exceed their share of memory, they are written to a temporary file
+//! as a `sorted_run`, and all runs are merged at the end of the input (`spilled_texts`).
 
-mod ahead;
-mod archive;
 mod artefact;
+mod byte_ranges;
 mod code_page;
 mod columns;
-mod complaint;
+mod decode_thread;
 mod dictionary;
 mod excerpt;
-mod fed_back;
-mod format;
+mod failures_input;
+mod file_type;
 mod gzip;
 mod header;
-mod intake;
-mod invalid;
+mod input_error;
+mod interner;
+mod invalid_rows;
+mod invisible;
+mod issues;
 mod json;
 mod merge;
-mod near;
 mod options;
-mod prelude;
-mod ranges;
-mod reading;
+mod preamble;
+mod read;
 mod record;
-mod records;
-mod refusal;
+mod record_reader;
+mod row_builder;
+mod row_error;
 mod rules;
-mod shape;
-mod shelf;
+mod sorted_run;
 mod source;
+mod spilled_texts;
 mod splitter;
 mod suggest;
-mod tally;
-mod texts;
-mod unseen;
-mod watch;
+mod text_cache;
+mod utf8_monitor;
+mod value_formats;
 
 pub use dictionary::{
     Attribute, AttributeId, Dictionary, Operation, Renumber, STANDARD, STANDARD_COUNT, ValueId,
 };
-pub use fed_back::{FAILURES_HEADER, is_failures_report};
-pub use invalid::{InvalidRow, InvalidRows};
+pub use failures_input::{FAILURES_HEADER, is_failures_report};
+pub use input_error::InputError;
+pub use invalid_rows::{InvalidRow, InvalidRows};
+pub use invisible::is_invisible;
+pub use issues::{Counts, Issue, Location};
 pub use json::Json;
 pub use options::{AttributeRule, Empty, IdType, Layout, Options, Source, UnknownColumns, Vocabulary};
-pub use reading::{Reading, SourceRead, read};
-pub use refusal::{Blame, Refusal};
+pub use read::{Reading, SourceRead, read};
 pub use source::Compression;
 pub use suggest::nearest_standard;
-pub use tally::{Cause, Counts, Place, Warning};
-pub use unseen::is_unseen;
 
 use std::io;
 
@@ -79,14 +88,14 @@ pub trait Sink: Send + Sized {
     fn accept(&mut self, row: Row);
 
     /// Called every few thousand rows: the time to move to a disk what is too much for memory. An error ends the reading.
-    fn relieve(&mut self) -> io::Result<()> {
+    fn check_memory(&mut self) -> io::Result<()> {
         Ok(())
     }
 
-    /// Says that the rows since the last epoch's end are of this one, which is over. From now on values, and the client's
-    /// ids of users, are numbered from 0 again; [`Dictionary::renamed_values`] tells, after reading, what the numbers of
-    /// an epoch stand for. There are no epochs unless [`Options::memory`] is exceeded.
-    fn end_epoch(&mut self, epoch: u32);
+    /// Says that the rows since the last spill's end are of this one, which is over. From now on values, and the client's
+    /// ids of users, are numbered from 0 again; [`Dictionary::renumbered_values`] tells, after reading, what the numbers of
+    /// a spill stand for. There are no spills unless [`Options::memory`] is exceeded.
+    fn dictionary_spilled(&mut self, spill: u32);
 
     /// An empty sink for the rows of a later byte range, which another thread reads at the same time.
     #[must_use]

@@ -11,7 +11,7 @@ pub(super) struct Record<'a> {
     /// Where each field ends in `fields`.
     pub(super) ends: &'a [usize],
     /// How many bytes are between two fields.
-    pub(super) between: usize,
+    pub(super) delimiter_len: usize,
     /// As it stands in the input, without the line end behind it. Of one that is longer than [`LONGEST_RECORD`], the start.
     pub(super) raw: &'a [u8],
     /// How many bytes it has in the input.
@@ -21,16 +21,16 @@ pub(super) struct Record<'a> {
     /// On how many lines it stands, at least 1.
     pub(super) lines: u64,
     /// Why its fields can't be relied on.
-    pub(super) flaw: Option<Flaw>,
+    pub(super) syntax_error: Option<SyntaxError>,
     /// The input ends with it, without a line end.
-    pub(super) is_cut: bool,
+    pub(super) lacks_line_end: bool,
     /// A carriage return stands before it, without a line feed.
-    pub(super) follows_return: bool,
+    pub(super) follows_lone_cr: bool,
 }
 
 /// What is wrong with a record as CSV.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Flaw {
+pub(super) enum SyntaxError {
     /// A quoted field goes on behind its closing quote. Most often the quote before was not meant to open anything, and
     /// what stands between the two was taken for text.
     TextAfterQuote,
@@ -40,9 +40,9 @@ pub(super) enum Flaw {
     TooLong,
 }
 
-impl Flaw {
+impl SyntaxError {
     /// In words.
-    pub(super) const fn what(self) -> &'static str {
+    pub(super) const fn description(self) -> &'static str {
         match self {
             Self::TextAfterQuote => "text after a closing quote",
             Self::OpenQuote => "a quote is never closed",
@@ -65,7 +65,7 @@ impl<'a> Record<'a> {
     /// The field of this number. Panics if there are not so many.
     #[inline]
     pub(super) fn get(&self, number: usize) -> &'a [u8] {
-        let start = if number == 0 { 0 } else { self.ends[number - 1] + self.between };
+        let start = if number == 0 { 0 } else { self.ends[number - 1] + self.delimiter_len };
         &self.fields[start..self.ends[number]]
     }
 
@@ -76,7 +76,7 @@ impl<'a> Record<'a> {
 
 /// What comes next.
 #[derive(Debug)]
-pub(super) enum Next<'a> {
+pub(super) enum NextRecord<'a> {
     Record(Record<'a>),
     /// The byte range is over, between two records or within one.
     RangeEnd(Boundary),

@@ -1,37 +1,37 @@
 //! What values the API can take.
 
-use super::{Json, artefact, shape};
+use super::{Json, artefact, value_formats};
 
 /// The standard attributes, in the order of their numbers, with what the API documents of their values. `custom_id` is
 /// what the API calls `user_id` today; it takes both names.
-pub(super) const STANDARD_KINDS: [(&str, Kind); 22] = [
-    ("assigned_to", Kind::Integer),
-    ("city", Kind::Text),
-    ("company_id", Kind::Integer),
-    ("country", Kind::Text),
-    ("custom_id", Kind::Identity),
-    ("email", Kind::Email),
-    ("facebook_url", Kind::Url),
-    ("first_name", Kind::Name),
-    ("gender", Kind::Gender),
-    ("google_url", Kind::Url),
-    ("gravatar_url", Kind::Url),
-    ("last_name", Kind::Name),
-    ("linkedin_url", Kind::Url),
-    ("notifications", Kind::Boolean),
-    ("phone_number", Kind::Phone),
-    ("region", Kind::Text),
-    ("score", Kind::Integer),
-    ("status", Kind::Status),
-    ("timezone", Kind::Timezone),
-    ("twitter_url", Kind::Url),
-    ("unsubscribed", Kind::Boolean),
-    ("user_id", Kind::Identity),
+pub(super) const STANDARD_ATTRIBUTES: [(&str, ValueKind); 22] = [
+    ("assigned_to", ValueKind::Integer),
+    ("city", ValueKind::Text),
+    ("company_id", ValueKind::Integer),
+    ("country", ValueKind::Text),
+    ("custom_id", ValueKind::Identity),
+    ("email", ValueKind::Email),
+    ("facebook_url", ValueKind::Url),
+    ("first_name", ValueKind::Name),
+    ("gender", ValueKind::Gender),
+    ("google_url", ValueKind::Url),
+    ("gravatar_url", ValueKind::Url),
+    ("last_name", ValueKind::Name),
+    ("linkedin_url", ValueKind::Url),
+    ("notifications", ValueKind::Boolean),
+    ("phone_number", ValueKind::Phone),
+    ("region", ValueKind::Text),
+    ("score", ValueKind::Integer),
+    ("status", ValueKind::Status),
+    ("timezone", ValueKind::Timezone),
+    ("twitter_url", ValueKind::Url),
+    ("unsubscribed", ValueKind::Boolean),
+    ("user_id", ValueKind::Identity),
 ];
 
 /// What kind of value an attribute has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     /// A custom attribute: nothing is known of its values.
     Any,
     /// One line.
@@ -74,7 +74,7 @@ pub(super) enum Rule {
     Blank,
     Html,
     Replaced,
-    Unseen,
+    Invisible,
     Control,
 }
 
@@ -106,7 +106,7 @@ impl Rule {
             Self::Blank => "is only white space",
             Self::Html => "has a character as HTML writes it, as `&amp;`",
             Self::Replaced => "has characters that were lost by decoding",
-            Self::Unseen => "has characters that can't be seen",
+            Self::Invisible => "has characters that can't be seen",
             Self::Control => "has control characters",
         }
     }
@@ -123,7 +123,7 @@ pub(super) enum Finding {
 }
 
 /// Looks at what is to be sent for an attribute.
-pub(super) fn examine(kind: Kind, json: Json, text: &str) -> Finding {
+pub(super) fn examine(kind: ValueKind, json: Json, text: &str) -> Finding {
     let typed = match json {
         Json::String => None,
         _ => match json.token(text) {
@@ -134,21 +134,21 @@ pub(super) fn examine(kind: Kind, json: Json, text: &str) -> Finding {
     // What is read as a type is sent as that, without what stood round it.
     let text = typed.as_deref().unwrap_or(text);
     let finding = match kind {
-        Kind::Any | Kind::Text | Kind::Identity => Finding::Fine,
-        Kind::Name => wrong_unless(text.chars().nth(40).is_none(), Rule::NameLength),
-        Kind::Gender => wrong_unless(matches!(text, "1" | "2" | "3"), Rule::Gender),
-        Kind::Status => wrong_unless(matches!(text, "1" | "2"), Rule::Status),
-        Kind::Integer => wrong_unless(text.parse::<i64>().is_ok(), Rule::Integer),
-        Kind::Boolean => boolean(text),
-        Kind::Email => suspect_unless(shape::email(text), Rule::Email),
-        Kind::Phone => suspect_unless(shape::phone(text), Rule::Phone),
-        Kind::Timezone => suspect_unless(shape::timezone(text), Rule::Timezone),
-        Kind::Url => suspect_unless(shape::url(text), Rule::Url),
+        ValueKind::Any | ValueKind::Text | ValueKind::Identity => Finding::Fine,
+        ValueKind::Name => wrong_unless(text.chars().nth(40).is_none(), Rule::NameLength),
+        ValueKind::Gender => wrong_unless(matches!(text, "1" | "2" | "3"), Rule::Gender),
+        ValueKind::Status => wrong_unless(matches!(text, "1" | "2"), Rule::Status),
+        ValueKind::Integer => wrong_unless(text.parse::<i64>().is_ok(), Rule::Integer),
+        ValueKind::Boolean => boolean(text),
+        ValueKind::Email => suspect_unless(value_formats::email(text), Rule::Email),
+        ValueKind::Phone => suspect_unless(value_formats::phone(text), Rule::Phone),
+        ValueKind::Timezone => suspect_unless(value_formats::timezone(text), Rule::Timezone),
+        ValueKind::Url => suspect_unless(value_formats::url(text), Rule::Url),
     };
     if matches!(finding, Finding::Wrong(_)) {
         return finding;
     }
-    if kind != Kind::Any && memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_some() {
+    if kind != ValueKind::Any && memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_some() {
         return Finding::Suspect(Rule::LineEnd);
     }
     artefact::find(text).map_or(finding, Finding::Suspect)

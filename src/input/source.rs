@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use encoding_rs_io::DecodeReaderBytesBuilder;
 
-use super::fed_back::starts_report;
-use super::format::{self, Format};
-use super::gzip::Members;
-use super::watch::{Seen, Watch};
-use super::{Options, Refusal, Source};
+use super::failures_input::is_failures_report_start;
+use super::file_type::{self, FileType};
+use super::gzip::GzipMembers;
+use super::utf8_monitor::{Utf8Monitor, Utf8Seen};
+use super::{InputError, Options, Source};
 
 /// How the bytes of an input are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,18 +28,18 @@ pub enum Compression {
 }
 
 /// The bytes of an input, on any thread.
-pub(super) type Input = Box<dyn Read + Send>;
+pub(super) type ByteStream = Box<dyn Read + Send>;
 
 /// An input whose first bytes have told what it is.
-pub(super) struct Opened {
+pub(super) struct OpenedInput {
     pub(super) name: String,
     /// Decompressed, decoded to UTF-8 (if it is UTF-8 already it may still have bytes that are not), without a mark.
-    pub(super) input: Input,
+    pub(super) input: ByteStream,
     pub(super) encoding: &'static Encoding,
     pub(super) compression: Compression,
     pub(super) mark: usize,
     /// Where another encoding than UTF-8 was named: what was seen of the bytes.
-    pub(super) seen: Option<Seen>,
+    pub(super) seen: Option<Utf8Seen>,
     /// The file's size, where it has one.
     pub(super) size: Option<u64>,
     pub(super) file: Option<File>,
@@ -55,22 +55,22 @@ impl fmt::Display for Source {
     }
 }
 
-impl Opened {
-    pub(super) fn new(source: &Source, options: &Options) -> Result<Self, Refusal> {
+impl OpenedInput {
+    pub(super) fn new(source: &Source, options: &Options) -> Result<Self, InputError> {
         let name = source.to_string();
         let read = Arc::new(AtomicU64::new(0));
-        let (bytes, size, file): (Input, _, _) = match source {
+        let (bytes, size, file): (ByteStream, _, _) = match source {
             Source::Stdin => (Box::new(io::stdin()), None, None),
             Source::File(path) => {
                 let (file, size) = open(path).map_err(|cause| match cause.kind() {
-                    io::ErrorKind::IsADirectory => Refusal::Directory { input: name.clone() },
-                    _ => Refusal::Open { input: name.clone(), cause },
+                    io::ErrorKind::IsADirectory => InputError::Directory { input: name.clone() },
+                    _ => InputError::Open { input: name.clone(), cause },
                 })?;
                 let again = file.try_clone().ok().filter(|_| size.is_some());
                 (Box::new(file), size, again)
             }
         };
-        let bytes = Counted { bytes, read: Arc::clone(&read) };
+        let bytes = CountingReader { bytes, read: Arc::clone(&read) };
         let mut opened = Self {
             name,
             input: Box::new(io::empty()),
@@ -82,12 +82,14 @@ impl Opened {
             file,
             read,
         };
-        let other = opened.decode(Box::new(bytes)).map_err(|cause| opened.unreadable(cause, 1, 0))?;
+        let other = opened.decode(Box::new(bytes)).map_err(|cause| opened.read_error(cause, 1, 0))?;
         match other {
-            Some(Other::Format(Format { what, hint })) => {
-                Err(Refusal::Format { input: opened.name, what, hint: hint.to_owned() })
+            Some(Unsupported::Format(FileType { what, hint })) => {
+                Err(InputError::Format { input: opened.name, what, hint: hint.to_owned() })
             }
-            Some(Other::Encoding { what, hint }) => Err(Refusal::Format { input: opened.name, what, hint }),
+            Some(Unsupported::Encoding { what, hint }) => {
+                Err(InputError::Format { input: opened.name, what, hint })
+            }
             None => Ok(opened),
         }
     }
@@ -108,25 +110,25 @@ impl Opened {
     }
 
     /// The refusal for an error on the way.
-    pub(super) fn unreadable(&self, cause: io::Error, line: u64, rows: u64) -> Refusal {
+    pub(super) fn read_error(&self, cause: io::Error, line: u64, rows: u64) -> InputError {
         let input = self.name.clone();
         if self.compression != Compression::None && cause.kind() == io::ErrorKind::UnexpectedEof {
-            return Refusal::Truncated { input, line, rows };
+            return InputError::Truncated { input, line, rows };
         }
-        Refusal::Read { input, line, cause }
+        InputError::Read { input, line, cause }
     }
 
     /// Sees to it that `input` is UTF-8, unless the bytes turn out to be something that is no CSV.
-    fn decode(&mut self, bytes: Input) -> io::Result<Option<Other>> {
+    fn decode(&mut self, bytes: ByteStream) -> io::Result<Option<Unsupported>> {
         let (start, bytes) = peek(bytes, |start| start.len() >= 4)?;
         self.compression = match start.as_slice() {
             [0x1f, 0x8b, ..] => Compression::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
             _ => Compression::None,
         };
-        let bytes: Input = match self.compression {
+        let bytes: ByteStream = match self.compression {
             Compression::None => bytes,
-            Compression::Gzip => Box::new(Members::new(bytes)),
+            Compression::Gzip => Box::new(GzipMembers::new(bytes)),
             Compression::Zstd => Box::new(zstd::Decoder::new(bytes)?),
         };
         // What makes a format known stands in the first line, if there is one.
@@ -134,8 +136,8 @@ impl Opened {
             start.len() >= LONGEST_START || (start.contains(&b'\n') && !start.starts_with(b"PK\x03\x04"))
         };
         let (start, mut bytes) = peek(bytes, is_enough)?;
-        if let Some(format) = format::of_bytes(&start) {
-            return Ok(Some(Other::Format(format)));
+        if let Some(format) = file_type::of_bytes(&start) {
+            return Ok(Some(Unsupported::Format(format)));
         }
         match Encoding::for_bom(&start) {
             Some((encoding, mark)) => {
@@ -153,7 +155,7 @@ impl Opened {
             return Ok(None);
         }
         if self.mark == 0 {
-            let (watch, seen) = Watch::new(bytes);
+            let (watch, seen) = Utf8Monitor::new(bytes);
             (bytes, self.seen) = (Box::new(watch), Some(seen));
         }
         self.input = Box::new(
@@ -164,36 +166,36 @@ impl Opened {
 
     /// Of bytes without a mark, whether the named encoding can be theirs at all. A failures report is UTF-8 whatever is
     /// named for other inputs, unless a spreadsheet saved it in the encoding of those.
-    fn guess(&mut self, start: &[u8]) -> Option<Other> {
+    fn guess(&mut self, start: &[u8]) -> Option<Unsupported> {
         let is_wide = |encoding: &Encoding| encoding == UTF_16LE || encoding == UTF_16BE;
-        if let Some(found) = format::utf_16(start) {
+        if let Some(found) = file_type::utf_16(start) {
             let hint = format!("name the encoding, as `--encoding {}`", found.name().to_lowercase());
             let what = "encoded in UTF-16, without a byte-order mark";
-            return (found != self.encoding).then_some(Other::Encoding { what, hint });
+            return (found != self.encoding).then_some(Unsupported::Encoding { what, hint });
         }
         let is_utf_8 = match std::str::from_utf8(start) {
             Ok(_) => true,
             Err(error) => error.error_len().is_none(),
         };
-        if starts_report(start) && (is_utf_8 || is_wide(self.encoding)) {
+        if is_failures_report_start(start) && (is_utf_8 || is_wide(self.encoding)) {
             self.encoding = UTF_8;
         } else if is_wide(self.encoding) && is_utf_8 && !start.is_empty() && !start.contains(&0) {
             let hint = format!("leave out `--encoding {}`", self.encoding.name().to_lowercase());
-            return Some(Other::Encoding { what: "not encoded in UTF-16", hint });
+            return Some(Unsupported::Encoding { what: "not encoded in UTF-16", hint });
         }
         None
     }
 }
 
 /// Something that is not to be read.
-enum Other {
-    Format(Format),
+enum Unsupported {
+    Format(FileType),
     Encoding { what: &'static str, hint: String },
 }
 
-impl fmt::Debug for Opened {
+impl fmt::Debug for OpenedInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Opened").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("OpenedInput").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -210,7 +212,7 @@ fn open(path: &Path) -> io::Result<(File, Option<u64>)> {
 const LONGEST_START: usize = 64 << 10;
 
 /// The first bytes, as many as it takes until there are enough of them, and all bytes.
-fn peek(mut bytes: Input, is_enough: impl Fn(&[u8]) -> bool) -> io::Result<(Vec<u8>, Input)> {
+fn peek(mut bytes: ByteStream, is_enough: impl Fn(&[u8]) -> bool) -> io::Result<(Vec<u8>, ByteStream)> {
     let mut start = Vec::new();
     let mut piece = vec![0; LONGEST_START];
     while !is_enough(&start) {
@@ -226,12 +228,12 @@ fn peek(mut bytes: Input, is_enough: impl Fn(&[u8]) -> bool) -> io::Result<(Vec<
 }
 
 /// Counts bytes as they are read.
-struct Counted {
-    bytes: Input,
+struct CountingReader {
+    bytes: ByteStream,
     read: Arc<AtomicU64>,
 }
 
-impl Read for Counted {
+impl Read for CountingReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.bytes.read(into)?;
         self.read.fetch_add(read as u64, Ordering::Relaxed);

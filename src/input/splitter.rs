@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::record::{Flaw, LONGEST_RECORD, Record, has_no_content, has_text_after_quote};
+use super::record::{LONGEST_RECORD, Record, SyntaxError, has_no_content, has_text_after_quote};
 
 /// How many bytes are asked of the input at once.
 pub(super) const CHUNK: usize = 256 << 10;
@@ -46,7 +46,7 @@ pub(super) struct Splitter {
     line: u64,
     within: bool,
     /// A carriage return stands before the current record, without a line feed.
-    follows_return: bool,
+    follows_lone_cr: bool,
 }
 
 /// What comes next in the buffer.
@@ -82,7 +82,7 @@ impl Splitter {
             other_lines: 0,
             line: 1,
             within: false,
-            follows_return: false,
+            follows_lone_cr: false,
         };
         new.find_quote(0);
         new
@@ -93,7 +93,7 @@ impl Splitter {
     }
 
     /// Counts so many more lines above all that was and will be read.
-    pub(super) fn move_down(&mut self, lines: u64) {
+    pub(super) fn shift_lines(&mut self, lines: u64) {
         self.other_lines += lines;
         self.line += lines;
     }
@@ -142,7 +142,7 @@ impl Splitter {
         self.record = self.start;
         self.began = self.gone + self.start;
         self.line = self.line();
-        self.follows_return = self.last_byte() == b'\r';
+        self.follows_lone_cr = self.last_byte() == b'\r';
         self.filled = (0, 0);
         if !self.dropped.is_empty() {
             self.dropped.clear();
@@ -266,7 +266,7 @@ impl Splitter {
 
     /// Ends the last record, behind which there is no line end; or there is one, taken as part of a quoted field. None if
     /// it has no content.
-    pub(super) fn finish(&mut self) -> Option<(Range<usize>, Option<Flaw>)> {
+    pub(super) fn finish(&mut self) -> Option<(Range<usize>, Option<SyntaxError>)> {
         let line = self.parser.line();
         let is_open = !self.push(b"\n");
         self.parser.set_line(line);
@@ -278,7 +278,7 @@ impl Splitter {
             self.begin_anew();
             return None;
         }
-        Some((raw, is_open.then_some(Flaw::OpenQuote)))
+        Some((raw, is_open.then_some(SyntaxError::OpenQuote)))
     }
 
     /// Whether these bytes, of which there is at most one, end the record.
@@ -324,39 +324,39 @@ impl Splitter {
         Record {
             fields: raw,
             ends: &self.ends[..self.filled.1],
-            between: 1,
+            delimiter_len: 1,
             raw,
             size: raw.len(),
             line: self.line,
             lines: 1,
-            flaw: None,
-            is_cut: false,
-            follows_return: self.follows_return,
+            syntax_error: None,
+            lacks_line_end: false,
+            follows_lone_cr: self.follows_lone_cr,
         }
     }
 
     /// The current record, which the parser has read.
-    pub(super) fn parsed(&mut self, raw: Range<usize>, flaw: Option<Flaw>) -> Record<'_> {
-        let (flaw, lines, size) = self.look_closer(raw.clone(), flaw);
+    pub(super) fn parsed(&mut self, raw: Range<usize>, syntax_error: Option<SyntaxError>) -> Record<'_> {
+        let (syntax_error, lines, size) = self.look_closer(raw.clone(), syntax_error);
         self.begin_anew();
         let raw = if self.dropped.is_empty() { &self.buffer[raw] } else { &self.dropped };
         Record {
             fields: &self.fields[..self.filled.0],
             ends: &self.ends[..self.filled.1],
-            between: 0,
+            delimiter_len: 0,
             raw: if size > LONGEST_RECORD { &raw[..KEPT] } else { raw },
             size,
             line: self.line,
             lines,
-            flaw,
-            is_cut: false,
-            follows_return: self.follows_return,
+            syntax_error,
+            lacks_line_end: false,
+            follows_lone_cr: self.follows_lone_cr,
         }
     }
 
     /// The same, of the last record, behind which there is no line end.
-    pub(super) fn last(&mut self, raw: Range<usize>, flaw: Option<Flaw>) -> Record<'_> {
-        Record { is_cut: true, ..self.parsed(raw, flaw) }
+    pub(super) fn last(&mut self, raw: Range<usize>, syntax_error: Option<SyntaxError>) -> Record<'_> {
+        Record { lacks_line_end: true, ..self.parsed(raw, syntax_error) }
     }
 
     #[inline]
@@ -365,15 +365,21 @@ impl Splitter {
     }
 
     /// What is wrong with the current record, on how many lines it stands, and how many bytes it has.
-    fn look_closer(&self, raw: Range<usize>, flaw: Option<Flaw>) -> (Option<Flaw>, u64, usize) {
+    fn look_closer(
+        &self,
+        raw: Range<usize>,
+        syntax_error: Option<SyntaxError>,
+    ) -> (Option<SyntaxError>, u64, usize) {
         let size = self.size(&raw);
         let lines = self.line() - self.line + u64::from(self.last_byte() != b'\n');
-        let flaw = match flaw {
-            None if size > LONGEST_RECORD => Some(Flaw::TooLong),
-            None if has_text_after_quote(&self.buffer[raw], self.delimiter) => Some(Flaw::TextAfterQuote),
-            flaw => flaw,
+        let syntax_error = match syntax_error {
+            None if size > LONGEST_RECORD => Some(SyntaxError::TooLong),
+            None if has_text_after_quote(&self.buffer[raw], self.delimiter) => {
+                Some(SyntaxError::TextAfterQuote)
+            }
+            syntax_error => syntax_error,
         };
-        (flaw, lines, size)
+        (syntax_error, lines, size)
     }
 
     /// How many bytes the current record has, which ends where this does.

@@ -23,11 +23,11 @@ const LONGEST: usize = 64;
 /// What names were probably meant for. To find out takes a hundred times as long as to read the row, and an input that
 /// has such a name most often has it in row after row.
 #[derive(Debug, Default)]
-pub(super) struct Meant {
+pub(super) struct SuggestionCache {
     standard: HashMap<String, Option<&'static str>>,
 }
 
-impl Meant {
+impl SuggestionCache {
     /// The most names that are remembered.
     const MOST: usize = 4096;
 
@@ -172,16 +172,19 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_what_would_be_found() {
-        let mut meant = Meant::default();
+        let mut meant = SuggestionCache::default();
         let long = "x".repeat(LONGEST + 1);
         for name in ["contry", "contry", "e-mail", "colour", "colour", "", &long, "gendre"] {
             assert_eq!(meant.standard(name), nearest_standard(name), "{name}");
         }
         assert_eq!(meant.standard.len(), 5);
-        for number in 0..2 * Meant::MOST {
+        for number in 0..2 * SuggestionCache::MOST {
             meant.standard(&format!("contry {number}"));
         }
-        assert_eq!((meant.standard.len(), meant.standard("cuntry")), (Meant::MOST, Some("country")));
+        assert_eq!(
+            (meant.standard.len(), meant.standard("cuntry")),
+            (SuggestionCache::MOST, Some("country"))
+        );
     }
 
     #[test]

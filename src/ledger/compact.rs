@@ -243,18 +243,18 @@ impl Merge {
             return Ok(());
         }
         *rows = 0;
-        builder.relieve()?;
+        builder.check_memory()?;
         if dictionary.is_full() {
-            builder.end_epoch(dictionary.end_epoch()?);
+            builder.dictionary_spilled(dictionary.spill()?);
         }
         Ok(())
     }
 
     fn finish(self) -> Result<Plan, LedgerError> {
         let Self { mut dictionary, mut builder, .. } = self;
-        if dictionary.epochs() > 0 {
-            builder.end_epoch(dictionary.end_epoch()?);
-            dictionary.unify()?;
+        if dictionary.spills() > 0 {
+            builder.dictionary_spilled(dictionary.spill()?);
+            dictionary.merge_spills()?;
         }
         Ok(builder.finish(dictionary, GROUP_USERS)?)
     }

@@ -64,7 +64,7 @@ impl Builder {
     /// know panic. Fails if there is too little memory, and a temporary file can't be written.
     pub fn finish(mut self, dictionary: Dictionary, batch_size: NonZeroU32) -> io::Result<Plan> {
         let users = Users::of(&dictionary);
-        let spilled = self.store.is_some() || dictionary.epochs() > 0;
+        let spilled = self.store.is_some() || dictionary.spills() > 0;
         if spilled {
             self.spill()?;
         }
@@ -112,13 +112,13 @@ impl Sink for Builder {
         self.attributes[attribute].push(row.user, row.value.0);
     }
 
-    fn relieve(&mut self) -> io::Result<()> {
+    fn check_memory(&mut self) -> io::Result<()> {
         let memory: usize = self.attributes.iter().map(Rows::memory_bytes).sum();
         let most = self.memory / SHARE_OF_ROWS / self.threads.get() as u64;
         if memory as u64 > most.max(least_worth(self.attributes.len())) { self.spill() } else { Ok(()) }
     }
 
-    fn end_epoch(&mut self, epoch: u32) {
+    fn dictionary_spilled(&mut self, epoch: u32) {
         self.attributes.iter_mut().for_each(|rows| rows.end_epoch(epoch));
     }
 
@@ -136,7 +136,7 @@ impl Sink for Builder {
             if new >= self.attributes.len() {
                 self.attributes.resize_with(new + 1, Rows::default);
             }
-            if let Some(before) = renumber.epochs {
+            if let Some(before) = renumber.spills {
                 self.attributes[new].append_epochs(rows, before);
             } else {
                 let values: Vec<u32> = renumber.values[old].iter().map(|value| value.0).collect();

@@ -94,9 +94,9 @@ impl Unsettled<'_> {
             return rows.drain(|_| Ok(Renamed::default()), row);
         };
         let renamed = |epoch| {
-            let users = dictionary.renamed_users(epoch)?;
+            let users = dictionary.renumbered_users(epoch)?;
             Ok(Renamed {
-                values: dictionary.renamed_values(attribute, epoch)?.map(Arc::from),
+                values: dictionary.renumbered_values(attribute, epoch)?.map(Arc::from),
                 users: users.map(|users| users.into_iter().map(u64::from).collect()),
             })
         };

@@ -26,7 +26,7 @@ impl Users {
         if dictionary.users() == 0 {
             return Self::Id;
         }
-        if dictionary.ranks_users() {
+        if dictionary.users_are_ranked() {
             return Self::Ranked(dictionary.users());
         }
         let count = u32::try_from(dictionary.users()).expect("fewer than 2^32 texts fit memory");

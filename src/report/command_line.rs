@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 
-use super::visible::is_unseen;
+use super::visible::is_invisible;
 
 /// Words as a command line for a POSIX shell, each quoted where it needs to be. What can't be seen is escaped, which takes
 /// quotes that all but the oldest shells know (`$'…'`).
@@ -15,7 +15,7 @@ fn quoted(word: &OsStr) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
     match word.to_str() {
         Some(text) if !text.is_empty() && text.chars().all(is_plain) => text.to_owned(),
-        Some(text) if !text.contains(is_unseen) => format!("'{}'", text.replace('\'', r"'\''")),
+        Some(text) if !text.contains(is_invisible) => format!("'{}'", text.replace('\'', r"'\''")),
         _ => escaped(word.as_encoded_bytes()),
     }
 }
@@ -26,7 +26,7 @@ fn escaped(bytes: &[u8]) -> String {
     let mut is_behind_escape = false;
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
-            let is_escaped = is_unseen(character) || (is_behind_escape && character.is_ascii_hexdigit());
+            let is_escaped = is_invisible(character) || (is_behind_escape && character.is_ascii_hexdigit());
             match character {
                 _ if is_escaped => escape(character.encode_utf8(&mut [0; 4]).as_bytes(), &mut text),
                 '\'' | '\\' => text.extend(['\\', character]),

@@ -40,5 +40,5 @@ pub use settled::Settled;
 pub use stop_reason::StopReason;
 pub use summary::Summary;
 pub use tally::{Latency, Tally};
-pub use visible::{Visible, is_unseen, visible_json};
+pub use visible::{Visible, is_invisible, visible_json};
 pub use wording::{counted, why_stopped};

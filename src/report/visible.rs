@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write};
 
-pub use crate::input::is_unseen;
+pub use crate::input::is_invisible;
 
 /// A text with what can't be seen escaped, as `\u{1b}`; line ends and tabs become spaces.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +14,7 @@ impl Display for Visible<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.chars().try_for_each(|character| match character {
             '\n' | '\r' | '\t' => f.write_char(' '),
-            unseen if is_unseen(unseen) => write!(f, "{}", unseen.escape_unicode()),
+            unseen if is_invisible(unseen) => write!(f, "{}", unseen.escape_unicode()),
             seen => f.write_char(seen),
         })
     }
@@ -22,7 +22,7 @@ impl Display for Visible<'_> {
 
 /// JSON with what can't be seen escaped: other bytes, the same data. Line ends between values stay.
 pub fn visible_json(json: &str) -> Cow<'_, str> {
-    let is_hidden = |character: char| is_unseen(character) && !matches!(character, '\n' | '\r' | '\t');
+    let is_hidden = |character: char| is_invisible(character) && !matches!(character, '\n' | '\r' | '\t');
     if !json.contains(is_hidden) {
         return Cow::Borrowed(json);
     }
@@ -61,7 +61,7 @@ mod tests {
             let json = serde_json::to_string_pretty(&[&text]).unwrap();
             let escaped = visible_json(&json);
             prop_assert_eq!(serde_json::from_str::<Vec<String>>(&escaped).unwrap(), [text]);
-            prop_assert!(!escaped.contains(|c| is_unseen(c) && c != '\n'));
+            prop_assert!(!escaped.contains(|c| is_invisible(c) && c != '\n'));
         }
     }
 }

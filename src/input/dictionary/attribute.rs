@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use crate::input::Json;
-use crate::input::rules::STANDARD_KINDS;
+use crate::input::rules::STANDARD_ATTRIBUTES;
 
 /// How many standard attributes there are.
-pub const STANDARD_COUNT: usize = STANDARD_KINDS.len();
+pub const STANDARD_COUNT: usize = STANDARD_ATTRIBUTES.len();
 
 /// The names of the standard attributes, in the order of their numbers.
 pub const STANDARD: [&str; STANDARD_COUNT] = {
     let mut names = [""; STANDARD_COUNT];
     let mut at = 0;
     while at < STANDARD_COUNT {
-        names[at] = STANDARD_KINDS[at].0;
+        names[at] = STANDARD_ATTRIBUTES[at].0;
         at += 1;
     }
     names

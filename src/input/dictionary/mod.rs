@@ -1,7 +1,7 @@
 //! What the numbers of a [`Row`](super::Row) stand for.
 
 mod attribute;
-mod entry;
+mod attribute_values;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,11 +9,11 @@ use std::io;
 
 pub use attribute::{Attribute, AttributeId, Operation, STANDARD, STANDARD_COUNT, ValueId};
 
-use entry::{Entry, Spellings};
+use attribute_values::{AttributeValues, Spellings};
 
-use super::archive::Archive;
-use super::rules::{self, Finding, Kind, Rule, STANDARD_KINDS};
-use super::texts::Texts;
+use super::interner::Interner;
+use super::rules::{self, Finding, Rule, STANDARD_ATTRIBUTES, ValueKind};
+use super::spilled_texts::SpilledTexts;
 use super::{AttributeRule, Options, Vocabulary};
 use crate::spill::{Space, Store, least_worth, read_back};
 
@@ -29,16 +29,16 @@ const SHARE: u64 = 8;
 /// A value is checked when it comes for the first time, and never again: inputs have far fewer values than rows.
 ///
 /// Of more texts than the memory that the options grant it keeps only the latest; the others are put away in a temporary
-/// file, epoch by epoch (see [`Sink::end_epoch`](super::Sink::end_epoch)).
+/// file, spill by spill (see [`Sink::dictionary_spilled`](super::Sink::dictionary_spilled)).
 #[derive(Clone, Debug, Default)]
 pub struct Dictionary {
-    names: Texts,
-    attributes: Vec<Entry>,
-    users: Texts,
-    /// Users of epochs that are over.
-    former_users: Archive,
-    /// How many epochs are over.
-    epochs: u32,
+    names: Interner,
+    attributes: Vec<AttributeValues>,
+    users: Interner,
+    /// Users of spills that are over.
+    spilled_users: SpilledTexts,
+    /// How many spills are over.
+    spills: u32,
     /// Where these are.
     store: Option<Store>,
     space: Space,
@@ -51,7 +51,7 @@ pub struct Dictionary {
 
 /// What a value of the input turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(super) enum CheckedValue {
     Valid(ValueId),
     Suspect(ValueId, Rule),
     Wrong(Rule),
@@ -61,7 +61,7 @@ pub(super) enum Taken {
 
 /// Why a name stands for no attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum NoAttribute {
+pub(super) enum AttributeError {
     NotAllowed,
     TooLong,
     TooMany,
@@ -78,7 +78,7 @@ impl Dictionary {
             memory: options.memory / (options.threads.get() as u64) / SHARE,
             ..Self::default()
         };
-        for (name, kind) in STANDARD_KINDS {
+        for (name, kind) in STANDARD_ATTRIBUTES {
             new.add(name, kind, Operation::Standard);
         }
         new
@@ -86,7 +86,7 @@ impl Dictionary {
 
     /// The attribute of this number. Panics on a number of another dictionary.
     pub fn attribute(&self, id: AttributeId) -> &Attribute {
-        &self.entry(id).attribute
+        &self.values_of(id).attribute
     }
 
     /// The same, by the name under which a value came.
@@ -99,70 +99,70 @@ impl Dictionary {
         (0..=u16::MAX).take(self.attributes.len()).map(AttributeId)
     }
 
-    /// How many numbers there are for values of this attribute. After more than one epoch there are more numbers than
+    /// How many numbers there are for values of this attribute. After more than one spill there are more numbers than
     /// values, and so there are where it has two names.
     pub fn values(&self, attribute: AttributeId) -> usize {
-        let entry = self.entry(attribute.column());
-        let values = if entry.former.is_empty() { entry.values.len() } else { count(entry.former.names()) };
+        let entry = self.values_of(attribute.column());
+        let values = if entry.spilled.is_empty() { entry.values.len() } else { count(entry.spilled.count()) };
         values << attribute.name_bits()
     }
 
     /// The value's text as the input has it where it comes for the first time; `None` where the value clears the
     /// attribute (JSON null).
     pub fn value(&self, attribute: AttributeId, value: ValueId) -> Option<Cow<'_, str>> {
-        let entry = self.entry(attribute.column());
+        let entry = self.values_of(attribute.column());
         let value = attribute.nth(value);
-        if entry.former.is_empty() {
+        if entry.spilled.is_empty() {
             return (entry.null != Some(value)).then(|| Cow::Borrowed(entry.values.get(value.0)));
         }
-        let text = read_back(entry.former.text(value.0));
+        let text = read_back(entry.spilled.text(value.0));
         (self.null_token.as_deref() != Some(&text)).then_some(Cow::Owned(text))
     }
 
     /// The client's own id behind a user's number; `None` where the number is User.com's own id.
     pub fn user(&self, user: u64) -> Option<Cow<'_, str>> {
         let number = u32::try_from(user).ok().filter(|number| (*number as usize) < self.users())?;
-        Some(if self.former_users.is_empty() {
+        Some(if self.spilled_users.is_empty() {
             Cow::Borrowed(self.users.get(number))
         } else {
-            Cow::Owned(read_back(self.former_users.text(number)))
+            Cow::Owned(read_back(self.spilled_users.text(number)))
         })
     }
 
     /// How many of the client's own ids there are: 0 where users go by User.com's ids.
     pub fn users(&self) -> usize {
-        if self.former_users.is_empty() { self.users.len() } else { count(self.former_users.names()) }
+        if self.spilled_users.is_empty() { self.users.len() } else { count(self.spilled_users.count()) }
     }
 
-    /// Whether users' numbers ascend with the bytes of their ids: so it is after epochs.
-    pub fn ranks_users(&self) -> bool {
-        !self.former_users.is_empty()
+    /// Whether users' numbers ascend with the bytes of their ids: so it is after spills.
+    pub fn users_are_ranked(&self) -> bool {
+        !self.spilled_users.is_empty()
     }
 
-    /// How many epochs there were. With none, numbers in rows are those of this dictionary.
-    pub fn epochs(&self) -> u32 {
-        self.epochs
+    /// How many spills there were. With none, numbers in rows are those of this dictionary.
+    pub fn spills(&self) -> u32 {
+        self.spills
     }
 
-    /// By its number in an epoch, what a value is called in this dictionary; `None` if by its number. Fails if a
+    /// By its number in a spill, what a value is called in this dictionary; `None` if by its number. Fails if a
     /// temporary file can't be read.
-    pub fn renamed_values(&self, attribute: AttributeId, epoch: u32) -> io::Result<Option<Vec<u32>>> {
-        let renamed = self.entry(attribute.column()).renamed(epoch)?;
+    pub fn renumbered_values(&self, attribute: AttributeId, spill: u32) -> io::Result<Option<Vec<u32>>> {
+        let renamed = self.values_of(attribute.column()).renumbered(spill)?;
         Ok(renamed.map(|renamed| match attribute.name_bits() {
             0 => renamed,
             _ => renamed.into_iter().flat_map(|nth| [nth << 1, nth << 1 | 1]).collect(),
         }))
     }
 
-    /// By its number in an epoch, what one of the client's own ids is called in this dictionary; `None` if by its number.
+    /// By its number in a spill, what one of the client's own ids is called in this dictionary; `None` if by its number.
     /// Fails if a temporary file can't be read.
-    pub fn renamed_users(&self, epoch: u32) -> io::Result<Option<Vec<u32>>> {
-        self.former_users.renamed(epoch)
+    pub fn renumbered_users(&self, spill: u32) -> io::Result<Option<Vec<u32>>> {
+        self.spilled_users.renumbered(spill)
     }
 
     /// How much memory its texts take.
     pub fn memory_bytes(&self) -> usize {
-        self.attributes.iter().map(Entry::memory_bytes).sum::<usize>() + self.users.memory_bytes()
+        self.attributes.iter().map(AttributeValues::memory_bytes).sum::<usize>() + self.users.memory_bytes()
     }
 
     /// How many bytes it wrote to temporary files.
@@ -173,12 +173,12 @@ impl Dictionary {
     /// The number of the attribute of this name, if it is allowed; a custom attribute gets one when it comes for the
     /// first time.
     pub fn attribute_id(&mut self, name: &str) -> Option<AttributeId> {
-        self.take_attribute(name.as_bytes()).ok()
+        self.find_attribute(name.as_bytes()).ok()
     }
 
     /// The number of a value of an attribute, whatever the attribute's rules. The null token's value is null.
     pub fn intern(&mut self, attribute: AttributeId, text: &str) -> ValueId {
-        match self.entry_mut(attribute).recall(text.as_bytes()) {
+        match self.values_of_mut(attribute).find_cached(text.as_bytes()) {
             Some(nth) => attribute.value(nth.0),
             None => self.insert(attribute, text, None),
         }
@@ -191,8 +191,8 @@ impl Dictionary {
 
     /// A dictionary with the same attributes, yet without any value or user.
     pub(super) fn fork(&self) -> Self {
-        let attributes = self.attributes.iter().map(Entry::fork).collect();
-        Self { attributes, users: Texts::default(), ..self.clone_names() }
+        let attributes = self.attributes.iter().map(AttributeValues::fork).collect();
+        Self { attributes, users: Interner::default(), ..self.clone_names() }
     }
 
     /// Whether there are numbers left for all attributes of a fork.
@@ -201,11 +201,11 @@ impl Dictionary {
         self.attributes.len() + new <= MOST_ATTRIBUTES
     }
 
-    /// Takes over what a fork, for which there is room, interned since. If either had an epoch, all of both is to be put
+    /// Takes over what a fork, for which there is room, interned since. If either had a spill, all of both is to be put
     /// away before.
     pub(super) fn join(&mut self, later: Self) -> Renumber {
-        let epochs = (self.epochs > 0).then_some(self.epochs);
-        let mut renumber = Renumber { epochs, ..Renumber::default() };
+        let spills = (self.spills > 0).then_some(self.spills);
+        let mut renumber = Renumber { spills, ..Renumber::default() };
         for entry in later.attributes {
             let name = &entry.attribute.name;
             let id = self
@@ -213,50 +213,50 @@ impl Dictionary {
                 .find(name.as_bytes())
                 .map_or_else(|| self.add(name, entry.kind, entry.attribute.operation), attribute_id);
             renumber.attributes.push(id);
-            let own = self.entry_mut(id);
-            match epochs {
+            let own = self.values_of_mut(id);
+            match spills {
                 None => renumber
                     .values
                     .push(own.join(&entry).into_iter().flat_map(|nth| names(id, nth)).collect()),
                 Some(before) => own.append(before, entry),
             }
         }
-        match epochs {
+        match spills {
             None => {
                 renumber.users = later.users.iter().map(|user| u64::from(self.users.intern(user))).collect();
             }
-            Some(before) => self.former_users.append(before, later.former_users),
+            Some(before) => self.spilled_users.append(before, later.spilled_users),
         }
-        self.epochs += later.epochs;
+        self.spills += later.spills;
         renumber
     }
 
-    /// Whether its texts take more memory than they may: time to end an epoch.
+    /// Whether its texts take more memory than they may: time to end a spill.
     pub fn is_full(&self) -> bool {
         self.memory_bytes() as u64 > self.memory.max(least_worth(self.attributes.len()))
     }
 
-    /// Puts all texts away, so that numbers start from 0 again. Returns the number of the epoch that has ended.
-    pub fn end_epoch(&mut self) -> io::Result<u32> {
+    /// Puts all texts away, so that numbers start from 0 again. Returns the number of the spill that has ended.
+    pub fn spill(&mut self) -> io::Result<u32> {
         let store = self.store()?;
-        let epoch = self.epochs;
+        let spill = self.spills;
         for entry in &mut self.attributes {
-            entry.end_epoch(epoch, &store)?;
+            entry.spill(spill, &store)?;
         }
-        self.former_users.put(epoch, &std::mem::take(&mut self.users), &store)?;
-        self.epochs += 1;
-        Ok(epoch)
+        self.spilled_users.spill(spill, &std::mem::take(&mut self.users), &store)?;
+        self.spills += 1;
+        Ok(spill)
     }
 
-    /// Finds out which texts of different epochs are the same, so that each has one name. All is to be put away before.
-    pub fn unify(&mut self) -> io::Result<()> {
+    /// Finds out which texts of different spills are the same, so that each has one name. All is to be put away before.
+    pub fn merge_spills(&mut self) -> io::Result<()> {
         let store = self.store()?;
         let memory = self.memory;
         for entry in &mut self.attributes {
-            entry.unify(&store, memory)?;
+            entry.merge_spills(&store, memory)?;
         }
-        if !self.former_users.is_empty() {
-            self.former_users.unify_by_rank(&store, memory)?;
+        if !self.spilled_users.is_empty() {
+            self.spilled_users.merge_by_rank(&store, memory)?;
         }
         Ok(())
     }
@@ -269,7 +269,7 @@ impl Dictionary {
         Ok(self.store.insert(store).clone())
     }
 
-    pub(super) fn take_user(&mut self, text: &[u8]) -> Option<u64> {
+    pub(super) fn intern_user_bytes(&mut self, text: &[u8]) -> Option<u64> {
         let number = match self.users.find(text) {
             Some(number) => number,
             None => self.users.insert(std::str::from_utf8(text).ok()?),
@@ -278,30 +278,30 @@ impl Dictionary {
     }
 
     #[inline]
-    pub(super) fn take_attribute(&mut self, name: &[u8]) -> Result<AttributeId, NoAttribute> {
-        match self.names.recall(name) {
+    pub(super) fn find_attribute(&mut self, name: &[u8]) -> Result<AttributeId, AttributeError> {
+        match self.names.find_cached(name) {
             Some(number) => Ok(attribute_id(number)),
-            None => self.name_otherwise(name),
+            None => self.find_other_attribute(name),
         }
     }
 
     #[inline]
-    pub(super) fn take(&mut self, attribute: AttributeId, text: &[u8]) -> Taken {
-        match self.attributes[usize::from(attribute.0)].recall(text) {
-            Some(nth) => match self.entry(attribute.column()).known(nth) {
-                Taken::Valid(nth) => Taken::Valid(attribute.value(nth.0)),
-                Taken::Suspect(nth, rule) => Taken::Suspect(attribute.value(nth.0), rule),
+    pub(super) fn check(&mut self, attribute: AttributeId, text: &[u8]) -> CheckedValue {
+        match self.attributes[usize::from(attribute.0)].find_cached(text) {
+            Some(nth) => match self.values_of(attribute.column()).checked(nth) {
+                CheckedValue::Valid(nth) => CheckedValue::Valid(attribute.value(nth.0)),
+                CheckedValue::Suspect(nth, rule) => CheckedValue::Suspect(attribute.value(nth.0), rule),
                 other => other,
             },
-            None => self.take_new(attribute, text),
+            None => self.check_new(attribute, text),
         }
     }
 
     /// The empty string, as a value to be sent: no rule of the API's holds for it, as it is asked for by name.
-    pub(super) fn take_empty(&mut self, attribute: AttributeId) -> Taken {
-        match self.entry(attribute).attribute.json.token("") {
-            Err(rule) => Taken::Wrong(rule),
-            Ok(_) => Taken::Valid(self.insert(attribute, "", None)),
+    pub(super) fn check_empty(&mut self, attribute: AttributeId) -> CheckedValue {
+        match self.values_of(attribute).attribute.json.token("") {
+            Err(rule) => CheckedValue::Wrong(rule),
+            Ok(_) => CheckedValue::Valid(self.insert(attribute, "", None)),
         }
     }
 
@@ -309,67 +309,67 @@ impl Dictionary {
     pub(super) fn is_blank(&self, attribute: AttributeId, text: &[u8]) -> bool {
         text.is_empty()
             && self.null_token.as_deref() != Some("")
-            && !self.entry(attribute).attribute.map.contains_key("")
+            && !self.values_of(attribute).attribute.map.contains_key("")
     }
 
     #[inline(never)]
-    fn name_otherwise(&mut self, name: &[u8]) -> Result<AttributeId, NoAttribute> {
-        let name = std::str::from_utf8(name).ok().ok_or(NoAttribute::NotAllowed)?;
+    fn find_other_attribute(&mut self, name: &[u8]) -> Result<AttributeId, AttributeError> {
+        let name = std::str::from_utf8(name).ok().ok_or(AttributeError::NotAllowed)?;
         // Standard names go by any case, as those of columns do.
         if let Some(number) = (0..).zip(STANDARD).find(|(_, known)| known.eq_ignore_ascii_case(name)) {
             return Ok(attribute_id(number.0));
         }
         if self.vocabulary == Vocabulary::Standard || name.is_empty() {
-            return Err(NoAttribute::NotAllowed);
+            return Err(AttributeError::NotAllowed);
         }
         if name.chars().nth(255).is_some() {
-            return Err(NoAttribute::TooLong);
+            return Err(AttributeError::TooLong);
         }
         if self.attributes.len() == MOST_ATTRIBUTES {
-            return Err(NoAttribute::TooMany);
+            return Err(AttributeError::TooMany);
         }
-        Ok(self.add(name, Kind::Any, Operation::Custom))
+        Ok(self.add(name, ValueKind::Any, Operation::Custom))
     }
 
     #[cold]
-    fn take_new(&mut self, attribute: AttributeId, text: &[u8]) -> Taken {
-        let Ok(text) = std::str::from_utf8(text) else { return Taken::NotText };
+    fn check_new(&mut self, attribute: AttributeId, text: &[u8]) -> CheckedValue {
+        let Ok(text) = std::str::from_utf8(text) else { return CheckedValue::NotText };
         if self.null_token.as_deref() == Some(text) {
-            return Taken::Valid(self.insert(attribute, text, None));
+            return CheckedValue::Valid(self.insert(attribute, text, None));
         }
-        let entry = self.entry(attribute);
+        let entry = self.values_of(attribute);
         let sent = entry.attribute.map.get(text).map(String::as_str);
         if text.is_empty() && sent.is_none() {
-            return Taken::Empty;
+            return CheckedValue::Empty;
         }
         match rules::examine(entry.kind, entry.attribute.json, sent.unwrap_or(text)) {
-            Finding::Fine => Taken::Valid(self.insert(attribute, text, None)),
-            Finding::Suspect(rule) => Taken::Suspect(self.insert(attribute, text, Some(rule)), rule),
-            Finding::Wrong(rule) => Taken::Wrong(rule),
+            Finding::Fine => CheckedValue::Valid(self.insert(attribute, text, None)),
+            Finding::Suspect(rule) => CheckedValue::Suspect(self.insert(attribute, text, Some(rule)), rule),
+            Finding::Wrong(rule) => CheckedValue::Wrong(rule),
         }
     }
 
     /// Gives a number to a value that came in a new way: that of the values that are the same, if there are any.
     fn insert(&mut self, attribute: AttributeId, text: &str, suspicion: Option<Rule>) -> ValueId {
         let is_null = self.null_token.as_deref() == Some(text);
-        let entry = self.entry(attribute);
+        let entry = self.values_of(attribute);
         let identity = entry
             .spellings
             .as_ref()
             .map(|_| if is_null { Spellings::NULL.to_owned() } else { entry.attribute.identity(text) });
-        let column = self.entry_mut(attribute.column());
+        let column = self.values_of_mut(attribute.column());
         let nth = column.insert(text, identity.as_deref(), suspicion);
         if is_null {
             column.null = Some(nth);
         }
-        self.entry_mut(attribute).remember(text, nth);
+        self.values_of_mut(attribute).remember(text, nth);
         attribute.value(nth.0)
     }
 
-    fn add(&mut self, name: &str, kind: Kind, operation: Operation) -> AttributeId {
+    fn add(&mut self, name: &str, kind: ValueKind, operation: Operation) -> AttributeId {
         let AttributeRule { json, map } = self.rules.get(name).cloned().unwrap_or_default();
         let attribute = Attribute { name: name.to_owned(), operation, json, map };
-        self.attributes.push(Entry::new(attribute, kind));
+        self.attributes.push(AttributeValues::new(attribute, kind));
         attribute_id(self.names.insert(name))
     }
 
@@ -385,11 +385,11 @@ impl Dictionary {
         }
     }
 
-    fn entry(&self, id: AttributeId) -> &Entry {
+    fn values_of(&self, id: AttributeId) -> &AttributeValues {
         &self.attributes[usize::from(id.0)]
     }
 
-    fn entry_mut(&mut self, id: AttributeId) -> &mut Entry {
+    fn values_of_mut(&mut self, id: AttributeId) -> &mut AttributeValues {
         &mut self.attributes[usize::from(id.0)]
     }
 }
@@ -417,7 +417,7 @@ pub struct Renumber {
     pub values: Vec<Vec<ValueId>>,
     /// By old user number; empty where users go by User.com's own ids, which stay as they are.
     pub users: Vec<u64>,
-    /// Where there were epochs: the fork's follow so many, all of its rows are in one, and no number of a value or a user
+    /// Where there were spills: the fork's follow so many, all of its rows are in one, and no number of a value or a user
     /// changes.
-    pub epochs: Option<u32>,
+    pub spills: Option<u32>,
 }

@@ -14,7 +14,7 @@ use super::wording::{Cut, answer, counted, grouped, short_time, time, why_stoppe
 use super::wrap::wrapped;
 use super::{ExitCode, Failure, Fates, Latency, Requests, Tally};
 use crate::deliver::{End, Mismatch, Verified};
-use crate::input::Cause;
+use crate::input::Issue;
 
 /// What is said when a run that got as far as sending is over. Displayed on one screen of 80 columns and 24 lines, with
 /// ANSI styles, with a line end.
@@ -31,7 +31,7 @@ pub struct Closing<'a> {
     /// From the start of the program.
     pub duration: Duration,
     /// Why rows are invalid, the most frequent first.
-    pub causes: &'a [Cause],
+    pub causes: &'a [Issue],
     /// The failures report, if it could be written.
     pub failures: Option<&'a Path>,
     /// The summary, if it goes to a file.
@@ -264,7 +264,7 @@ impl Closing<'_> {
     }
 }
 
-fn with_place(cause: &Cause) -> String {
+fn with_place(cause: &Issue) -> String {
     match cause.places.first() {
         Some(place) if cause.count == 1 => format!("{} ({}:{})", cause.what, place.input, place.line),
         Some(place) => format!("{} (first: {}:{})", cause.what, place.input, place.line),

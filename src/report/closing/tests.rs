@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::deliver::{Answer, Event, Purpose, Reason, Stop};
-use crate::input::Place;
+use crate::input::Location;
 
 fn tally(fates: Fates, requests: Requests) -> Tally {
     let mut tally = Tally::new(Fates::default(), 0);
@@ -11,18 +11,18 @@ fn tally(fates: Fates, requests: Requests) -> Tally {
     Tally { fates, requests, ..tally }
 }
 
-fn cause(what: &str, count: u64) -> Cause {
-    let place = Place { input: "users.csv".into(), line: 1042, found: "x".into() };
-    Cause { what: what.into(), count, places: vec![place] }
+fn cause(what: &str, count: u64) -> Issue {
+    let place = Location { input: "users.csv".into(), line: 1042, found: "x".into() };
+    Issue { what: what.into(), count, places: vec![place] }
 }
 
-fn screen(end: &End, tally: &Tally, causes: &[Cause], rerun: Rerun) -> String {
+fn screen(end: &End, tally: &Tally, causes: &[Issue], rerun: Rerun) -> String {
     let screen = screen_of(COLUMNS, end, tally, causes, rerun);
     assert!(screen.lines().count() <= 24, "too long:\n{screen}");
     screen
 }
 
-fn screen_of(columns: usize, end: &End, tally: &Tally, causes: &[Cause], rerun: Rerun) -> String {
+fn screen_of(columns: usize, end: &End, tally: &Tally, causes: &[Issue], rerun: Rerun) -> String {
     let closing = Closing {
         exit: ExitCode::of(end, &tally.fates),
         end,

@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use super::{Effort, PlanScreen};
-use crate::input::Place;
+use crate::input::Location;
 use crate::plan::Summary;
 
 impl Serialize for PlanScreen<'_> {
@@ -109,7 +109,7 @@ impl From<Effort> for Planning {
 }
 
 impl<'a> Finding<'a> {
-    fn new(what: &'a str, count: u64, places: &[Place]) -> Self {
+    fn new(what: &'a str, count: u64, places: &[Location]) -> Self {
         Self {
             what,
             count,

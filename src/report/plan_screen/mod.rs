@@ -15,7 +15,7 @@ use super::visible::Visible;
 use super::wording::{Cut, counted, grouped, size, time};
 use super::wrap::{filled, wrapped};
 use crate::deliver::Rate;
-use crate::input::{Cause, Counts, IdType, Warning};
+use crate::input::{Counts, IdType, Issue};
 use crate::plan::{AttributeSummary, Conflict, GroupSummary, Shared, Spared, Summary};
 
 /// What a run would do, in words or as JSON. Displayed with ANSI styles, with a line end.
@@ -26,9 +26,9 @@ pub struct PlanScreen<'a> {
     /// What was read.
     pub counts: Counts,
     /// Why rows are invalid, the most frequent first.
-    pub causes: &'a [Cause],
+    pub causes: &'a [Issue],
     /// What looks wrong in the inputs.
-    pub warnings: &'a [Warning],
+    pub warnings: &'a [Issue],
     /// The pace that a run would have.
     pub rate: Rate,
     /// What names a user.
@@ -199,7 +199,7 @@ impl PlanScreen<'_> {
             return Ok(());
         }
         writeln!(f, "\n{}", counted(self.counts.invalid, "invalid row"))?;
-        for Cause { what, count, places } in self.causes.iter().take(MOST_CAUSES) {
+        for Issue { what, count, places } in self.causes.iter().take(MOST_CAUSES) {
             let rows = if *count == 1 { "row" } else { "rows" };
             let places: Vec<_> = places
                 .iter()
@@ -227,7 +227,7 @@ impl PlanScreen<'_> {
 
     /// What looks wrong.
     fn doubts(&self) -> impl Iterator<Item = Message> {
-        let read = self.warnings.iter().map(|Warning { what, count, places }| {
+        let read = self.warnings.iter().map(|Issue { what, count, places }| {
             Message::warning(match (places.first(), *count) {
                 // What stands in no row is said once.
                 (None, _) => what.clone(),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::costs::Why;
 use super::*;
-use crate::input::Place;
+use crate::input::Location;
 use crate::plan::{Totals, User};
 
 fn group(
@@ -101,11 +101,11 @@ fn with_plan<R>(look: impl FnOnce(&PlanScreen<'_>) -> R) -> R {
         }],
         ..figures
     };
-    let place = |line| Place { input: "users.csv".into(), line, found: "x".into() };
+    let place = |line| Location { input: "users.csv".into(), line, found: "x".into() };
     look(&PlanScreen {
         counts: Counts { read: 105_040, invalid: 30, skipped: 7 },
-        causes: &[Cause { what: "`country` is empty".into(), count: 30, places: vec![place(17)] }],
-        warnings: &[Warning {
+        causes: &[Issue { what: "`country` is empty".into(), count: 30, places: vec![place(17)] }],
+        warnings: &[Issue {
             what: "`timezone` is none that is known".into(),
             count: 2,
             places: vec![place(3)],

@@ -1,6 +1,6 @@
 //! What others wrote, in file names, inputs and answers, steers no terminal and hides in no log.
 
-use attrsync::report::is_unseen;
+use attrsync::report::is_invisible;
 use attrsync::sandbox::{Options, Reject};
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ const TRICKS: &str = "\u{1b}[2J\u{7}\u{9b}\u{202e}\u{200b}";
 /// Lines of text that show all that they hold.
 #[track_caller]
 fn check(text: &str) {
-    let hidden = text.chars().find(|&c| is_unseen(c) && c != '\n');
+    let hidden = text.chars().find(|&c| is_invisible(c) && c != '\n');
     assert_eq!(hidden, None, "{}", text.escape_debug());
 }
 

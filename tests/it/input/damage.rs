@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 
-use attrsync::input::{self, Blame, Options, Refusal, Renumber, Row, Sink, Source};
+use attrsync::input::{self, InputError, Options, Renumber, Row, Sink, Source};
 
 use super::{check_refused, fixture, gzip, invalid, read_bytes, read_files, triples};
 
@@ -11,14 +11,14 @@ use super::{check_refused, fixture, gzip, invalid, read_bytes, read_files, tripl
 fn a_missing_file_is_said_to_be_missing() {
     let refusal = read_files(&["nosuch.csv".into()], &Options::default()).unwrap_err();
     assert_eq!(refusal.to_string(), "nosuch.csv: no such file");
-    assert_eq!((refusal.hint().as_deref(), refusal.blame()), (Some("check the path"), Blame::Input));
+    assert_eq!((refusal.hint().as_deref(), refusal.is_disk_error()), (Some("check the path"), false));
 }
 
 #[test]
 fn a_directory_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let refusal = read_files(&[directory.path().to_owned()], &Options::default()).unwrap_err();
-    assert!(matches!(refusal, Refusal::Directory { .. }), "{refusal:?}");
+    assert!(matches!(refusal, InputError::Directory { .. }), "{refusal:?}");
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_truncated_gzip_says_how_far_it_was_readable() {
     encoder.write_all(format!("user_id,attribute,value\n{rows}").as_bytes()).unwrap();
     let bytes = encoder.finish().unwrap();
     let refusal = read_bytes(&bytes[..bytes.len() / 2], &Options::default()).unwrap_err();
-    let Refusal::Truncated { line, rows, .. } = &refusal else { panic!("{refusal:?}") };
+    let InputError::Truncated { line, rows, .. } = &refusal else { panic!("{refusal:?}") };
     assert!(*rows > 10_000, "{rows}");
     assert_eq!(*line, rows + 2, "the header, the rows, and the line that is cut");
     check_refused(
@@ -85,7 +85,7 @@ fn zeros_after_a_gzip_are_padding_and_other_bytes_are_named() {
     }
     for end in 1..more.len() {
         let refusal = read_bytes(&[&rows, &more[..end]].concat(), &Options::default()).unwrap_err();
-        assert!(matches!(refusal, Refusal::Truncated { .. }), "{end}: {refusal:?}");
+        assert!(matches!(refusal, InputError::Truncated { .. }), "{end}: {refusal:?}");
     }
 }
 
@@ -94,7 +94,7 @@ fn a_truncated_zstd_is_refused() {
     let bytes = zstd::encode_all(&b"user_id,attribute,value\n1,city,a\n"[..], 1).unwrap();
     for end in 5..bytes.len() {
         let refusal = read_bytes(&bytes[..end], &Options::default()).unwrap_err();
-        assert!(matches!(refusal, Refusal::Truncated { .. }), "{end}: {refusal:?}");
+        assert!(matches!(refusal, InputError::Truncated { .. }), "{end}: {refusal:?}");
     }
 }
 
@@ -103,7 +103,7 @@ fn a_temporary_file_that_cannot_be_written_is_the_disks_fault() {
     let rows = "x,city,aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n".repeat(100_000);
     let options = Options { temp_dir: Some("/nonexistent".into()), ..Options::default() };
     let refusal = read_bytes(format!("user_id,attribute,value\n{rows}").as_bytes(), &options).unwrap_err();
-    assert_eq!(refusal.blame(), Blame::Disk, "{refusal}");
+    assert!(refusal.is_disk_error(), "{refusal}");
 }
 
 /// Cuts the file short when the first row comes.
@@ -114,7 +114,7 @@ impl Sink for Cuts<'_> {
         self.0.set_len(1 << 20).unwrap();
     }
 
-    fn end_epoch(&mut self, _: u32) {
+    fn dictionary_spilled(&mut self, _: u32) {
         unreachable!("there is memory for all texts");
     }
 
@@ -138,7 +138,7 @@ fn a_file_that_shrinks_while_it_is_read_is_refused() {
         };
         let source = Source::File(file.path().to_owned());
         let refusal = input::read(&[source], &options, Cuts(file.as_file())).map(|_| ()).unwrap_err();
-        let Refusal::Shrunk { found, expected, .. } = refusal else { panic!("{refusal:?}") };
+        let InputError::Shrunk { found, expected, .. } = refusal else { panic!("{refusal:?}") };
         assert!(found < expected, "{found} {expected}");
         assert_eq!(expected, text.len() as u64);
     }

@@ -12,11 +12,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use attrsync::input::{
-    self, Cause, Counts, InvalidRow, Options, Reading, Refusal, Renumber, Row, Sink, Source, ValueId, Warning,
+    self, Counts, InputError, InvalidRow, Issue, Options, Reading, Renumber, Row, Sink, Source, ValueId,
 };
 
 mod damage;
-mod fed_back;
+mod failures_input;
 mod formats;
 mod forms;
 mod headers;
@@ -36,7 +36,7 @@ impl Sink for Rows {
         self.0.push(row);
     }
 
-    fn end_epoch(&mut self, _: u32) {
+    fn dictionary_spilled(&mut self, _: u32) {
         unreachable!("there is memory for all texts");
     }
 
@@ -70,7 +70,7 @@ fn invalid(reading: &mut Reading<Rows>) -> Vec<InvalidRow> {
     rows
 }
 
-fn read_files(paths: &[PathBuf], options: &Options) -> Result<Reading<Rows>, Refusal> {
+fn read_files(paths: &[PathBuf], options: &Options) -> Result<Reading<Rows>, InputError> {
     let sources: Vec<Source> = paths.iter().cloned().map(Source::File).collect();
     let reading = input::read(&sources, options, Rows::default())?;
     let counts = reading.counts;
@@ -82,7 +82,7 @@ fn read_files(paths: &[PathBuf], options: &Options) -> Result<Reading<Rows>, Ref
     Ok(reading)
 }
 
-fn read_bytes(bytes: &[u8], options: &Options) -> Result<Reading<Rows>, Refusal> {
+fn read_bytes(bytes: &[u8], options: &Options) -> Result<Reading<Rows>, InputError> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
     read_files(&[file.path().to_owned()], options)
@@ -118,7 +118,7 @@ fn check_refused(bytes: &[u8], options: &Options, message: &str, hint: Option<&s
     let refusal = read_files(&[file.path().to_owned()], options).unwrap_err();
     let found = refusal.to_string().replace(&file.path().display().to_string(), "FILE");
     assert_eq!((found.as_str(), refusal.hint().as_deref()), (message, hint));
-    assert_eq!(refusal.blame(), input::Blame::Input);
+    assert!(!refusal.is_disk_error());
 }
 
 /// All that a reading comes to, to compare readings with.
@@ -129,8 +129,8 @@ struct Outcome {
     users: Vec<String>,
     counts: Counts,
     invalid: Vec<InvalidRow>,
-    causes: Vec<Cause>,
-    warnings: Vec<Warning>,
+    causes: Vec<Issue>,
+    warnings: Vec<Issue>,
     bytes: Vec<u64>,
 }
 

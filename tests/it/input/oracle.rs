@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::num::{NonZeroU64, NonZeroUsize};
 
-use attrsync::input::{IdType, Options, Refusal, Vocabulary};
+use attrsync::input::{IdType, InputError, Options, Vocabulary};
 use proptest::prelude::*;
 
 use super::{invalid, outcome, read_bytes, read_files, triples};
@@ -18,7 +18,7 @@ proptest! {
         let expected = oracle::read(&[&bytes], &Options::default());
         let mut reading = match (read_bytes(&bytes, &Options::default()), expected.refused) {
             (Ok(reading), None) => reading,
-            (Err(Refusal::OpenQuote { line, lines, .. }), refused) => {
+            (Err(InputError::OpenQuote { line, lines, .. }), refused) => {
                 prop_assert_eq!(Some((line, lines)), refused);
                 return Ok(());
             }

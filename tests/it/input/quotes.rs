@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::num::{NonZeroU64, NonZeroUsize};
 
-use attrsync::input::{Options, Refusal};
+use attrsync::input::{InputError, Options};
 
 use super::{check, check_refused, gzip, invalid, outcome, read_bytes, read_files};
 
@@ -113,7 +113,7 @@ fn a_quote_means_the_same_to_one_thread_and_to_several() {
             };
             let read = read_files(&[file.path().to_owned()], &options);
             read.map(outcome)
-                .map_err(|refusal| (matches!(refusal, Refusal::OpenQuote { .. }), refusal.to_string()))
+                .map_err(|refusal| (matches!(refusal, InputError::OpenQuote { .. }), refusal.to_string()))
         };
         let one = read(1);
         for threads in 2..9 {

@@ -7,7 +7,7 @@ use std::fs;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::Path;
 
-use attrsync::input::{self, Compression, Counts, Options, Refusal, Source};
+use attrsync::input::{self, Compression, Counts, InputError, Options, Source};
 use attrsync::plan::{Builder, OnConflict, Plan};
 
 use crate::input::gzip;
@@ -76,7 +76,7 @@ impl Task {
             let planned = plan(&sources, &options, self.on_conflict, self.batch_size);
             let (found, plan) = match (planned, rows.refused) {
                 (Ok(planned), None) => planned,
-                (Err(Refusal::OpenQuote { line, lines, .. }), refused) => {
+                (Err(InputError::OpenQuote { line, lines, .. }), refused) => {
                     assert_eq!(Some((line, lines)), refused);
                     continue;
                 }
@@ -113,7 +113,7 @@ fn plan(
     options: &Options,
     on_conflict: OnConflict,
     batch_size: u32,
-) -> Result<(Counts, Plan), Refusal> {
+) -> Result<(Counts, Plan), InputError> {
     let builder = Builder::new(on_conflict).threads(options.threads).within(options);
     let reading = input::read(sources, options, builder)?;
     let batch_size = NonZeroU32::new(batch_size).expect("not 0");

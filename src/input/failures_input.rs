@@ -5,12 +5,12 @@ use std::io;
 use std::path::Path;
 
 use super::header::{self, DELIMITERS};
-use super::prelude::Prelude;
-use super::record::{Next, Record};
-use super::records::Records;
-use super::source::Opened;
-use super::unseen::trim;
-use super::{Layout, Options, Refusal, STANDARD, Source};
+use super::invisible::trim;
+use super::preamble::Preamble;
+use super::record::{NextRecord, Record};
+use super::record_reader::RecordReader;
+use super::source::OpenedInput;
+use super::{InputError, Layout, Options, STANDARD, Source};
 
 /// The columns of a failures report. An input that has the first four of them is read as one, whatever the options say of
 /// other inputs' layout, delimiter, encoding and columns, and whatever a spreadsheet made of it: other columns may be
@@ -20,9 +20,9 @@ pub const FAILURES_HEADER: [&str; 9] =
 
 /// Who wrote an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum InputKind {
     /// Anybody: it is read as the options say.
-    Foreign,
+    Ordinary,
     /// An earlier run, as its failures report.
     FailuresReport {
         /// The columns of a row's parts.
@@ -35,11 +35,11 @@ pub(super) enum Origin {
 /// Whether the file has the columns of a failures report. Fails if it can't be read so far.
 pub fn is_failures_report(path: &Path) -> io::Result<bool> {
     let options = Options::default();
-    let header = Opened::new(&Source::File(path.to_owned()), &options)
+    let header = OpenedInput::new(&Source::File(path.to_owned()), &options)
         .and_then(|mut opened| header::read(&mut opened, &options));
     match header {
-        Ok(header) => Ok(header.origin != Origin::Foreign),
-        Err(refusal @ (Refusal::Open { .. } | Refusal::Directory { .. } | Refusal::Read { .. })) => {
+        Ok(header) => Ok(header.kind != InputKind::Ordinary),
+        Err(refusal @ (InputError::Open { .. } | InputError::Directory { .. } | InputError::Read { .. })) => {
             Err(io::Error::other(refusal))
         }
         Err(_) => Ok(false),
@@ -47,17 +47,17 @@ pub fn is_failures_report(path: &Path) -> io::Result<bool> {
 }
 
 /// Whether bytes, which may be cut anywhere behind their first line, start as a failures report does.
-pub(super) fn starts_report(start: &[u8]) -> bool {
-    let prelude = Prelude::of(start);
+pub(super) fn is_failures_report_start(start: &[u8]) -> bool {
+    let prelude = Preamble::of(start);
     DELIMITERS.into_iter().any(|delimiter| {
-        let mut records = Records::new(io::empty(), start.to_vec(), delimiter);
+        let mut records = RecordReader::new(io::empty(), start.to_vec(), delimiter);
         records.skip(prelude.bytes, prelude.lines);
-        let Ok(Next::Record(header)) = records.next() else { return false };
-        Origin::of(&header.iter().map(<[u8]>::to_vec).collect::<Vec<_>>()) != Origin::Foreign
+        let Ok(NextRecord::Record(header)) = records.next() else { return false };
+        InputKind::of(&header.iter().map(<[u8]>::to_vec).collect::<Vec<_>>()) != InputKind::Ordinary
     })
 }
 
-impl Origin {
+impl InputKind {
     /// Of an input whose columns are called so.
     pub(super) fn of(names: &[Vec<u8>]) -> Self {
         let names: Vec<String> =
@@ -65,12 +65,12 @@ impl Origin {
         let column = |name: &str| names.iter().position(|found| found == name);
         let [user, attribute, value, fate] = ["user_id", "attribute", "value", "fate"].map(column);
         let (Some(user), Some(attribute), Some(value), Some(fate)) = (user, attribute, value, fate) else {
-            return Self::Foreign;
+            return Self::Ordinary;
         };
         let is_other =
             |name: &String| STANDARD.contains(&name.as_str()) && !FAILURES_HEADER.contains(&name.as_str());
         if names.iter().any(is_other) {
-            return Self::Foreign;
+            return Self::Ordinary;
         }
         Self::FailuresReport { parts: [user, attribute, value], fate, error: column("error") }
     }
@@ -78,7 +78,7 @@ impl Origin {
     /// How an input of this origin is to be read, where the user's options are these.
     pub(super) fn options(self, options: &Options) -> Options {
         match self {
-            Self::Foreign => options.clone(),
+            Self::Ordinary => options.clone(),
             Self::FailuresReport { .. } => Options {
                 layout: Layout::Long,
                 columns: BTreeMap::new(),
@@ -90,7 +90,7 @@ impl Origin {
 
     /// What is wrong with a record that could not be parsed in the first place: nothing but the report's word, which
     /// holds all of its text, is left of it.
-    pub(super) fn verdict<'a>(self, record: &Record<'a>) -> Option<&'a [u8]> {
+    pub(super) fn earlier_error<'a>(self, record: &Record<'a>) -> Option<&'a [u8]> {
         let Self::FailuresReport { parts, fate, error } = self else { return None };
         let is_blank = parts.into_iter().all(|column| record.get(column).is_empty());
         let error = record.get(error?);

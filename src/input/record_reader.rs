@@ -2,19 +2,19 @@
 
 use std::io::{self, Read};
 
-use super::record::{Boundary, Next};
+use super::record::{Boundary, NextRecord};
 use super::splitter::{CHUNK, Split, Splitter};
 
 /// Reads records from an input, up to the end of a byte range. Lines without content are left out.
 #[derive(Debug)]
-pub(super) struct Records<R> {
+pub(super) struct RecordReader<R> {
     input: R,
     /// How many bytes may still be read before the byte range is over.
     remaining: u64,
     split: Splitter,
 }
 
-impl<R: Read> Records<R> {
+impl<R: Read> RecordReader<R> {
     /// Goes on with `input` after the bytes in `buffer`. No byte-order mark is stripped.
     pub(super) fn new(input: R, buffer: Vec<u8>, delimiter: u8) -> Self {
         Self { input, remaining: u64::MAX, split: Splitter::new(buffer, delimiter) }
@@ -31,8 +31,8 @@ impl<R: Read> Records<R> {
     }
 
     /// Counts so many more lines above all that was and will be read.
-    pub(super) fn move_down(&mut self, lines: u64) {
-        self.split.move_down(lines);
+    pub(super) fn shift_lines(&mut self, lines: u64) {
+        self.split.shift_lines(lines);
     }
 
     /// Leaves out so many bytes of the buffer, and lines.
@@ -50,30 +50,30 @@ impl<R: Read> Records<R> {
     }
 
     /// Goes on with another input after the bytes in the buffer.
-    pub(super) fn attach<I>(self, input: I) -> Records<I> {
-        Records { input, remaining: u64::MAX, split: self.split }
+    pub(super) fn attach<I>(self, input: I) -> RecordReader<I> {
+        RecordReader { input, remaining: u64::MAX, split: self.split }
     }
 
     #[inline]
-    pub(super) fn next(&mut self) -> io::Result<Next<'_>> {
+    pub(super) fn next(&mut self) -> io::Result<NextRecord<'_>> {
         loop {
             match self.split.next() {
                 Split::Blank => {}
-                Split::Line(raw) => return Ok(Next::Record(self.split.plain(raw))),
-                Split::Record(raw) => return Ok(Next::Record(self.split.parsed(raw, None))),
+                Split::Line(raw) => return Ok(NextRecord::Record(self.split.plain(raw))),
+                Split::Record(raw) => return Ok(NextRecord::Record(self.split.parsed(raw, None))),
                 Split::Empty if self.remaining == 0 => {
                     let within = self.split.is_within();
-                    return Ok(Next::RangeEnd(if within {
+                    return Ok(NextRecord::RangeEnd(if within {
                         Boundary::WithinRecord
                     } else {
                         Boundary::BetweenRecords
                     }));
                 }
                 Split::Empty if self.refill()? > 0 => {}
-                Split::Empty if !self.split.is_within() => return Ok(Next::InputEnd),
+                Split::Empty if !self.split.is_within() => return Ok(NextRecord::InputEnd),
                 Split::Empty => {
                     if let Some((raw, flaw)) = self.split.finish() {
-                        return Ok(Next::Record(self.split.last(raw, flaw)));
+                        return Ok(NextRecord::Record(self.split.last(raw, flaw)));
                     }
                 }
             }
@@ -98,23 +98,23 @@ impl<R: Read> Records<R> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::{Flaw, LONGEST_RECORD};
+    use super::super::record::{LONGEST_RECORD, SyntaxError};
     use super::super::splitter::KEPT;
     use super::*;
 
     /// The lines of each record, and what is wrong with it.
-    fn flaws(text: &[u8]) -> Vec<(u64, u64, Option<Flaw>)> {
-        let mut records = Records::new(text, Vec::new(), b',');
+    fn flaws(text: &[u8]) -> Vec<(u64, u64, Option<SyntaxError>)> {
+        let mut records = RecordReader::new(text, Vec::new(), b',');
         let mut found = Vec::new();
-        while let Next::Record(record) = records.next().expect("memory can be read") {
-            found.push((record.line, record.lines, record.flaw));
+        while let NextRecord::Record(record) = records.next().expect("memory can be read") {
+            found.push((record.line, record.lines, record.syntax_error));
         }
         found
     }
 
     #[test]
     fn quotes_are_read_strictly() {
-        use Flaw::{OpenQuote, TextAfterQuote};
+        use SyntaxError::{OpenQuote, TextAfterQuote};
         for (text, flaw) in [
             ("a,\"b\"", None),
             ("a,b\"", None),
@@ -160,7 +160,7 @@ mod tests {
                 let found = flaws(text.as_bytes());
                 let is_open = blank == "\"";
                 assert_eq!(found.len(), 1, "{text:?}");
-                assert_eq!(found[0].2, is_open.then_some(Flaw::OpenQuote), "{text:?}");
+                assert_eq!(found[0].2, is_open.then_some(SyntaxError::OpenQuote), "{text:?}");
             }
             assert_eq!(flaws(blank.as_bytes()), [], "{blank:?}");
         }
@@ -171,7 +171,9 @@ mod tests {
 
     #[test]
     fn no_more_is_kept_of_a_record_than_it_may_have() {
-        for (more, flaw) in [(0, None), (1, Some(Flaw::TooLong)), (3 * CHUNK, Some(Flaw::TooLong))] {
+        for (more, flaw) in
+            [(0, None), (1, Some(SyntaxError::TooLong)), (3 * CHUNK, Some(SyntaxError::TooLong))]
+        {
             let long = [b"a,".repeat(LONGEST_RECORD / 2), vec![b'x'; more]].concat();
             for (end, lines) in [(&b""[..], 1), (b"\n", 1), (b"\nb", 2)] {
                 let found = flaws(&[&long[..], end].concat());
@@ -179,10 +181,13 @@ mod tests {
             }
         }
         let open = [&b"a\n\""[..], &b"xxxxxxx\n".repeat(3 << 20)].concat();
-        let mut records = Records::new(&open[..], Vec::new(), b',');
+        let mut records = RecordReader::new(&open[..], Vec::new(), b',');
         records.next().expect("memory can be read");
-        let Ok(Next::Record(record)) = records.next() else { panic!("there is a record") };
-        assert_eq!((record.flaw, record.lines, record.raw.len()), (Some(Flaw::OpenQuote), 3 << 20, KEPT));
+        let Ok(NextRecord::Record(record)) = records.next() else { panic!("there is a record") };
+        assert_eq!(
+            (record.syntax_error, record.lines, record.raw.len()),
+            (Some(SyntaxError::OpenQuote), 3 << 20, KEPT)
+        );
         assert_eq!(record.size, open.len() - 2);
         assert!(records.split.memory() <= 4 * CHUNK);
     }

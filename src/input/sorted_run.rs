@@ -2,13 +2,13 @@
 
 use std::io;
 
-use super::texts::Texts;
+use super::interner::Interner;
 use crate::spill::{Paged, Reader, Store, Stored};
 
-/// Texts and their numbers, as [`Texts`] gave them: put away in the order of their bytes, so that several shelves can be
+/// Texts and their numbers, as [`Interner`] gave them: put away in the order of their bytes, so that several runs can be
 /// merged by reading each from its start to its end.
 #[derive(Clone, Debug)]
-pub(super) struct Shelf {
+pub(super) struct SortedRun {
     texts: SortedTexts,
     /// By place, the number of the text there.
     numbers: Stored<u32>,
@@ -24,9 +24,9 @@ pub(super) struct SortedTexts {
     ends: Stored<u64>,
 }
 
-/// Reads a shelf in the order of its texts' bytes.
+/// Reads a run in the order of its texts' bytes.
 #[derive(Debug)]
-pub(super) struct Walk {
+pub(super) struct RunReader {
     joined: Reader<u8>,
     ends: Reader<u64>,
     numbers: Reader<u32>,
@@ -34,8 +34,8 @@ pub(super) struct Walk {
     end: u64,
 }
 
-impl Shelf {
-    pub(super) fn put(texts: &Texts, store: &Store, buffer_bytes: usize) -> io::Result<Self> {
+impl SortedRun {
+    pub(super) fn write(texts: &Interner, store: &Store, buffer_bytes: usize) -> io::Result<Self> {
         let numbers = texts.sorted();
         let mut joined = store.writer(texts.joined_bytes(), buffer_bytes);
         let mut ends = store.writer(numbers.len() as u64, buffer_bytes);
@@ -73,8 +73,8 @@ impl Shelf {
         Ok(by_number)
     }
 
-    pub(super) fn walk(&self, buffer_bytes: usize) -> Walk {
-        Walk {
+    pub(super) fn reader(&self, buffer_bytes: usize) -> RunReader {
+        RunReader {
             joined: self.texts.joined.reader(0, buffer_bytes),
             ends: self.texts.ends.reader(0, buffer_bytes),
             numbers: self.numbers.reader(0, buffer_bytes),
@@ -107,7 +107,7 @@ impl SortedTexts {
     }
 }
 
-impl Walk {
+impl RunReader {
     /// Replaces `text` by the next text, and says which number it has; `None` after the last one.
     pub(super) fn try_next(&mut self, text: &mut Vec<u8>) -> io::Result<Option<u32>> {
         let (Some(number), Some(end)) = (self.numbers.try_next()?, self.ends.try_next()?) else {

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use super::source::Input;
+use super::source::ByteStream;
 
 /// How many bytes are handed over at a time, and how many times that may be done ahead.
 const CHUNK: usize = 256 << 10;
@@ -12,7 +12,7 @@ const CHUNKS: usize = 4;
 
 /// What another thread reads, a little ahead.
 #[derive(Debug)]
-pub(super) struct Ahead {
+pub(super) struct DecodeThread {
     /// Until an empty one, or an error, ends them.
     chunks: Receiver<io::Result<Vec<u8>>>,
     chunk: Vec<u8>,
@@ -20,9 +20,9 @@ pub(super) struct Ahead {
     has_ended: bool,
 }
 
-impl Ahead {
+impl DecodeThread {
     /// Begins to read. Fails if there can be no more threads.
-    pub(super) fn of(input: Input) -> io::Result<Self> {
+    pub(super) fn of(input: ByteStream) -> io::Result<Self> {
         let (sender, chunks) = sync_channel(CHUNKS);
         // It ends with the input, or when nobody takes its chunks any more.
         thread::Builder::new().spawn(move || read(input, &sender))?;
@@ -30,7 +30,7 @@ impl Ahead {
     }
 }
 
-fn read(mut input: Input, sender: &SyncSender<io::Result<Vec<u8>>>) {
+fn read(mut input: ByteStream, sender: &SyncSender<io::Result<Vec<u8>>>) {
     loop {
         let mut chunk = vec![0; CHUNK];
         let read = match input.read(&mut chunk) {
@@ -48,7 +48,7 @@ fn read(mut input: Input, sender: &SyncSender<io::Result<Vec<u8>>>) {
     }
 }
 
-impl Read for Ahead {
+impl Read for DecodeThread {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.at == self.chunk.len() && !self.has_ended {
             self.at = 0;
@@ -83,11 +83,11 @@ mod tests {
     fn all_bytes_come_in_their_order_and_then_the_error() {
         let bytes: Vec<u8> = (0..3 * CHUNK + 7).map(|at| u8::try_from(at % 251).unwrap()).collect();
         let mut whole = Vec::new();
-        Ahead::of(Box::new(io::Cursor::new(bytes.clone()))).unwrap().read_to_end(&mut whole).unwrap();
+        DecodeThread::of(Box::new(io::Cursor::new(bytes.clone()))).unwrap().read_to_end(&mut whole).unwrap();
         assert!(whole == bytes);
 
         let (mut torn, mut before) =
-            (Ahead::of(Box::new(Torn(io::Cursor::new(bytes.clone())))).unwrap(), Vec::new());
+            (DecodeThread::of(Box::new(Torn(io::Cursor::new(bytes.clone())))).unwrap(), Vec::new());
         assert_eq!(torn.read_to_end(&mut before).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         assert!(before == bytes);
     }

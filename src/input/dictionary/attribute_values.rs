@@ -2,43 +2,43 @@
 
 use std::io;
 
-use super::{Attribute, Taken, ValueId};
+use super::{Attribute, CheckedValue, ValueId};
 use crate::input::Json;
-use crate::input::archive::Archive;
-use crate::input::rules::{Kind, Rule};
-use crate::input::texts::Texts;
+use crate::input::interner::Interner;
+use crate::input::rules::{Rule, ValueKind};
+use crate::input::spilled_texts::SpilledTexts;
 use crate::spill::Store;
 
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct AttributeValues {
     pub(super) attribute: Attribute,
-    pub(super) kind: Kind,
+    pub(super) kind: ValueKind,
     /// By number, each value as it was written for the first time.
-    pub(super) values: Texts,
-    /// Values of epochs that are over.
-    pub(super) former: Archive,
+    pub(super) values: Interner,
+    /// Values of spills that are over.
+    pub(super) spilled: SpilledTexts,
     pub(super) null: Option<ValueId>,
     /// Where values that are written differently may be the same.
     pub(super) spellings: Option<Box<Spellings>>,
-    suspects: Suspects,
+    suspects: ValueWarnings,
 }
 
 /// Ways to write values.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Spellings {
     /// All that came.
-    written: Texts,
+    written: Interner,
     /// By their numbers, what values they are.
     values: Vec<ValueId>,
     /// What values have in common that are the same, by value.
-    sent: Texts,
-    /// The same, of epochs that are over.
-    former: Archive,
+    sent: Interner,
+    /// The same, of spills that are over.
+    spilled: SpilledTexts,
 }
 
 /// Which values raise suspicion, and which.
 #[derive(Clone, Debug, Default)]
-struct Suspects(Vec<Option<Rule>>);
+struct ValueWarnings(Vec<Option<Rule>>);
 
 impl Spellings {
     /// What a value that clears an attribute has in common with others; it is no JSON string.
@@ -53,18 +53,18 @@ impl Attribute {
     }
 }
 
-impl Entry {
-    pub(super) fn new(attribute: Attribute, kind: Kind) -> Self {
+impl AttributeValues {
+    pub(super) fn new(attribute: Attribute, kind: ValueKind) -> Self {
         let is_spelled =
-            kind == Kind::Identity || attribute.json != Json::String || !attribute.map.is_empty();
+            kind == ValueKind::Identity || attribute.json != Json::String || !attribute.map.is_empty();
         Self {
             attribute,
             kind,
-            values: Texts::default(),
-            former: Archive::default(),
+            values: Interner::default(),
+            spilled: SpilledTexts::default(),
             null: None,
             spellings: is_spelled.then(Box::default),
-            suspects: Suspects::default(),
+            suspects: ValueWarnings::default(),
         }
     }
 
@@ -73,18 +73,20 @@ impl Entry {
     }
 
     #[inline]
-    pub(super) fn recall(&mut self, text: &[u8]) -> Option<ValueId> {
+    pub(super) fn find_cached(&mut self, text: &[u8]) -> Option<ValueId> {
         match &mut self.spellings {
-            None => self.values.recall(text).map(ValueId),
-            Some(spellings) => spellings.written.recall(text).map(|number| spellings.values[number as usize]),
+            None => self.values.find_cached(text).map(ValueId),
+            Some(spellings) => {
+                spellings.written.find_cached(text).map(|number| spellings.values[number as usize])
+            }
         }
     }
 
     #[inline]
-    pub(super) fn known(&self, value: ValueId) -> Taken {
+    pub(super) fn checked(&self, value: ValueId) -> CheckedValue {
         match self.suspects.0.get(value.0 as usize) {
-            Some(Some(rule)) => Taken::Suspect(value, *rule),
-            _ => Taken::Valid(value),
+            Some(Some(rule)) => CheckedValue::Suspect(value, *rule),
+            _ => CheckedValue::Valid(value),
         }
     }
 
@@ -115,8 +117,8 @@ impl Entry {
     pub(super) fn join(&mut self, later: &Self) -> Vec<ValueId> {
         let renumber = |(number, text): (u32, &str)| {
             let value = ValueId(number);
-            let suspicion = match later.known(value) {
-                Taken::Suspect(_, rule) => Some(rule),
+            let suspicion = match later.checked(value) {
+                CheckedValue::Suspect(_, rule) => Some(rule),
                 _ => None,
             };
             let known = match &later.spellings {
@@ -134,40 +136,40 @@ impl Entry {
         (0..).zip(later.values.iter()).map(renumber).collect()
     }
 
-    /// Takes over epochs, which follow so many of its own.
+    /// Takes over spills, which follow so many of its own.
     pub(super) fn append(&mut self, before: u32, later: Self) {
-        self.former.append(before, later.former);
+        self.spilled.append(before, later.spilled);
         if let (Some(own), Some(later)) = (&mut self.spellings, later.spellings) {
-            own.former.append(before, later.former);
+            own.spilled.append(before, later.spilled);
         }
     }
 
-    /// Puts its values away as those of an epoch.
-    pub(super) fn end_epoch(&mut self, epoch: u32, store: &Store) -> io::Result<()> {
-        self.former.put(epoch, &std::mem::take(&mut self.values), store)?;
+    /// Puts its values away as those of a spill.
+    pub(super) fn spill(&mut self, spill: u32, store: &Store) -> io::Result<()> {
+        self.spilled.spill(spill, &std::mem::take(&mut self.values), store)?;
         if let Some(spellings) = &mut self.spellings {
-            spellings.former.put(epoch, &std::mem::take(&mut spellings.sent), store)?;
+            spellings.spilled.spill(spill, &std::mem::take(&mut spellings.sent), store)?;
             (spellings.written, spellings.values) = Default::default();
         }
         self.null = None;
-        self.suspects = Suspects::default();
+        self.suspects = ValueWarnings::default();
         Ok(())
     }
 
-    /// Finds out which values of different epochs are the same.
-    pub(super) fn unify(&mut self, store: &Store, memory: u64) -> io::Result<()> {
+    /// Finds out which values of different spills are the same.
+    pub(super) fn merge_spills(&mut self, store: &Store, memory: u64) -> io::Result<()> {
         match &mut self.spellings {
-            None => self.former.unify_by_coming(store, memory),
+            None => self.spilled.merge_by_first_seen(store, memory),
             Some(spellings) => {
-                spellings.former.unify_by_coming(store, memory)?;
-                self.former.number_by_coming().map(|_| ())
+                spellings.spilled.merge_by_first_seen(store, memory)?;
+                self.spilled.number_by_first_seen().map(|_| ())
             }
         }
     }
 
-    /// By their numbers in an epoch, what values are called now.
-    pub(super) fn renamed(&self, epoch: u32) -> io::Result<Option<Vec<u32>>> {
-        self.spellings.as_ref().map_or(&self.former, |spellings| &spellings.former).renamed(epoch)
+    /// By their numbers in a spill, what values are called now.
+    pub(super) fn renumbered(&self, spill: u32) -> io::Result<Option<Vec<u32>>> {
+        self.spellings.as_ref().map_or(&self.spilled, |spellings| &spellings.spilled).renumbered(spill)
     }
 
     pub(super) fn memory_bytes(&self) -> usize {

@@ -1,20 +1,20 @@
 //! What makes a row invalid, in words.
 
-use super::dictionary::NoAttribute;
-use super::record::{Flaw, Record};
+use super::dictionary::AttributeError;
+use super::invisible::trim_text;
+use super::record::{Record, SyntaxError};
 use super::rules::Rule;
-use super::suggest::{Meant, nearest_standard};
-use super::unseen::trim_text;
+use super::suggest::{SuggestionCache, nearest_standard};
 use super::{AttributeId, Dictionary, IdType, excerpt};
 
 /// What makes a row invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Complaint {
+pub(super) enum RowError {
     Fields {
         expected: usize,
-        extent: Extent,
+        found: FieldCount,
     },
-    Flaw(Flaw),
+    SyntaxError(SyntaxError),
     /// A quote is never closed; the record takes so many lines.
     OpenQuote {
         lines: u64,
@@ -24,21 +24,21 @@ pub(super) enum Complaint {
     /// In an earlier run already, whose report this is.
     Unparsable,
     User(IdType),
-    Attribute(NoAttribute),
+    Attribute(AttributeError),
     Empty(AttributeId),
     Rule(AttributeId, Rule),
 }
 
 /// How the fields of a record differ in number from those of the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Extent {
+pub(super) enum FieldCount {
     Fewer,
     More,
     /// There are more, but all that are too many are empty.
     Trailing,
 }
 
-impl Extent {
+impl FieldCount {
     pub(super) fn of(record: &Record<'_>, expected: usize) -> Self {
         if record.len() < expected {
             Self::Fewer
@@ -52,14 +52,14 @@ impl Extent {
 
 /// What looks wrong, though it keeps no row back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Suspicion {
+pub(super) enum RowWarning {
     Value(AttributeId, Rule),
     NoLineEnd,
     LoneReturn,
 }
 
-impl Suspicion {
-    pub(super) fn what(self, dictionary: &Dictionary) -> String {
+impl RowWarning {
+    pub(super) fn description(self, dictionary: &Dictionary) -> String {
         match self {
             Self::Value(attribute, rule) => {
                 let name = excerpt(dictionary.attribute(attribute).name.as_bytes());
@@ -81,35 +81,37 @@ impl Suspicion {
     }
 }
 
-impl Complaint {
+impl RowError {
     /// What all rows of this complaint have in common.
-    pub(super) fn what(self, dictionary: &Dictionary) -> String {
+    pub(super) fn description(self, dictionary: &Dictionary) -> String {
         let name = |attribute| excerpt(dictionary.attribute(attribute).name.as_bytes());
         match self {
-            Self::Fields { expected, extent } => match extent {
-                Extent::Fewer => format!("fewer than {expected} fields, the header's number"),
-                Extent::More => format!("more than {expected} fields, the header's number"),
-                Extent::Trailing => {
+            Self::Fields { expected, found } => match found {
+                FieldCount::Fewer => format!("fewer than {expected} fields, the header's number"),
+                FieldCount::More => format!("more than {expected} fields, the header's number"),
+                FieldCount::Trailing => {
                     format!(
                         "more than {expected} fields, the last of them empty: is there a delimiter at the end?"
                     )
                 }
             },
-            Self::Flaw(flaw) => flaw.what().to_owned(),
-            Self::OpenQuote { lines: 1 } => Flaw::OpenQuote.what().to_owned(),
+            Self::SyntaxError(flaw) => flaw.description().to_owned(),
+            Self::OpenQuote { lines: 1 } => SyntaxError::OpenQuote.description().to_owned(),
             Self::OpenQuote { lines } => {
-                format!("{}: it takes the last {lines} lines", Flaw::OpenQuote.what())
+                format!("{}: it takes the last {lines} lines", SyntaxError::OpenQuote.description())
             }
             Self::NotText => "bytes that are not text in the input's encoding".to_owned(),
             Self::Unparsable => "the record could not be parsed in an earlier run".to_owned(),
             Self::RepeatedHeader => "the header is repeated".to_owned(),
             Self::User(IdType::Id) => "`user_id` must be a positive whole number".to_owned(),
             Self::User(IdType::CustomId) => "`user_id` must not be empty".to_owned(),
-            Self::Attribute(NoAttribute::NotAllowed) => "unknown attribute".to_owned(),
-            Self::Attribute(NoAttribute::TooLong) => {
+            Self::Attribute(AttributeError::NotAllowed) => "unknown attribute".to_owned(),
+            Self::Attribute(AttributeError::TooLong) => {
                 "the name of a custom attribute must be at most 255 characters long".to_owned()
             }
-            Self::Attribute(NoAttribute::TooMany) => "the inputs name more than 65536 attributes".to_owned(),
+            Self::Attribute(AttributeError::TooMany) => {
+                "the inputs name more than 65536 attributes".to_owned()
+            }
             Self::Empty(attribute) => format!("`{}` has no value", name(attribute)),
             Self::Rule(attribute, rule) => format!("`{}` must be {}", name(attribute), rule.words()),
         }
@@ -117,26 +119,26 @@ impl Complaint {
 
     /// What all rows of this complaint have in common, with what to do about it, where this part of the first one is to
     /// blame.
-    pub(super) fn of_all(self, first: &str, dictionary: &Dictionary) -> String {
+    pub(super) fn description_with_hint(self, first: &str, dictionary: &Dictionary) -> String {
         let is_number = || trim_text(first).bytes().all(|byte| byte.is_ascii_digit());
         let hint = match self {
             Self::User(IdType::Id) if is_number() => "",
             Self::User(IdType::Id) => "; if these are your own ids, add `--id-type custom-id`",
-            Self::Attribute(NoAttribute::NotAllowed) if nearest_standard(trim_text(first)).is_some() => "",
-            Self::Attribute(NoAttribute::NotAllowed) => "; if it is your own, add `--allow-custom`",
-            _ => return self.what(dictionary),
+            Self::Attribute(AttributeError::NotAllowed) if nearest_standard(trim_text(first)).is_some() => "",
+            Self::Attribute(AttributeError::NotAllowed) => "; if it is your own, add `--allow-custom`",
+            _ => return self.description(dictionary),
         };
-        self.of(first, dictionary, &mut Meant::default()) + hint
+        self.message(first, dictionary, &mut SuggestionCache::default()) + hint
     }
 
     /// What is wrong with one row, of which this part is to blame.
-    pub(super) fn of(self, found: &str, dictionary: &Dictionary, meant: &mut Meant) -> String {
-        let what = self.what(dictionary);
+    pub(super) fn message(self, found: &str, dictionary: &Dictionary, meant: &mut SuggestionCache) -> String {
+        let what = self.description(dictionary);
         match self {
             Self::User(IdType::Id) | Self::Rule(..) => format!("{what}, not `{}`", excerpt(found.as_bytes())),
             Self::Attribute(no) => {
                 let name = trim_text(found);
-                let nearest = if no == NoAttribute::NotAllowed { meant.standard(name) } else { None };
+                let nearest = if no == AttributeError::NotAllowed { meant.standard(name) } else { None };
                 let meant = nearest.map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
                 format!("{what}: `{}`{meant}", excerpt(name.as_bytes()))
             }
@@ -145,7 +147,7 @@ impl Complaint {
     }
 
     /// The part of a row that is to blame.
-    pub(super) fn part<'a>(self, user_id: &'a str, attribute: &'a str, value: &'a str) -> &'a str {
+    pub(super) fn offending_field<'a>(self, user_id: &'a str, attribute: &'a str, value: &'a str) -> &'a str {
         match self {
             Self::Attribute(_) => attribute,
             Self::Rule(..) | Self::Empty(_) => value,

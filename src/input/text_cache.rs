@@ -8,26 +8,26 @@ const MOST: usize = 8192;
 /// An entry holds its whole text, so that looking it up touches one place in memory, where the table behind it takes
 /// four; that halves the time of reading.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Near {
+pub(super) struct TextCache {
     /// None, or a power of two.
-    entries: Vec<Option<Entry>>,
+    entries: Vec<Option<CacheEntry>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
-    key: Key,
+struct CacheEntry {
+    key: CacheKey,
     number: u32,
 }
 
 /// A text of at most 16 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Key {
+pub(super) struct CacheKey {
     low: u64,
     high: u64,
     len: u32,
 }
 
-impl Key {
+impl CacheKey {
     /// The first and the last eight bytes (they may overlap) and the length are the text; nothing is copied.
     #[inline]
     pub(super) fn new(text: &[u8]) -> Option<Self> {
@@ -53,9 +53,9 @@ impl Key {
     }
 }
 
-impl Near {
+impl TextCache {
     #[inline]
-    pub(super) fn find(&self, key: Key) -> Option<u32> {
+    pub(super) fn find(&self, key: CacheKey) -> Option<u32> {
         if self.entries.is_empty() {
             return None;
         }
@@ -63,11 +63,11 @@ impl Near {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<Option<Entry>>()
+        self.entries.capacity() * size_of::<Option<CacheEntry>>()
     }
 
     /// Remembers one of so many numbers. Of very many hardly one comes again soon: it is not worth looking then.
-    pub(super) fn remember(&mut self, key: Key, number: u32, of: usize) {
+    pub(super) fn insert(&mut self, key: CacheKey, number: u32, of: usize) {
         if of > MOST * 4 {
             self.entries = Vec::new();
             return;
@@ -77,7 +77,7 @@ impl Near {
             self.entries = vec![None; wanted];
         }
         let place = key.place(wanted);
-        self.entries[place] = Some(Entry { key, number });
+        self.entries[place] = Some(CacheEntry { key, number });
     }
 }
 
@@ -90,7 +90,7 @@ mod tests {
     proptest! {
         #[test]
         fn keys_are_equal_where_texts_are(a in prop::collection::vec(0..3_u8, 0..20), b in prop::collection::vec(0..3_u8, 0..20)) {
-            match (Key::new(&a), Key::new(&b)) {
+            match (CacheKey::new(&a), CacheKey::new(&b)) {
                 (Some(one), Some(other)) => prop_assert_eq!(one == other, a == b),
                 _ => prop_assert!(a.len() > 16 || b.len() > 16),
             }

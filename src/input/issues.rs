@@ -19,7 +19,7 @@ pub struct Counts {
 
 /// A place in the input, with what was found there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Location {
     /// The name of the input.
     pub input: String,
     /// The line where the record starts, from 1.
@@ -28,30 +28,19 @@ pub struct Place {
     pub found: String,
 }
 
-/// Why rows are invalid.
+/// A problem in the input: an error that makes rows invalid, or a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cause {
-    /// What is wrong with them.
+pub struct Issue {
+    /// The problem in words.
     pub what: String,
-    /// How many there are.
+    /// How often it occurs.
     pub count: u64,
-    /// The first few of them.
-    pub places: Vec<Place>,
+    /// Where it occurs first.
+    pub places: Vec<Location>,
 }
 
-/// What looks wrong, though it keeps no row back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warning {
-    /// What looks wrong.
-    pub what: String,
-    /// How often.
-    pub count: u64,
-    /// The first few times.
-    pub places: Vec<Place>,
-}
-
-impl Warning {
-    /// Of something that stands in no row.
+impl Issue {
+    /// An issue that belongs to no row.
     pub(super) fn of(what: String) -> Self {
         Self { what, count: 1, places: Vec::new() }
     }
@@ -59,26 +48,26 @@ impl Warning {
 
 /// Counts occurrences by kind, and keeps the first few places of each.
 #[derive(Clone, Debug)]
-pub(super) struct Samples<K> {
+pub(super) struct IssueCounter<K> {
     by_kind: HashMap<K, usize>,
-    kinds: Vec<Sample<K>>,
+    kinds: Vec<CountedIssue<K>>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Sample<K> {
+pub(super) struct CountedIssue<K> {
     pub(super) kind: K,
     pub(super) count: u64,
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<Location>,
 }
 
-impl<K> Default for Samples<K> {
+impl<K> Default for IssueCounter<K> {
     fn default() -> Self {
         Self { by_kind: HashMap::new(), kinds: Vec::new() }
     }
 }
 
-impl<K: Copy + Eq + Hash> Samples<K> {
-    pub(super) fn count(&mut self, kind: K, place: impl FnOnce() -> Place) {
+impl<K: Copy + Eq + Hash> IssueCounter<K> {
+    pub(super) fn count(&mut self, kind: K, place: impl FnOnce() -> Location) {
         let sample = self.of(kind);
         sample.count += 1;
         if sample.places.len() < PLACES {
@@ -88,24 +77,24 @@ impl<K: Copy + Eq + Hash> Samples<K> {
 
     /// Appends what came later, so many lines further down, of kinds that go by other names here.
     pub(super) fn join(&mut self, later: Self, lines: u64, rename: impl Fn(K) -> K) {
-        for Sample { kind, count, places } in later.kinds {
+        for CountedIssue { kind, count, places } in later.kinds {
             let sample = self.of(rename(kind));
             sample.count += count;
             let room = PLACES - sample.places.len();
             let places = places.into_iter().take(room);
-            sample.places.extend(places.map(|place| Place { line: place.line + lines, ..place }));
+            sample.places.extend(places.map(|place| Location { line: place.line + lines, ..place }));
         }
     }
 
     /// The most frequent first.
-    pub(super) fn sorted(mut self) -> Vec<Sample<K>> {
+    pub(super) fn sorted(mut self) -> Vec<CountedIssue<K>> {
         self.kinds.sort_by_key(|sample| std::cmp::Reverse(sample.count));
         self.kinds
     }
 
-    fn of(&mut self, kind: K) -> &mut Sample<K> {
+    fn of(&mut self, kind: K) -> &mut CountedIssue<K> {
         let at = *self.by_kind.entry(kind).or_insert_with(|| {
-            self.kinds.push(Sample { kind, count: 0, places: Vec::new() });
+            self.kinds.push(CountedIssue { kind, count: 0, places: Vec::new() });
             self.kinds.len() - 1
         });
         &mut self.kinds[at]

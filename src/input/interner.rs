@@ -5,28 +5,28 @@ use std::hash::{BuildHasher, Hasher};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
-use super::near::{Key, Near};
+use super::text_cache::{CacheKey, TextCache};
 
 /// Texts that each have a number: 0, 1, 2 and so on, in the order in which they came.
 ///
 /// They lie end to end in one string, so that a million of them are three allocations, not a million.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Texts {
+pub(super) struct Interner {
     joined: String,
     ends: Vec<usize>,
-    slots: HashTable<Slot>,
+    slots: HashTable<TableEntry>,
     state: RandomState,
-    near: Near,
+    cache: TextCache,
 }
 
 /// A number with a part of its text's hash, so that growing the table and most unequal texts need no look at the text.
 #[derive(Clone, Copy, Debug)]
-struct Slot {
+struct TableEntry {
     hash: u32,
     number: u32,
 }
 
-impl Slot {
+impl TableEntry {
     /// The table takes some of the highest and some of the lowest bits, so both ends must vary.
     fn spread(self) -> u64 {
         spread(self.hash)
@@ -37,7 +37,7 @@ fn spread(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)
 }
 
-impl Texts {
+impl Interner {
     pub(super) fn len(&self) -> usize {
         self.ends.len()
     }
@@ -61,18 +61,18 @@ impl Texts {
 
     /// The same as `find`, faster for a text that came lately.
     #[inline]
-    pub(super) fn recall(&mut self, text: &[u8]) -> Option<u32> {
-        let Some(key) = Key::new(text) else { return self.find(text) };
-        match self.near.find(key) {
+    pub(super) fn find_cached(&mut self, text: &[u8]) -> Option<u32> {
+        let Some(key) = CacheKey::new(text) else { return self.find(text) };
+        match self.cache.find(key) {
             Some(number) => Some(number),
-            None => self.find_and_remember(text, key),
+            None => self.find_and_cache(text, key),
         }
     }
 
     #[inline(never)]
-    fn find_and_remember(&mut self, text: &[u8], key: Key) -> Option<u32> {
+    fn find_and_cache(&mut self, text: &[u8], key: CacheKey) -> Option<u32> {
         let number = self.find(text)?;
-        self.near.remember(key, number, self.ends.len());
+        self.cache.insert(key, number, self.ends.len());
         Some(number)
     }
 
@@ -89,7 +89,7 @@ impl Texts {
         let number = u32::try_from(self.ends.len()).expect("memory ends before four billion distinct texts");
         self.joined.push_str(text);
         self.ends.push(self.joined.len());
-        let slot = Slot { hash: self.hash(text.as_bytes()), number };
+        let slot = TableEntry { hash: self.hash(text.as_bytes()), number };
         self.slots.insert_unique(slot.spread(), slot, |slot| slot.spread());
         number
     }
@@ -113,7 +113,7 @@ impl Texts {
         self.joined.capacity()
             + self.ends.capacity() * size_of::<usize>()
             + self.slots.allocation_size()
-            + self.near.memory_bytes()
+            + self.cache.memory_bytes()
     }
 
     fn holds(&self, number: u32, text: &[u8]) -> bool {
@@ -149,7 +149,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_text_keeps_the_number_of_its_first_coming(texts in prop::collection::vec("[ab]{0,4}", 0..200)) {
-            let mut interned = Texts::default();
+            let mut interned = Interner::default();
             let mut seen: Vec<&str> = Vec::new();
             for text in &texts {
                 if !seen.contains(&text.as_str()) {

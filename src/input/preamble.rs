@@ -5,14 +5,14 @@ const MARKS: [&[u8]; 3] = ["\u{feff}".as_bytes(), "\u{200b}".as_bytes(), "\u{206
 
 /// What stands before the header, and is none of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Prelude {
+pub(super) struct Preamble {
     pub(super) bytes: usize,
     pub(super) lines: u64,
     /// As a line `sep=;` names it, for Excel.
     pub(super) delimiter: Option<u8>,
 }
 
-impl Prelude {
+impl Preamble {
     /// Of the start of an input, up to its first line end at least.
     pub(super) fn of(start: &[u8]) -> Self {
         let mut rest = start;
@@ -60,7 +60,7 @@ mod tests {
             ("separate,sep=;\n", 0, 0, None),
             ("", 0, 0, None),
         ] {
-            assert_eq!(Prelude::of(start.as_bytes()), Prelude { bytes, lines, delimiter }, "{start:?}");
+            assert_eq!(Preamble::of(start.as_bytes()), Preamble { bytes, lines, delimiter }, "{start:?}");
         }
     }
 }

@@ -10,10 +10,10 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::thread;
 
-use super::intake::{Frame, Intake};
-use super::reading::{Ending, Trouble, drain};
+use super::read::{ReadEnd, ReadError, drain};
 use super::record::Boundary;
-use super::records::Records;
+use super::record_reader::RecordReader;
+use super::row_builder::{InputContext, RowBuilder};
 use super::{Options, Sink};
 use crate::spill::read_at;
 
@@ -38,13 +38,13 @@ impl Read for FileRange {
 
 /// A file that is worth several threads.
 #[derive(Debug)]
-pub(super) struct Ranges {
+pub(super) struct ByteRanges {
     file: Arc<File>,
     /// Where the ranges start, ascending; two at least.
     starts: Vec<u64>,
 }
 
-impl Ranges {
+impl ByteRanges {
     /// Divides what a file has from `start` to `size`, at line ends. `None` if it is not worth it.
     pub(super) fn divide(file: File, start: u64, size: u64, options: &Options) -> io::Result<Option<Self>> {
         let file = Arc::new(file);
@@ -64,50 +64,50 @@ impl Ranges {
     pub(super) fn read<S: Sink>(
         &self,
         line: u64,
-        frame: &Frame<'_>,
-        intake: &mut Intake<S>,
-    ) -> Result<Records<FileRange>, Trouble> {
+        context: &InputContext<'_>,
+        builder: &mut RowBuilder<S>,
+    ) -> Result<RecordReader<FileRange>, ReadError> {
         thread::scope(|scope| {
             let later = (1..self.starts.len()).map(|number| {
-                let mut fork = intake.fork();
-                let mut records = self.records(number, frame.delimiter);
+                let mut fork = builder.fork();
+                let mut records = self.records(number, context.delimiter);
                 scope.spawn(move || {
-                    let ending = drain(&mut records, frame, &mut fork);
+                    let ending = drain(&mut records, context, &mut fork);
                     (fork, records, ending)
                 })
             });
             let later: Vec<_> = later.collect();
-            let mut records = self.records(0, frame.delimiter);
-            records.move_down(line - 1);
-            let mut ending = drain(&mut records, frame, intake)?;
+            let mut records = self.records(0, context.delimiter);
+            records.shift_lines(line - 1);
+            let mut ending = drain(&mut records, context, builder)?;
             for (number, thread) in (1..).zip(later) {
                 let guessed = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 match ending {
-                    Ending::Range(Boundary::BetweenRecords)
-                        if intake.dictionary.has_room_for(&guessed.0.dictionary) =>
+                    ReadEnd::Range(Boundary::BetweenRecords)
+                        if builder.dictionary.has_room_for(&guessed.0.dictionary) =>
                     {
                         let above = records.line() - 1;
                         let (fork, next, end) = guessed;
                         records = next;
-                        records.move_down(above);
-                        intake.join(fork, above).map_err(|cause| Trouble::disk(cause, &records))?;
-                        ending = end.map_err(|trouble| trouble.move_down(above))?;
+                        records.shift_lines(above);
+                        builder.join(fork, above).map_err(|cause| ReadError::disk(cause, &records))?;
+                        ending = end.map_err(|trouble| trouble.shift_lines(above))?;
                     }
-                    Ending::Range(_) => {
+                    ReadEnd::Range(_) => {
                         drop(guessed);
                         records.read_at_most(self.len(number));
-                        ending = drain(&mut records, frame, intake)?;
+                        ending = drain(&mut records, context, builder)?;
                     }
-                    Ending::Input => break,
+                    ReadEnd::Input => break,
                 }
             }
             Ok(records)
         })
     }
 
-    fn records(&self, number: usize, delimiter: u8) -> Records<FileRange> {
+    fn records(&self, number: usize, delimiter: u8) -> RecordReader<FileRange> {
         let range = FileRange { file: Arc::clone(&self.file), at: self.starts[number] };
-        let mut records = Records::new(range, Vec::new(), delimiter);
+        let mut records = RecordReader::new(range, Vec::new(), delimiter);
         records.read_at_most(self.len(number));
         records
     }

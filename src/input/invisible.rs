@@ -9,7 +9,7 @@ fn is_zero_width(character: char) -> bool {
 
 /// Whether a character shows nothing of its own: controls, those for the direction of text, and those without a width.
 /// Whatever is shown of what others wrote has these escaped.
-pub fn is_unseen(character: char) -> bool {
+pub fn is_invisible(character: char) -> bool {
     character.is_control() || is_zero_width(character)
 }
 

@@ -71,13 +71,13 @@ fn parse(record: &csv::StringRecord) -> io::Result<InvalidRow> {
 
 /// Takes invalid rows.
 #[derive(Debug)]
-pub(super) struct Spool {
+pub(super) struct InvalidRowsWriter {
     rows: csv::Writer<SpooledTempFile>,
     directory: Option<PathBuf>,
     len: u64,
 }
 
-impl Spool {
+impl InvalidRowsWriter {
     /// An empty one, which writes to this directory, or else to the system's, when it must.
     pub(super) fn new(directory: Option<PathBuf>) -> Self {
         let file = match &directory {
@@ -103,14 +103,14 @@ impl Spool {
 
     /// Appends what a fork took, each row so many lines further down.
     pub(super) fn join(&mut self, later: Self, lines: u64) -> io::Result<()> {
-        for row in later.seal()?.iter() {
+        for row in later.finish()?.iter() {
             let row = row?;
             self.push(&InvalidRow { line: row.line + lines, ..row })?;
         }
         Ok(())
     }
 
-    pub(super) fn seal(self) -> io::Result<InvalidRows> {
+    pub(super) fn finish(self) -> io::Result<InvalidRows> {
         let file = self.rows.into_inner().map_err(csv::IntoInnerError::into_error)?;
         Ok(InvalidRows { file, len: self.len })
     }
@@ -122,8 +122,8 @@ mod tests {
 
     #[test]
     fn more_rows_than_fit_in_memory_come_back_in_order_and_twice() {
-        let mut spool = Spool::new(None);
-        let mut later = spool.fork();
+        let mut writer = InvalidRowsWriter::new(None);
+        let mut later = writer.fork();
         let row = |line: u64| InvalidRow {
             user_id: "\u{feff}".to_owned(),
             value: "\r\n\"\0,".repeat(100),
@@ -131,10 +131,10 @@ mod tests {
             line,
             ..InvalidRow::default()
         };
-        (1..=10_000).try_for_each(|line| spool.push(&row(line))).unwrap();
+        (1..=10_000).try_for_each(|line| writer.push(&row(line))).unwrap();
         (1..=10_000).try_for_each(|line| later.push(&row(line))).unwrap();
-        spool.join(later, 10_000).unwrap();
-        let mut rows = spool.seal().unwrap();
+        writer.join(later, 10_000).unwrap();
+        let mut rows = writer.finish().unwrap();
         assert_eq!(rows.len(), 20_000);
         for _ in 0..2 {
             for (line, found) in (1..).zip(rows.iter()) {
@@ -146,8 +146,8 @@ mod tests {
 
     #[test]
     fn a_directory_that_is_not_there_loses_no_row_silently() {
-        let mut spool = Spool::new(Some("/nonexistent".into()));
+        let mut writer = InvalidRowsWriter::new(Some("/nonexistent".into()));
         let row = InvalidRow { value: "x".repeat(IN_MEMORY), ..InvalidRow::default() };
-        assert!((0..3).try_for_each(|_| spool.push(&row)).is_err());
+        assert!((0..3).try_for_each(|_| writer.push(&row)).is_err());
     }
 }

@@ -8,7 +8,7 @@ use super::Options;
 /// Why an input is refused as a whole: nothing of it is sent.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum InputError {
     /// The input can't be opened.
     #[error("{input}: {}", reason(.cause))]
     Open {
@@ -173,24 +173,15 @@ pub enum Refusal {
     },
 }
 
-/// Whose fault it is that nothing can be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
-    /// The input's: another input, or other options, will do.
-    Input,
-    /// The local disk's.
-    Disk,
-}
-
-impl Refusal {
+impl InputError {
     /// What was read with these options needs a temporary file, and there is trouble with it.
     pub fn disk(options: &Options, cause: io::Error) -> Self {
         Self::Disk { directory: options.temp_dir.clone(), cause }
     }
 
-    /// Whose fault it is.
-    pub fn blame(&self) -> Blame {
-        if matches!(self, Self::Disk { .. }) { Blame::Disk } else { Blame::Input }
+    /// Whether the local disk is the problem, and not the input.
+    pub fn is_disk_error(&self) -> bool {
+        matches!(self, Self::Disk { .. })
     }
 
     /// What to do about it, in the imperative.

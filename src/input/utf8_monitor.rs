@@ -4,13 +4,13 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::source::Input;
+use super::source::ByteStream;
 
-/// What a [`Watch`] saw.
+/// What a [`Utf8Monitor`] saw.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Seen(Arc<AtomicBool>);
+pub(super) struct Utf8Seen(Arc<AtomicBool>);
 
-impl Seen {
+impl Utf8Seen {
     /// Whether all bytes so far are UTF-8, and some of them are more than ASCII: that is hardly ever chance.
     pub(super) fn is_utf_8(&self) -> bool {
         self.0.load(Ordering::Relaxed)
@@ -18,16 +18,16 @@ impl Seen {
 }
 
 /// Hands bytes on, and looks whether they are UTF-8.
-pub(super) struct Watch {
-    bytes: Input,
+pub(super) struct Utf8Monitor {
+    bytes: ByteStream,
     /// The start of a character that was cut by the end of a piece; `None` once something was not UTF-8.
     cut: Option<Vec<u8>>,
-    seen: Seen,
+    seen: Utf8Seen,
 }
 
-impl Watch {
-    pub(super) fn new(bytes: Input) -> (Self, Seen) {
-        let seen = Seen::default();
+impl Utf8Monitor {
+    pub(super) fn new(bytes: ByteStream) -> (Self, Utf8Seen) {
+        let seen = Utf8Seen::default();
         (Self { bytes, cut: Some(Vec::new()), seen: seen.clone() }, seen)
     }
 
@@ -54,7 +54,7 @@ impl Watch {
     }
 }
 
-impl Read for Watch {
+impl Read for Utf8Monitor {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.bytes.read(into)?;
         self.look(&into[..read]);
@@ -76,7 +76,7 @@ mod tests {
             (b"\xc5\x81\xa3", false),
         ] {
             for size in 1..=text.len() {
-                let (mut watch, seen) = Watch::new(Box::new(io::empty()));
+                let (mut watch, seen) = Utf8Monitor::new(Box::new(io::empty()));
                 text.chunks(size).for_each(|piece| watch.look(piece));
                 assert_eq!(seen.is_utf_8(), expected, "{text:?} by {size}");
             }

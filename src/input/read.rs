@@ -1,0 +1,266 @@
+//! From sources to what came of them.
+
+use std::io::{self, Read};
+
+use encoding_rs::{Encoding, UTF_8};
+
+use super::byte_ranges::ByteRanges;
+use super::columns::Columns;
+use super::decode_thread::DecodeThread;
+use super::header::{self, Header};
+use super::invisible::trim;
+use super::issues::CountedIssue;
+use super::record::{Boundary, NextRecord, SyntaxError};
+use super::record_reader::RecordReader;
+use super::row_builder::{Decoding, InputContext, RowBuilder};
+use super::row_error::RowError;
+use super::source::{ByteStream, OpenedInput};
+use super::{
+    Compression, Counts, Dictionary, Empty, InputError, InvalidRows, Issue, Layout, Options, Sink, Source,
+    UnknownColumns, excerpt, suggest,
+};
+
+/// All that was read.
+#[derive(Debug)]
+pub struct Reading<S> {
+    /// Where the valid rows went.
+    pub sink: S,
+    /// What their numbers stand for.
+    pub dictionary: Dictionary,
+    /// How many rows there were. Those that went to the sink are `read - invalid - skipped`.
+    pub counts: Counts,
+    /// The invalid rows.
+    pub invalid: InvalidRows,
+    /// Why they are invalid, the most frequent cause first.
+    pub causes: Vec<Issue>,
+    /// What looks wrong, though it keeps no row back.
+    pub warnings: Vec<Issue>,
+    /// The sources, in the order in which they were read.
+    pub sources: Vec<SourceRead>,
+}
+
+/// One source, and what it turned out to be.
+#[derive(Clone, Debug)]
+pub struct SourceRead {
+    /// Its path, or `stdin`.
+    pub name: String,
+    /// How many bytes it has, compressed and encoded as it is.
+    pub bytes: u64,
+    /// How many rows it has, invalid and skipped ones included.
+    pub rows: u64,
+    /// [`Layout::Long`] or [`Layout::Wide`].
+    pub layout: Layout,
+    /// The byte between fields.
+    pub delimiter: u8,
+    /// How its text is encoded.
+    pub encoding: &'static Encoding,
+    /// How it is compressed.
+    pub compression: Compression,
+}
+
+/// Reads sources, one after the other, as if joined. Each has a header of its own.
+///
+/// Valid rows go to the sink, in the order of the input. Nothing that is wrong with a row is an error.
+pub fn read<S: Sink>(sources: &[Source], options: &Options, sink: S) -> Result<Reading<S>, InputError> {
+    let mut builder = RowBuilder::new(options, sink);
+    let mut warnings = Vec::new();
+    let mut read = Vec::new();
+    for source in sources {
+        let mut opened = OpenedInput::new(source, options)?;
+        let header = header::read(&mut opened, options)?;
+        warnings.extend(unknown_columns(&header, &opened.name, options)?);
+        let seen = opened.seen.clone();
+        let source = read_source(opened, header, options, &mut builder)?;
+        if source.rows == 0 {
+            warnings.push(Issue::of(format!("{}: a header, but no rows", source.name)));
+        }
+        if seen.is_some_and(|seen| seen.is_utf_8()) {
+            let (name, encoding) = (&source.name, source.encoding.name().to_lowercase());
+            warnings.push(Issue::of(format!(
+                "{name}: is UTF-8, but was read as {encoding}: leave out `--encoding`"
+            )));
+        }
+        read.push(source);
+    }
+    finish(builder, warnings, read, options)
+}
+
+fn read_source<S: Sink>(
+    mut opened: OpenedInput,
+    header: Header,
+    options: &Options,
+    builder: &mut RowBuilder<S>,
+) -> Result<SourceRead, InputError> {
+    let Header { mut columns, delimiter, kind, line_end, records, .. } = header;
+    let line = records.line();
+    if columns.resolve_attributes(&mut builder.dictionary).is_err() {
+        return Err(InputError::TooManyAttributes { input: opened.name, line });
+    }
+    let before = builder.counts.read;
+    let by_layout = if columns.layout() == Layout::Wide { Empty::Skip } else { Empty::Reject };
+    let decoding = if opened.encoding == UTF_8 { Decoding::Utf8 } else { Decoding::Lossy };
+    let input = std::mem::replace(&mut opened.input, Box::new(io::empty()));
+    let name = opened.name.clone();
+    let context = InputContext {
+        input: &name,
+        kind,
+        columns: &columns,
+        delimiter,
+        id_type: options.id_type,
+        empty: options.empty.unwrap_or(by_layout),
+        decoding,
+        line_end,
+    };
+    let start = (opened.mark + records.consumed()) as u64;
+    let ranges = match (opened.file.take(), opened.size) {
+        (Some(file), Some(size)) if opened.is_plain() => {
+            let divided = ByteRanges::divide(file, start, size, options);
+            divided.map_err(|cause| opened.read_error(cause, line, 0))?
+        }
+        _ => None,
+    };
+    let read = if let Some(ranges) = ranges {
+        ranges.read(line, &context, builder).map(|records| (records.line(), records.input().at))
+    } else {
+        let input: ByteStream = if options.threads.get() > 1 && !opened.is_small() {
+            Box::new(DecodeThread::of(input).map_err(|cause| opened.read_error(cause, line, 0))?)
+        } else {
+            input
+        };
+        let mut records = records.attach(input);
+        drain(&mut records, &context, builder).map(|_| (records.line(), opened.bytes()))
+    };
+    let rows = builder.counts.read - before;
+    let (line, bytes) = read.map_err(|trouble| trouble.into_input_error(&opened, rows, options))?;
+    if let Some(expected) = opened.size.filter(|size| bytes < *size) {
+        return Err(InputError::Shrunk { input: name, line, expected, found: bytes });
+    }
+    Ok(SourceRead {
+        bytes,
+        rows,
+        layout: columns.layout(),
+        delimiter,
+        encoding: opened.encoding,
+        compression: opened.compression,
+        name,
+    })
+}
+
+/// How records came to an end.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum ReadEnd {
+    Range(Boundary),
+    Input,
+}
+
+/// The most lines at the end of an input that an open quote may take with it. Of more than these the input is refused:
+/// most of it was not read then.
+const MOST_LINES_LOST: u64 = 100;
+
+/// Takes in records until there is none.
+pub(super) fn drain<S: Sink, R: Read>(
+    records: &mut RecordReader<R>,
+    context: &InputContext<'_>,
+    builder: &mut RowBuilder<S>,
+) -> Result<ReadEnd, ReadError> {
+    loop {
+        match records.next() {
+            Ok(NextRecord::Record(record)) => {
+                if record.syntax_error == Some(SyntaxError::OpenQuote) && record.lines > MOST_LINES_LOST {
+                    return Err(ReadError {
+                        line: record.line,
+                        kind: ReadErrorKind::OpenQuote { lines: record.lines },
+                    });
+                }
+                let taken = builder.record(context, &record).and_then(|()| builder.check_memory());
+                taken.map_err(|cause| ReadError::disk(cause, records))?;
+            }
+            Ok(NextRecord::InputEnd) => return Ok(ReadEnd::Input),
+            Ok(NextRecord::RangeEnd(boundary)) => return Ok(ReadEnd::Range(boundary)),
+            Err(cause) => return Err(ReadError { line: records.line(), kind: ReadErrorKind::Input(cause) }),
+        }
+    }
+}
+
+/// What keeps an input from being read any further.
+#[derive(Debug)]
+pub(super) struct ReadError {
+    line: u64,
+    kind: ReadErrorKind,
+}
+
+#[derive(Debug)]
+enum ReadErrorKind {
+    Input(io::Error),
+    OpenQuote { lines: u64 },
+    Disk(io::Error),
+}
+
+impl ReadError {
+    pub(super) fn disk<R: Read>(cause: io::Error, records: &RecordReader<R>) -> Self {
+        Self { line: records.line(), kind: ReadErrorKind::Disk(cause) }
+    }
+
+    /// The same, so many lines further down.
+    pub(super) fn shift_lines(self, lines: u64) -> Self {
+        Self { line: self.line + lines, ..self }
+    }
+
+    fn into_input_error(self, opened: &OpenedInput, rows: u64, options: &Options) -> InputError {
+        let Self { line, kind } = self;
+        match kind {
+            ReadErrorKind::Input(cause) => opened.read_error(cause, line, rows),
+            ReadErrorKind::OpenQuote { lines } => {
+                InputError::OpenQuote { input: opened.name.clone(), line, lines }
+            }
+            ReadErrorKind::Disk(cause) => InputError::disk(options, cause),
+        }
+    }
+}
+
+/// What there is to say of columns that hold nothing to send.
+fn unknown_columns(header: &Header, input: &str, options: &Options) -> Result<Option<Issue>, InputError> {
+    let Columns { names, unknown, .. } = &header.columns;
+    let names: Vec<String> = unknown.iter().map(|column| excerpt(trim(&names[*column]))).collect();
+    if names.is_empty() {
+        return Ok(None);
+    }
+    if options.unknown_columns == UnknownColumns::Refuse {
+        return Err(InputError::UnknownColumns { input: input.to_owned(), line: header.line, names });
+    }
+    let plural = if names.len() == 1 { "column is" } else { "columns are" };
+    let what = format!("{input}: {plural} not sent: {}", suggest::unknown(&names));
+    Ok(Some(Issue { count: names.len() as u64, ..Issue::of(what) }))
+}
+
+fn finish<S: Sink>(
+    mut builder: RowBuilder<S>,
+    mut warnings: Vec<Issue>,
+    sources: Vec<SourceRead>,
+    options: &Options,
+) -> Result<Reading<S>, InputError> {
+    builder.merge_spills().map_err(|cause| InputError::disk(options, cause))?;
+    let RowBuilder { sink, dictionary, counts, invalid, errors, warnings: row_warnings, non_utf8, .. } =
+        builder;
+    let suggestion = |kind| {
+        let page = if kind == RowError::NotText { non_utf8.code_page() } else { None };
+        page.map_or_else(String::new, |page| {
+            let name = page.name().to_lowercase();
+            format!("; they look like {name}: add `--encoding {name}`")
+        })
+    };
+    let causes = errors.sorted().into_iter().map(|CountedIssue { kind, count, places }| Issue {
+        what: kind.description_with_hint(places.first().map_or("", |place| &place.found), &dictionary)
+            + &suggestion(kind),
+        count,
+        places,
+    });
+    let causes = causes.collect();
+    warnings.extend(row_warnings.sorted().into_iter().map(|CountedIssue { kind, count, places }| Issue {
+        what: kind.description(&dictionary),
+        count,
+        places,
+    }));
+    let invalid = invalid.finish().map_err(|cause| InputError::disk(options, cause))?;
+    Ok(Reading { sink, dictionary, counts, invalid, causes, warnings, sources })
+}
