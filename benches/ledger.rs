@@ -113,7 +113,7 @@ fn less_known(path: &Path, whole: Plan) -> (Plan, u64) {
         reader.recall(&target(), &whole.fingerprint(), Extent::EveryRun, None).expect("it is intact");
     let options = Options { threads: threads(), ..Options::default() };
     let (left, spared) = whole
-        .without::<_, LedgerError>(&options, |attribute| Ok(recall.of(&attribute.name)), Told::tell)
+        .skip_known::<_, LedgerError>(&options, |attribute| Ok(recall.of(&attribute.name)), Told::tell)
         .expect("it is intact");
     (left, spared.unchanged)
 }

@@ -15,7 +15,7 @@ use crate::ledger::{
     Description, Extent, Input, Ledger, LedgerError, NotContinued, Outcome, PassedOver, Reader, Recorder,
     RowCounts, RunId, TargetKey, Told, Unfinished,
 };
-use crate::plan::{Batch, Phase, Plan, Spared};
+use crate::plan::{Batch, Phase, Plan, SkippedRows};
 use crate::report::{ExitCode, Fates, Message, StopReason};
 
 /// How times are written.
@@ -38,7 +38,7 @@ pub(super) struct Begun {
 /// What is left to send, and why it is not more.
 pub(super) struct Spare {
     pub(super) plan: Plan,
-    pub(super) spared: Spared,
+    pub(super) spared: SkippedRows,
     /// Which run this one continues, or why it doesn't.
     pub(super) note: Option<Message>,
 }
@@ -79,17 +79,17 @@ impl Books {
 pub(super) fn spare_plan(
     plan: Plan,
     settings: &Settings,
-) -> Result<(Plan, Spared, Option<Message>), LedgerError> {
-    let Some(file) = &settings.ledger else { return Ok((plan, Spared::default(), None)) };
+) -> Result<(Plan, SkippedRows, Option<Message>), LedgerError> {
+    let Some(file) = &settings.ledger else { return Ok((plan, SkippedRows::default(), None)) };
     let unknown = |why: String| Message::note(format!("every row counts as changed: {why}"));
     let Some(base_url) = &file.base_url else {
         let why = "a sandbox that starts with the run holds nothing yet".to_owned();
-        return Ok((plan, Spared::default(), Some(unknown(why))));
+        return Ok((plan, SkippedRows::default(), Some(unknown(why))));
     };
     let target = TargetKey { base_url: canonical(base_url), id_type: settings.input.id_type };
     let reader = match Reader::open(&file.path) {
         Err(error @ LedgerError::Missing { .. }) => {
-            return Ok((plan, Spared::default(), Some(unknown(error.to_string()))));
+            return Ok((plan, SkippedRows::default(), Some(unknown(error.to_string()))));
         }
         opened => opened?,
     };
@@ -135,8 +135,8 @@ fn spare(
     description: &Description,
     plan: Plan,
     settings: &Settings,
-) -> Result<(Plan, Spared, Continuation), LedgerError> {
-    let Some(file) = &settings.ledger else { return Ok((plan, Spared::default(), Continuation::None)) };
+) -> Result<(Plan, SkippedRows, Continuation), LedgerError> {
+    let Some(file) = &settings.ledger else { return Ok((plan, SkippedRows::default(), Continuation::None)) };
     let continuation = match (reader.unfinished(target, description)?, file.resume) {
         (None, _) => Continuation::None,
         (Some(unfinished), Resume::IfInterrupted) => Continuation::Of(unfinished),
@@ -148,7 +148,7 @@ fn spare(
     };
     let recall = reader.recall(target, &description.content, extent, continuation.continued())?;
     let (plan, spared) =
-        plan.without(&settings.input, |attribute| Ok(recall.of(&attribute.name)), Told::tell)?;
+        plan.skip_known(&settings.input, |attribute| Ok(recall.of(&attribute.name)), Told::tell)?;
     Ok((plan, spared, continuation))
 }
 
@@ -234,7 +234,7 @@ pub(super) fn failed(error: &LedgerError) -> Failed {
 }
 
 /// What continuing a run means, in a sentence.
-fn continuing(continued: &Unfinished, spared: Spared) -> Message {
+fn continuing(continued: &Unfinished, spared: SkippedRows) -> Message {
     let Unfinished { run, started, input } = continued;
     let begun = started.strftime(TIME);
     let changed = match input {

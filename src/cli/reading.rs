@@ -6,7 +6,7 @@ use tracing::info;
 
 use crate::config::{ConfigError, Settings, Tolerance};
 use crate::input::{self, Counts, InputError, InvalidRows, Issue};
-use crate::plan::{Builder, Plan, Summary};
+use crate::plan::{Builder, Plan, PlanSummary};
 use crate::report::{ExitCode, Fates, Message, PlanScreen, StopReason, Unwritten, counted};
 
 /// What was read, and what would be sent.
@@ -48,7 +48,7 @@ impl Read {
     }
 
     /// What there is to tell of a plan, of which this is the summary.
-    pub(super) fn screen<'a>(&'a self, plan: &'a Summary<'a>, settings: &Settings) -> PlanScreen<'a> {
+    pub(super) fn screen<'a>(&'a self, plan: &'a PlanSummary<'a>, settings: &Settings) -> PlanScreen<'a> {
         PlanScreen {
             plan,
             counts: self.counts,

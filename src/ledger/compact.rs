@@ -11,7 +11,7 @@ use super::renames::{self, IDENTITY, Renamed, is_identity};
 use super::store::{Attribute, Heading, Run, State, Store};
 use super::{Ledger, LedgerError};
 use crate::input::{AttributeId, Dictionary, Options, Row, Sink, Vocabulary};
-use crate::plan::{Batches, Builder, OnConflict, Plan, Sent, User};
+use crate::plan::{Batches, Builder, OnConflict, Plan, SentValue, User};
 
 /// The journal is merged when it has at least this share of what is known, as a divisor: less often, and each run reads
 /// much that is superseded; more often, and each run writes much that is unchanged.
@@ -293,20 +293,20 @@ impl Iterator for Parts<'_> {
 }
 
 /// A value as one text, of which different values make different ones.
-fn tagged(value: Option<&Sent<'_>>) -> Cow<'static, str> {
+fn tagged(value: Option<&SentValue<'_>>) -> Cow<'static, str> {
     match value {
         None => Cow::Borrowed("?"),
-        Some(Sent::Null) => Cow::Borrowed("n"),
-        Some(Sent::Text(text)) => Cow::Owned(format!("t{text}")),
-        Some(Sent::Json(token)) => Cow::Owned(format!("j{token}")),
+        Some(SentValue::Null) => Cow::Borrowed("n"),
+        Some(SentValue::Text(text)) => Cow::Owned(format!("t{text}")),
+        Some(SentValue::Json(token)) => Cow::Owned(format!("j{token}")),
     }
 }
 
-fn untagged(text: &str) -> Option<Sent<'_>> {
+fn untagged(text: &str) -> Option<SentValue<'_>> {
     match text.split_at_checked(1) {
-        Some(("n", _)) => Some(Sent::Null),
-        Some(("t", text)) => Some(Sent::Text(Cow::Borrowed(text))),
-        Some(("j", token)) => Some(Sent::Json(Cow::Borrowed(token))),
+        Some(("n", _)) => Some(SentValue::Null),
+        Some(("t", text)) => Some(SentValue::Text(Cow::Borrowed(text))),
+        Some(("j", token)) => Some(SentValue::Json(Cow::Borrowed(token))),
         _ => None,
     }
 }

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use super::varint;
-use crate::plan::{Sent, User};
+use crate::plan::{SentValue, User};
 
 /// Users who got one value, or who may have.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub(super) struct Group<'a> {
     /// How many requests carried it.
     pub(super) attempts: u32,
     /// The value; `None` where requests went wrong, so that nobody knows what the users have now.
-    pub(super) value: Option<Sent<'a>>,
+    pub(super) value: Option<SentValue<'a>>,
     /// Who got it.
     pub(super) users: Users<'a>,
 }
@@ -56,15 +56,15 @@ const CUSTOM: u8 = 1;
 /// Appends a group. Its users ascend, and are of one kind.
 pub(super) fn write<'u>(
     attempts: u32,
-    value: Option<&Sent<'_>>,
+    value: Option<&SentValue<'_>>,
     users: impl Iterator<Item = User<'u>>,
     out: &mut Vec<u8>,
 ) {
     let (tag, text) = match value {
         None => (UNKNOWN, ""),
-        Some(Sent::Null) => (NULL, ""),
-        Some(Sent::Text(text)) => (TEXT, &**text),
-        Some(Sent::Json(token)) => (JSON, &**token),
+        Some(SentValue::Null) => (NULL, ""),
+        Some(SentValue::Text(text)) => (TEXT, &**text),
+        Some(SentValue::Json(token)) => (JSON, &**token),
     };
     varint::write(attempts.into(), out);
     out.push(tag);
@@ -113,9 +113,9 @@ impl<'a> Groups<'a> {
         let text = Cow::Borrowed(read_text(from)?);
         let value = match tag {
             UNKNOWN => None,
-            NULL => Some(Sent::Null),
-            TEXT => Some(Sent::Text(text)),
-            JSON => Some(Sent::Json(text)),
+            NULL => Some(SentValue::Null),
+            TEXT => Some(SentValue::Text(text)),
+            JSON => Some(SentValue::Json(text)),
             _ => return None,
         };
         let kind = match *from.split_off_first()? {
@@ -185,12 +185,12 @@ mod tests {
 
     use super::*;
 
-    fn value() -> impl Strategy<Value = Option<Sent<'static>>> {
+    fn value() -> impl Strategy<Value = Option<SentValue<'static>>> {
         prop_oneof![
             Just(None),
-            Just(Some(Sent::Null)),
-            ".*".prop_map(|text: String| Some(Sent::Text(text.into()))),
-            "[0-9]+".prop_map(|token: String| Some(Sent::Json(token.into()))),
+            Just(Some(SentValue::Null)),
+            ".*".prop_map(|text: String| Some(SentValue::Text(text.into()))),
+            "[0-9]+".prop_map(|token: String| Some(SentValue::Json(token.into()))),
         ]
     }
 
@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn an_id_takes_a_byte_where_ids_are_dense() {
         let mut bytes = Vec::new();
-        write(1, Some(&Sent::Null), (1_000_000..1_001_000).map(User::Id), &mut bytes);
+        write(1, Some(&SentValue::Null), (1_000_000..1_001_000).map(User::Id), &mut bytes);
         assert!(bytes.len() < 1_015, "{}", bytes.len());
     }
 }

@@ -13,7 +13,7 @@ use super::reader::Reader;
 use super::renames::{self, Doubt, is_identity};
 use super::run::{Outcome, RowCounts, RunId};
 use super::store::{Attribute, Run};
-use crate::plan::{Sent, User};
+use crate::plan::{SentValue, User};
 
 /// A run of the past, or of this moment.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -44,7 +44,7 @@ pub struct Deed {
     /// The attribute.
     pub attribute: String,
     /// The value, as sent.
-    pub value: Sent<'static>,
+    pub value: SentValue<'static>,
     /// How many users got it.
     pub users: u64,
     /// How many acknowledgements that took.
@@ -65,7 +65,7 @@ pub struct UserFact {
     /// The attribute.
     pub attribute: String,
     /// The value, as sent.
-    pub value: Sent<'static>,
+    pub value: SentValue<'static>,
     /// By which run, and when; `None` where that was so long ago that only the value is still known.
     pub by: Option<(RunId, Timestamp)>,
     /// Whether the API still holds it.
@@ -91,7 +91,7 @@ struct Mention<'a> {
     /// The entry that says so.
     entry: u64,
     /// `None` where requests went wrong.
-    value: Option<Sent<'static>>,
+    value: Option<SentValue<'static>>,
     /// Whether this took the user's id away, or gave it to another one.
     renames: bool,
     by: Option<(RunId, Timestamp)>,
@@ -126,7 +126,7 @@ impl Reader {
     /// What a run got acknowledged, in the order in which it began to; without what was sent longer ago than is kept.
     pub fn deeds(&self, run: RunId) -> Result<Vec<Deed>, LedgerError> {
         let attributes = self.attributes()?;
-        let mut places: HashMap<(u64, Sent<'static>), usize> = HashMap::new();
+        let mut places: HashMap<(u64, SentValue<'static>), usize> = HashMap::new();
         let mut deeds: Vec<Deed> = Vec::new();
         for heading in self.store.headings(self.store.state()?.expired)? {
             if heading.run != run.0 {
@@ -135,7 +135,7 @@ impl Reader {
             let attribute = self.of_entry(&attributes, heading.attribute)?;
             let at = heading.at;
             self.each_group(&self.store.entry(heading.entry)?.groups, |group| {
-                let Some(value) = group.value.clone().map(Sent::into_owned) else { return };
+                let Some(value) = group.value.clone().map(SentValue::into_owned) else { return };
                 let (users, attempts) = (group.users.len() as u64, u64::from(group.attempts));
                 let place = *places.entry((attribute.id, value)).or_insert_with_key(|(_, value)| {
                     let (attribute, value) = (attribute.name.clone(), value.clone());
@@ -224,7 +224,7 @@ impl Reader {
                     if entry <= state.merged {
                         also_known.insert(attribute.id);
                     }
-                    let value = group.value.clone().map(Sent::into_owned);
+                    let value = group.value.clone().map(SentValue::into_owned);
                     let renames = names_users && !names_it;
                     dated.push(Mention { attribute, entry, value, renames, by });
                 }
@@ -239,7 +239,7 @@ impl Reader {
             for part in 0..attribute.parts {
                 self.each_group(&self.store.known_part(attribute, part)?, |group| {
                     if group.users.clone().any(|other| other == *user) {
-                        let value = group.value.clone().map(Sent::into_owned);
+                        let value = group.value.clone().map(SentValue::into_owned);
                         mentions.push(Mention { attribute, entry, value, renames: false, by: None });
                     }
                 })?;

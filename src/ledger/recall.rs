@@ -9,7 +9,7 @@ use super::renames::{self, Doubt, IDENTITY, Renamed};
 use super::run::{RunId, TargetKey, Unfinished};
 use super::store::{Attribute, Heading, Run, Store};
 use super::{Fingerprint, LedgerError};
-use crate::plan::{Known, Spare};
+use crate::plan::{SkipFilter, SkipReason};
 
 /// An entry that no journal gets to.
 const BEYOND: u64 = i64::MAX.cast_unsigned();
@@ -23,7 +23,7 @@ pub enum Extent {
     EveryRun,
 }
 
-/// What a ledger knows of a target, for [`Plan::without`](crate::plan::Plan::without).
+/// What a ledger knows of a target, for [`Plan::skip_known`](crate::plan::Plan::skip_known).
 #[derive(Debug)]
 pub struct Recall<'l> {
     store: &'l Store,
@@ -111,11 +111,11 @@ pub struct Told<'l> {
 #[derive(Clone, Copy, Debug)]
 enum Meaning {
     /// Users have the value; whether that spares a row.
-    Value(Option<Spare>),
+    Value(Option<SkipReason>),
     /// Users were renamed by these facts of the attribute that names them.
     Renames,
     /// The same, where it is the attribute itself that is told of; whether users who kept their ids are spared.
-    OwnRenames(Option<Spare>),
+    OwnRenames(Option<SkipReason>),
 }
 
 impl Recall<'_> {
@@ -138,11 +138,11 @@ impl Recall<'_> {
         };
         let unchanged = match self.extent {
             Extent::ContinuedRun => None,
-            Extent::EveryRun => Some(Spare::Unchanged),
+            Extent::EveryRun => Some(SkipReason::Unchanged),
         };
         let own_meaning = move |heading: &Heading| {
             if self.continued.contains(&heading.run) {
-                Meaning::Value(Some(Spare::Resumed))
+                Meaning::Value(Some(SkipReason::Resumed))
             } else if own == self.identity {
                 Meaning::OwnRenames(unchanged)
             } else {
@@ -162,7 +162,7 @@ impl Recall<'_> {
 
 impl Told<'_> {
     /// Tells it, from newest to oldest.
-    pub fn tell(&self, known: &mut Known<'_>) -> Result<(), LedgerError> {
+    pub fn tell(&self, known: &mut SkipFilter<'_>) -> Result<(), LedgerError> {
         let Self { store, entries, known: before } = self;
         let malformed = |Malformed| store.malformed();
         for (entry, meaning) in entries {
@@ -171,25 +171,25 @@ impl Told<'_> {
         if let Some(attribute) = before {
             for part in 0..attribute.parts {
                 let groups = store.known_part(attribute, part)?;
-                hold(&groups, Meaning::Value(Some(Spare::Unchanged)), known).map_err(malformed)?;
+                hold(&groups, Meaning::Value(Some(SkipReason::Unchanged)), known).map_err(malformed)?;
             }
         }
         Ok(())
     }
 }
 
-fn hold(groups: &[u8], meaning: Meaning, known: &mut Known<'_>) -> Result<(), Malformed> {
+fn hold(groups: &[u8], meaning: Meaning, known: &mut SkipFilter<'_>) -> Result<(), Malformed> {
     Groups::of(groups).try_for_each(|group| {
         let mut group = group?;
         match (meaning, &group.value) {
-            (Meaning::Value(spare), Some(value)) => known.hold(value, spare, &mut group.users),
-            (Meaning::Value(_), None) => known.forget(&mut group.users),
+            (Meaning::Value(spare), Some(value)) => known.mark_sent(value, spare, &mut group.users),
+            (Meaning::Value(_), None) => known.mark_unknown(&mut group.users),
             (Meaning::Renames | Meaning::OwnRenames(_), value) => {
                 let value = value.clone();
                 return renames::each(&mut group, |renamed| match (renamed, meaning, &value) {
-                    (Renamed::Unknown(user), ..) => known.forget(iter::once(user)),
+                    (Renamed::Unknown(user), ..) => known.mark_unknown(iter::once(user)),
                     (Renamed::Kept(user), Meaning::OwnRenames(spare), Some(value)) => {
-                        known.hold(value, spare, iter::once(user));
+                        known.mark_sent(value, spare, iter::once(user));
                     }
                     (Renamed::Kept(_), ..) => {}
                 });

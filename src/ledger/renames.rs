@@ -10,7 +10,7 @@ use super::fingerprint::Fingerprint;
 use super::groups::{Group, Malformed};
 use super::reader::Reader;
 use super::store::{Attribute, Heading, Run, Target};
-use crate::plan::{Sent, User};
+use crate::plan::{SentValue, User};
 
 /// The attribute that names users.
 pub(super) const IDENTITY: &str = "custom_id";
@@ -24,10 +24,10 @@ pub(super) fn known_as(name: &str) -> &str {
 }
 
 /// The user whom a value of the identity names.
-pub(super) fn named<'v>(value: &'v Sent<'_>) -> Option<User<'v>> {
+pub(super) fn named<'v>(value: &'v SentValue<'_>) -> Option<User<'v>> {
     match value {
-        Sent::Null => None,
-        Sent::Text(text) | Sent::Json(text) => Some(User::Custom(Cow::Borrowed(text))),
+        SentValue::Null => None,
+        SentValue::Text(text) | SentValue::Json(text) => Some(User::Custom(Cow::Borrowed(text))),
     }
 }
 

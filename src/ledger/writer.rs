@@ -12,7 +12,7 @@ use super::run::{Description, Outcome, RowCounts, RunId, TargetKey, Unfinished};
 use super::store::{Access, Attribute, Ending, Entry, Heading, Run, Store, Target};
 use super::{LedgerError, groups, place};
 use crate::input::IdType;
-use crate::plan::{Batch, Plan, Sent};
+use crate::plan::{Batch, Plan, SentValue};
 
 /// A ledger that no other run can write while this lives.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl Ledger {
 
     /// Takes down that the API acknowledged a batch. It is recorded when [`commit`](Self::commit) says so.
     pub fn record(&mut self, plan: &Plan, batch: Batch, attempts: u32) {
-        self.take_down(plan, batch, attempts, Some(&plan.sent(batch.group)));
+        self.take_down(plan, batch, attempts, Some(&plan.sent_value(batch.group)));
     }
 
     /// Takes down that requests for a batch went wrong: the API may hold its value, or what it held before.
@@ -147,7 +147,7 @@ impl Ledger {
         &self.reader.store
     }
 
-    fn take_down(&mut self, plan: &Plan, batch: Batch, attempts: u32, value: Option<&Sent<'_>>) {
+    fn take_down(&mut self, plan: &Plan, batch: Batch, attempts: u32, value: Option<&SentValue<'_>>) {
         let name = renames::known_as(&plan.attribute(batch.group).name);
         let id = self.attribute(name);
         let Pending { facts, groups } = self.pending.entry(id).or_default();
@@ -155,7 +155,7 @@ impl Ledger {
         groups::write(attempts, value, plan.users(batch), groups);
         if value.is_none() && name == IDENTITY && self.by_custom_id {
             // The new id may name another user by now.
-            let sent = plan.sent(batch.group);
+            let sent = plan.sent_value(batch.group);
             let named = renames::named(&sent);
             *facts += u64::from(named.is_some());
             groups::write(0, None, named.into_iter(), groups);

@@ -4,10 +4,10 @@ use std::io;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::room::{Holding, Room};
+use super::memory_budget::{MemoryBudget, PlanStorage};
+use super::resolve::{Numbering, UnresolvedRows};
 use super::rows::Rows;
-use super::settle::{Naming, Unsettled};
-use super::users::Users;
+use super::users::UserNumbers;
 use super::{OnConflict, Phase, Plan};
 use crate::input::{AttributeId, Dictionary, Options, Renumber, Row, Sink};
 use crate::spill::{Space, Store, least_worth};
@@ -63,7 +63,7 @@ impl Builder {
     /// at most `batch_size` users. `dictionary` is that of the reading which the rows come from; numbers that it doesn't
     /// know panic. Fails if there is too little memory, and a temporary file can't be written.
     pub fn finish(mut self, dictionary: Dictionary, batch_size: NonZeroU32) -> io::Result<Plan> {
-        let users = Users::of(&dictionary);
+        let users = UserNumbers::of(&dictionary);
         let spilled = self.store.is_some() || dictionary.spills() > 0;
         if spilled {
             self.spill()?;
@@ -74,18 +74,23 @@ impl Builder {
             .map(|(attribute, rows)| {
                 let values = dictionary.values(attribute);
                 let phase = Phase::of(dictionary.attribute(attribute));
-                let naming = Naming::AsRead { dictionary: &dictionary, users: &users };
-                (phase, Unsettled { attribute, rows, values, naming, on_conflict })
+                let numbering = Numbering::AsRead { dictionary: &dictionary, users: &users };
+                (phase, UnresolvedRows { attribute, rows, values, numbering, on_conflict })
             })
             .collect();
         work.sort_by_key(|(phase, unsettled)| (*phase, unsettled.attribute));
         let at_a_time = threads.get().min(work.len()).max(1) as u64;
-        let room = if spilled {
-            Room::new(memory / 4 * 3 / at_a_time, Holding::Files, space.clone())
+        let budget = if spilled {
+            MemoryBudget::new(memory / 4 * 3 / at_a_time, PlanStorage::Files, space.clone())
         } else {
-            Room::new((memory - memory / SHARE_OF_ROWS) / at_a_time, Holding::Memory, space.clone())
+            MemoryBudget::new(
+                (memory - memory / SHARE_OF_ROWS) / at_a_time,
+                PlanStorage::Memory,
+                space.clone(),
+            )
         };
-        let columns = in_threads(threads, work, |(phase, unsettled)| Ok((phase, unsettled.settle(&room)?)));
+        let columns =
+            in_threads(threads, work, |(phase, unsettled)| Ok((phase, unsettled.resolve(&budget)?)));
         let columns = columns.into_iter().collect::<io::Result<_>>()?;
         let spilled = space.written_bytes() + dictionary.spilled_bytes();
         Ok(Plan::new(columns, users, dictionary, batch_size, spilled))
@@ -118,8 +123,8 @@ impl Sink for Builder {
         if memory as u64 > most.max(least_worth(self.attributes.len())) { self.spill() } else { Ok(()) }
     }
 
-    fn dictionary_spilled(&mut self, epoch: u32) {
-        self.attributes.iter_mut().for_each(|rows| rows.end_epoch(epoch));
+    fn dictionary_spilled(&mut self, spill: u32) {
+        self.attributes.iter_mut().for_each(|rows| rows.dictionary_spilled(spill));
     }
 
     fn fork(&self) -> Self {
@@ -137,7 +142,7 @@ impl Sink for Builder {
                 self.attributes.resize_with(new + 1, Rows::default);
             }
             if let Some(before) = renumber.spills {
-                self.attributes[new].append_epochs(rows, before);
+                self.attributes[new].appdictionary_spilleds(rows, before);
             } else {
                 let values: Vec<u32> = renumber.values[old].iter().map(|value| value.0).collect();
                 self.attributes[new].append(rows, &values, users.as_ref());

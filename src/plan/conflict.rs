@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::OnConflict;
-use super::column::Disagreement;
+use super::column::UserConflict;
 
 /// Users to remember where conflicts are settled, and not refused.
 pub(super) const EXAMPLES: usize = 5;
@@ -12,7 +12,7 @@ const EXAMPLE_VALUES: usize = 8;
 
 /// The conflicts of one attribute, all of them counted.
 #[derive(Debug)]
-pub(super) struct Conflicts {
+pub(super) struct ConflictCollector {
     /// Values are the same that differ in these lowest bits alone.
     name_bits: u32,
     count: u64,
@@ -27,7 +27,7 @@ enum Remembered {
     All(Vec<(u64, u32)>),
 }
 
-impl Conflicts {
+impl ConflictCollector {
     pub(super) fn new(on_conflict: OnConflict, name_bits: u32) -> Self {
         let remembered = match on_conflict {
             OnConflict::Last | OnConflict::First => Remembered::Few(BTreeMap::new()),
@@ -79,10 +79,10 @@ impl Conflicts {
     }
 
     /// By user, ascending.
-    pub(super) fn into_disagreements(self) -> Vec<Disagreement> {
+    pub(super) fn finish(self) -> Vec<UserConflict> {
         let mut seen = match self.remembered {
             Remembered::Few(users) => {
-                return users.into_iter().map(|(user, values)| Disagreement { user, values }).collect();
+                return users.into_iter().map(|(user, values)| UserConflict { user, values }).collect();
             }
             Remembered::All(seen) => seen,
         };
@@ -94,7 +94,7 @@ impl Conflicts {
                 .map(|(_, value)| *value)
                 .filter(|value| distinct.insert(*value >> self.name_bits))
                 .collect();
-            Disagreement { user: pairs[0].0, values }
+            UserConflict { user: pairs[0].0, values }
         };
         seen.chunk_by(|(left, _), (right, _)| left == right).map(one).collect()
     }

@@ -7,11 +7,11 @@ use std::io;
 
 use super::OnConflict;
 use super::column::{Groups, Ids, Numbers};
-use super::conflict::Conflicts;
-use super::grouping::{self, Entry, starts_of};
+use super::conflict::ConflictCollector;
+use super::grouping::{self, UserValue, starts_of};
+use super::resolve::{Span, UnresolvedRows};
 use super::rows::index;
-use super::settle::{Span, Unsettled};
-use super::way::Grouping;
+use super::strategy::Grouping;
 
 /// Slots to look through for users at a time.
 const STRIDE: usize = 256;
@@ -38,7 +38,7 @@ impl Width {
 }
 
 /// What is known of one user: nothing (0), or the number of its value, from 1, and a flag if there was another value.
-pub(super) trait Slot: Copy + Default + PartialEq + Into<u32> {
+pub(super) trait TableSlot: Copy + Default + PartialEq + Into<u32> {
     /// Set where values disagreed.
     const FLAG: u32;
     /// The most values that can be told apart.
@@ -49,7 +49,7 @@ pub(super) trait Slot: Copy + Default + PartialEq + Into<u32> {
 
 macro_rules! slot {
     ($($(#[$lint:meta])? $width:ty),*) => {$(
-        impl Slot for $width {
+        impl TableSlot for $width {
             const FLAG: u32 = 1 << (<$width>::BITS - 1);
 
             #[inline]
@@ -75,14 +75,14 @@ struct Table<'c, S> {
     /// By value, how many users have it; empty where values are not counted.
     counts: Vec<u32>,
     on_conflict: OnConflict,
-    conflicts: &'c mut Conflicts,
+    conflicts: &'c mut ConflictCollector,
 }
 
-pub(super) fn settle<S: Slot>(
-    rows: Unsettled<'_>,
+pub(super) fn resolve<S: TableSlot>(
+    rows: UnresolvedRows<'_>,
     span: Span,
     grouping: Grouping,
-    conflicts: &mut Conflicts,
+    conflicts: &mut ConflictCollector,
 ) -> io::Result<(Ids, Groups)> {
     let counted = match grouping {
         Grouping::Count => rows.values,
@@ -105,7 +105,7 @@ pub(super) fn settle<S: Slot>(
         }
         Grouping::Sort => {
             let taken = (0..).zip(slots).filter(|(_, slot)| *slot != S::default());
-            let entries = taken.map(|(user, slot)| Entry { user, value: (slot.into() & !S::FLAG) - 1 });
+            let entries = taken.map(|(user, slot)| UserValue { user, value: (slot.into() & !S::FLAG) - 1 });
             grouping::by_sorting(entries.collect(), span)
         }
     })
@@ -113,13 +113,13 @@ pub(super) fn settle<S: Slot>(
 
 /// So many empty slots, which are written, and not only promised by the system: `put` reads a slot before it writes it,
 /// and a page that is read first costs a second fault when it is written, for which all threads are stopped.
-fn written<S: Slot>(slots: usize) -> Vec<S> {
+fn written<S: TableSlot>(slots: usize) -> Vec<S> {
     let mut table = Vec::with_capacity(slots);
     table.resize(slots, S::default());
     table
 }
 
-impl<S: Slot> Table<'_, S> {
+impl<S: TableSlot> Table<'_, S> {
     /// Takes the next row. Small, so that it becomes part of the loops over blocks.
     #[inline]
     fn put(&mut self, user: u64, place: u64, value: u32) {
@@ -186,7 +186,7 @@ impl<S: Slot> Table<'_, S> {
 /// ends.
 ///
 /// Which slots are taken is no pattern that a processor could predict, so they are first listed without branching.
-fn ids_by_value<S: Slot>(table: &[S], taken: usize, places: &mut [u32]) -> Vec<u32> {
+fn ids_by_value<S: TableSlot>(table: &[S], taken: usize, places: &mut [u32]) -> Vec<u32> {
     let mut ids = vec![0; taken];
     let mut listed = [0_u32; STRIDE];
     let mut id = 0_u32;

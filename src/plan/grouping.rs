@@ -1,18 +1,18 @@
 //! Puts users in the order of their values, keeping their own within a value.
 
 use super::column::{Groups, Ids, Numbers};
-use super::settle::Span;
+use super::resolve::Span;
 
 /// One user, less the smallest one, and its value, in 12 bytes.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(Rust, packed(4))]
-pub(super) struct Entry {
+pub(super) struct UserValue {
     pub(super) user: u64,
     pub(super) value: u32,
 }
 
 /// Of users who ascend. There are so many numbers of values.
-pub(super) fn by_counting(entries: &[Entry], values: usize, span: Span) -> (Ids, Groups) {
+pub(super) fn by_counting(entries: &[UserValue], values: usize, span: Span) -> (Ids, Groups) {
     let mut counts = vec![0; values];
     for entry in entries {
         counts[entry.value as usize] += 1;
@@ -27,7 +27,7 @@ pub(super) fn by_counting(entries: &[Entry], values: usize, span: Span) -> (Ids,
 }
 
 /// Of users who ascend, with values whose numbers may be anything.
-pub(super) fn by_sorting(mut entries: Vec<Entry>, span: Span) -> (Ids, Groups) {
+pub(super) fn by_sorting(mut entries: Vec<UserValue>, span: Span) -> (Ids, Groups) {
     entries.sort_by_key(|entry| entry.value);
     let (mut ends, mut values) = (Vec::new(), Vec::new());
     let mut end = 0;
@@ -64,7 +64,11 @@ fn narrowing(span: Span) -> Option<impl Fn(u64) -> u32> {
 }
 
 /// Users by value and then ascending. `places` has the starts of the values, and then their ends.
-fn ids_by_value<I: Copy + Default>(entries: &[Entry], places: &mut [u32], id: impl Fn(u64) -> I) -> Vec<I> {
+fn ids_by_value<I: Copy + Default>(
+    entries: &[UserValue],
+    places: &mut [u32],
+    id: impl Fn(u64) -> I,
+) -> Vec<I> {
     let mut ids = vec![I::default(); entries.len()];
     for entry in entries {
         let place = &mut places[entry.value as usize];

@@ -4,9 +4,9 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
 
-use super::column::{Column, Disagreements, Groups, GroupsWriter, Ids, IdsWriter};
-use super::room::Room;
-use super::settle::Span;
+use super::column::{Column, ColumnConflicts, Groups, GroupsWriter, Ids, IdsWriter};
+use super::memory_budget::MemoryBudget;
+use super::resolve::Span;
 use crate::spill::Store;
 
 /// Bytes of a buffer, where columns are few; and where they are very many.
@@ -15,15 +15,15 @@ const SMALLEST_BUFFER: u64 = 4 << 10;
 
 /// One column, in a temporary file, of several whose users follow each other: within a value they ascend, as the columns
 /// do. All of them are in the span.
-pub(super) fn by_value(mut parts: Vec<Column>, span: Span, room: &Room) -> io::Result<Column> {
-    let store = room.columns()?;
+pub(super) fn by_value(mut parts: Vec<Column>, span: Span, budget: &MemoryBudget) -> io::Result<Column> {
+    let store = budget.columns()?;
     let last = parts.pop().expect("what is divided has rows");
     if parts.is_empty() {
         return last.store(&store);
     }
     let attribute = last.attribute;
     parts.push(last);
-    let (ids, groups) = users_by_value(&parts, span, &store, room)?;
+    let (ids, groups) = users_by_value(&parts, span, &store, budget)?;
     let sum = |of: fn(&Column) -> u64| parts.iter().map(of).sum();
     Ok(Column {
         attribute,
@@ -32,12 +32,17 @@ pub(super) fn by_value(mut parts: Vec<Column>, span: Span, room: &Room) -> io::R
         rows: sum(|part| part.rows),
         conflicts: sum(|part| part.conflicts),
         disputed: sum(|part| part.disputed),
-        disagreements: Disagreements::join(parts.iter().map(|part| &part.disagreements), &store)?,
+        conflict_list: ColumnConflicts::join(parts.iter().map(|part| &part.conflict_list), &store)?,
     })
 }
 
-fn users_by_value(parts: &[Column], span: Span, store: &Store, room: &Room) -> io::Result<(Ids, Groups)> {
-    let buffer = (room.bytes() / 2 / parts.len() as u64).clamp(SMALLEST_BUFFER, LARGEST_BUFFER);
+fn users_by_value(
+    parts: &[Column],
+    span: Span,
+    store: &Store,
+    budget: &MemoryBudget,
+) -> io::Result<(Ids, Groups)> {
+    let buffer = (budget.bytes() / 2 / parts.len() as u64).clamp(SMALLEST_BUFFER, LARGEST_BUFFER);
     let buffer = usize::try_from(buffer).expect("a buffer fits memory");
     let users = parts.iter().map(Column::users).sum();
     let groups = parts.iter().map(|part| u64::from(part.groups.len())).sum();

@@ -16,7 +16,7 @@
 //!    the lower halves of their numbers while the upper halves agree, else whole; values in one, two or four bytes,
 //!    whatever the largest in sight needs. Blocks never move. A fork's blocks are taken over as they are, together with
 //!    the tables that say what their numbers are called now.
-//! 2. **Settling** (`settle`) by one of two ways, whichever fits the users' numbers (`way`):
+//! 2. **Settling** (`resolve`) by one of two ways, whichever fits the users' numbers (`strategy`):
 //!    - a table (`dense`) with a slot for each number from the smallest to the largest, if it takes at most 24 bytes a
 //!      row. A slot is as wide as the number of values asks for. Writing a row's value over the older one *is* "the last
 //!      row wins";
@@ -62,7 +62,7 @@
 //! each gets the number of its first coming: that is the order of groups, here as without epochs. While blocks are
 //! drained, an epoch's numbers are replaced by these, of which one epoch's are in memory at a time.
 //!
-//! An attribute that has too many rows, users or values to be settled at once is divided (`parts`) into at most 64 equal
+//! An attribute that has too many rows, users or values to be settled at once is divided (`resolve_in_parts`) into at most 64 equal
 //! ranges of users, and these again, until each fits. Dividing keeps the order of rows, so that settling a range is what
 //! settling an attribute is: the same code, and the same conflicts. What comes of the ranges is merged by
 //! value (`merge`), and as they ascend, so do the ids of a group. Once anything has gone to a file, the plan itself lies in one, too; groups, ids
@@ -92,28 +92,32 @@ mod column;
 mod conflict;
 mod cursor;
 mod dense;
+mod fingerprint;
 mod grouping;
-mod known;
+mod memory_budget;
 mod merge;
-mod parts;
 mod phase;
-mod room;
+#[expect(clippy::module_inception, reason = "the plan is what this layer makes")]
+mod plan;
+mod resolve;
+mod resolve_in_parts;
 mod rows;
-mod settle;
+mod sent_value;
+mod skip;
 mod sparse;
-mod store;
+mod strategy;
 mod summary;
 mod user;
 mod users;
 mod value;
-mod way;
 
 pub use builder::Builder;
 pub use cursor::{Batches, Cursor};
-pub use known::{Known, Sent, Spare, Spared};
 pub use phase::Phase;
-pub use store::{Conflict, Plan};
-pub use summary::{AttributeSummary, GroupSummary, Shared, Summary, Totals};
+pub use plan::{Conflict, Plan};
+pub use sent_value::SentValue;
+pub use skip::{SkipFilter, SkipReason, SkippedRows};
+pub use summary::{AttributeSummary, GroupSummary, PlanSummary, PlanTotals, SharedValues};
 pub use user::User;
 
 /// One request's worth of users: a slice of one group, by number. Copies are free.

@@ -5,11 +5,11 @@ use std::io;
 
 use super::OnConflict;
 use super::column::{Groups, Ids};
-use super::conflict::Conflicts;
-use super::grouping::{self, Entry};
+use super::conflict::ConflictCollector;
+use super::grouping::{self, UserValue};
+use super::resolve::{Span, UnresolvedRows};
 use super::rows::index;
-use super::settle::{Span, Unsettled};
-use super::way::Grouping;
+use super::strategy::Grouping;
 
 /// Bits of a number that one pass of the radix sort looks at: so many piles can be written to at a time before each
 /// write misses the cache.
@@ -19,15 +19,15 @@ const PILES: usize = 1 << DIGIT_BITS;
 /// Fewer rows than this are not worth counting piles for.
 const FEW_ROWS: usize = 2 * PILES;
 
-pub(super) fn settle(
-    rows: Unsettled<'_>,
+pub(super) fn resolve(
+    rows: UnresolvedRows<'_>,
     span: Span,
     grouping: Grouping,
-    conflicts: &mut Conflicts,
+    conflicts: &mut ConflictCollector,
 ) -> io::Result<(Ids, Groups)> {
     let (values, on_conflict) = (rows.values, rows.on_conflict);
     let mut entries = Vec::with_capacity(usize::try_from(rows.rows.len()).expect("rows are in memory"));
-    rows.drain(|user, value| entries.push(Entry { user: user - span.smallest, value }))?;
+    rows.drain(|user, value| entries.push(UserValue { user: user - span.smallest, value }))?;
     sort_by_user(&mut entries, span);
     keep_one_per_user(&mut entries, span, on_conflict, conflicts);
     Ok(match grouping {
@@ -38,18 +38,18 @@ pub(super) fn settle(
 
 /// A stable sort: two passes of a radix sort by the highest bits that can differ, from which on a handful of rows is
 /// left to sort in each pile; or all of them, if the numbers are clustered.
-fn sort_by_user(entries: &mut [Entry], span: Span) {
+fn sort_by_user(entries: &mut [UserValue], span: Span) {
     if entries.len() < FEW_ROWS {
         entries.sort_by_key(|entry| entry.user);
         return;
     }
     let rest = (u64::BITS - span.reach().leading_zeros()).saturating_sub(2 * DIGIT_BITS);
-    let mut sorted = vec![Entry::default(); entries.len()];
+    let mut sorted = vec![UserValue::default(); entries.len()];
     deal(entries, &mut sorted, rest);
     deal(&sorted, entries, rest + DIGIT_BITS);
     drop(sorted);
     if rest > 0 {
-        let pile = |entry: &Entry| entry.user >> rest;
+        let pile = |entry: &UserValue| entry.user >> rest;
         for same in
             entries.chunk_by_mut(|left, right| pile(left) == pile(right)).filter(|same| same.len() > 1)
         {
@@ -59,8 +59,8 @@ fn sort_by_user(entries: &mut [Entry], span: Span) {
 }
 
 /// Deals entries into piles by one digit, keeping their order within a pile.
-fn deal(from: &[Entry], to: &mut [Entry], shift: u32) {
-    let digit = |entry: &Entry| index((entry.user >> shift) % PILES as u64);
+fn deal(from: &[UserValue], to: &mut [UserValue], shift: u32) {
+    let digit = |entry: &UserValue| index((entry.user >> shift) % PILES as u64);
     let mut places = [0_usize; PILES];
     for entry in from {
         places[digit(entry)] += 1;
@@ -78,14 +78,14 @@ fn deal(from: &[Entry], to: &mut [Entry], shift: u32) {
 
 /// Of each user's entries, which lie side by side, keeps the one that stands, if any.
 fn keep_one_per_user(
-    entries: &mut Vec<Entry>,
+    entries: &mut Vec<UserValue>,
     span: Span,
     on_conflict: OnConflict,
-    conflicts: &mut Conflicts,
+    conflicts: &mut ConflictCollector,
 ) {
     let (mut kept, mut next) = (0, 0);
     while next < entries.len() {
-        let Entry { user, value: first } = entries[next];
+        let UserValue { user, value: first } = entries[next];
         let (mut stands, mut disputed) = (first, false);
         next += 1;
         while next < entries.len() && entries[next].user == user {
@@ -106,7 +106,7 @@ fn keep_one_per_user(
             }
         }
         if !disputed || on_conflict != OnConflict::Error {
-            entries[kept] = Entry { user, value: stands };
+            entries[kept] = UserValue { user, value: stands };
             kept += 1;
         }
     }

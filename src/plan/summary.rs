@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 
 use serde::Serialize;
 
-use super::store::Place;
+use super::plan::PlannedColumn;
 use super::{Conflict, Phase, Plan};
 
 /// Coalescing gains nothing below so many users a request,
@@ -18,9 +18,9 @@ const EXAMPLES: usize = 5;
 
 /// A plan in figures, for people who want to know what a run would do. Texts are borrowed from the plan.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Summary<'p> {
+pub struct PlanSummary<'p> {
     /// Over all attributes.
-    pub totals: Totals,
+    pub totals: PlanTotals,
     /// Each attribute that has rows, in the order of sending.
     pub attributes: Vec<AttributeSummary<'p>>,
     /// Names of attributes, the one with the most requests first.
@@ -30,12 +30,12 @@ pub struct Summary<'p> {
     /// The first few conflicts of each attribute, by user.
     pub conflicts: Vec<Conflict<'p>>,
     /// Attributes that should be one user's alone, and have a value that several users would get.
-    pub shared: Vec<Shared<'p>>,
+    pub shared: Vec<SharedValues<'p>>,
 }
 
 /// Sums over all attributes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Totals {
+pub struct PlanTotals {
     /// Valid rows, as read.
     pub rows: u64,
     /// Rows that stand: one per user and attribute.
@@ -88,7 +88,7 @@ pub struct GroupSummary<'p> {
 
 /// Values of one attribute that several users would get, though they should be one user's alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Shared<'p> {
+pub struct SharedValues<'p> {
     /// The attribute's name.
     pub attribute: &'p str,
     /// How many values are shared.
@@ -99,27 +99,32 @@ pub struct Shared<'p> {
 
 impl Plan {
     /// The plan in figures, with the `top` largest groups. Takes a few nanoseconds a group.
-    pub fn summary(&self, top: usize) -> Summary<'_> {
-        let attributes: Vec<_> = self.places().iter().map(|place| self.summarise(place)).collect();
+    pub fn summary(&self, top: usize) -> PlanSummary<'_> {
+        let attributes: Vec<_> =
+            self.planned_columns().iter().map(|planned| self.summarise(planned)).collect();
         let mut costliest: Vec<_> = attributes.iter().collect();
         costliest.sort_by_key(|attribute| Reverse(attribute.requests));
-        Summary {
-            totals: attributes.iter().fold(Totals::default(), Totals::and),
+        PlanSummary {
+            totals: attributes.iter().fold(PlanTotals::default(), PlanTotals::and),
             costliest: costliest.into_iter().map(|attribute| attribute.name).collect(),
             attributes,
             largest: self.largest(top),
-            conflicts: self.places().iter().flat_map(|place| self.conflicts(place).take(EXAMPLES)).collect(),
-            shared: self.places().iter().filter_map(|place| self.shared(place)).collect(),
+            conflicts: self
+                .planned_columns()
+                .iter()
+                .flat_map(|planned| self.conflicts(planned).take(EXAMPLES))
+                .collect(),
+            shared: self.planned_columns().iter().filter_map(|planned| self.shared(planned)).collect(),
         }
     }
 
-    fn summarise(&self, place: &Place) -> AttributeSummary<'_> {
-        let column = &place.column;
-        let (users, requests) = (column.users(), place.requests);
+    fn summarise(&self, planned: &PlannedColumn) -> AttributeSummary<'_> {
+        let column = &planned.column;
+        let (users, requests) = (column.users(), planned.requests);
         #[expect(clippy::cast_precision_loss, reason = "an average for people")]
         let users_per_request = if requests == 0 { 0.0 } else { users as f64 / requests as f64 };
         AttributeSummary {
-            name: self.attribute_name(place),
+            name: self.attribute_name(planned),
             rows: column.rows,
             users,
             values: column.groups.len().into(),
@@ -133,8 +138,8 @@ impl Plan {
 
     fn largest(&self, top: usize) -> Vec<GroupSummary<'_>> {
         let mut largest = BinaryHeap::new();
-        for place in self.places() {
-            for (group, users) in (place.first..).zip(place.column.groups.sizes()) {
+        for planned in self.planned_columns() {
+            for (group, users) in (planned.first..).zip(planned.column.groups.sizes()) {
                 let candidate = Reverse((users, Reverse(group)));
                 if largest.len() < top {
                     largest.push(candidate);
@@ -152,16 +157,16 @@ impl Plan {
             .collect()
     }
 
-    fn shared(&self, place: &Place) -> Option<Shared<'_>> {
-        if place.phase == Phase::Ordinary {
+    fn shared(&self, planned: &PlannedColumn) -> Option<SharedValues<'_>> {
+        if planned.phase == Phase::Ordinary {
             return None;
         }
-        let sizes = (place.first..).zip(place.column.groups.sizes());
+        let sizes = (planned.first..).zip(planned.column.groups.sizes());
         let mut shared = sizes.filter(|(_, users)| *users > 1).map(|(group, _)| group);
         let examples: Vec<_> =
             shared.by_ref().take(EXAMPLES).map(|group| self.group_summary(group)).collect();
         let values = examples.len() as u64 + shared.count() as u64;
-        (values > 0).then(|| Shared { attribute: self.attribute_name(place), values, examples })
+        (values > 0).then(|| SharedValues { attribute: self.attribute_name(planned), values, examples })
     }
 
     fn group_summary(&self, group: u32) -> GroupSummary<'_> {
@@ -175,7 +180,7 @@ impl Plan {
     }
 }
 
-impl Totals {
+impl PlanTotals {
     fn and(self, attribute: &AttributeSummary<'_>) -> Self {
         Self {
             rows: self.rows + attribute.rows,

@@ -7,7 +7,7 @@ use crate::input::Dictionary;
 /// How users go by numbers in a plan: User.com's own ids stand for themselves, the client's ids are ranked by their
 /// bytes, so that "ascending" is a matter of numbers for both.
 #[derive(Debug)]
-pub(super) enum Users {
+pub(super) enum UserNumbers {
     /// Numbers are User.com's own ids.
     Id,
     /// Numbers are ranks among the client's ids.
@@ -21,7 +21,7 @@ pub(super) enum Users {
     Ranked(usize),
 }
 
-impl Users {
+impl UserNumbers {
     pub(super) fn of(dictionary: &Dictionary) -> Self {
         if dictionary.users() == 0 {
             return Self::Id;

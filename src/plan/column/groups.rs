@@ -22,15 +22,15 @@ pub(in crate::plan) enum Groups {
         /// By group; `None` where every value has a group.
         values: Option<Vec<u32>>,
     },
-    Stored(Paged<Entry>),
+    Stored(Paged<GroupEntry>),
 }
 
 /// A group's value, and where it ends.
-type Entry = [u32; 2];
+type GroupEntry = [u32; 2];
 
 /// Reads groups one after the other.
 #[derive(Debug)]
-pub(in crate::plan) struct Walk<'a> {
+pub(in crate::plan) struct GroupReader<'a> {
     ends: Ends<'a>,
     start: u32,
 }
@@ -38,13 +38,13 @@ pub(in crate::plan) struct Walk<'a> {
 #[derive(Debug)]
 enum Ends<'a> {
     Memory { ends: &'a [u32], values: Option<&'a [u32]>, group: u32 },
-    Stored(Reader<Entry>),
+    Stored(Reader<GroupEntry>),
 }
 
 /// Writes groups to a temporary file, in the order of their values.
 #[derive(Debug)]
 pub(in crate::plan) struct GroupsWriter {
-    entries: Writer<Entry>,
+    entries: Writer<GroupEntry>,
     end: u64,
 }
 
@@ -128,12 +128,12 @@ impl Groups {
     }
 
     /// All of them, in the order of their values.
-    pub(in crate::plan) fn walk(&self, buffer_bytes: usize) -> Walk<'_> {
+    pub(in crate::plan) fn walk(&self, buffer_bytes: usize) -> GroupReader<'_> {
         let ends = match self {
             Self::Memory { ends, values } => Ends::Memory { ends, values: values.as_deref(), group: 0 },
             Self::Stored(entries) => Ends::Stored(entries.column().reader(0, buffer_bytes)),
         };
-        Walk { ends, start: 0 }
+        GroupReader { ends, start: 0 }
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -159,7 +159,7 @@ impl Groups {
     }
 }
 
-impl Walk<'_> {
+impl GroupReader<'_> {
     /// The next group's value, and how many users it has; `None` after the last one.
     pub(in crate::plan) fn try_next(&mut self) -> io::Result<Option<(u32, u32)>> {
         let next = match &mut self.ends {

@@ -24,7 +24,7 @@ pub(in crate::plan) enum Numbers<N, W> {
 
 /// Reads numbers one after the other.
 #[derive(Debug)]
-pub(in crate::plan) enum Walk<'a> {
+pub(in crate::plan) enum NumberReader<'a> {
     Memory(Numbers<slice::Iter<'a, u32>, slice::Iter<'a, u64>>),
     /// Ends after so many.
     Stored(Numbers<Reader<u32>, Reader<u64>>, usize),
@@ -54,25 +54,29 @@ impl Ids {
     }
 
     /// The numbers at these places.
-    pub(in crate::plan) fn walk(&self, places: Range<usize>) -> Walk<'_> {
+    pub(in crate::plan) fn walk(&self, places: Range<usize>) -> NumberReader<'_> {
         self.walk_buffered(places, BUFFER)
     }
 
     /// The same with a buffer of at most so many bytes, if one is needed.
-    pub(in crate::plan) fn walk_buffered(&self, places: Range<usize>, buffer_bytes: usize) -> Walk<'_> {
+    pub(in crate::plan) fn walk_buffered(
+        &self,
+        places: Range<usize>,
+        buffer_bytes: usize,
+    ) -> NumberReader<'_> {
         let (first, len) = (places.start as u64, places.len());
         let buffer = |width: usize| len.saturating_mul(width).min(buffer_bytes);
         match self {
             Self::Memory(Numbers::Narrow(base, ids)) => {
-                Walk::Memory(Numbers::Narrow(*base, ids[places].iter()))
+                NumberReader::Memory(Numbers::Narrow(*base, ids[places].iter()))
             }
-            Self::Memory(Numbers::Wide(ids)) => Walk::Memory(Numbers::Wide(ids[places].iter())),
-            Self::Stored(Numbers::Narrow(base, ids)) => Walk::Stored(
+            Self::Memory(Numbers::Wide(ids)) => NumberReader::Memory(Numbers::Wide(ids[places].iter())),
+            Self::Stored(Numbers::Narrow(base, ids)) => NumberReader::Stored(
                 Numbers::Narrow(*base, ids.column().reader(first, buffer(size_of::<u32>()))),
                 len,
             ),
             Self::Stored(Numbers::Wide(ids)) => {
-                Walk::Stored(Numbers::Wide(ids.column().reader(first, buffer(size_of::<u64>()))), len)
+                NumberReader::Stored(Numbers::Wide(ids.column().reader(first, buffer(size_of::<u64>()))), len)
             }
         }
     }
@@ -170,7 +174,7 @@ impl IdsWriter {
     }
 }
 
-impl Walk<'_> {
+impl NumberReader<'_> {
     /// The next number; `None` after the last one. Fails if a temporary file can't be read.
     #[inline]
     pub(in crate::plan) fn try_next(&mut self) -> io::Result<Option<u64>> {
@@ -189,7 +193,7 @@ impl Walk<'_> {
     }
 }
 
-impl Iterator for Walk<'_> {
+impl Iterator for NumberReader<'_> {
     type Item = u64;
 
     #[inline]

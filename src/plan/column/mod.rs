@@ -1,17 +1,17 @@
 //! What is settled for one attribute.
 
-mod disagreements;
+mod conflicts;
 mod groups;
 mod ids;
 
 use std::io;
 
-pub(super) use disagreements::{Disagreement, Disagreements};
+pub(super) use conflicts::{ColumnConflicts, UserConflict};
 pub(super) use groups::{Groups, GroupsWriter, Range};
 pub(super) use ids::{Ids, IdsWriter, Numbers};
 
 use super::OnConflict;
-use super::conflict::Conflicts;
+use super::conflict::ConflictCollector;
 use crate::input::{AttributeId, ValueId};
 use crate::spill::{Store, read_back};
 
@@ -31,7 +31,7 @@ pub(super) struct Column {
     /// Values that are kept apart, since conflicts are refused.
     pub(super) disputed: u64,
     /// Of these conflicts the first few; or all, where they are refused.
-    pub(super) disagreements: Disagreements,
+    pub(super) conflict_list: ColumnConflicts,
 }
 
 impl Column {
@@ -40,18 +40,16 @@ impl Column {
         attribute: AttributeId,
         rows: u64,
         (ids, groups): (Ids, Groups),
-        conflicts: Conflicts,
+        conflicts: ConflictCollector,
         on_conflict: OnConflict,
     ) -> Self {
-        let (conflicts, disagreements) = (conflicts.count(), conflicts.into_disagreements());
+        let (conflicts, conflict_list) = (conflicts.count(), conflicts.finish());
         let disputed = match on_conflict {
             OnConflict::Last | OnConflict::First => 0,
-            OnConflict::Error => {
-                disagreements.iter().map(|disagreement| disagreement.values.len() as u64).sum()
-            }
+            OnConflict::Error => conflict_list.iter().map(|conflict| conflict.values.len() as u64).sum(),
         };
-        let disagreements = Disagreements::Memory(disagreements);
-        Self { attribute, ids, groups, rows, conflicts, disputed, disagreements }
+        let conflict_list = ColumnConflicts::Memory(conflict_list);
+        Self { attribute, ids, groups, rows, conflicts, disputed, conflict_list }
     }
 
     /// The attribute by the name that all values have, if it has two.
@@ -78,13 +76,13 @@ impl Column {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.ids.memory_bytes() + self.groups.memory_bytes() + self.disagreements.memory_bytes()
+        self.ids.memory_bytes() + self.groups.memory_bytes() + self.conflict_list.memory_bytes()
     }
 
     /// The same in a temporary file, if it isn't in one yet.
     pub(super) fn store(self, store: &Store) -> io::Result<Self> {
         let (ids, groups) = (self.ids.store(store)?, self.groups.store(store)?);
-        Ok(Self { ids, groups, disagreements: self.disagreements.store(store)?, ..self })
+        Ok(Self { ids, groups, conflict_list: self.conflict_list.store(store)?, ..self })
     }
 
     /// Takes rows out: those at whose places `keep` says no. It is asked for one after the other. Fails if a temporary

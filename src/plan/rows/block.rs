@@ -7,29 +7,29 @@ use crate::spill::{Store, Stored};
 /// A piece of two parallel columns. Values are as wide as the largest one in it.
 #[derive(Debug)]
 pub(super) struct Block {
-    users: Users<Vec<u32>, Vec<u64>>,
-    values: Values<Vec<u8>, Vec<u16>, Vec<u32>>,
+    users: UserColumn<Vec<u32>, Vec<u64>>,
+    values: ValueColumn<Vec<u8>, Vec<u16>, Vec<u32>>,
     capacity: usize,
 }
 
 /// A block in a temporary file.
 #[derive(Debug)]
 pub(super) struct StoredBlock {
-    users: Users<Stored<u32>, Stored<u64>>,
-    values: Values<Stored<u8>, Stored<u16>, Stored<u32>>,
+    users: UserColumn<Stored<u32>, Stored<u64>>,
+    values: ValueColumn<Stored<u8>, Stored<u16>, Stored<u32>>,
     /// The smallest and the largest user.
     bounds: Option<(u64, u64)>,
 }
 
 #[derive(Debug)]
-enum Users<N, W> {
+enum UserColumn<N, W> {
     /// The low halves of numbers whose high half is this.
     Narrow(u32, N),
     Wide(W),
 }
 
 #[derive(Debug)]
-enum Values<O, T, F> {
+enum ValueColumn<O, T, F> {
     One(O),
     Two(T),
     Four(F),
@@ -59,15 +59,15 @@ impl Need {
 impl Default for Block {
     /// A block that takes nothing.
     fn default() -> Self {
-        Self { users: Users::Narrow(0, Vec::new()), values: Values::One(Vec::new()), capacity: 0 }
+        Self { users: UserColumn::Narrow(0, Vec::new()), values: ValueColumn::One(Vec::new()), capacity: 0 }
     }
 }
 
 impl Block {
     pub(super) fn len(&self) -> usize {
         match &self.users {
-            Users::Narrow(_, users) => users.len(),
-            Users::Wide(users) => users.len(),
+            UserColumn::Narrow(_, users) => users.len(),
+            UserColumn::Wide(users) => users.len(),
         }
     }
 
@@ -77,13 +77,13 @@ impl Block {
 
     pub(super) fn meets(&self, need: Need) -> bool {
         let users = match self.users {
-            Users::Narrow(high, _) => need.high == Some(high),
-            Users::Wide(_) => true,
+            UserColumn::Narrow(high, _) => need.high == Some(high),
+            UserColumn::Wide(_) => true,
         };
         let values = match self.values {
-            Values::One(_) => u8::try_from(need.value).is_ok(),
-            Values::Two(_) => u16::try_from(need.value).is_ok(),
-            Values::Four(_) => true,
+            ValueColumn::One(_) => u8::try_from(need.value).is_ok(),
+            ValueColumn::Two(_) => u16::try_from(need.value).is_ok(),
+            ValueColumn::Four(_) => true,
         };
         users && values
     }
@@ -92,17 +92,19 @@ impl Block {
     /// between wide and narrow would otherwise be all blocks and no rows.
     pub(super) fn next(&self, need: Need, capacity: usize) -> Self {
         let users = match (&self.users, need.high) {
-            (Users::Narrow(own, _), Some(high)) if *own == high || self.capacity == 0 => {
-                Users::Narrow(high, Vec::with_capacity(capacity))
+            (UserColumn::Narrow(own, _), Some(high)) if *own == high || self.capacity == 0 => {
+                UserColumn::Narrow(high, Vec::with_capacity(capacity))
             }
-            _ => Users::Wide(Vec::with_capacity(capacity)),
+            _ => UserColumn::Wide(Vec::with_capacity(capacity)),
         };
         let values = match self.values {
-            Values::One(_) if u8::try_from(need.value).is_ok() => Values::One(Vec::with_capacity(capacity)),
-            Values::One(_) | Values::Two(_) if u16::try_from(need.value).is_ok() => {
-                Values::Two(Vec::with_capacity(capacity))
+            ValueColumn::One(_) if u8::try_from(need.value).is_ok() => {
+                ValueColumn::One(Vec::with_capacity(capacity))
             }
-            _ => Values::Four(Vec::with_capacity(capacity)),
+            ValueColumn::One(_) | ValueColumn::Two(_) if u16::try_from(need.value).is_ok() => {
+                ValueColumn::Two(Vec::with_capacity(capacity))
+            }
+            _ => ValueColumn::Four(Vec::with_capacity(capacity)),
         };
         Self { users, values, capacity }
     }
@@ -110,61 +112,61 @@ impl Block {
     /// Takes rows whose need it meets, and for which it has room.
     pub(super) fn extend(&mut self, rows: &[(u64, u32)]) {
         match &mut self.users {
-            Users::Narrow(_, users) => users.extend(rows.iter().map(|&(user, _)| low_half(user))),
-            Users::Wide(users) => users.extend(rows.iter().map(|&(user, _)| user)),
+            UserColumn::Narrow(_, users) => users.extend(rows.iter().map(|&(user, _)| low_half(user))),
+            UserColumn::Wide(users) => users.extend(rows.iter().map(|&(user, _)| user)),
         }
         match &mut self.values {
-            Values::One(values) => values.extend(rows.iter().map(|&(_, value)| low_byte(value))),
-            Values::Two(values) => values.extend(rows.iter().map(|&(_, value)| low_two_bytes(value))),
-            Values::Four(values) => values.extend(rows.iter().map(|&(_, value)| value)),
+            ValueColumn::One(values) => values.extend(rows.iter().map(|&(_, value)| low_byte(value))),
+            ValueColumn::Two(values) => values.extend(rows.iter().map(|&(_, value)| low_two_bytes(value))),
+            ValueColumn::Four(values) => values.extend(rows.iter().map(|&(_, value)| value)),
         }
     }
 
     pub(super) fn shrink(&mut self) {
         match &mut self.users {
-            Users::Narrow(_, users) => users.shrink_to_fit(),
-            Users::Wide(users) => users.shrink_to_fit(),
+            UserColumn::Narrow(_, users) => users.shrink_to_fit(),
+            UserColumn::Wide(users) => users.shrink_to_fit(),
         }
         match &mut self.values {
-            Values::One(values) => values.shrink_to_fit(),
-            Values::Two(values) => values.shrink_to_fit(),
-            Values::Four(values) => values.shrink_to_fit(),
+            ValueColumn::One(values) => values.shrink_to_fit(),
+            ValueColumn::Two(values) => values.shrink_to_fit(),
+            ValueColumn::Four(values) => values.shrink_to_fit(),
         }
     }
 
     /// The smallest and the largest user; `None` without rows.
     pub(super) fn bounds(&self) -> Option<(u64, u64)> {
         match &self.users {
-            Users::Narrow(high, users) => {
+            UserColumn::Narrow(high, users) => {
                 let whole = |low: u32| u64::from(*high) << 32 | u64::from(low);
                 Some((whole(*users.iter().min()?), whole(*users.iter().max()?)))
             }
-            Users::Wide(users) => Some((*users.iter().min()?, *users.iter().max()?)),
+            UserColumn::Wide(users) => Some((*users.iter().min()?, *users.iter().max()?)),
         }
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
         let users = match &self.users {
-            Users::Narrow(_, users) => users.capacity() * size_of::<u32>(),
-            Users::Wide(users) => users.capacity() * size_of::<u64>(),
+            UserColumn::Narrow(_, users) => users.capacity() * size_of::<u32>(),
+            UserColumn::Wide(users) => users.capacity() * size_of::<u64>(),
         };
         let values = match &self.values {
-            Values::One(values) => values.capacity(),
-            Values::Two(values) => values.capacity() * size_of::<u16>(),
-            Values::Four(values) => values.capacity() * size_of::<u32>(),
+            ValueColumn::One(values) => values.capacity(),
+            ValueColumn::Two(values) => values.capacity() * size_of::<u16>(),
+            ValueColumn::Four(values) => values.capacity() * size_of::<u32>(),
         };
         users + values
     }
 
     pub(super) fn store(&self, store: &Store) -> io::Result<StoredBlock> {
         let users = match &self.users {
-            Users::Narrow(high, users) => Users::Narrow(*high, store.put(users)?),
-            Users::Wide(users) => Users::Wide(store.put(users)?),
+            UserColumn::Narrow(high, users) => UserColumn::Narrow(*high, store.put(users)?),
+            UserColumn::Wide(users) => UserColumn::Wide(store.put(users)?),
         };
         let values = match &self.values {
-            Values::One(values) => Values::One(store.put(values)?),
-            Values::Two(values) => Values::Two(store.put(values)?),
-            Values::Four(values) => Values::Four(store.put(values)?),
+            ValueColumn::One(values) => ValueColumn::One(store.put(values)?),
+            ValueColumn::Two(values) => ValueColumn::Two(store.put(values)?),
+            ValueColumn::Four(values) => ValueColumn::Four(store.put(values)?),
         };
         Ok(StoredBlock { users, values, bounds: self.bounds() })
     }
@@ -172,16 +174,16 @@ impl Block {
     #[inline]
     pub(super) fn each(&self, row: &mut impl FnMut(u64, u32)) {
         match &self.users {
-            Users::Narrow(high, users) => {
+            UserColumn::Narrow(high, users) => {
                 let high = u64::from(*high) << 32;
                 self.values.each(users.iter().map(|&low| high | u64::from(low)), row);
             }
-            Users::Wide(users) => self.values.each(users.iter().copied(), row),
+            UserColumn::Wide(users) => self.values.each(users.iter().copied(), row),
         }
     }
 }
 
-impl Values<Vec<u8>, Vec<u16>, Vec<u32>> {
+impl ValueColumn<Vec<u8>, Vec<u16>, Vec<u32>> {
     #[inline]
     fn each(&self, users: impl Iterator<Item = u64>, row: &mut impl FnMut(u64, u32)) {
         match self {
@@ -199,13 +201,13 @@ impl StoredBlock {
 
     pub(super) fn load(&self) -> io::Result<Block> {
         let users = match &self.users {
-            Users::Narrow(high, users) => Users::Narrow(*high, users.load()?),
-            Users::Wide(users) => Users::Wide(users.load()?),
+            UserColumn::Narrow(high, users) => UserColumn::Narrow(*high, users.load()?),
+            UserColumn::Wide(users) => UserColumn::Wide(users.load()?),
         };
         let values = match &self.values {
-            Values::One(values) => Values::One(values.load()?),
-            Values::Two(values) => Values::Two(values.load()?),
-            Values::Four(values) => Values::Four(values.load()?),
+            ValueColumn::One(values) => ValueColumn::One(values.load()?),
+            ValueColumn::Two(values) => ValueColumn::Two(values.load()?),
+            ValueColumn::Four(values) => ValueColumn::Four(values.load()?),
         };
         Ok(Block { users, values, capacity: 0 })
     }

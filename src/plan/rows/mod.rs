@@ -49,13 +49,13 @@ struct Segment {
     values: Option<Arc<[u32]>>,
     /// By user number in the blocks; likewise.
     users: Option<Arc<[u64]>>,
-    /// The epoch of the dictionary in which the numbers were given, if it is over.
-    epoch: Option<u32>,
+    /// The spill of the dictionary in which the numbers were given, if it is over.
+    spill: Option<u32>,
 }
 
-/// What an epoch's numbers are called in the plan; `None` where they stand for themselves.
+/// What a spill's numbers are called in the plan; `None` where they stand for themselves.
 #[derive(Debug, Default)]
-pub(super) struct Renamed {
+pub(super) struct Renumbered {
     pub(super) values: Option<Arc<[u32]>>,
     pub(super) users: Option<Arc<[u64]>>,
 }
@@ -100,7 +100,7 @@ impl Rows {
         self.seal(Block::default());
         if !self.full.is_empty() {
             let pieces = std::mem::take(&mut self.full);
-            self.earlier.push(Segment { pieces, values: None, users: None, epoch: None });
+            self.earlier.push(Segment { pieces, values: None, users: None, spill: None });
         }
     }
 
@@ -117,8 +117,8 @@ impl Rows {
         }
     }
 
-    /// Appends later rows, all of which are of epochs that follow so many others.
-    pub(super) fn append_epochs(&mut self, mut later: Self, before: u32) {
+    /// Appends later rows, all of which are of spills that follow so many others.
+    pub(super) fn appdictionary_spilleds(&mut self, mut later: Self, before: u32) {
         self.seal_segment();
         later.seal_segment();
         self.stored += later.stored;
@@ -127,15 +127,15 @@ impl Rows {
             later
                 .earlier
                 .into_iter()
-                .map(|segment| Segment { epoch: segment.epoch.map(|epoch| before + epoch), ..segment }),
+                .map(|segment| Segment { spill: segment.spill.map(|spill| before + spill), ..segment }),
         );
     }
 
-    /// Says that the rows since the last epoch's end are of this one, which is over.
-    pub(super) fn end_epoch(&mut self, epoch: u32) {
+    /// Says that the rows since the last spill's end are of this one, which is over.
+    pub(super) fn dictionary_spilled(&mut self, spill: u32) {
         self.seal_segment();
-        let open = self.earlier.iter_mut().rev().take_while(|segment| segment.epoch.is_none());
-        open.for_each(|segment| segment.epoch = Some(epoch));
+        let open = self.earlier.iter_mut().rev().take_while(|segment| segment.spill.is_none());
+        open.for_each(|segment| segment.spill = Some(spill));
     }
 
     /// Moves all rows that are in memory to a temporary file.
@@ -172,18 +172,18 @@ impl Rows {
             .reduce(|(low, high), (min, max)| (low.min(min), high.max(max)))
     }
 
-    /// Hands each row over, in the order of the input, and frees blocks as they are done with. `renamed` says what the
-    /// numbers of an epoch are called.
+    /// Hands each row over, in the order of the input, and frees blocks as they are done with. `renumbered` says what the
+    /// numbers of a spill are called.
     pub(super) fn drain(
         mut self,
-        renamed: impl Fn(u32) -> io::Result<Renamed>,
+        renumbered: impl Fn(u32) -> io::Result<Renumbered>,
         mut row: impl FnMut(u64, u32),
     ) -> io::Result<()> {
         self.seal_segment();
-        for Segment { pieces, values, users, epoch } in self.earlier {
-            let renamed = epoch.map(&renamed).transpose()?.unwrap_or_default();
-            let values = in_turn(values, renamed.values, |value| value as usize);
-            let users = in_turn(users, renamed.users, index);
+        for Segment { pieces, values, users, spill } in self.earlier {
+            let renumbered = spill.map(&renumbered).transpose()?.unwrap_or_default();
+            let values = in_turn(values, renumbered.values, |value| value as usize);
+            let users = in_turn(users, renumbered.users, index);
             for piece in pieces {
                 let block = match piece {
                     Piece::Memory(block) => block,

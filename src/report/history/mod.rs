@@ -20,7 +20,7 @@ use super::visible::Visible;
 use super::wording::Cut;
 use super::wrap::wrapped;
 use crate::ledger::{Outcome, PastRun, RowCounts};
-use crate::plan::Sent;
+use crate::plan::SentValue;
 
 /// How wide tables are where there is no screen, and what is narrow.
 const COLUMNS: usize = 80;
@@ -82,11 +82,11 @@ fn fates(rows: &RowCounts) -> impl Iterator<Item = (u64, &'static str)> {
 }
 
 /// A value in a few columns.
-fn shown(value: &Sent<'_>, most: usize) -> String {
+fn shown(value: &SentValue<'_>, most: usize) -> String {
     match value {
-        Sent::Null => "null".to_owned(),
-        Sent::Text(text) => format!("`{}`", Cut(text, most - 2)),
-        Sent::Json(token) => Cut(token, most).to_string(),
+        SentValue::Null => "null".to_owned(),
+        SentValue::Text(text) => format!("`{}`", Cut(text, most - 2)),
+        SentValue::Json(token) => Cut(token, most).to_string(),
     }
 }
 

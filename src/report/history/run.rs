@@ -158,9 +158,9 @@ mod tests {
     use super::super::tests::{at, fits, page, past_run};
     use super::*;
     use crate::ledger::Outcome;
-    use crate::plan::Sent;
+    use crate::plan::SentValue;
 
-    fn deed(attribute: &str, value: Sent<'static>, users: u64) -> Deed {
+    fn deed(attribute: &str, value: SentValue<'static>, users: u64) -> Deed {
         let batches = users.div_ceil(1000);
         Deed {
             attribute: attribute.to_owned(),
@@ -175,14 +175,14 @@ mod tests {
 
     fn deeds() -> [Deed; 4] {
         [
-            deed("country", Sent::Text("Norway".into()), 12),
+            deed("country", SentValue::Text("Norway".into()), 12),
             deed(
                 "country",
-                Sent::Text("United Kingdom of Great Britain and Northern Ireland".into()),
+                SentValue::Text("United Kingdom of Great Britain and Northern Ireland".into()),
                 999_900,
             ),
-            deed("a_custom_attribute_with_a_long_name", Sent::Null, 88),
-            deed("score", Sent::Json("7".into()), 1),
+            deed("a_custom_attribute_with_a_long_name", SentValue::Null, 88),
+            deed("score", SentValue::Json("7".into()), 1),
         ]
     }
 

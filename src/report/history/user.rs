@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::super::wording::Cut;
 use super::{ATTRIBUTE, COLUMNS, moment, shown, write_line};
 use crate::ledger::{RunId, Standing, UserFact};
-use crate::plan::{Sent, User};
+use crate::plan::{SentValue, User};
 
 /// What one user got, and what of it the API still holds. Displayed with a line end; serialised as an object.
 #[derive(Clone, Debug)]
@@ -119,7 +119,7 @@ impl Serialize for UserScreen<'_> {
 struct Fact<'a> {
     base_url: &'a str,
     attribute: &'a str,
-    value: &'a Sent<'static>,
+    value: &'a SentValue<'static>,
     standing: Standing,
     run: Option<RunId>,
     at: Option<Timestamp>,
@@ -138,7 +138,7 @@ mod tests {
     use super::super::tests::{at, fits, page};
     use super::*;
 
-    fn fact(attribute: &str, value: Sent<'static>, standing: Standing, run: Option<u64>) -> UserFact {
+    fn fact(attribute: &str, value: SentValue<'static>, standing: Standing, run: Option<u64>) -> UserFact {
         UserFact {
             base_url: "https://acme.user.com/api/public/".into(),
             attribute: attribute.to_owned(),
@@ -151,15 +151,15 @@ mod tests {
     #[test]
     fn a_user_has_what_is_held_and_what_was_set_before() {
         let facts = [
-            fact("status", Sent::Json("2".into()), Standing::Held, None),
-            fact("city", Sent::Text("Rome".into()), Standing::Replaced, Some(1)),
+            fact("status", SentValue::Json("2".into()), Standing::Held, None),
+            fact("city", SentValue::Text("Rome".into()), Standing::Replaced, Some(1)),
             fact(
                 "a_custom_attribute_with_a_long_name",
-                Sent::Text("x".repeat(90).into()),
+                SentValue::Text("x".repeat(90).into()),
                 Standing::Doubted,
                 Some(2),
             ),
-            fact("city", Sent::Text("Oslo\u{1b}[2J".into()), Standing::Held, Some(12_345)),
+            fact("city", SentValue::Text("Oslo\u{1b}[2J".into()), Standing::Held, Some(12_345)),
         ];
         insta::assert_snapshot!(page(&UserScreen { user: User::Id(42), facts: &facts, columns: None }), @r"
         user 42 at https://acme.user.com/api/public/
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn each_target_has_its_own_part() {
-        let here = fact("city", Sent::Null, Standing::Held, Some(1));
+        let here = fact("city", SentValue::Null, Standing::Held, Some(1));
         let there = UserFact { base_url: "https://other.user.com/api/public/".into(), ..here.clone() };
         let page =
             page(&UserScreen { user: User::Custom("x-1".into()), facts: &[here, there], columns: None });
@@ -208,8 +208,8 @@ mod tests {
     #[test]
     fn facts_are_json_newest_first() {
         let facts = [
-            fact("city", Sent::Null, Standing::Replaced, None),
-            fact("city", Sent::Text("Oslo".into()), Standing::Held, Some(1)),
+            fact("city", SentValue::Null, Standing::Replaced, None),
+            fact("city", SentValue::Text("Oslo".into()), Standing::Held, Some(1)),
         ];
         let json =
             serde_json::to_string_pretty(&UserScreen { user: User::Id(42), facts: &facts, columns: None })

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 
 use super::{Effort, PlanScreen};
 use crate::input::Location;
-use crate::plan::Summary;
+use crate::plan::PlanSummary;
 
 impl Serialize for PlanScreen<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -60,7 +60,7 @@ struct Json<'a> {
     planning: Option<Planning>,
     costs: Vec<Cost<'a>>,
     #[serde(flatten)]
-    plan: &'a Summary<'a>,
+    plan: &'a PlanSummary<'a>,
     invalid: Vec<Finding<'a>>,
     warnings: Vec<Finding<'a>>,
 }

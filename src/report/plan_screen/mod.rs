@@ -16,13 +16,13 @@ use super::wording::{Cut, counted, grouped, size, time};
 use super::wrap::{filled, wrapped};
 use crate::deliver::Rate;
 use crate::input::{Counts, IdType, Issue};
-use crate::plan::{AttributeSummary, Conflict, GroupSummary, Shared, Spared, Summary};
+use crate::plan::{AttributeSummary, Conflict, GroupSummary, PlanSummary, SharedValues, SkippedRows};
 
 /// What a run would do, in words or as JSON. Displayed with ANSI styles, with a line end.
 #[derive(Clone, Copy, Debug)]
 pub struct PlanScreen<'a> {
     /// The plan in figures.
-    pub plan: &'a Summary<'a>,
+    pub plan: &'a PlanSummary<'a>,
     /// What was read.
     pub counts: Counts,
     /// Why rows are invalid, the most frequent first.
@@ -38,7 +38,7 @@ pub struct PlanScreen<'a> {
     /// What it took to get there, if that was measured.
     pub effort: Option<Effort>,
     /// Which rows are not in the plan, as the ledger knows that the API holds them; `None` if it was not asked.
-    pub spared: Option<Spared>,
+    pub spared: Option<SkippedRows>,
     /// How wide the screen is; `None`: texts may be of any length, and tables are of 80 columns.
     pub columns: Option<usize>,
 }
@@ -279,8 +279,8 @@ fn cells(attribute: &AttributeSummary<'_>) -> [String; 6] {
     [name.to_owned(), rows, users, values, requests, format!("{users_per_request:.1}")]
 }
 
-fn shared(shared: &Shared<'_>) -> Message {
-    let Shared { attribute, values, examples } = shared;
+fn shared(shared: &SharedValues<'_>) -> Message {
+    let SharedValues { attribute, values, examples } = shared;
     let example = examples.first().map(|group| {
         let users = counted(group.users.into(), "user");
         format!(": {} to {users}", shown(group.value.as_deref(), VALUE))

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::costs::Why;
 use super::*;
 use crate::input::Location;
-use crate::plan::{Totals, User};
+use crate::plan::{PlanTotals, User};
 
 fn group(
     attribute: &'static str,
@@ -34,12 +34,12 @@ fn attribute(name: &str, rows: u64, users: u64, values: u64, requests: u64) -> A
 }
 
 /// The figures of a plan with these attributes.
-fn summary<'p>(attributes: &[AttributeSummary<'p>]) -> Summary<'p> {
+fn summary<'p>(attributes: &[AttributeSummary<'p>]) -> PlanSummary<'p> {
     let sum = |figure: fn(&AttributeSummary<'_>) -> u64| attributes.iter().map(figure).sum();
     let mut costliest = attributes.to_vec();
     costliest.sort_by_key(|attribute| std::cmp::Reverse(attribute.requests));
-    Summary {
-        totals: Totals {
+    PlanSummary {
+        totals: PlanTotals {
             rows: sum(|it| it.rows),
             standing: sum(|it| it.users),
             superseded: sum(|it| it.superseded),
@@ -60,7 +60,7 @@ fn plain(screen: &PlanScreen<'_>) -> String {
 }
 
 /// What `plan` says of figures, where all rows are valid.
-fn screen_of<'a>(plan: &'a Summary<'a>, effort: Option<Effort>) -> PlanScreen<'a> {
+fn screen_of<'a>(plan: &'a PlanSummary<'a>, effort: Option<Effort>) -> PlanScreen<'a> {
     PlanScreen {
         plan,
         counts: Counts { read: plan.totals.rows, ..Counts::default() },
@@ -83,8 +83,8 @@ fn with_plan<R>(look: impl FnOnce(&PlanScreen<'_>) -> R) -> R {
         attribute("email", 3, 3, 1, 1),
     ];
     let figures = summary(&attributes);
-    let plan = Summary {
-        totals: Totals { conflicts: 2, ..figures.totals },
+    let plan = PlanSummary {
+        totals: PlanTotals { conflicts: 2, ..figures.totals },
         largest: vec![
             group("country", Some("United Kingdom of Great Britain and Northern Ireland"), 3_000, 3),
             group("country", None, 1, 1),
@@ -94,7 +94,7 @@ fn with_plan<R>(look: impl FnOnce(&PlanScreen<'_>) -> R) -> R {
             user: User::Id(12),
             values: vec![Some("US\nA".into()), None],
         }],
-        shared: vec![Shared {
+        shared: vec![SharedValues {
             attribute: "email",
             values: 1,
             examples: vec![group("email", Some("a@example.com"), 3, 1)],
@@ -375,8 +375,8 @@ fn a_plan_of_many_attributes_of_many_users_fits_the_width_and_stays_short() {
         names.iter().map(|name| attribute(name, 1_000_000, 990_000, 330_000, 330_000)).collect();
     let figures = summary(&attributes);
     let value = "Llanfairpwllgwyngyllgogerychwyrndrobwllllantysiliogogogoch";
-    let plan = Summary {
-        totals: Totals { conflicts: 1, ..figures.totals },
+    let plan = PlanSummary {
+        totals: PlanTotals { conflicts: 1, ..figures.totals },
         largest: vec![group("favourite_animals_of_childhood", Some(value), 331_000_000, 331_000)],
         conflicts: vec![Conflict {
             attribute: "favourite_animals_of_childhood",

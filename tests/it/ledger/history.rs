@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use attrsync::ledger::{Outcome, Reader, RowCounts, Standing};
-use attrsync::plan::{Sent, User};
+use attrsync::plan::{SentValue, User};
 
 use super::world::{Changes, Facts, Resume, at, begin, bounds, row};
 
@@ -43,7 +43,7 @@ fn it_tells_when_a_user_was_set_to_what_and_by_which_run() {
 
     let deeds = reader.deeds(runs[1].run).unwrap();
     assert_eq!(deeds.len(), 1);
-    assert_eq!(deeds[0].value, Sent::Text("Norway".into()));
+    assert_eq!(deeds[0].value, SentValue::Text("Norway".into()));
     assert_eq!((deeds[0].users, deeds[0].batches, deeds[0].attempts), (1, 1, 1));
 }
 

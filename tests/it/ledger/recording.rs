@@ -11,7 +11,7 @@ use attrsync::input::{Dictionary, IdType, Options, Row, Sink};
 use attrsync::ledger::{
     Description, Extent, Fingerprint, Ledger, LedgerError, Reader, Recorder, RowCounts, TargetKey, Told,
 };
-use attrsync::plan::{Builder, OnConflict, Plan, Spared};
+use attrsync::plan::{Builder, OnConflict, Plan, SkippedRows};
 
 use super::world::{Changes, Resume, at, begin, bounds, row};
 
@@ -74,9 +74,9 @@ fn the_clients_own_ids_are_known_by_their_texts() {
         let more = plan_of_custom(40);
         let recall = ledger.reader().recall(&target, &more.fingerprint(), Extent::EveryRun, None).unwrap();
         let (left, spared) = more
-            .without::<_, LedgerError>(&bounds(), |attribute| Ok(recall.of(&attribute.name)), Told::tell)
+            .skip_known::<_, LedgerError>(&bounds(), |attribute| Ok(recall.of(&attribute.name)), Told::tell)
             .unwrap();
-        assert_eq!((left.rows(), spared), (10, Spared { unchanged: 30, resumed: 0 }));
+        assert_eq!((left.rows(), spared), (10, SkippedRows { unchanged: 30, resumed: 0 }));
         ledger.compact(at(1), &bounds()).unwrap();
     }
 }

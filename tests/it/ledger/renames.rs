@@ -10,7 +10,7 @@ use attrsync::ledger::{
     Description, Extent, Fingerprint, Ledger, LedgerError, Outcome, Reader, RowCounts, RunId, Standing,
     TargetKey, Told,
 };
-use attrsync::plan::{Batch, Builder, OnConflict, Plan, Spared, User};
+use attrsync::plan::{Batch, Builder, OnConflict, Plan, SkippedRows, User};
 use tempfile::TempDir;
 
 use super::world::{at, tight};
@@ -45,7 +45,7 @@ struct Begun {
     ledger: Ledger,
     run: RunId,
     plan: Plan,
-    spared: Spared,
+    spared: SkippedRows,
 }
 
 impl Past {
@@ -70,7 +70,7 @@ impl Past {
             .recall(&target(id_type), &description.content, extent, continued.as_ref())
             .unwrap();
         let (plan, spared) = whole
-            .without::<_, LedgerError>(&tight(), |attribute| Ok(recall.of(&attribute.name)), Told::tell)
+            .skip_known::<_, LedgerError>(&tight(), |attribute| Ok(recall.of(&attribute.name)), Told::tell)
             .unwrap();
         drop(recall);
         let run = ledger.begin(&description, continued.as_ref(), at(1)).unwrap();
@@ -87,7 +87,7 @@ impl Past {
         let whole = plan(id_type, rows);
         let recall = reader.recall(&target(id_type), &whole.fingerprint(), Extent::EveryRun, None).unwrap();
         let (left, _) = whole
-            .without::<_, LedgerError>(&tight(), |attribute| Ok(recall.of(&attribute.name)), Told::tell)
+            .skip_known::<_, LedgerError>(&tight(), |attribute| Ok(recall.of(&attribute.name)), Told::tell)
             .unwrap();
         all(&left)
     }
@@ -120,7 +120,7 @@ impl Begun {
 
 fn all(plan: &Plan) -> Vec<String> {
     let of = |batch: Batch| {
-        let (name, value) = (&plan.attribute(batch.group).name, plan.sent(batch.group).to_string());
+        let (name, value) = (&plan.attribute(batch.group).name, plan.sent_value(batch.group).to_string());
         plan.users(batch).map(|user| format!("{user} {name} {value}")).collect::<Vec<_>>()
     };
     plan.batches().flat_map(of).collect()
@@ -187,7 +187,7 @@ fn a_run_that_renames_goes_on_by_the_ids_that_its_input_has() {
     drop(past.begin(IdType::CustomId, rows, Extent::ContinuedRun).acknowledge(3));
     for extent in [Extent::ContinuedRun, Extent::EveryRun] {
         let run = past.begin(IdType::CustomId, rows, extent);
-        assert_eq!(run.spared, Spared { resumed: 3, unchanged: 0 }, "{extent:?}");
+        assert_eq!(run.spared, SkippedRows { resumed: 3, unchanged: 0 }, "{extent:?}");
         assert_eq!(all(&run.plan), ["c2 custom_id c1"]);
     }
     past.begin(IdType::CustomId, rows, Extent::ContinuedRun).acknowledge(1).finish();

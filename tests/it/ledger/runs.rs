@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use attrsync::ledger::{Extent, Input, Ledger, LedgerError, Outcome, Reader, Told};
-use attrsync::plan::Spared;
+use attrsync::plan::SkippedRows;
 use proptest::prelude::*;
 
 use super::world::{
@@ -158,12 +158,16 @@ fn a_run_that_was_killed_goes_on_where_its_records_end() {
 
     let run = house.begin(&ten(), Changes::All, Resume::Yes);
     assert_eq!(run.continues.unwrap().input, Input::Same);
-    assert_eq!(run.spared, Spared { unchanged: 0, resumed: 2 });
+    assert_eq!(run.spared, SkippedRows { unchanged: 0, resumed: 2 });
     house.complete(run);
     assert_eq!(house.server, all_facts(&plan(&ten(), 3)));
 
     let run = house.begin(&ten(), Changes::All, Resume::Yes);
-    assert_eq!((run.continues, run.spared), (None, Spared::default()), "what is complete is not continued");
+    assert_eq!(
+        (run.continues, run.spared),
+        (None, SkippedRows::default()),
+        "what is complete is not continued"
+    );
 }
 
 #[test]
@@ -188,7 +192,7 @@ fn no_resume_starts_anew() {
     run.send_all(&mut house.server, at(house.now));
     drop(run);
     let run = house.begin(&ten(), Changes::All, Resume::No);
-    assert_eq!(run.spared, Spared::default());
+    assert_eq!(run.spared, SkippedRows::default());
     house.complete(run);
     assert_eq!(house.begin(&ten(), Changes::All, Resume::Yes).continues, None);
 }
@@ -199,7 +203,7 @@ fn only_changes_are_sent_and_a_change_back_is_one() {
     let run = house.begin(&ten(), Changes::All, Resume::Yes);
     house.complete(run);
     let run = house.begin(&ten(), Changes::Only, Resume::Yes);
-    assert_eq!((run.plan.rows(), run.spared), (0, Spared { unchanged: 10, resumed: 0 }));
+    assert_eq!((run.plan.rows(), run.spared), (0, SkippedRows { unchanged: 10, resumed: 0 }));
     house.complete(run);
 
     let mut changed = ten();
@@ -274,7 +278,7 @@ fn nothing_is_known_to_another_target() {
         let whole = plan(&ten(), 3);
         let recall = reader.recall(&other, &whole.fingerprint(), Extent::EveryRun, None).unwrap();
         let (left, _) = whole
-            .without::<_, LedgerError>(&bounds(), |attribute| Ok(recall.of(&attribute.name)), Told::tell)
+            .skip_known::<_, LedgerError>(&bounds(), |attribute| Ok(recall.of(&attribute.name)), Told::tell)
             .unwrap();
         assert_eq!(left.rows(), 10);
         assert_eq!(reader.unfinished(&other, &description(&plan(&ten(), 3))).unwrap(), None);

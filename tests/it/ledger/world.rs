@@ -11,7 +11,7 @@ use attrsync::ledger::{
     Description, Extent, Fingerprint, INPUTS, Ledger, LedgerError, Outcome, Reader, RowCounts, RunId,
     TargetKey, Told, Unfinished,
 };
-use attrsync::plan::{Batch, Builder, OnConflict, Plan, Spared};
+use attrsync::plan::{Batch, Builder, OnConflict, Plan, SkippedRows};
 use jiff::Timestamp;
 
 /// As much memory as it takes, and two threads.
@@ -57,7 +57,7 @@ pub(super) fn plan(rows: &[(u64, String, String)], batch_size: u32) -> Plan {
 /// What a batch makes the server hold.
 pub(super) fn facts(plan: &Plan, batch: Batch) -> impl Iterator<Item = ((String, String), String)> {
     let attribute = plan.attribute(batch.group).name.clone();
-    let value = plan.sent(batch.group).to_string();
+    let value = plan.sent_value(batch.group).to_string();
     plan.users(batch).map(move |user| ((attribute.clone(), user.to_string()), value.clone()))
 }
 
@@ -83,7 +83,7 @@ pub(super) struct Begun {
     pub(super) ledger: Ledger,
     pub(super) run: RunId,
     pub(super) plan: Plan,
-    pub(super) spared: Spared,
+    pub(super) spared: SkippedRows,
     pub(super) continues: Option<Unfinished>,
 }
 
@@ -108,9 +108,9 @@ pub(super) fn left_of(
     plan: Plan,
     extent: Extent,
     continues: Option<&Unfinished>,
-) -> Result<(Plan, Spared), LedgerError> {
+) -> Result<(Plan, SkippedRows), LedgerError> {
     let recall = reader.recall(&target(), &plan.fingerprint(), extent, continues)?;
-    plan.without(&tight(), |attribute| Ok(recall.of(&attribute.name)), Told::tell)
+    plan.skip_known(&tight(), |attribute| Ok(recall.of(&attribute.name)), Told::tell)
 }
 
 /// Begins a run as the program does.

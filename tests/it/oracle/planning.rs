@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use attrsync::input::IdType;
 use attrsync::plan::{
-    AttributeSummary, Batch, Conflict, GroupSummary, OnConflict, Phase, Plan, Shared, Summary, Totals, User,
+    AttributeSummary, Batch, Conflict, GroupSummary, OnConflict, Phase, Plan, PlanSummary, PlanTotals,
+    SharedValues, User,
 };
 
 use super::Triple;
@@ -119,7 +120,7 @@ impl Expected {
         assert_eq!(disputed, self.disputed());
         let (found, expected) = (plan.summary(3), self.summary(3, batch_size));
         assert_eq!(found, expected);
-        let Totals { standing, superseded, groups, requests, .. } = expected.totals;
+        let PlanTotals { standing, superseded, groups, requests, .. } = expected.totals;
         assert_eq!(plan.rows(), standing);
         assert_eq!(plan.superseded(), superseded);
         assert_eq!(u64::from(plan.groups()), groups);
@@ -180,7 +181,7 @@ impl Expected {
         })
     }
 
-    fn summary(&self, top: usize, batch_size: u32) -> Summary<'_> {
+    fn summary(&self, top: usize, batch_size: u32) -> PlanSummary<'_> {
         let attributes: Vec<_> =
             self.attributes.iter().map(|attribute| attribute.summary(batch_size)).collect();
         let mut costliest: Vec<_> = attributes.iter().collect();
@@ -189,8 +190,8 @@ impl Expected {
         largest.sort_by_key(|group| Reverse(group.users));
         largest.truncate(top);
         let sum = |of: fn(&AttributeSummary<'_>) -> u64| attributes.iter().map(of).sum();
-        Summary {
-            totals: Totals {
+        PlanSummary {
+            totals: PlanTotals {
                 rows: sum(|it| it.rows),
                 standing: sum(|it| it.users),
                 superseded: sum(|it| it.superseded),
@@ -289,12 +290,12 @@ impl Attribute {
         }
     }
 
-    fn shared(&self, batch_size: u32) -> Option<Shared<'_>> {
+    fn shared(&self, batch_size: u32) -> Option<SharedValues<'_>> {
         let shared = self.groups(batch_size).filter(|group| self.phase != Phase::Ordinary && group.users > 1);
         let mut examples: Vec<_> = shared.collect();
         let values = examples.len() as u64;
         examples.truncate(5);
-        (values > 0).then_some(Shared { attribute: &self.name, values, examples })
+        (values > 0).then_some(SharedValues { attribute: &self.name, values, examples })
     }
 }
 

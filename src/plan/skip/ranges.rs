@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::places::{Places, bounds};
+use super::places::{UserIndex, bounds};
 use crate::plan::column::Column;
 
 /// Into how many equal ranges of numbers a range is divided at a time.
@@ -13,7 +13,7 @@ const PARTS: usize = 1 << 10;
 pub(super) fn of(column: &Column, room: u64) -> Vec<RangeInclusive<u64>> {
     let Some((smallest, largest)) = bounds(column) else { return Vec::new() };
     let all = smallest..=largest;
-    if Places::most_bytes(column.users(), &all) <= room {
+    if UserIndex::most_bytes(column.users(), &all) <= room {
         return vec![all];
     }
     let mut ranges = Vec::new();
@@ -36,11 +36,11 @@ fn divide(column: &Column, range: RangeInclusive<u64>, room: u64, ranges: &mut V
     let mut start = smallest;
     for count in counts {
         let end = end_of(start);
-        if users > 0 && Places::most_bytes(users + count, &(first..=end)) > room {
+        if users > 0 && UserIndex::most_bytes(users + count, &(first..=end)) > room {
             ranges.push(first..=start - 1);
             (first, users) = (start, 0);
         }
-        if width > 1 && Places::most_bytes(count, &(start..=end)) > room {
+        if width > 1 && UserIndex::most_bytes(count, &(start..=end)) > room {
             divide(column, start..=end, room, ranges);
             (first, users) = (end.saturating_add(1), 0);
         } else {

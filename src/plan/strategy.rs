@@ -2,7 +2,7 @@
 
 use super::OnConflict;
 use super::dense::Width;
-use super::settle::Span;
+use super::resolve::Span;
 
 /// Most bytes of a table for each row. It takes no more memory than sorting the rows would; nor much more time.
 const MOST_TABLE_BYTES_PER_ROW: u64 = 24;
@@ -27,7 +27,7 @@ const MOST_VALUES_PER_USER: u64 = 4;
 
 /// How rows are settled in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Strategy {
     /// By a table with slots of this width.
     Table(Width, Grouping),
     /// By sorting them by user.
@@ -45,7 +45,7 @@ pub(super) enum Grouping {
 
 /// How much there is to settle.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Size {
+pub(super) struct Workload {
     pub(super) rows: u64,
     /// How many numbers of values there are.
     pub(super) values: usize,
@@ -53,16 +53,16 @@ pub(super) struct Size {
     pub(super) on_conflict: OnConflict,
 }
 
-impl Size {
+impl Workload {
     /// The fastest way in so many bytes. `None` if these are not enough, unless all rows are of one user: then they
     /// can't be divided either.
-    pub(super) fn way(self, room: u64) -> Option<Way> {
+    pub(super) fn strategy(self, room: u64) -> Option<Strategy> {
         let (table, sort) = (self.table(), self.sort());
-        let worth = |(way, bytes, slots): (Way, u64, u64)| {
+        let worth = |(way, bytes, slots): (Strategy, u64, u64)| {
             (slots <= self.rows.saturating_mul(MOST_TABLE_BYTES_PER_ROW)).then_some((way, bytes))
         };
         let by_speed = [table.and_then(worth), Some(sort), table.map(|(way, bytes, _)| (way, bytes))];
-        let fits = |(way, bytes): (Way, u64)| (bytes <= room || self.span.reach() == 0).then_some(way);
+        let fits = |(way, bytes): (Strategy, u64)| (bytes <= room || self.span.reach() == 0).then_some(way);
         by_speed.into_iter().flatten().find_map(fits)
     }
 
@@ -73,21 +73,21 @@ impl Size {
     }
 
     /// By a table, with all bytes that it takes and those of its slots; `None` if none is wide or long enough.
-    fn table(self) -> Option<(Way, u64, u64)> {
+    fn table(self) -> Option<(Strategy, u64, u64)> {
         let (width, bytes) = Width::of(self.values)?;
         let reach = self.span.reach();
         let places = reach.checked_add(1).filter(|_| reach < u64::from(u32::MAX))?;
         let (slots, users) = (places * bytes, self.rows.min(places));
         let grouping = Grouping::of(users, self.values);
         let bytes = slots.saturating_add(grouping.bytes(users, self.values));
-        Some((Way::Table(width, grouping), bytes.saturating_add(self.disputed_bytes()), slots))
+        Some((Strategy::Table(width, grouping), bytes.saturating_add(self.disputed_bytes()), slots))
     }
 
-    fn sort(self) -> (Way, u64) {
+    fn sort(self) -> (Strategy, u64) {
         let grouping = Grouping::of(self.rows, self.values);
         let sorting = self.rows.saturating_mul(SORTED_BYTES);
         let bytes = sorting.saturating_add(grouping.bytes(self.rows, self.values));
-        (Way::Sort(grouping), bytes.saturating_add(self.disputed_bytes()))
+        (Strategy::Sort(grouping), bytes.saturating_add(self.disputed_bytes()))
     }
 
     fn disputed_bytes(self) -> u64 {
@@ -117,33 +117,33 @@ mod tests {
 
     const ANY: u64 = u64::MAX;
 
-    fn way(rows: u64, values: usize, reach: u64, room: u64) -> Option<Way> {
+    fn way(rows: u64, values: usize, reach: u64, room: u64) -> Option<Strategy> {
         let span = Span { smallest: 7, largest: 7 + reach };
-        Size { rows, values, span, on_conflict: OnConflict::Last }.way(room)
+        Workload { rows, values, span, on_conflict: OnConflict::Last }.strategy(room)
     }
 
     #[test]
     fn a_table_is_taken_where_numbers_lie_close_together() {
-        let table = Way::Table(Width::One, Grouping::Count);
+        let table = Strategy::Table(Width::One, Grouping::Count);
         assert_eq!(way(1_000, 100, 2_000, ANY), Some(table));
-        assert_eq!(way(1_000, 100, 24_000, ANY), Some(Way::Sort(Grouping::Count)));
-        assert_eq!(way(1_000, 100, 1 << 40, ANY), Some(Way::Sort(Grouping::Count)));
-        assert_eq!(way(1_000, 1_000, 2_000, ANY), Some(Way::Table(Width::Two, Grouping::Count)));
+        assert_eq!(way(1_000, 100, 24_000, ANY), Some(Strategy::Sort(Grouping::Count)));
+        assert_eq!(way(1_000, 100, 1 << 40, ANY), Some(Strategy::Sort(Grouping::Count)));
+        assert_eq!(way(1_000, 1_000, 2_000, ANY), Some(Strategy::Table(Width::Two, Grouping::Count)));
     }
 
     #[test]
     fn a_table_is_taken_where_there_is_no_room_to_sort() {
         let (rows, reach) = (1_000, 25_000);
-        assert_eq!(way(rows, 2, reach, 40_000), Some(Way::Sort(Grouping::Count)));
-        let table = Way::Table(Width::One, Grouping::Count);
+        assert_eq!(way(rows, 2, reach, 40_000), Some(Strategy::Sort(Grouping::Count)));
+        let table = Strategy::Table(Width::One, Grouping::Count);
         assert_eq!(way(1_100, 2, reach, 34_000), Some(table));
         assert_eq!(way(rows, 2, reach, 10_000), None);
     }
 
     #[test]
     fn many_values_of_few_users_are_sorted() {
-        assert_eq!(way(10, 1 << 20, 1 << 40, ANY), Some(Way::Sort(Grouping::Sort)));
-        let table = Way::Table(Width::Four, Grouping::Sort);
+        assert_eq!(way(10, 1 << 20, 1 << 40, ANY), Some(Strategy::Sort(Grouping::Sort)));
+        let table = Strategy::Table(Width::Four, Grouping::Sort);
         assert_eq!(way(1_000_000, 1 << 20, 9, 1_000), Some(table));
     }
 

@@ -28,7 +28,7 @@ impl Plan {
             hasher.update(text.as_bytes());
         };
         text(&self.attribute(group).name);
-        text(&self.sent(group).to_string());
+        text(&self.sent_value(group).to_string());
         let mut users = Vec::new();
         for user in self.users(Batch { group, first: 0, len: self.group_len(group) }) {
             match user {

@@ -6,11 +6,9 @@
 //! Users of a group ascend, here and there, so that a value's users are compared by walking along both.
 
 mod bits;
-mod fingerprint;
 mod names;
 mod places;
 mod ranges;
-mod sent;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -22,21 +20,19 @@ use std::ops::RangeInclusive;
 use std::panic::resume_unwind;
 use std::thread::{self, ScopedJoinHandle};
 
-pub use sent::Sent;
-
 use bits::Bits;
-use names::Names;
-use places::Places;
-use values::Values;
-use walk::Walk;
+use names::UserLookup;
+use places::UserIndex;
+use values::GroupIndex;
+use walk::GroupSearch;
 
 use super::column::Column;
-use super::{Plan, User};
+use super::{Plan, SentValue, User};
 use crate::input::{Attribute, Options};
 
 /// Why a row need not be sent when the API holds its value already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Spare {
+pub enum SkipReason {
     /// Some run sent the value.
     Unchanged,
     /// The run sent it that this one continues.
@@ -45,7 +41,7 @@ pub enum Spare {
 
 /// How many rows need not be sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Spared {
+pub struct SkippedRows {
     /// As some run sent the value.
     pub unchanged: u64,
     /// As the run sent it that this one continues.
@@ -54,30 +50,30 @@ pub struct Spared {
 
 /// Takes what is known of one attribute.
 #[derive(Debug)]
-pub struct Known<'p> {
-    names: &'p Names<'p>,
-    values: Values<'p>,
+pub struct SkipFilter<'p> {
+    names: &'p UserLookup<'p>,
+    values: GroupIndex<'p>,
     column: &'p Column,
     /// Users with other numbers are not looked at.
     range: RangeInclusive<u64>,
     /// Of most attributes nothing is known when an input comes for the first time.
-    told: Option<Told>,
-    spared: Marks,
+    decided: Option<Decided>,
+    skipped: Skips,
 }
 
 /// What was said of users.
 #[derive(Debug)]
-struct Told {
-    places: Places,
+struct Decided {
+    places: UserIndex,
     /// Places of users of whom something has come.
     decided: Bits,
 }
 
 /// Which rows of a column need not be sent.
 #[derive(Debug, Default)]
-struct Marks {
+struct Skips {
     rows: Option<Bits>,
-    counts: Spared,
+    counts: SkippedRows,
 }
 
 impl Plan {
@@ -87,29 +83,29 @@ impl Plan {
     /// threads at the same time as the options have. Their first error ends the work; so does a temporary file that can't
     /// be written, where the plan is in one.
     ///
-    /// Takes no memory for an attribute of which nothing is told; else a bit for each of its rows, and at most 6 bytes for
+    /// Takes no memory for an attribute of which nothing is known; else a bit for each of its rows, and at most 6 bytes for
     /// each user, or half of the memory that the options name: where that is less, `tell` is called as often as it takes
     /// to look at a part of the users at a time. Not counted are 9 bytes for each value of an attribute, and for each of
     /// the client's ids where users go by these.
-    pub fn without<T: Send, E: Send + From<io::Error>>(
+    pub fn skip_known<T: Send, E: Send + From<io::Error>>(
         self,
         options: &Options,
         mut fetch: impl FnMut(&Attribute) -> Result<T, E>,
-        tell: impl Fn(&T, &mut Known<'_>) -> Result<(), E> + Sync,
-    ) -> Result<(Self, Spared), E> {
+        tell: impl Fn(&T, &mut SkipFilter<'_>) -> Result<(), E> + Sync,
+    ) -> Result<(Self, SkippedRows), E> {
         let threads = options.threads.get();
-        let mut spared = Spared::default();
+        let mut skipped = SkippedRows::default();
         let plan = self.try_map(|columns, users, dictionary| {
             let room = options.memory / 2 / threads.min(columns.len()).max(1) as u64;
-            let names = Names::of(users, dictionary);
-            let without = |mut column: Column, told: T| {
-                let values = Values::new(dictionary, column.attribute, &column.groups);
-                let mut known = Known::new(&names, values, &column);
+            let names = UserLookup::of(users, dictionary);
+            let without = |mut column: Column, decided: T| {
+                let values = GroupIndex::new(dictionary, column.attribute, &column.groups);
+                let mut filter = SkipFilter::new(&names, values, &column);
                 for range in ranges::of(&column, room) {
-                    known.turn_to(range);
-                    tell(&told, &mut known)?;
+                    filter.turn_to(range);
+                    tell(&decided, &mut filter)?;
                 }
-                let Marks { rows, counts } = known.spared;
+                let Skips { rows, counts } = filter.skipped;
                 if let Some(rows) = rows {
                     column.retain(|row| !rows.has(row))?;
                     column.rows -= counts.unchanged + counts.resumed;
@@ -120,62 +116,62 @@ impl Plan {
                 let (mut working, mut done) = (VecDeque::new(), Vec::new());
                 let mut finish = |thread: Working<'_, E>| -> Result<(), E> {
                     let (column, less) = thread.join().unwrap_or_else(|panic| resume_unwind(panic))?;
-                    spared.unchanged += less.unchanged;
-                    spared.resumed += less.resumed;
+                    skipped.unchanged += less.unchanged;
+                    skipped.resumed += less.resumed;
                     done.push(column);
                     Ok(())
                 };
                 for column in columns {
-                    let told = fetch(dictionary.attribute(column.attribute))?;
+                    let decided = fetch(dictionary.attribute(column.attribute))?;
                     if working.len() >= threads
                         && let Some(thread) = working.pop_front()
                     {
                         finish(thread)?;
                     }
-                    working.push_back(scope.spawn(|| without(column, told)));
+                    working.push_back(scope.spawn(|| without(column, decided)));
                 }
                 working.into_iter().try_for_each(finish)?;
                 Ok(done)
             })
         })?;
-        Ok((plan, spared))
+        Ok((plan, skipped))
     }
 }
 
 /// A thread that takes out of one column what is known.
-type Working<'s, E> = ScopedJoinHandle<'s, Result<(Column, Spared), E>>;
+type Working<'s, E> = ScopedJoinHandle<'s, Result<(Column, SkippedRows), E>>;
 
-impl<'p> Known<'p> {
-    fn new(names: &'p Names<'p>, values: Values<'p>, column: &'p Column) -> Self {
-        Self { names, values, column, range: 0..=u64::MAX, told: None, spared: Marks::default() }
+impl<'p> SkipFilter<'p> {
+    fn new(names: &'p UserLookup<'p>, values: GroupIndex<'p>, column: &'p Column) -> Self {
+        Self { names, values, column, range: 0..=u64::MAX, decided: None, skipped: Skips::default() }
     }
 
     /// Looks at these users from now on.
     fn turn_to(&mut self, range: RangeInclusive<u64>) {
         self.range = range;
-        self.told = None;
+        self.decided = None;
     }
 
     /// Says that all these users, who ascend, got a value, earlier than whatever was said before. Where the plan gives a
-    /// user the same one, the row is spared for this reason; with `None` it is to be sent all the same.
-    pub fn hold<'u>(
+    /// user the same one, the row is skipped for this reason; with `None` it is to be sent all the same.
+    pub fn mark_sent<'u>(
         &mut self,
-        value: &Sent<'_>,
-        spare: Option<Spare>,
+        value: &SentValue<'_>,
+        reason: Option<SkipReason>,
         users: impl Iterator<Item = User<'u>>,
     ) {
-        let Some(spare) = spare else { return self.forget(users) };
-        let Self { names, values, column, range, told, spared } = self;
-        let Told { places, decided } = told.get_or_insert_with(|| Told::of(column, range));
-        let Marks { rows, counts } = spared;
+        let Some(reason) = reason else { return self.mark_unknown(users) };
+        let Self { names, values, column, range, decided, skipped } = self;
+        let Decided { places, decided } = decided.get_or_insert_with(|| Decided::of(column, range));
+        let Skips { rows, counts } = skipped;
         let rows = rows.get_or_insert_with(|| Bits::new(column.ids.len()));
-        let count = match spare {
-            Spare::Unchanged => &mut counts.unchanged,
-            Spare::Resumed => &mut counts.resumed,
+        let count = match reason {
+            SkipReason::Unchanged => &mut counts.unchanged,
+            SkipReason::Resumed => &mut counts.resumed,
         };
-        let mut walks: Vec<Walk<'_>> = values
+        let mut walks: Vec<GroupSearch<'_>> = values
             .find(value)
-            .map(|group| Walk::new(&column.ids, column.groups.range(group).places()))
+            .map(|group| GroupSearch::new(&column.ids, column.groups.range(group).places()))
             .collect();
         for user in users.filter_map(|user| names.number(&user)) {
             if places.find(user).is_some_and(|place| decided.insert(place)) {
@@ -187,19 +183,19 @@ impl<'p> Known<'p> {
     }
 
     /// Says that nobody knows what these users have, unless something was said before.
-    pub fn forget<'u>(&mut self, users: impl Iterator<Item = User<'u>>) {
-        let Self { names, column, range, told, .. } = self;
-        let Told { places, decided } = told.get_or_insert_with(|| Told::of(column, range));
+    pub fn mark_unknown<'u>(&mut self, users: impl Iterator<Item = User<'u>>) {
+        let Self { names, column, range, decided, .. } = self;
+        let Decided { places, decided } = decided.get_or_insert_with(|| Decided::of(column, range));
         for place in users.filter_map(|user| places.find(names.number(&user)?)) {
             decided.insert(place);
         }
     }
 }
 
-impl Told {
+impl Decided {
     /// Of users of whom nothing was said yet.
     fn of(column: &Column, range: &RangeInclusive<u64>) -> Self {
-        let places = Places::of(column, range);
+        let places = UserIndex::of(column, range);
         let decided = Bits::new(places.count());
         Self { places, decided }
     }

@@ -9,7 +9,7 @@ use crate::plan::{Plan, value};
 /// A value as a request says it. Two values of inputs are the same to the API if this is the same of both, whatever
 /// the settings that they were sent under. Displayed without quotes; serialised as sent.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Sent<'a> {
+pub enum SentValue<'a> {
     /// JSON null: the attribute is cleared.
     Null,
     /// A JSON string of this text.
@@ -18,13 +18,13 @@ pub enum Sent<'a> {
     Json(Cow<'a, str>),
 }
 
-impl<'a> Sent<'a> {
+impl<'a> SentValue<'a> {
     /// The same value, on its own.
-    pub fn into_owned(self) -> Sent<'static> {
+    pub fn into_owned(self) -> SentValue<'static> {
         match self {
-            Self::Null => Sent::Null,
-            Self::Text(text) => Sent::Text(Cow::Owned(text.into_owned())),
-            Self::Json(token) => Sent::Json(Cow::Owned(token.into_owned())),
+            Self::Null => SentValue::Null,
+            Self::Text(text) => SentValue::Text(Cow::Owned(text.into_owned())),
+            Self::Json(token) => SentValue::Json(Cow::Owned(token.into_owned())),
         }
     }
 
@@ -41,12 +41,12 @@ impl<'a> Sent<'a> {
 
 impl Plan {
     /// The value that a group sets, as its requests say it.
-    pub fn sent(&self, group: u32) -> Sent<'_> {
-        Sent::of(self.attribute(group), self.value(group))
+    pub fn sent_value(&self, group: u32) -> SentValue<'_> {
+        SentValue::of(self.attribute(group), self.value(group))
     }
 }
 
-impl fmt::Display for Sent<'_> {
+impl fmt::Display for SentValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Null => f.write_str("null"),
@@ -55,7 +55,7 @@ impl fmt::Display for Sent<'_> {
     }
 }
 
-impl Serialize for Sent<'_> {
+impl Serialize for SentValue<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Null => serializer.serialize_none(),

@@ -4,13 +4,13 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
-use super::Sent;
 use crate::input::{AttributeId, Dictionary};
+use crate::plan::SentValue;
 use crate::plan::column::Groups;
 
 /// The values of a column's groups, as sent.
 #[derive(Debug)]
-pub(super) struct Values<'p> {
+pub(super) struct GroupIndex<'p> {
     dictionary: &'p Dictionary,
     attribute: AttributeId,
     groups: &'p Groups,
@@ -19,12 +19,12 @@ pub(super) struct Values<'p> {
     index: Option<HashTable<u32>>,
 }
 
-impl<'p> Values<'p> {
+impl<'p> GroupIndex<'p> {
     pub(super) fn new(dictionary: &'p Dictionary, attribute: AttributeId, groups: &'p Groups) -> Self {
         Self { dictionary, attribute, groups, hasher: RandomState::default(), index: None }
     }
     /// The groups that send this value: several where the settings map different values of the input to one.
-    pub(super) fn find(&mut self, value: &Sent<'_>) -> impl Iterator<Item = u32> {
+    pub(super) fn find(&mut self, value: &SentValue<'_>) -> impl Iterator<Item = u32> {
         let index = self.index.take().unwrap_or_else(|| self.index());
         let index = self.index.insert(index);
         let (dictionary, attribute, groups) = (self.dictionary, self.attribute, self.groups);
@@ -44,7 +44,12 @@ impl<'p> Values<'p> {
 }
 
 /// What a group sends.
-fn sent<'p>(dictionary: &'p Dictionary, attribute: AttributeId, groups: &Groups, group: u32) -> Sent<'p> {
+fn sent<'p>(
+    dictionary: &'p Dictionary,
+    attribute: AttributeId,
+    groups: &Groups,
+    group: u32,
+) -> SentValue<'p> {
     let value = groups.value(group);
-    Sent::of(dictionary.attribute_of(attribute, value), dictionary.value(attribute, value))
+    SentValue::of(dictionary.attribute_of(attribute, value), dictionary.value(attribute, value))
 }

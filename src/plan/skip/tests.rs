@@ -37,34 +37,35 @@ fn plan(kind: Kind, rows: &[(u64, usize, String)], batch_size: u32) -> Plan {
 
 fn facts(plan: &Plan) -> Vec<Fact> {
     let fact = |batch: Batch| {
-        let (attribute, value) = (&plan.attribute(batch.group).name, plan.sent(batch.group).to_string());
+        let (attribute, value) =
+            (&plan.attribute(batch.group).name, plan.sent_value(batch.group).to_string());
         plan.users(batch).map(move |user| (attribute.clone(), user.to_string(), value.clone()))
     };
     plan.batches().flat_map(fact).collect()
 }
 
-/// A plan without what is told of each attribute.
+/// A plan without what is known of each attribute.
 fn without(
     plan: Plan,
     memory: u64,
-    tell: impl Fn(&Attribute, &mut Known<'_>) -> io::Result<()> + Sync,
-) -> io::Result<(Plan, Spared)> {
+    tell: impl Fn(&Attribute, &mut SkipFilter<'_>) -> io::Result<()> + Sync,
+) -> io::Result<(Plan, SkippedRows)> {
     let threads = NonZeroUsize::MIN.saturating_add(1);
     let options = Options { threads, memory, ..Options::default() };
-    plan.without(&options, |attribute| Ok(attribute.clone()), |attribute, known| tell(attribute, known))
+    plan.skip_known(&options, |attribute| Ok(attribute.clone()), |attribute, filter| tell(attribute, filter))
 }
 
 /// Tells groups, which come oldest first.
 fn tell(
     kind: Kind,
-    told: &[(usize, String, u8, Vec<u64>)],
-) -> impl Fn(&Attribute, &mut Known<'_>) -> io::Result<()> {
-    move |attribute, known| {
-        for (_, value, spare, users) in
-            told.iter().rev().filter(|(about, ..)| ATTRIBUTES[*about] == attribute.name)
+    decided: &[(usize, String, u8, Vec<u64>)],
+) -> impl Fn(&Attribute, &mut SkipFilter<'_>) -> io::Result<()> {
+    move |attribute, filter| {
+        for (_, value, reason, users) in
+            decided.iter().rev().filter(|(about, ..)| ATTRIBUTES[*about] == attribute.name)
         {
-            let value = if value == "-" { Sent::Null } else { Sent::Text(value.into()) };
-            let spare = [None, Some(Spare::Unchanged), Some(Spare::Resumed)][usize::from(*spare)];
+            let value = if value == "-" { SentValue::Null } else { SentValue::Text(value.into()) };
+            let reason = [None, Some(SkipReason::Unchanged), Some(SkipReason::Resumed)][usize::from(*reason)];
             let mut users = users.clone();
             match kind {
                 Kind::Id => users.sort_unstable(),
@@ -76,7 +77,7 @@ fn tell(
                 Kind::Id => User::Id(*user),
                 Kind::Custom => User::Custom(text.into()),
             });
-            known.hold(&value, spare, users);
+            filter.mark_sent(&value, reason, users);
         }
         Ok(())
     }
@@ -109,7 +110,7 @@ proptest! {
             let row = |user| (Just(user), 0_usize..3, value());
             users.into_iter().map(row).collect::<Vec<_>>()
         }),
-        told in prop::collection::vec((0_usize..3, value(), 0_u8..3, users(30)), 0..12),
+        decided in prop::collection::vec((0_usize..3, value(), 0_u8..3, users(30)), 0..12),
         memory in prop_oneof![Just(u64::MAX), 0_u64..2000],
     ) {
         let kind = if custom { Kind::Custom } else { Kind::Id };
@@ -117,27 +118,27 @@ proptest! {
         let (superseded, rows_before) = (whole.superseded(), whole.rows());
 
         let mut held: BTreeMap<(String, String), (String, u8)> = BTreeMap::new();
-        for (about, value, spare, users) in &told {
+        for (about, value, reason, users) in &decided {
             for user in users {
                 let user = if custom { format!("u{user}") } else { user.to_string() };
                 let value = if value == "-" { "null".to_owned() } else { value.clone() };
-                held.insert((ATTRIBUTES[*about].to_owned(), user), (value, *spare));
+                held.insert((ATTRIBUTES[*about].to_owned(), user), (value, *reason));
             }
         }
         let mut expected = Vec::new();
-        let mut spared = Spared::default();
+        let mut skipped = SkippedRows::default();
         for (attribute, user, value) in facts(&whole) {
             match held.get(&(attribute.clone(), user.clone())) {
-                Some((same, 1)) if *same == value => spared.unchanged += 1,
-                Some((same, 2)) if *same == value => spared.resumed += 1,
+                Some((same, 1)) if *same == value => skipped.unchanged += 1,
+                Some((same, 2)) if *same == value => skipped.resumed += 1,
                 _ => expected.push((attribute, user, value)),
             }
         }
 
-        let (left, found) = without(whole, memory, tell(kind, &told)).unwrap();
+        let (left, found) = without(whole, memory, tell(kind, &decided)).unwrap();
         prop_assert_eq!(facts(&left), expected);
-        prop_assert_eq!(found, spared);
-        prop_assert_eq!(left.rows() + spared.unchanged + spared.resumed, rows_before);
+        prop_assert_eq!(found, skipped);
+        prop_assert_eq!(left.rows() + skipped.unchanged + skipped.resumed, rows_before);
         prop_assert_eq!(left.superseded(), superseded);
     }
 
@@ -176,19 +177,19 @@ fn what_is_sent_is_compared_and_not_what_stands_in_the_input() {
         }
         builder.finish(dictionary, NonZeroU32::MIN).unwrap()
     };
-    let left_after = |value: Sent<'_>| {
-        let tell = |_: &Attribute, known: &mut Known<'_>| {
-            known.hold(
+    let left_after = |value: SentValue<'_>| {
+        let tell = |_: &Attribute, filter: &mut SkipFilter<'_>| {
+            filter.mark_sent(
                 &value,
-                Some(Spare::Unchanged),
+                Some(SkipReason::Unchanged),
                 (1..=12_u64).collect::<Vec<_>>().iter().map(|id| User::Id(*id)),
             );
             Ok(())
         };
         without(plan(), u64::MAX, tell).unwrap().0.rows()
     };
-    assert_eq!(left_after(Sent::Json("2".into())), 4);
-    assert_eq!(left_after(Sent::Text("2".into())), 12);
-    assert_eq!(left_after(Sent::Json("3".into())), 8);
-    assert_eq!(left_after(Sent::Null), 12);
+    assert_eq!(left_after(SentValue::Json("2".into())), 4);
+    assert_eq!(left_after(SentValue::Text("2".into())), 12);
+    assert_eq!(left_after(SentValue::Json("3".into())), 8);
+    assert_eq!(left_after(SentValue::Null), 12);
 }

@@ -17,7 +17,7 @@ const BUCKET_BITS: u32 = 3;
 
 /// Gives each user of a column a place, which no other user has.
 #[derive(Debug)]
-pub(super) enum Places {
+pub(super) enum UserIndex {
     /// For numbers that lie close together: a place for each number that can occur.
     Dense { smallest: u64, count: usize },
     /// For numbers that lie apart: equal ranges of numbers, each with its users in ascending order.
@@ -38,7 +38,7 @@ pub(super) struct Buckets {
     users: Vec<u32>,
 }
 
-impl Places {
+impl UserIndex {
     /// About how many bytes it takes at most to find so many users with numbers in this range, and to remember which of
     /// them have been found.
     pub(super) fn most_bytes(users: u64, range: &RangeInclusive<u64>) -> u64 {

@@ -8,20 +8,20 @@ use hashbrown::HashTable;
 
 use crate::input::Dictionary;
 use crate::plan::User;
-use crate::plan::users::Users;
+use crate::plan::users::UserNumbers;
 
 /// The numbers of a plan's users.
 #[derive(Debug)]
-pub(super) struct Names<'p> {
-    users: &'p Users,
+pub(super) struct UserLookup<'p> {
+    users: &'p UserNumbers,
     dictionary: &'p Dictionary,
     hasher: RandomState,
     /// By the client's id; built when one is first asked for.
     numbers: OnceLock<HashTable<u32>>,
 }
 
-impl<'p> Names<'p> {
-    pub(super) fn of(users: &'p Users, dictionary: &'p Dictionary) -> Self {
+impl<'p> UserLookup<'p> {
+    pub(super) fn of(users: &'p UserNumbers, dictionary: &'p Dictionary) -> Self {
         Self { users, dictionary, hasher: RandomState::default(), numbers: OnceLock::new() }
     }
 
@@ -29,8 +29,8 @@ impl<'p> Names<'p> {
     #[inline]
     pub(super) fn number(&self, user: &User<'_>) -> Option<u64> {
         match (user, self.users) {
-            (User::Id(id), Users::Id) => Some(*id),
-            (User::Custom(_), Users::Custom { .. } | Users::Ranked(_)) => {
+            (User::Id(id), UserNumbers::Id) => Some(*id),
+            (User::Custom(_), UserNumbers::Custom { .. } | UserNumbers::Ranked(_)) => {
                 let equal = |number: &u32| self.users.name((*number).into(), self.dictionary) == *user;
                 let numbers = self.numbers.get_or_init(|| self.numbers());
                 numbers.find(self.hasher.hash_one(user), equal).copied().map(u64::from)
@@ -41,9 +41,9 @@ impl<'p> Names<'p> {
 
     fn numbers(&self) -> HashTable<u32> {
         let count = match self.users {
-            Users::Id => 0,
-            Users::Custom { order, .. } => order.len(),
-            Users::Ranked(count) => *count,
+            UserNumbers::Id => 0,
+            UserNumbers::Custom { order, .. } => order.len(),
+            UserNumbers::Ranked(count) => *count,
         };
         let hash = |number: &u32| self.hasher.hash_one(self.users.name((*number).into(), self.dictionary));
         let mut numbers = HashTable::with_capacity(count);

@@ -11,9 +11,9 @@ const LEAST: u64 = 1 << 10;
 
 /// What one attribute may take while it is settled, and what becomes of it then.
 #[derive(Debug)]
-pub(super) struct Room {
+pub(super) struct MemoryBudget {
     bytes: u64,
-    holding: Holding,
+    holding: PlanStorage,
     space: Space,
     /// Where columns are, once there is one.
     columns: Mutex<Option<Store>>,
@@ -21,16 +21,16 @@ pub(super) struct Room {
 
 /// Where a plan is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Holding {
+pub(super) enum PlanStorage {
     /// In memory, except for what has to be divided to be settled.
     Memory,
     /// In temporary files.
     Files,
 }
 
-impl Room {
+impl MemoryBudget {
     /// So many bytes for each attribute that is settled at a time.
-    pub(super) fn new(bytes: u64, holding: Holding, space: Space) -> Self {
+    pub(super) fn new(bytes: u64, holding: PlanStorage, space: Space) -> Self {
         Self { bytes: bytes.max(LEAST), holding, space, columns: Mutex::default() }
     }
 
@@ -41,8 +41,8 @@ impl Room {
     /// The column, where the plan is.
     pub(super) fn keep(&self, column: Column) -> io::Result<Column> {
         match self.holding {
-            Holding::Memory => Ok(column),
-            Holding::Files => column.store(&self.columns()?),
+            PlanStorage::Memory => Ok(column),
+            PlanStorage::Files => column.store(&self.columns()?),
         }
     }
 

@@ -6,12 +6,12 @@ use crate::plan::column::Ids;
 
 /// What is left of a group.
 #[derive(Debug)]
-pub(super) struct Walk<'p> {
+pub(super) struct GroupSearch<'p> {
     ids: &'p Ids,
     left: Range<usize>,
 }
 
-impl<'p> Walk<'p> {
+impl<'p> GroupSearch<'p> {
     /// Over the users at these places of a column, who ascend.
     pub(super) fn new(ids: &'p Ids, places: Range<usize>) -> Self {
         Self { ids, left: places }

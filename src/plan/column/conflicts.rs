@@ -8,29 +8,29 @@ use crate::spill::{Reader, Store, Stored, Writer, read_back};
 
 /// Values of one user that disagree.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::plan) struct Disagreement {
+pub(in crate::plan) struct UserConflict {
     pub(in crate::plan) user: u64,
     /// Distinct, in the order of the input.
     pub(in crate::plan) values: Vec<u32>,
 }
 
-/// Disagreements of one attribute, by user.
+/// Conflicts of one attribute, by user.
 #[derive(Debug)]
-pub(in crate::plan) enum Disagreements {
-    Memory(Vec<Disagreement>),
+pub(in crate::plan) enum ColumnConflicts {
+    Memory(Vec<UserConflict>),
     /// Of each its user, how many values there are, and these.
     Stored(Stored<u64>),
 }
 
-/// Reads disagreements one after the other.
+/// Reads conflicts one after the other.
 #[derive(Debug)]
-enum Walk<'a> {
-    Memory(std::slice::Iter<'a, Disagreement>),
+enum ConflictReader<'a> {
+    Memory(std::slice::Iter<'a, UserConflict>),
     Stored(Reader<u64>),
 }
 
-impl Disagreements {
-    pub(in crate::plan) fn iter(&self) -> impl Iterator<Item = Disagreement> + '_ {
+impl ColumnConflicts {
+    pub(in crate::plan) fn iter(&self) -> impl Iterator<Item = UserConflict> + '_ {
         let mut walk = self.walk();
         std::iter::from_fn(move || read_back(walk.try_next()))
     }
@@ -44,16 +44,16 @@ impl Disagreements {
         let mut writer = store.writer(most, BUFFER);
         for part in parts {
             let mut walk = part.walk();
-            while let Some(disagreement) = walk.try_next()? {
-                write(&disagreement, &mut writer)?;
+            while let Some(conflict) = walk.try_next()? {
+                write(&conflict, &mut writer)?;
             }
         }
         writer.seal().map(Self::Stored)
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        let bytes = |disagreement: &Disagreement| {
-            size_of::<Disagreement>() + disagreement.values.capacity() * size_of::<u32>()
+        let bytes = |conflict: &UserConflict| {
+            size_of::<UserConflict>() + conflict.values.capacity() * size_of::<u32>()
         };
         match self {
             Self::Memory(all) => all.iter().map(bytes).sum(),
@@ -69,24 +69,24 @@ impl Disagreements {
         }
     }
 
-    fn walk(&self) -> Walk<'_> {
+    fn walk(&self) -> ConflictReader<'_> {
         match self {
-            Self::Memory(all) => Walk::Memory(all.iter()),
-            Self::Stored(all) => Walk::Stored(all.reader(0, BUFFER)),
+            Self::Memory(all) => ConflictReader::Memory(all.iter()),
+            Self::Stored(all) => ConflictReader::Stored(all.reader(0, BUFFER)),
         }
     }
 
     /// How many numbers it takes to store them.
     fn numbers(&self) -> u64 {
         match self {
-            Self::Memory(all) => all.iter().map(|disagreement| 2 + disagreement.values.len() as u64).sum(),
+            Self::Memory(all) => all.iter().map(|conflict| 2 + conflict.values.len() as u64).sum(),
             Self::Stored(all) => all.len(),
         }
     }
 }
 
-impl Walk<'_> {
-    fn try_next(&mut self) -> io::Result<Option<Disagreement>> {
+impl ConflictReader<'_> {
+    fn try_next(&mut self) -> io::Result<Option<UserConflict>> {
         let numbers = match self {
             Self::Memory(all) => return Ok(all.next().cloned()),
             Self::Stored(numbers) => numbers,
@@ -95,12 +95,12 @@ impl Walk<'_> {
         let mut next = || numbers.try_next()?.ok_or(io::Error::from(io::ErrorKind::UnexpectedEof));
         let count = next()?;
         let values = (0..count).map(|_| u32::try_from(next()?).map_err(io::Error::other));
-        Ok(Some(Disagreement { user, values: values.collect::<io::Result<_>>()? }))
+        Ok(Some(UserConflict { user, values: values.collect::<io::Result<_>>()? }))
     }
 }
 
-fn write(disagreement: &Disagreement, to: &mut Writer<u64>) -> io::Result<()> {
-    let Disagreement { user, values } = disagreement;
+fn write(conflict: &UserConflict, to: &mut Writer<u64>) -> io::Result<()> {
+    let UserConflict { user, values } = conflict;
     to.push(*user)?;
     to.push(values.len() as u64)?;
     values.iter().try_for_each(|&value| to.push(value.into()))
