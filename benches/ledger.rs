@@ -15,6 +15,7 @@ use attrsync::ledger::{
     Description, Extent, Fingerprint, Ledger, LedgerError, Outcome, Reader, RowCounts, TargetKey, Told,
 };
 use attrsync::plan::{Builder, OnConflict, Plan};
+use attrsync::spill::Resources;
 
 /// Attributes, and how many values each has.
 const ATTRIBUTES: [(&str, u64); 10] = [
@@ -71,16 +72,18 @@ fn generate(path: &Path, facts: u64, change_one_in: u64) {
 }
 
 fn plan(path: &Path) -> Plan {
-    let options = Options { threads: threads(), ..Options::default() };
-    let builder = Builder::new(OnConflict::Last).threads(threads());
+    let options = Options { resources: resources(), ..Options::default() };
+    let builder = Builder::new(OnConflict::Last).resources(&resources());
     let source = Source::File(path.to_owned());
     let reading = input::read(&[source], &options, builder).expect("the file is well formed");
     assert_eq!(reading.counts.invalid, 0);
     reading.sink.finish(reading.dictionary, NonZeroU32::new(1000).expect("not 0")).expect("memory is enough")
 }
 
-fn threads() -> NonZeroUsize {
-    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+/// All threads and any amount of memory.
+fn resources() -> Resources {
+    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    Resources { threads, ..Resources::default() }
 }
 
 fn fill(path: &Path, plan: &Plan) {
@@ -103,7 +106,7 @@ fn fill(path: &Path, plan: &Plan) {
     let size = fs::metadata(path).map_or(0, |file| file.len());
     say("file before it is compacted, bytes a fact", per(size, plan.rows()));
     let (compacting, ()) =
-        timed(|| ledger.compact(clock::today(), &Options::default()).expect("there is room"));
+        timed(|| ledger.compact(clock::today(), &Resources::default()).expect("there is room"));
     say("compacting, seconds", compacting.as_secs_f64());
 }
 
@@ -111,9 +114,8 @@ fn less_known(path: &Path, whole: Plan) -> (Plan, u64) {
     let reader = Reader::open(path).expect("it was just made");
     let recall =
         reader.recall(&target(), &whole.fingerprint(), Extent::EveryRun, None).expect("it is intact");
-    let options = Options { threads: threads(), ..Options::default() };
     let (left, spared) = whole
-        .skip_known::<_, LedgerError>(&options, |attribute| Ok(recall.of(&attribute.name)), Told::tell)
+        .skip_known::<_, LedgerError>(&resources(), |attribute| Ok(recall.of(&attribute.name)), Told::tell)
         .expect("it is intact");
     (left, spared.unchanged)
 }

@@ -5,6 +5,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 
 use attrsync::input::{AttributeId, Dictionary, Options, Row, Sink, ValueId};
 use attrsync::plan::{Builder, OnConflict, Plan};
+use attrsync::spill::Resources;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 
 const ROWS: u64 = 10_000_000;
@@ -68,8 +69,8 @@ impl Input {
 
     /// As `take`, in so many bytes of memory.
     fn take_within(&self, memory: u64) -> Builder {
-        let options = Options { memory, ..Options::default() };
-        let mut builder = Builder::new(OnConflict::Last).within(&options);
+        let resources = Resources { memory, ..Resources::default() };
+        let mut builder = Builder::new(OnConflict::Last).resources(&resources);
         for rows in self.rows.chunks(4096) {
             for row in rows {
                 builder.accept(*row);
@@ -112,7 +113,8 @@ fn planning(criterion: &mut Criterion) {
         for threads in [1, 2] {
             let threads = NonZeroUsize::new(threads).expect("1 and 2 are not 0");
             group.bench_function(format!("finish/{}/{threads}", input.name), |bencher| {
-                let take = || (input.take().threads(threads), input.dictionary.clone());
+                let resources = Resources { threads, ..Resources::default() };
+                let take = || (input.take().resources(&resources), input.dictionary.clone());
                 bencher.iter_batched(
                     take,
                     |(builder, texts)| finish(builder, texts),

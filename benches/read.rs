@@ -9,6 +9,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use attrsync::input::{self, Options, Renumber, Row, Sink, Source};
+use attrsync::spill::Resources;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 /// Does with a row the least that can't be left out.
@@ -34,7 +35,8 @@ impl Sink for Sum {
 
 fn read(path: &Path, threads: usize) -> u64 {
     let threads = NonZeroUsize::new(threads).expect("not 0");
-    let options = Options { threads, ..Options::default() };
+    let resources = Resources { threads, ..Resources::default() };
+    let options = Options { resources, ..Options::default() };
     let reading =
         input::read(&[Source::File(path.to_owned())], &options, Sum(0)).expect("the file is well formed");
     assert_eq!(reading.counts.invalid, 0);

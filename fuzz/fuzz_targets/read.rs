@@ -8,14 +8,16 @@ use std::path::Path;
 
 use attrsync::input::{self, Counts, InvalidRow, Options, InputError, Source};
 use attrsync::plan::{Builder, OnConflict};
+use attrsync::spill::Resources;
 use libfuzzer_sys::fuzz_target;
 
 /// Bodies, counts, and what is invalid.
 type Planned = (Vec<u8>, Counts, Vec<InvalidRow>);
 
 fn plan(path: &Path, threads: NonZeroUsize, memory: u64) -> Result<Planned, InputError> {
-    let options = Options { threads, bytes_per_thread: NonZeroU64::MIN, memory, ..Options::default() };
-    let builder = Builder::new(OnConflict::Last).threads(threads).within(&options);
+    let resources = Resources { threads, memory, temp_dir: None };
+    let builder = Builder::new(OnConflict::Last).resources(&resources);
+    let options = Options { bytes_per_thread: NonZeroU64::MIN, resources, ..Options::default() };
     let mut reading = input::read(&[Source::File(path.to_owned())], &options, builder)?;
     let invalid = reading.invalid.iter().map(|row| row.expect("there is room")).collect();
     let batch_size = NonZeroU32::MIN.saturating_add(2);

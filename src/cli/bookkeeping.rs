@@ -10,13 +10,13 @@ use super::fingerprint::{differing, fingerprint};
 use super::sync::Failed;
 use crate::clock;
 use crate::config::{LedgerFile, Memory, Resume, Settings};
-use crate::input::Options;
 use crate::ledger::{
     Description, Extent, Input, Ledger, LedgerError, NotContinued, Outcome, PassedOver, Reader, Recorder,
     RowCounts, RunId, TargetKey, Told, Unfinished,
 };
 use crate::plan::{Batch, Phase, Plan, SkippedRows};
 use crate::report::{ExitCode, Fates, Message, StopReason};
+use crate::spill::Resources;
 
 /// How times are written.
 const TIME: &str = "%Y-%m-%d %H:%M:%S UTC";
@@ -148,7 +148,7 @@ fn spare(
     };
     let recall = reader.recall(target, &description.content, extent, continuation.continued())?;
     let (plan, spared) =
-        plan.skip_known(&settings.input, |attribute| Ok(recall.of(&attribute.name)), Told::tell)?;
+        plan.skip_known(&settings.input.resources, |attribute| Ok(recall.of(&attribute.name)), Told::tell)?;
     Ok((plan, spared, continuation))
 }
 
@@ -183,11 +183,11 @@ impl Ending {
     }
 
     /// Forgets what is too old, and gives back room.
-    pub(super) fn compact(&self, mut ledger: Ledger, bounds: &Options) -> Result<(), LedgerError> {
+    pub(super) fn compact(&self, mut ledger: Ledger, resources: &Resources) -> Result<(), LedgerError> {
         const DAY: i64 = 24 * 60 * 60;
         let days = i64::try_from(self.history_days).unwrap_or(i64::MAX);
         let kept = SignedDuration::from_secs(days.saturating_mul(DAY));
-        ledger.compact(clock::today().checked_sub(kept).unwrap_or(Timestamp::MIN), bounds)
+        ledger.compact(clock::today().checked_sub(kept).unwrap_or(Timestamp::MIN), resources)
     }
 }
 

@@ -48,10 +48,8 @@ pub(super) fn fingerprint(settings: &Settings) -> Fingerprint {
         required: _,
         unknown_columns: _,
         id_type: _,
-        threads: _,
         bytes_per_thread: _,
-        memory: _,
-        temp_dir: _,
+        resources: _,
     } = &settings.input;
     let renamed: Map<String, Value> = columns
         .iter()

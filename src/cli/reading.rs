@@ -22,8 +22,7 @@ pub(super) struct Read {
 impl Read {
     /// Reads all inputs to their ends.
     pub(super) fn all(settings: &Settings) -> Result<Self, InputError> {
-        let builder =
-            Builder::new(settings.on_conflict).threads(settings.input.threads).within(&settings.input);
+        let builder = Builder::new(settings.on_conflict).resources(&settings.input.resources);
         let reading = input::read(&settings.inputs, &settings.input, builder)?;
         for source in &reading.sources {
             info!(

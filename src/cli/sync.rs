@@ -282,7 +282,7 @@ fn refuse(
 /// run ended.
 async fn compact(ending: Ending, ledger: Ledger, settings: Arc<Settings>, console: Console) {
     let Ok(mut signals) = Signals::new() else { return };
-    let compacting = spawn_blocking(move || ending.compact(ledger, &settings.input));
+    let compacting = spawn_blocking(move || ending.compact(ledger, &settings.input.resources));
     let warning = tokio::select! {
         compacted = compacting => match compacted {
             Ok(Ok(())) => return,

@@ -159,7 +159,7 @@ fn check_places(
 ) -> Result<(), ConfigError> {
     let directory = surroundings.directory.as_path();
     // The system's own is looked at when it is needed, which it is seldom.
-    if let (Some(path), Some(origin)) = (&settings.input.temp_dir, layer.origin("temp_dir")) {
+    if let (Some(path), Some(origin)) = (&settings.input.resources.temp_dir, layer.origin("temp_dir")) {
         temp_dir::check(&directory.join(path), path, &origin.place("temp_dir"))?;
     }
     // A ledger that this run doesn't use is as precious.

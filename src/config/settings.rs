@@ -11,6 +11,7 @@ use super::values::{Limit, LogFormat, Progress};
 use crate::deliver;
 use crate::input::{self, Source, UnknownColumns};
 use crate::plan::OnConflict;
+use crate::spill::Resources;
 
 /// All that the stages need to know, but for where requests go.
 #[derive(Clone, Debug)]
@@ -103,9 +104,13 @@ impl Settings {
                 empty: input.empty,
                 null_token: input.null_token,
                 attributes: file.attributes,
-                threads: surroundings.threads,
-                memory: planning.memory.map_or_else(|| surroundings.half_of_memory(), |size| size.0.get()),
-                temp_dir: Some(planning.temp_dir.unwrap_or_else(|| surroundings.temp_dir.clone())),
+                resources: Resources {
+                    threads: surroundings.threads,
+                    memory: planning
+                        .memory
+                        .map_or_else(|| surroundings.half_of_memory(), |size| size.0.get()),
+                    temp_dir: Some(planning.temp_dir.unwrap_or_else(|| surroundings.temp_dir.clone())),
+                },
                 ..input::Options::default()
             },
             tolerance: match planning.max_invalid {

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::num::NonZeroU64;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::thread;
 
@@ -15,7 +16,6 @@ use super::record::Boundary;
 use super::record_reader::RecordReader;
 use super::row_builder::{InputContext, RowBuilder};
 use super::{Options, Sink};
-use crate::spill::read_at;
 
 /// How far a line end is looked for.
 const LONGEST_SEARCH: u64 = 1 << 20;
@@ -30,7 +30,7 @@ pub(super) struct FileRange {
 
 impl Read for FileRange {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let read = read_at(&self.file, into, self.at)?;
+        let read = self.file.read_at(into, self.at)?;
         self.at += read as u64;
         Ok(read)
     }
@@ -48,7 +48,11 @@ impl ByteRanges {
     /// Divides what a file has from `start` to `size`, at line ends. `None` if it is not worth it.
     pub(super) fn divide(file: File, start: u64, size: u64, options: &Options) -> io::Result<Option<Self>> {
         let file = Arc::new(file);
-        let count = count(size.saturating_sub(start), options.bytes_per_thread, options.threads.get() as u64);
+        let count = count(
+            size.saturating_sub(start),
+            options.bytes_per_thread,
+            options.resources.threads.get() as u64,
+        );
         let mut starts = vec![start];
         for number in 1..count {
             let near = start + (size - start) / count * number;

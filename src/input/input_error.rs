@@ -176,7 +176,7 @@ pub enum InputError {
 impl InputError {
     /// What was read with these options needs a temporary file, and there is trouble with it.
     pub fn disk(options: &Options, cause: io::Error) -> Self {
-        Self::Disk { directory: options.temp_dir.clone(), cause }
+        Self::Disk { directory: options.resources.temp_dir.clone(), cause }
     }
 
     /// Whether the local disk is the problem, and not the input.

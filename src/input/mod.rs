@@ -94,7 +94,7 @@ pub trait Sink: Send + Sized {
 
     /// Says that the rows since the last spill's end are of this one, which is over. From now on values, and the client's
     /// ids of users, are numbered from 0 again; [`Dictionary::renumbered_values`] tells, after reading, what the numbers of
-    /// a spill stand for. There are no spills unless [`Options::memory`] is exceeded.
+    /// a spill stand for. There are no spills unless [`Resources::memory`](crate::spill::Resources::memory) is exceeded.
     fn dictionary_spilled(&mut self, spill: u32);
 
     /// An empty sink for the rows of a later byte range, which another thread reads at the same time.

@@ -1,10 +1,11 @@
 //! How inputs are to be read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use super::Json;
+use crate::spill::Resources;
 
 /// Where bytes come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,15 +104,10 @@ pub struct Options {
     pub null_token: Option<String>,
     /// What the configuration says of attributes, by name.
     pub attributes: BTreeMap<String, AttributeRule>,
-    /// Most threads to read a file with.
-    pub threads: NonZeroUsize,
     /// Fewest bytes of a file that are worth a thread of their own.
     pub bytes_per_thread: NonZeroU64,
-    /// About how many bytes of memory reading and planning may take, whatever the inputs' size; what is more goes to
-    /// temporary files. Not counted is what the program takes in any case, some ten megabytes.
-    pub memory: u64,
-    /// Where temporary files go; `None`: where the system has them.
-    pub temp_dir: Option<PathBuf>,
+    /// Threads, memory and temporary files.
+    pub resources: Resources,
 }
 
 impl Options {
@@ -133,10 +129,8 @@ impl Default for Options {
             empty: None,
             null_token: None,
             attributes: BTreeMap::new(),
-            threads: NonZeroUsize::MIN,
             bytes_per_thread: NonZeroU64::new(8 << 20).expect("8 MiB are not 0"),
-            memory: u64::MAX,
-            temp_dir: None,
+            resources: Resources::default(),
         }
     }
 }

@@ -122,7 +122,7 @@ fn read_source<S: Sink>(
     let read = if let Some(ranges) = ranges {
         ranges.read(line, &context, builder).map(|records| (records.line(), records.input().at))
     } else {
-        let input: ByteStream = if options.threads.get() > 1 && !opened.is_small() {
+        let input: ByteStream = if options.resources.threads.get() > 1 && !opened.is_small() {
             Box::new(DecodeThread::of(input).map_err(|cause| opened.read_error(cause, line, 0))?)
         } else {
             input

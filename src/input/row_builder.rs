@@ -88,14 +88,14 @@ struct RawRow<'a> {
 
 impl<S: Sink> RowBuilder<S> {
     pub(super) fn new(options: &Options, sink: S) -> Self {
-        let stride = (options.memory / BYTES_PER_STEP).clamp(1, LONGEST_STRIDE);
-        let share = options.memory / SHARE_PER_STRIDE / options.threads.get() as u64;
+        let stride = (options.resources.memory / BYTES_PER_STEP).clamp(1, LONGEST_STRIDE);
+        let share = options.resources.memory / SHARE_PER_STRIDE / options.resources.threads.get() as u64;
         let stride_bytes = usize::try_from(share).unwrap_or(usize::MAX);
         Self {
             sink,
             dictionary: Dictionary::new(options),
             counts: Counts::default(),
-            invalid: InvalidRowsWriter::new(options.temp_dir.clone()),
+            invalid: InvalidRowsWriter::new(options.resources.temp_dir.clone()),
             errors: IssueCounter::default(),
             warnings: IssueCounter::default(),
             non_utf8: NonUtf8Sample::default(),

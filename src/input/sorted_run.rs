@@ -3,7 +3,7 @@
 use std::io;
 
 use super::interner::Interner;
-use crate::spill::{Paged, Reader, Store, Stored};
+use crate::spill::{FileColumn, FileReader, PagedColumn, TempFile};
 
 /// Texts and their numbers, as [`Interner`] gave them: put away in the order of their bytes, so that several runs can be
 /// merged by reading each from its start to its end.
@@ -11,42 +11,42 @@ use crate::spill::{Paged, Reader, Store, Stored};
 pub(super) struct SortedRun {
     texts: SortedTexts,
     /// By place, the number of the text there.
-    numbers: Stored<u32>,
+    numbers: FileColumn<u32>,
     /// By number, the place of the text.
-    places: Paged<u32>,
+    places: PagedColumn<u32>,
 }
 
 /// Texts that lie end to end. They have places: 0, 1, 2 and so on.
 #[derive(Clone, Debug)]
 pub(super) struct SortedTexts {
-    joined: Stored<u8>,
+    joined: FileColumn<u8>,
     /// By place, where the text ends.
-    ends: Stored<u64>,
+    ends: FileColumn<u64>,
 }
 
 /// Reads a run in the order of its texts' bytes.
 #[derive(Debug)]
 pub(super) struct RunReader {
-    joined: Reader<u8>,
-    ends: Reader<u64>,
-    numbers: Reader<u32>,
+    joined: FileReader<u8>,
+    ends: FileReader<u64>,
+    numbers: FileReader<u32>,
     /// Where the latest text ended.
     end: u64,
 }
 
 impl SortedRun {
-    pub(super) fn write(texts: &Interner, store: &Store, buffer_bytes: usize) -> io::Result<Self> {
+    pub(super) fn write(texts: &Interner, file: &TempFile, buffer_bytes: usize) -> io::Result<Self> {
         let numbers = texts.sorted();
-        let mut joined = store.writer(texts.joined_bytes(), buffer_bytes);
-        let mut ends = store.writer(numbers.len() as u64, buffer_bytes);
+        let mut joined = file.writer(texts.joined_bytes(), buffer_bytes);
+        let mut ends = file.writer(numbers.len() as u64, buffer_bytes);
         let mut places = vec![0; numbers.len()];
         for (place, &number) in (0..).zip(&numbers) {
             places[number as usize] = place;
             joined.extend(texts.get(number).as_bytes())?;
             ends.push(joined.len())?;
         }
-        let texts = SortedTexts { joined: joined.seal()?, ends: ends.seal()? };
-        Ok(Self { texts, numbers: store.put(&numbers)?, places: Paged::new(store.put(&places)?) })
+        let texts = SortedTexts { joined: joined.finish()?, ends: ends.finish()? };
+        Ok(Self { texts, numbers: file.write(&numbers)?, places: PagedColumn::new(file.write(&places)?) })
     }
 
     /// How many texts there are, and how many numbers.
@@ -64,7 +64,7 @@ impl SortedRun {
     }
 
     /// By number, what stands in a column that goes by places.
-    pub(super) fn by_number(&self, by_place: &Stored<u32>) -> io::Result<Vec<u32>> {
+    pub(super) fn by_number(&self, by_place: &FileColumn<u32>) -> io::Result<Vec<u32>> {
         let by_place = by_place.load()?;
         let mut by_number = self.places.column().load()?;
         for number in &mut by_number {
@@ -75,16 +75,16 @@ impl SortedRun {
 
     pub(super) fn reader(&self, buffer_bytes: usize) -> RunReader {
         RunReader {
-            joined: self.texts.joined.reader(0, buffer_bytes),
-            ends: self.texts.ends.reader(0, buffer_bytes),
-            numbers: self.numbers.reader(0, buffer_bytes),
+            joined: self.texts.joined.reader(0..self.texts.joined.len(), buffer_bytes),
+            ends: self.texts.ends.reader(0..self.texts.ends.len(), buffer_bytes),
+            numbers: self.numbers.reader(0..self.numbers.len(), buffer_bytes),
             end: 0,
         }
     }
 }
 
 impl SortedTexts {
-    pub(super) fn new(joined: Stored<u8>, ends: Stored<u64>) -> Self {
+    pub(super) fn new(joined: FileColumn<u8>, ends: FileColumn<u64>) -> Self {
         Self { joined, ends }
     }
 

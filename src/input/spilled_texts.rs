@@ -10,7 +10,7 @@ use std::io;
 use super::interner::Interner;
 use super::merge::{RunEntry, RunMerge};
 use super::sorted_run::{SortedRun, SortedTexts};
-use crate::spill::{Store, Stored, Writer};
+use crate::spill::{FileColumn, FileWriter, TempFile};
 
 /// Bytes of a buffer, where there is but one.
 const LARGEST_BUFFER: usize = 64 << 10;
@@ -26,7 +26,7 @@ pub(super) struct SpilledTexts {
     runs: Vec<(u32, SortedRun)>,
     /// By run, what each text is called now, by its place there. Empty until texts are unified, and where one run
     /// has all of them.
-    numbers: Vec<Stored<u32>>,
+    numbers: Vec<FileColumn<u32>>,
     by: NumberedBy,
 }
 
@@ -53,9 +53,9 @@ impl SpilledTexts {
     }
 
     /// Puts texts away as those of a spill.
-    pub(super) fn spill(&mut self, spill: u32, texts: &Interner, store: &Store) -> io::Result<()> {
+    pub(super) fn spill(&mut self, spill: u32, texts: &Interner, file: &TempFile) -> io::Result<()> {
         if texts.len() > 0 {
-            self.runs.push((spill, SortedRun::write(texts, store, LARGEST_BUFFER)?));
+            self.runs.push((spill, SortedRun::write(texts, file, LARGEST_BUFFER)?));
         }
         Ok(())
     }
@@ -74,10 +74,10 @@ impl SpilledTexts {
     }
 
     /// Calls each text by the number of its first coming: these ascend as texts came for the first time.
-    pub(super) fn merge_by_first_seen(&mut self, store: &Store, memory: u64) -> io::Result<()> {
+    pub(super) fn merge_by_first_seen(&mut self, file: &TempFile, memory: u64) -> io::Result<()> {
         let before = self.number_by_first_seen()?;
         if before.len() > 1 {
-            self.merge_runs(store, memory, |_, entries| {
+            self.merge_runs(file, memory, |_, entries| {
                 let first = entries.iter().map(|entry| before[entry.run] + entry.number).min();
                 Ok(first.expect("a text is held by somebody"))
             })?;
@@ -99,18 +99,18 @@ impl SpilledTexts {
     }
 
     /// Calls each text by its place in the order of bytes.
-    pub(super) fn merge_by_rank(&mut self, store: &Store, memory: u64) -> io::Result<()> {
+    pub(super) fn merge_by_rank(&mut self, file: &TempFile, memory: u64) -> io::Result<()> {
         let (count, bytes) =
             self.runs().fold((0, 0), |(count, bytes), run| (count + run.len(), bytes + run.joined_bytes()));
-        let mut joined = store.writer::<u8>(bytes, LARGEST_BUFFER);
-        let mut ends = store.writer::<u64>(count, LARGEST_BUFFER);
-        self.merge_runs(store, memory, |text, _| {
+        let mut joined = file.writer::<u8>(bytes, LARGEST_BUFFER);
+        let mut ends = file.writer::<u64>(count, LARGEST_BUFFER);
+        self.merge_runs(file, memory, |text, _| {
             let rank = u32::try_from(ends.len()).map_err(|_more| too_many())?;
             joined.extend(text)?;
             ends.push(joined.len())?;
             Ok(rank)
         })?;
-        self.by = NumberedBy::Rank(SortedTexts::new(joined.seal()?, ends.seal()?));
+        self.by = NumberedBy::Rank(SortedTexts::new(joined.finish()?, ends.finish()?));
         Ok(())
     }
 
@@ -134,13 +134,14 @@ impl SpilledTexts {
     /// Merges all runs. `number_of` is told each text once, in the order of bytes, with all who hold it.
     fn merge_runs(
         &mut self,
-        store: &Store,
+        file: &TempFile,
         memory: u64,
         mut number_of: impl FnMut(&[u8], &[RunEntry]) -> io::Result<u32>,
     ) -> io::Result<()> {
         let buffer = usize::try_from(memory).unwrap_or(usize::MAX) / (self.runs.len() * BUFFERS).max(1);
         let buffer = buffer.clamp(SMALLEST_BUFFER, LARGEST_BUFFER);
-        let mut numbers: Vec<Writer<u32>> = self.runs().map(|run| store.writer(run.len(), buffer)).collect();
+        let mut numbers: Vec<FileWriter<u32>> =
+            self.runs().map(|run| file.writer(run.len(), buffer)).collect();
         let mut merge = RunMerge::new(self.runs(), buffer)?;
         while let Some((text, entries)) = merge.try_next()? {
             let number = number_of(text, entries)?;
@@ -148,7 +149,7 @@ impl SpilledTexts {
                 numbers[entry.run].push(number)?;
             }
         }
-        self.numbers = numbers.into_iter().map(Writer::seal).collect::<io::Result<_>>()?;
+        self.numbers = numbers.into_iter().map(FileWriter::finish).collect::<io::Result<_>>()?;
         Ok(())
     }
 

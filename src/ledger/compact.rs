@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use jiff::Timestamp;
 
@@ -12,6 +12,7 @@ use super::store::{Attribute, Heading, Run, State, Store};
 use super::{Ledger, LedgerError};
 use crate::input::{AttributeId, Dictionary, Options, Row, Sink, Vocabulary};
 use crate::plan::{Batches, Builder, OnConflict, Plan, SentValue, User};
+use crate::spill::Resources;
 
 /// The journal is merged when it has at least this share of what is known, as a divisor: less often, and each run reads
 /// much that is superseded; more often, and each run writes much that is unchanged.
@@ -27,8 +28,8 @@ impl Ledger {
     /// Merges superseded knowledge away if that is worthwhile, forgets what was sent when for all that was sent before
     /// `keep_since`, and gives back the room. What an unfinished run recorded stays as long as it can be continued.
     ///
-    /// Takes as much memory as `bounds` allow, and temporary files where they say.
-    pub fn compact(&mut self, keep_since: Timestamp, bounds: &Options) -> Result<(), LedgerError> {
+    /// Takes as much memory and temporary files as `resources` allow.
+    pub fn compact(&mut self, keep_since: Timestamp, resources: &Resources) -> Result<(), LedgerError> {
         let mut state = self.store().state()?;
         let headings = self.store().headings(state.expired)?;
         let attributes = self.store().attributes()?;
@@ -37,7 +38,7 @@ impl Ledger {
         let (news, known): (u64, u64) =
             (news.sum(), attributes.iter().map(|attribute| attribute.facts).sum());
         if news > 0 && news >= known / WORTHWHILE && self.last_is_final()? {
-            self.merge(&mut state, &headings, attributes, bounds)?;
+            self.merge(&mut state, &headings, attributes, resources)?;
         }
         self.expire(&mut state, &headings, keep_since)?;
         self.store().tidy()
@@ -55,7 +56,7 @@ impl Ledger {
         state: &mut State,
         headings: &[Heading],
         attributes: Vec<Attribute>,
-        bounds: &Options,
+        resources: &Resources,
     ) -> Result<(), LedgerError> {
         let store = self.store();
         let targets = store.targets()?;
@@ -90,7 +91,7 @@ impl Ledger {
                 };
                 let doubted = self.reader().doubt(&runs, target, None)?.of(&attribute.name);
                 let generation = newest.entry;
-                let merged = Merge::of(store, &attribute, &news, doubted, bounds)?;
+                let merged = Merge::of(store, &attribute, &news, doubted, resources)?;
                 attribute.generation = generation;
                 store.replace_known(&mut attribute, Parts::of(&merged))?;
             }
@@ -163,17 +164,16 @@ impl Merge {
         attribute: &Attribute,
         news: &[News],
         doubted: u64,
-        bounds: &Options,
+        resources: &Resources,
     ) -> Result<Plan, LedgerError> {
         let options = Options {
             vocabulary: Vocabulary::Custom,
-            memory: bounds.memory,
-            temp_dir: bounds.temp_dir.clone(),
+            resources: Resources { threads: NonZeroUsize::MIN, ..resources.clone() },
             ..Options::default()
         };
         let mut dictionary = Dictionary::new(&options);
         let id = dictionary.attribute_id("merged").expect("custom attributes are allowed");
-        let builder = Builder::new(OnConflict::Last).within(&options);
+        let builder = Builder::new(OnConflict::Last).resources(&options.resources);
         let mut merge = Self { dictionary, attribute: id, builder, rows: 0 };
         let parts = if attribute.generation > doubted { attribute.parts } else { 0 };
         for part in 0..parts {

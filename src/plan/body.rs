@@ -1,10 +1,10 @@
-//! What a request says.
+//! The bodies of requests.
 
 use serde::Serialize;
 
-use super::{Batch, Plan, value};
+use super::{Batch, Plan};
 
-/// Of the decimal form of any id, and the comma.
+/// The length of the largest id in digits, and the comma.
 const LONGEST_ID: usize = 20;
 
 impl Plan {
@@ -37,7 +37,7 @@ impl Plan {
 
     /// The JSON token that a group's requests set: `"USA"`, `7`, `null`.
     pub fn value_token(&self, group: u32) -> String {
-        self.value(group).map_or_else(|| "null".to_owned(), |text| value::token(self.attribute(group), &text))
+        self.value(group).map_or_else(|| "null".to_owned(), |text| self.attribute(group).token(&text))
     }
 }
 

@@ -1,74 +1,67 @@
-//! Takes rows and settles them.
+//! Takes rows and makes a plan of them.
 
 use std::io;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::memory_budget::{MemoryBudget, PlanStorage};
-use super::resolve::{Numbering, UnresolvedRows};
+use super::resolve::resolve;
 use super::rows::Rows;
+use super::unresolved_rows::{Numbering, UnresolvedRows};
 use super::users::UserNumbers;
 use super::{OnConflict, Phase, Plan};
-use crate::input::{AttributeId, Dictionary, Options, Renumber, Row, Sink};
-use crate::spill::{Space, Store, least_worth};
+use crate::input::{AttributeId, Dictionary, Renumber, Row, Sink};
+use crate::spill::{Resources, TempFile, TempFiles, least_worth};
 
-/// Rows go to a temporary file when they take more than one part in so many of the memory: settling them takes as much
-/// again.
-const SHARE_OF_ROWS: u64 = 2;
+/// Rows may take this part of the memory before they go to a temporary file: resolving them takes as much again.
+const ROWS_DIVISOR: u64 = 2;
 
 /// Takes valid rows in the order of the input, and makes a [`Plan`] of them.
 #[derive(Debug)]
 pub struct Builder {
     on_conflict: OnConflict,
     threads: NonZeroUsize,
+    memory: u64,
     /// By attribute number.
     attributes: Vec<Rows>,
-    /// How many bytes of memory reading and planning may take.
-    memory: u64,
-    space: Space,
-    /// Where rows are for which there was too little memory.
-    store: Option<Store>,
+    files: TempFiles,
+    /// The file of rows that did not fit in memory.
+    file: Option<TempFile>,
 }
 
 impl Builder {
-    /// A builder that has taken nothing, and works in one thread, in as much memory as it takes.
+    /// A builder without rows, which uses one thread and any amount of memory.
     pub fn new(on_conflict: OnConflict) -> Self {
         Self {
             on_conflict,
             threads: NonZeroUsize::MIN,
-            attributes: Vec::new(),
             memory: u64::MAX,
-            space: Space::default(),
-            store: None,
+            attributes: Vec::new(),
+            files: TempFiles::default(),
+            file: None,
         }
     }
 
-    /// Lets [`finish`](Self::finish) use this many threads, one attribute each at a time. Each holds the working memory
-    /// of its attribute.
+    /// Sets the threads, the memory and the directory of temporary files. Each thread resolves one attribute at a time,
+    /// in its share of the memory.
     #[must_use]
-    pub fn threads(mut self, threads: NonZeroUsize) -> Self {
-        self.threads = threads;
+    pub fn resources(mut self, resources: &Resources) -> Self {
+        self.threads = resources.threads;
+        self.memory = resources.memory;
+        self.files = TempFiles::new(resources.temp_dir.clone());
         self
     }
 
-    /// Keeps to the memory, and the place for temporary files, that these options name.
-    #[must_use]
-    pub fn within(mut self, options: &Options) -> Self {
-        self.memory = options.memory;
-        self.space = Space::new(options.temp_dir.clone());
-        self
-    }
-
-    /// Settles which row of each user and attribute stands, groups these by value and cuts the groups into batches of
-    /// at most `batch_size` users. `dictionary` is that of the reading which the rows come from; numbers that it doesn't
-    /// know panic. Fails if there is too little memory, and a temporary file can't be written.
+    /// Resolves which row of each user and attribute counts, groups these by value, and cuts the groups into batches of at
+    /// most `batch_size` users. `dictionary` is that of the reading which the rows come from; it panics on numbers of
+    /// another one. Fails if memory is short and a temporary file cannot be written.
     pub fn finish(mut self, dictionary: Dictionary, batch_size: NonZeroU32) -> io::Result<Plan> {
-        let users = UserNumbers::of(&dictionary);
-        let spilled = self.store.is_some() || dictionary.spills() > 0;
+        let users = UserNumbers::new(&dictionary);
+        let spilled = self.file.is_some() || dictionary.spills() > 0;
         if spilled {
             self.spill()?;
         }
-        let Self { on_conflict, threads, attributes, memory, space, .. } = self;
+        let Self { on_conflict, threads, memory, attributes, files, .. } = self;
         let rows = (0..=u16::MAX).map(AttributeId).zip(attributes).filter(|(_, rows)| rows.len() > 0);
         let mut work: Vec<_> = rows
             .map(|(attribute, rows)| {
@@ -78,48 +71,44 @@ impl Builder {
                 (phase, UnresolvedRows { attribute, rows, values, numbering, on_conflict })
             })
             .collect();
-        work.sort_by_key(|(phase, unsettled)| (*phase, unsettled.attribute));
+        work.sort_by_key(|(phase, rows)| (*phase, rows.attribute));
         let at_a_time = threads.get().min(work.len()).max(1) as u64;
         let budget = if spilled {
-            MemoryBudget::new(memory / 4 * 3 / at_a_time, PlanStorage::Files, space.clone())
+            MemoryBudget::new(memory / 4 * 3 / at_a_time, PlanStorage::File, files.clone())
         } else {
-            MemoryBudget::new(
-                (memory - memory / SHARE_OF_ROWS) / at_a_time,
-                PlanStorage::Memory,
-                space.clone(),
-            )
+            let memory = memory - memory / ROWS_DIVISOR;
+            MemoryBudget::new(memory / at_a_time, PlanStorage::Memory, files.clone())
         };
-        let columns =
-            in_threads(threads, work, |(phase, unsettled)| Ok((phase, unsettled.resolve(&budget)?)));
-        let columns = columns.into_iter().collect::<io::Result<_>>()?;
-        let spilled = space.written_bytes() + dictionary.spilled_bytes();
-        Ok(Plan::new(columns, users, dictionary, batch_size, spilled))
+        let attributes = parallel_map(threads, work, |(phase, rows)| Ok((phase, resolve(rows, &budget)?)));
+        let attributes = attributes.into_iter().collect::<io::Result<_>>()?;
+        let spilled_bytes = files.written_bytes() + dictionary.spilled_bytes();
+        Ok(Plan::new(attributes, users, dictionary, batch_size, spilled_bytes))
     }
 
     /// Moves all rows to a temporary file.
     fn spill(&mut self) -> io::Result<()> {
-        let store = match self.store.take() {
-            Some(store) => store,
-            None => self.space.store()?,
-        };
-        let store = self.store.insert(store);
-        self.attributes.iter_mut().try_for_each(|rows| rows.spill(store))
+        let file = self.files.get_or_create(&mut self.file)?;
+        self.attributes.iter_mut().try_for_each(|rows| rows.move_to(&file))
+    }
+
+    fn rows_of(&mut self, attribute: AttributeId) -> &mut Rows {
+        let attribute = usize::from(attribute.0);
+        if attribute >= self.attributes.len() {
+            self.attributes.resize_with(attribute + 1, Rows::default);
+        }
+        &mut self.attributes[attribute]
     }
 }
 
 impl Sink for Builder {
     #[inline]
     fn accept(&mut self, row: Row) {
-        let attribute = usize::from(row.attribute.0);
-        if attribute >= self.attributes.len() {
-            self.attributes.resize_with(attribute + 1, Rows::default);
-        }
-        self.attributes[attribute].push(row.user, row.value.0);
+        self.rows_of(row.attribute).push(row.user, row.value.0);
     }
 
     fn check_memory(&mut self) -> io::Result<()> {
         let memory: usize = self.attributes.iter().map(Rows::memory_bytes).sum();
-        let most = self.memory / SHARE_OF_ROWS / self.threads.get() as u64;
+        let most = self.memory / ROWS_DIVISOR / self.threads.get() as u64;
         if memory as u64 > most.max(least_worth(self.attributes.len())) { self.spill() } else { Ok(()) }
     }
 
@@ -128,31 +117,32 @@ impl Sink for Builder {
     }
 
     fn fork(&self) -> Self {
-        let space = self.space.clone();
-        Self { attributes: Vec::new(), space, store: None, ..*self }
+        let files = self.files.clone();
+        Self { attributes: Vec::new(), files, file: None, ..*self }
     }
 
     fn join(&mut self, later: Self, renumber: &Renumber) {
-        self.store = self.store.take().or(later.store);
+        self.file = self.file.take().or(later.file);
         let users: Option<Arc<[u64]>> =
             (!renumber.users.is_empty()).then(|| renumber.users.as_slice().into());
         for (old, rows) in later.attributes.into_iter().enumerate().filter(|(_, rows)| rows.len() > 0) {
-            let new = usize::from(renumber.attributes[old].0);
-            if new >= self.attributes.len() {
-                self.attributes.resize_with(new + 1, Rows::default);
-            }
+            let own = self.rows_of(renumber.attributes[old]);
             if let Some(before) = renumber.spills {
-                self.attributes[new].appdictionary_spilleds(rows, before);
+                own.append_spilled(rows, before);
             } else {
                 let values: Vec<u32> = renumber.values[old].iter().map(|value| value.0).collect();
-                self.attributes[new].append(rows, &values, users.as_ref());
+                own.append(rows, &values, users.as_ref());
             }
         }
     }
 }
 
-/// Does each piece of work in one of so many threads, and returns the results in the order of the work.
-fn in_threads<W: Send, R: Send>(threads: NonZeroUsize, work: Vec<W>, run: impl Fn(W) -> R + Sync) -> Vec<R> {
+/// Calls `run` for each piece of work, in this number of threads, and returns the results in the order of the work.
+fn parallel_map<W: Send, R: Send>(
+    threads: NonZeroUsize,
+    work: Vec<W>,
+    run: impl Fn(W) -> R + Sync,
+) -> Vec<R> {
     let threads = threads.get().min(work.len());
     if threads < 2 {
         return work.into_iter().map(run).collect();

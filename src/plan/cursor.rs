@@ -1,8 +1,8 @@
-//! The order of batches.
+//! Walks through the batches of a plan in the order of sending.
 
 use super::{Batch, Plan};
 
-/// A place between two batches of a plan.
+/// A position between two batches of a plan.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
     group: u32,
@@ -10,7 +10,7 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// The next batch, in the order in which they are to be sent; `None` after the last one.
+    /// The next batch, in the order of sending; `None` after the last one.
     pub fn next(&mut self, plan: &Plan) -> Option<Batch> {
         if self.group == plan.groups() {
             return None;
@@ -27,7 +27,7 @@ impl Cursor {
     }
 }
 
-/// Every batch of a plan, in the order in which they are to be sent.
+/// All batches of a plan, in the order of sending.
 #[derive(Clone, Debug)]
 pub struct Batches<'p> {
     plan: &'p Plan,

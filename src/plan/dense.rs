@@ -1,48 +1,26 @@
-//! Settles rows whose users' numbers lie close together: a table with a slot for each number that can occur.
+//! Resolves rows with a table that has a slot for each user number in their range. This is the strategy for numbers that
+//! lie close together.
 //!
-//! Writing a row's value into its user's slot settles it, as the slot's last value is the user's last one. Reading the
-//! table from its start finds users in ascending order, which a counting sort by value keeps.
+//! Each row writes its value to its user's slot, so the last row of a user wins. The table lists the users in ascending
+//! order, and a counting sort by value keeps that order.
 
 use std::io;
 
-use super::OnConflict;
-use super::column::{Groups, Ids, Numbers};
-use super::conflict::ConflictCollector;
+use super::conflicts::ConflictCollector;
 use super::grouping::{self, UserValue, starts_of};
-use super::resolve::{Span, UnresolvedRows};
-use super::rows::index;
+use super::groups::Groups;
+use super::id_column::IdColumn;
 use super::strategy::Grouping;
+use super::unresolved_rows::{Span, UnresolvedRows};
+use super::{OnConflict, index};
 
-/// Slots to look through for users at a time.
+/// Slots that are searched for users at a time. The list of those found, 1 KiB, stays in the innermost cache.
 const STRIDE: usize = 256;
 
-/// How many bytes a slot has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Width {
-    One,
-    Two,
-    Four,
-}
-
-impl Width {
-    /// Of slots that tell so many values apart, with its bytes; `None` if there is none.
-    pub(super) fn of(values: usize) -> Option<(Self, u64)> {
-        let fits = |most: u32| u32::try_from(values).is_ok_and(|values| values <= most);
-        match () {
-            () if fits(u8::MOST) => Some((Self::One, 1)),
-            () if fits(u16::MOST) => Some((Self::Two, 2)),
-            () if fits(u32::MOST) => Some((Self::Four, 4)),
-            () => None,
-        }
-    }
-}
-
-/// What is known of one user: nothing (0), or the number of its value, from 1, and a flag if there was another value.
+/// A user's slot: 0 without a value, else the number of the value, from 1, with a flag if the user had conflicting values.
 pub(super) trait TableSlot: Copy + Default + PartialEq + Into<u32> {
-    /// Set where values disagreed.
+    /// Set for conflicting values.
     const FLAG: u32;
-    /// The most values that can be told apart.
-    const MOST: u32 = Self::FLAG - 1;
 
     fn of(number: u32) -> Self;
 }
@@ -69,10 +47,11 @@ slot!(
     u32
 );
 
-/// By user's number, less the smallest, what is known of each.
+/// The slots of all users.
 struct Table<'c, S> {
+    /// By user number, less the smallest.
     slots: Vec<S>,
-    /// By value, how many users have it; empty where values are not counted.
+    /// The number of users by value; empty if values are not counted.
     counts: Vec<u32>,
     on_conflict: OnConflict,
     conflicts: &'c mut ConflictCollector,
@@ -83,7 +62,7 @@ pub(super) fn resolve<S: TableSlot>(
     span: Span,
     grouping: Grouping,
     conflicts: &mut ConflictCollector,
-) -> io::Result<(Ids, Groups)> {
+) -> io::Result<(IdColumn, Groups)> {
     let counted = match grouping {
         Grouping::Count => rows.values,
         Grouping::Sort => 0,
@@ -95,13 +74,13 @@ pub(super) fn resolve<S: TableSlot>(
         conflicts,
     };
     rows.drain(|user, value| table.put(user, user - span.smallest, value))?;
-    table.leave_out_disputed();
+    table.remove_disputed();
     let Table { slots, counts, .. } = table;
     Ok(match grouping {
         Grouping::Count => {
             let (mut places, taken) = starts_of(counts);
             let users = ids_by_value(&slots, taken as usize, &mut places);
-            (Ids::Memory(Numbers::Narrow(span.smallest, users)), Groups::of(places))
+            (IdColumn::narrow(span.smallest, users), Groups::from_ends(places))
         }
         Grouping::Sort => {
             let taken = (0..).zip(slots).filter(|(_, slot)| *slot != S::default());
@@ -111,8 +90,8 @@ pub(super) fn resolve<S: TableSlot>(
     })
 }
 
-/// So many empty slots, which are written, and not only promised by the system: `put` reads a slot before it writes it,
-/// and a page that is read first costs a second fault when it is written, for which all threads are stopped.
+/// Empty slots that have been written to. `put` reads a slot before it writes it. A page of fresh zeros that is read first
+/// costs a second page fault when it is written, and that stops all threads.
 fn written<S: TableSlot>(slots: usize) -> Vec<S> {
     let mut table = Vec::with_capacity(slots);
     table.resize(slots, S::default());
@@ -120,7 +99,7 @@ fn written<S: TableSlot>(slots: usize) -> Vec<S> {
 }
 
 impl<S: TableSlot> Table<'_, S> {
-    /// Takes the next row. Small, so that it becomes part of the loops over blocks.
+    /// Takes the next row. It is small, so that it is inlined into the loops over blocks.
     #[inline]
     fn put(&mut self, user: u64, place: u64, value: u32) {
         let slot = &mut self.slots[index(place)];
@@ -139,7 +118,7 @@ impl<S: TableSlot> Table<'_, S> {
         let old: u32 = self.slots[index(place)].into();
         let old_value = (old & !S::FLAG) - 1;
         let mut flag = old & S::FLAG;
-        if self.conflicts.is_one(old_value, value) {
+        if self.conflicts.differ(old_value, value) {
             if flag == 0 {
                 self.conflicts.open(user, old_value);
             }
@@ -152,8 +131,8 @@ impl<S: TableSlot> Table<'_, S> {
         self.slots[index(place)] = S::of((stands + 1) | flag);
     }
 
-    /// Where conflicts are refused, users that have one get no value.
-    fn leave_out_disputed(&mut self) {
+    /// Where conflicts are refused, removes the users that have one.
+    fn remove_disputed(&mut self) {
         if self.on_conflict != OnConflict::Error || self.conflicts.count() == 0 {
             return;
         }
@@ -182,10 +161,10 @@ impl<S: TableSlot> Table<'_, S> {
     }
 }
 
-/// The places of so many taken slots, by value and then ascending. `places` has the starts of the values, and then their
-/// ends.
+/// The positions of the `taken` slots that have a value, by value and then ascending. `places` holds where each value
+/// starts, and after the call where it ends.
 ///
-/// Which slots are taken is no pattern that a processor could predict, so they are first listed without branching.
+/// A processor cannot predict which slots are taken, so they are first listed without branching.
 fn ids_by_value<S: TableSlot>(table: &[S], taken: usize, places: &mut [u32]) -> Vec<u32> {
     let mut ids = vec![0; taken];
     let mut listed = [0_u32; STRIDE];

@@ -1,4 +1,4 @@
-//! Whether two plans say the same.
+//! A fingerprint of a plan, which tells whether an input has changed.
 
 use crc32fast::Hasher;
 

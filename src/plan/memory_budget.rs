@@ -1,63 +1,58 @@
-//! How much memory there is for settling, and where to go when it is not enough.
+//! How much memory resolving an attribute may take, and the files for what does not fit.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-use super::column::Column;
-use crate::spill::{Space, Store};
+use super::attribute_plan::AttributePlan;
+use crate::spill::{TempFile, TempFiles};
 
-/// The fewest bytes that are worth dividing anything for.
+/// The smallest budget. Dividing an attribute further would gain nothing.
 const LEAST: u64 = 1 << 10;
 
-/// What one attribute may take while it is settled, and what becomes of it then.
+/// The memory for resolving one attribute, and where its plan goes.
 #[derive(Debug)]
 pub(super) struct MemoryBudget {
     bytes: u64,
-    holding: PlanStorage,
-    space: Space,
-    /// Where columns are, once there is one.
-    columns: Mutex<Option<Store>>,
+    storage: PlanStorage,
+    files: TempFiles,
+    /// The file of the plan, once there is one.
+    plan_file: Mutex<Option<TempFile>>,
 }
 
-/// Where a plan is.
+/// Where a plan is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PlanStorage {
-    /// In memory, except for what has to be divided to be settled.
+    /// In memory, except for attributes that are resolved in parts.
     Memory,
-    /// In temporary files.
-    Files,
+    /// In a temporary file.
+    File,
 }
 
 impl MemoryBudget {
-    /// So many bytes for each attribute that is settled at a time.
-    pub(super) fn new(bytes: u64, holding: PlanStorage, space: Space) -> Self {
-        Self { bytes: bytes.max(LEAST), holding, space, columns: Mutex::default() }
+    /// This number of bytes for each attribute that is resolved at the same time.
+    pub(super) fn new(bytes: u64, storage: PlanStorage, files: TempFiles) -> Self {
+        Self { bytes: bytes.max(LEAST), storage, files, plan_file: Mutex::default() }
     }
 
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// The column, where the plan is.
-    pub(super) fn keep(&self, column: Column) -> io::Result<Column> {
-        match self.holding {
-            PlanStorage::Memory => Ok(column),
-            PlanStorage::Files => column.store(&self.columns()?),
+    /// Moves the plan of an attribute to where the whole plan is kept.
+    pub(super) fn store(&self, mut plan: AttributePlan) -> io::Result<AttributePlan> {
+        if self.storage == PlanStorage::File {
+            plan.move_to(&self.plan_file()?)?;
         }
+        Ok(plan)
     }
 
-    /// A file for columns of the plan.
-    pub(super) fn columns(&self) -> io::Result<Store> {
-        let mut columns = self.columns.lock().unwrap_or_else(PoisonError::into_inner);
-        let store = match columns.take() {
-            Some(store) => store,
-            None => self.space.store()?,
-        };
-        Ok(columns.insert(store).clone())
+    /// The file of the plan.
+    pub(super) fn plan_file(&self) -> io::Result<TempFile> {
+        self.files.get_or_create(&mut self.plan_file.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A file for what is needed until an attribute is settled.
-    pub(super) fn scratch(&self) -> io::Result<Store> {
-        self.space.store()
+    /// A file for what is needed until an attribute is resolved.
+    pub(super) fn scratch_file(&self) -> io::Result<TempFile> {
+        self.files.create()
     }
 }

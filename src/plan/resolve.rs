@@ -1,117 +1,180 @@
-//! Settles one attribute: which row of each user stands, and who shares a value.
+//! Resolves the rows of one attribute: decides which row of each user counts, and groups the users by value.
+//!
+//! An attribute with more rows, users or values than the memory budget allows is resolved in parts: its users are divided
+//! into ranges, each range is resolved by itself, and the results are merged by value. Ranges are resolved in ascending
+//! order, so that the merge keeps the users of a value ascending.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::io;
-use std::sync::Arc;
 
-use super::OnConflict;
-use super::column::Column;
-use super::conflict::ConflictCollector;
+use super::attribute_plan::AttributePlan;
+use super::conflicts::{ConflictCollector, ConflictList};
+use super::groups::{Groups, GroupsWriter};
+use super::id_column::{IdColumn, IdWriter};
 use super::memory_budget::MemoryBudget;
-use super::rows::{Renumbered, Rows, index};
-use super::strategy::{Strategy, Workload};
-use super::users::UserNumbers;
-use super::{dense, resolve_in_parts, sparse};
-use crate::input::{AttributeId, Dictionary};
+use super::rows::Rows;
+use super::strategy::{SlotWidth, Strategy};
+use super::unresolved_rows::{Numbering, Span, UnresolvedRows};
+use super::{dense, index, sparse};
+use crate::spill::TempFile;
 
-/// The rows of one attribute, and what there is to know for settling them.
-#[derive(Debug)]
-pub(super) struct UnresolvedRows<'a> {
-    pub(super) attribute: AttributeId,
-    pub(super) rows: Rows,
-    /// How many numbers of values there are.
-    pub(super) values: usize,
-    pub(super) numbering: Numbering<'a>,
-    pub(super) on_conflict: OnConflict,
+/// The most parts to divide users into at a time, as a power of two. Each part has open columns of its own.
+const MOST_PARTS_BITS: u32 = 6;
+
+/// Rows to divide between two checks of their memory.
+const CHECK_INTERVAL: u64 = 1 << 12;
+
+/// The buffer of each column while parts are merged, for few and for very many parts. Beyond 64 KiB reads get no faster;
+/// below 4 KiB, a page, they get much slower.
+const LARGEST_BUFFER: u64 = 64 << 10;
+const SMALLEST_BUFFER: u64 = 4 << 10;
+
+/// Columns that are read of each part: ids, and the ends and values of groups.
+const COLUMNS_PER_PART: u64 = 3;
+
+/// Fails if a temporary file cannot be written or read.
+pub(super) fn resolve(rows: UnresolvedRows<'_>, budget: &MemoryBudget) -> io::Result<AttributePlan> {
+    let span = rows.span();
+    match rows.workload(span).strategy(budget.bytes()) {
+        Some(strategy) => budget.store(resolve_in_memory(rows, strategy, span)?),
+        None => resolve_in_parts(rows, span, budget),
+    }
 }
 
-/// What the numbers in rows are.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Numbering<'a> {
-    /// Those that the reading gave.
-    AsRead { dictionary: &'a Dictionary, users: &'a UserNumbers },
-    /// Those of the plan.
-    Planned,
-}
-
-/// The users' numbers that rows can have.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Span {
-    pub(super) smallest: u64,
-    pub(super) largest: u64,
-}
-
-impl UnresolvedRows<'_> {
-    /// Fails if a temporary file can't be written or read.
-    pub(super) fn resolve(self, budget: &MemoryBudget) -> io::Result<Column> {
-        let span = self.span();
-        match self.size(span).strategy(budget.bytes()) {
-            Some(way) => budget.keep(self.resolve_in_memory(way, span)?),
-            None => resolve_in_parts::resolve(self, span, budget),
+fn resolve_in_memory(rows: UnresolvedRows<'_>, strategy: Strategy, span: Span) -> io::Result<AttributePlan> {
+    let (attribute, count, on_conflict) = (rows.attribute, rows.rows.len(), rows.on_conflict);
+    let mut conflicts = ConflictCollector::new(on_conflict, attribute.name_bits());
+    let resolved = match strategy {
+        Strategy::Table(SlotWidth::One, grouping) => {
+            dense::resolve::<u8>(rows, span, grouping, &mut conflicts)
         }
-    }
-
-    /// In memory.
-    pub(super) fn resolve_in_memory(self, way: Strategy, span: Span) -> io::Result<Column> {
-        let (attribute, rows, on_conflict) = (self.attribute, self.rows.len(), self.on_conflict);
-        let mut conflicts = ConflictCollector::new(on_conflict, attribute.name_bits());
-        let settled = match way {
-            Strategy::Table(dense::Width::One, grouping) => {
-                dense::resolve::<u8>(self, span, grouping, &mut conflicts)
-            }
-            Strategy::Table(dense::Width::Two, grouping) => {
-                dense::resolve::<u16>(self, span, grouping, &mut conflicts)
-            }
-            Strategy::Table(dense::Width::Four, grouping) => {
-                dense::resolve::<u32>(self, span, grouping, &mut conflicts)
-            }
-            Strategy::Sort(grouping) => sparse::resolve(self, span, grouping, &mut conflicts),
-        };
-        Ok(Column::new(attribute, rows, settled?, conflicts, on_conflict))
-    }
-
-    /// How much there is to settle. All users' numbers are in the span.
-    pub(super) fn size(&self, span: Span) -> Workload {
-        Workload { rows: self.rows.len(), values: self.values, span, on_conflict: self.on_conflict }
-    }
-
-    pub(super) fn span(&self) -> Span {
-        let all = |count: usize| count.checked_sub(1).map(|last| (0, last as u64));
-        let bounds = match self.numbering {
-            Numbering::AsRead { users: UserNumbers::Custom { order, .. }, .. } => all(order.len()),
-            Numbering::AsRead { users: UserNumbers::Ranked(count), .. } => all(*count),
-            Numbering::AsRead { users: UserNumbers::Id, .. } | Numbering::Planned => self.rows.bounds(),
-        };
-        let (smallest, largest) = bounds.unwrap_or_default();
-        Span { smallest, largest }
-    }
-
-    /// Hands each row over, in the order of the input, with its user's number in the plan. Fails if a temporary file
-    /// can't be read.
-    #[inline]
-    pub(super) fn drain(self, mut row: impl FnMut(u64, u32)) -> io::Result<()> {
-        let Self { attribute, rows, numbering, .. } = self;
-        let Numbering::AsRead { dictionary, users } = numbering else {
-            return rows.drain(|_| Ok(Renumbered::default()), row);
-        };
-        let renumbered = |spill| {
-            let users = dictionary.renumbered_users(spill)?;
-            Ok(Renumbered {
-                values: dictionary.renumbered_values(attribute, spill)?.map(Arc::from),
-                users: users.map(|users| users.into_iter().map(u64::from).collect()),
-            })
-        };
-        match users {
-            UserNumbers::Id | UserNumbers::Ranked(_) => rows.drain(renumbered, row),
-            UserNumbers::Custom { ranks, .. } => {
-                rows.drain(renumbered, |user, value| row(ranks[index(user)].into(), value))
-            }
+        Strategy::Table(SlotWidth::Two, grouping) => {
+            dense::resolve::<u16>(rows, span, grouping, &mut conflicts)
         }
-    }
+        Strategy::Table(SlotWidth::Four, grouping) => {
+            dense::resolve::<u32>(rows, span, grouping, &mut conflicts)
+        }
+        Strategy::Sort(grouping) => sparse::resolve(rows, span, grouping, &mut conflicts),
+    };
+    Ok(AttributePlan::new(attribute, count, resolved?, conflicts))
 }
 
-impl Span {
-    /// The largest number, less the smallest.
-    pub(super) fn reach(self) -> u64 {
-        self.largest - self.smallest
+fn resolve_in_parts(
+    rows: UnresolvedRows<'_>,
+    span: Span,
+    budget: &MemoryBudget,
+) -> io::Result<AttributePlan> {
+    let mut resolved = Vec::new();
+    resolve_range(rows, span, budget, &budget.scratch_file()?, &mut resolved)?;
+    merge(resolved, span, budget)
+}
+
+/// Resolves the users of one range, in as many parts as necessary.
+fn resolve_range(
+    rows: UnresolvedRows<'_>,
+    span: Span,
+    budget: &MemoryBudget,
+    file: &TempFile,
+    resolved: &mut Vec<AttributePlan>,
+) -> io::Result<()> {
+    if let Some(strategy) = rows.workload(span).strategy(budget.bytes()) {
+        let mut part = resolve_in_memory(rows, strategy, span)?;
+        part.move_to(file)?;
+        resolved.push(part);
+        return Ok(());
     }
+    let (attribute, values, on_conflict) = (rows.attribute, rows.values, rows.on_conflict);
+    for part in divide(rows, span, budget)? {
+        let part =
+            UnresolvedRows { attribute, rows: part, values, numbering: Numbering::Planned, on_conflict };
+        let span = part.span();
+        resolve_range(part, span, budget, file, resolved)?;
+    }
+    Ok(())
+}
+
+/// Divides rows by equal ranges of their users, ascending, and returns the ranges that have any.
+fn divide(rows: UnresolvedRows<'_>, span: Span, budget: &MemoryBudget) -> io::Result<Vec<Rows>> {
+    let parts = rows.workload(span).least_bytes().div_ceil(budget.bytes());
+    let bits = (u64::BITS - parts.leading_zeros()).clamp(1, MOST_PARTS_BITS);
+    let shift = (u64::BITS - span.reach().leading_zeros()).saturating_sub(bits);
+    let mut parts: Vec<Rows> = Vec::new();
+    parts.resize_with(index(span.reach() >> shift) + 1, Rows::default);
+    let file = budget.scratch_file()?;
+    let (mut taken, mut failure) = (0_u64, None);
+    rows.drain(|user, value| {
+        if failure.is_some() {
+            return;
+        }
+        parts[index((user - span.smallest) >> shift)].push(user, value);
+        taken += 1;
+        if taken % CHECK_INTERVAL == 0 {
+            let memory: usize = parts.iter().map(Rows::memory_bytes).sum();
+            if memory as u64 > budget.bytes() / 2 {
+                failure = parts.iter_mut().try_for_each(|part| part.move_to(&file)).err();
+            }
+        }
+    })?;
+    failure.map_or(Ok(()), Err)?;
+    parts.retain(|part| part.len() > 0);
+    parts.iter_mut().try_for_each(|part| part.move_to(&file))?;
+    Ok(parts)
+}
+
+/// Merges the parts of an attribute, whose users are in ascending ranges, into one plan in a temporary file.
+fn merge(mut parts: Vec<AttributePlan>, span: Span, budget: &MemoryBudget) -> io::Result<AttributePlan> {
+    let file = budget.plan_file()?;
+    let mut last = parts.pop().expect("an attribute that is divided has rows");
+    if parts.is_empty() {
+        last.move_to(&file)?;
+        return Ok(last);
+    }
+    let attribute = last.attribute;
+    parts.push(last);
+    let (ids, groups) = merge_by_value(&parts, span, &file, budget)?;
+    let sum = |of: fn(&AttributePlan) -> u64| parts.iter().map(of).sum();
+    Ok(AttributePlan {
+        attribute,
+        ids,
+        groups,
+        rows: sum(|part| part.rows),
+        conflicts: sum(|part| part.conflicts),
+        disputed: sum(|part| part.disputed),
+        conflict_list: ConflictList::concat(parts.iter().map(|part| &part.conflict_list), &file)?,
+    })
+}
+
+fn merge_by_value(
+    parts: &[AttributePlan],
+    span: Span,
+    file: &TempFile,
+    budget: &MemoryBudget,
+) -> io::Result<(IdColumn, Groups)> {
+    let buffer = budget.bytes() / COLUMNS_PER_PART / parts.len() as u64;
+    let buffer = usize::try_from(buffer.clamp(SMALLEST_BUFFER, LARGEST_BUFFER)).expect("64 KiB fit memory");
+    let users = parts.iter().map(AttributePlan::users).sum();
+    let groups = parts.iter().map(|part| u64::from(part.groups.len())).sum();
+    let mut merged_ids = IdWriter::new(file, users, span, buffer);
+    let mut merged_groups = GroupsWriter::to_file(file, groups, buffer);
+
+    let readers =
+        parts.iter().map(|part| (part.groups.reader(buffer), part.ids.reader(0..part.ids.len(), buffer)));
+    let mut readers: Vec<_> = readers.collect();
+    // The next group of each part, by value, and by part where values are equal.
+    let mut next = BinaryHeap::new();
+    for (part, (groups, _)) in readers.iter_mut().enumerate() {
+        next.extend(groups.try_next()?.map(|(value, users)| Reverse((value, part, users))));
+    }
+    while let Some(Reverse((value, part, users))) = next.pop() {
+        let (groups, ids) = &mut readers[part];
+        for _ in 0..users {
+            merged_ids.push(ids.try_next()?.ok_or(io::ErrorKind::UnexpectedEof)?)?;
+        }
+        if next.peek().is_none_or(|Reverse((other, ..))| *other != value) {
+            merged_groups.push(value, merged_ids.len())?;
+        }
+        next.extend(groups.try_next()?.map(|(value, users)| Reverse((value, part, users))));
+    }
+    Ok((merged_ids.finish()?, merged_groups.finish()?))
 }

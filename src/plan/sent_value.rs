@@ -1,13 +1,15 @@
+//! Values as requests send them.
+
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
 use crate::input::{Attribute, Json};
-use crate::plan::{Plan, value};
+use crate::plan::Plan;
 
-/// A value as a request says it. Two values of inputs are the same to the API if this is the same of both, whatever
-/// the settings that they were sent under. Displayed without quotes; serialised as sent.
+/// A value as a request sends it. Two values are the same to the API if these are equal, whatever settings they were sent
+/// with. It is displayed without quotes, and serialized as sent.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SentValue<'a> {
     /// JSON null: the attribute is cleared.
@@ -19,7 +21,7 @@ pub enum SentValue<'a> {
 }
 
 impl<'a> SentValue<'a> {
-    /// The same value, on its own.
+    /// The same value, without borrowed text.
     pub fn into_owned(self) -> SentValue<'static> {
         match self {
             Self::Null => SentValue::Null,
@@ -28,10 +30,10 @@ impl<'a> SentValue<'a> {
         }
     }
 
-    /// Of a value of the input.
-    pub(super) fn of(attribute: &'a Attribute, value: Option<Cow<'a, str>>) -> Self {
+    /// What is sent for a value of the input.
+    pub(super) fn new(attribute: &'a Attribute, value: Option<Cow<'a, str>>) -> Self {
         let Some(text) = value else { return Self::Null };
-        let token = (attribute.json != Json::String).then(|| value::token(attribute, &text));
+        let token = (attribute.json != Json::String).then(|| attribute.token(&text));
         if let Some(token) = token.filter(|token| !token.starts_with('"')) {
             return Self::Json(Cow::Owned(token));
         }
@@ -40,9 +42,9 @@ impl<'a> SentValue<'a> {
 }
 
 impl Plan {
-    /// The value that a group sets, as its requests say it.
+    /// The value that a group sets, as its requests send it.
     pub fn sent_value(&self, group: u32) -> SentValue<'_> {
-        SentValue::of(self.attribute(group), self.value(group))
+        SentValue::new(self.attribute(group), self.value(group))
     }
 }
 

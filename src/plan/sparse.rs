@@ -1,30 +1,30 @@
-//! Settles rows whose users' numbers lie far apart: a stable sort by user, which puts the rows of a user side by side in
-//! the order of the input.
+//! Resolves rows by a stable sort by user. This is the strategy for user numbers that lie far apart.
+//!
+//! The sort puts the rows of a user side by side, in the order of the input.
 
 use std::io;
 
-use super::OnConflict;
-use super::column::{Groups, Ids};
-use super::conflict::ConflictCollector;
+use super::conflicts::ConflictCollector;
 use super::grouping::{self, UserValue};
-use super::resolve::{Span, UnresolvedRows};
-use super::rows::index;
+use super::groups::Groups;
+use super::id_column::IdColumn;
 use super::strategy::Grouping;
+use super::unresolved_rows::{Span, UnresolvedRows};
+use super::{OnConflict, index};
 
-/// Bits of a number that one pass of the radix sort looks at: so many piles can be written to at a time before each
-/// write misses the cache.
+/// Bits of a number that one pass of the radix sort looks at. With more buckets, nearly every write would miss the cache.
 const DIGIT_BITS: u32 = 11;
-const PILES: usize = 1 << DIGIT_BITS;
+const BUCKETS: usize = 1 << DIGIT_BITS;
 
-/// Fewer rows than this are not worth counting piles for.
-const FEW_ROWS: usize = 2 * PILES;
+/// Fewer rows than this are sorted by comparing, which is faster than counting buckets.
+const FEW_ROWS: usize = 2 * BUCKETS;
 
 pub(super) fn resolve(
     rows: UnresolvedRows<'_>,
     span: Span,
     grouping: Grouping,
     conflicts: &mut ConflictCollector,
-) -> io::Result<(Ids, Groups)> {
+) -> io::Result<(IdColumn, Groups)> {
     let (values, on_conflict) = (rows.values, rows.on_conflict);
     let mut entries = Vec::with_capacity(usize::try_from(rows.rows.len()).expect("rows are in memory"));
     rows.drain(|user, value| entries.push(UserValue { user: user - span.smallest, value }))?;
@@ -36,8 +36,8 @@ pub(super) fn resolve(
     })
 }
 
-/// A stable sort: two passes of a radix sort by the highest bits that can differ, from which on a handful of rows is
-/// left to sort in each pile; or all of them, if the numbers are clustered.
+/// A stable sort: two passes of a radix sort by the highest bits that can differ, then a comparison sort within each
+/// bucket. Buckets have a handful of rows, unless the numbers are clustered.
 fn sort_by_user(entries: &mut [UserValue], span: Span) {
     if entries.len() < FEW_ROWS {
         entries.sort_by_key(|entry| entry.user);
@@ -45,23 +45,23 @@ fn sort_by_user(entries: &mut [UserValue], span: Span) {
     }
     let rest = (u64::BITS - span.reach().leading_zeros()).saturating_sub(2 * DIGIT_BITS);
     let mut sorted = vec![UserValue::default(); entries.len()];
-    deal(entries, &mut sorted, rest);
-    deal(&sorted, entries, rest + DIGIT_BITS);
+    distribute(entries, &mut sorted, rest);
+    distribute(&sorted, entries, rest + DIGIT_BITS);
     drop(sorted);
     if rest > 0 {
-        let pile = |entry: &UserValue| entry.user >> rest;
+        let bucket = |entry: &UserValue| entry.user >> rest;
         for same in
-            entries.chunk_by_mut(|left, right| pile(left) == pile(right)).filter(|same| same.len() > 1)
+            entries.chunk_by_mut(|left, right| bucket(left) == bucket(right)).filter(|same| same.len() > 1)
         {
             same.sort_by_key(|entry| entry.user);
         }
     }
 }
 
-/// Deals entries into piles by one digit, keeping their order within a pile.
-fn deal(from: &[UserValue], to: &mut [UserValue], shift: u32) {
-    let digit = |entry: &UserValue| index((entry.user >> shift) % PILES as u64);
-    let mut places = [0_usize; PILES];
+/// Distributes entries to buckets by one digit, and keeps their order within a bucket.
+fn distribute(from: &[UserValue], to: &mut [UserValue], shift: u32) {
+    let digit = |entry: &UserValue| index((entry.user >> shift) % BUCKETS as u64);
+    let mut places = [0_usize; BUCKETS];
     for entry in from {
         places[digit(entry)] += 1;
     }
@@ -76,7 +76,7 @@ fn deal(from: &[UserValue], to: &mut [UserValue], shift: u32) {
     }
 }
 
-/// Of each user's entries, which lie side by side, keeps the one that stands, if any.
+/// Keeps the entry of each user that counts, if any. A user's entries lie side by side.
 fn keep_one_per_user(
     entries: &mut Vec<UserValue>,
     span: Span,
@@ -94,7 +94,7 @@ fn keep_one_per_user(
             if later == stands {
                 continue;
             }
-            if conflicts.is_one(stands, later) {
+            if conflicts.differ(stands, later) {
                 if !disputed {
                     conflicts.open(span.smallest + user, first);
                     disputed = true;

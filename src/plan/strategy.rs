@@ -1,8 +1,7 @@
-//! Which way rows are settled: what is fastest of what the memory is enough for.
+//! How rows are resolved: by the fastest strategy that fits in the memory budget.
 
 use super::OnConflict;
-use super::dense::Width;
-use super::resolve::Span;
+use super::unresolved_rows::Span;
 
 /// Most bytes of a table for each row. It takes no more memory than sorting the rows would; nor much more time.
 const MOST_TABLE_BYTES_PER_ROW: u64 = 24;
@@ -29,7 +28,7 @@ const MOST_VALUES_PER_USER: u64 = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Strategy {
     /// By a table with slots of this width.
-    Table(Width, Grouping),
+    Table(SlotWidth, Grouping),
     /// By sorting them by user.
     Sort(Grouping),
 }
@@ -41,6 +40,23 @@ pub(super) enum Grouping {
     Count,
     /// By sorting them: most numbers of values aren't among them.
     Sort,
+}
+
+/// How many bytes a slot of a table has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SlotWidth {
+    One,
+    Two,
+    Four,
+}
+
+impl SlotWidth {
+    /// The narrowest slots for this number of values, and their bytes; `None` if there are too many values. A slot has a
+    /// bit for a flag, and 0 stands for no value.
+    fn of(values: usize) -> Option<(Self, u64)> {
+        let widths = [(Self::One, 1), (Self::Two, 2), (Self::Four, 4)];
+        widths.into_iter().find(|(_, bytes)| (values as u64) < 1 << (bytes * 8 - 1))
+    }
 }
 
 /// How much there is to settle.
@@ -56,13 +72,16 @@ pub(super) struct Workload {
 impl Workload {
     /// The fastest way in so many bytes. `None` if these are not enough, unless all rows are of one user: then they
     /// can't be divided either.
-    pub(super) fn strategy(self, room: u64) -> Option<Strategy> {
+    pub(super) fn strategy(self, budget: u64) -> Option<Strategy> {
         let (table, sort) = (self.table(), self.sort());
-        let worth = |(way, bytes, slots): (Strategy, u64, u64)| {
-            (slots <= self.rows.saturating_mul(MOST_TABLE_BYTES_PER_ROW)).then_some((way, bytes))
+        let worth = |(strategy, bytes, slots): (Strategy, u64, u64)| {
+            (slots <= self.rows.saturating_mul(MOST_TABLE_BYTES_PER_ROW)).then_some((strategy, bytes))
         };
-        let by_speed = [table.and_then(worth), Some(sort), table.map(|(way, bytes, _)| (way, bytes))];
-        let fits = |(way, bytes): (Strategy, u64)| (bytes <= room || self.span.reach() == 0).then_some(way);
+        let by_speed =
+            [table.and_then(worth), Some(sort), table.map(|(strategy, bytes, _)| (strategy, bytes))];
+        let fits = |(strategy, bytes): (Strategy, u64)| {
+            (bytes <= budget || self.span.reach() == 0).then_some(strategy)
+        };
         by_speed.into_iter().flatten().find_map(fits)
     }
 
@@ -74,7 +93,7 @@ impl Workload {
 
     /// By a table, with all bytes that it takes and those of its slots; `None` if none is wide or long enough.
     fn table(self) -> Option<(Strategy, u64, u64)> {
-        let (width, bytes) = Width::of(self.values)?;
+        let (width, bytes) = SlotWidth::of(self.values)?;
         let reach = self.span.reach();
         let places = reach.checked_add(1).filter(|_| reach < u64::from(u32::MAX))?;
         let (slots, users) = (places * bytes, self.rows.min(places));
@@ -117,38 +136,41 @@ mod tests {
 
     const ANY: u64 = u64::MAX;
 
-    fn way(rows: u64, values: usize, reach: u64, room: u64) -> Option<Strategy> {
+    fn strategy(rows: u64, values: usize, reach: u64, budget: u64) -> Option<Strategy> {
         let span = Span { smallest: 7, largest: 7 + reach };
-        Workload { rows, values, span, on_conflict: OnConflict::Last }.strategy(room)
+        Workload { rows, values, span, on_conflict: OnConflict::Last }.strategy(budget)
     }
 
     #[test]
     fn a_table_is_taken_where_numbers_lie_close_together() {
-        let table = Strategy::Table(Width::One, Grouping::Count);
-        assert_eq!(way(1_000, 100, 2_000, ANY), Some(table));
-        assert_eq!(way(1_000, 100, 24_000, ANY), Some(Strategy::Sort(Grouping::Count)));
-        assert_eq!(way(1_000, 100, 1 << 40, ANY), Some(Strategy::Sort(Grouping::Count)));
-        assert_eq!(way(1_000, 1_000, 2_000, ANY), Some(Strategy::Table(Width::Two, Grouping::Count)));
+        let table = Strategy::Table(SlotWidth::One, Grouping::Count);
+        assert_eq!(strategy(1_000, 100, 2_000, ANY), Some(table));
+        assert_eq!(strategy(1_000, 100, 24_000, ANY), Some(Strategy::Sort(Grouping::Count)));
+        assert_eq!(strategy(1_000, 100, 1 << 40, ANY), Some(Strategy::Sort(Grouping::Count)));
+        assert_eq!(
+            strategy(1_000, 1_000, 2_000, ANY),
+            Some(Strategy::Table(SlotWidth::Two, Grouping::Count))
+        );
     }
 
     #[test]
     fn a_table_is_taken_where_there_is_no_room_to_sort() {
         let (rows, reach) = (1_000, 25_000);
-        assert_eq!(way(rows, 2, reach, 40_000), Some(Strategy::Sort(Grouping::Count)));
-        let table = Strategy::Table(Width::One, Grouping::Count);
-        assert_eq!(way(1_100, 2, reach, 34_000), Some(table));
-        assert_eq!(way(rows, 2, reach, 10_000), None);
+        assert_eq!(strategy(rows, 2, reach, 40_000), Some(Strategy::Sort(Grouping::Count)));
+        let table = Strategy::Table(SlotWidth::One, Grouping::Count);
+        assert_eq!(strategy(1_100, 2, reach, 34_000), Some(table));
+        assert_eq!(strategy(rows, 2, reach, 10_000), None);
     }
 
     #[test]
     fn many_values_of_few_users_are_sorted() {
-        assert_eq!(way(10, 1 << 20, 1 << 40, ANY), Some(Strategy::Sort(Grouping::Sort)));
-        let table = Strategy::Table(Width::Four, Grouping::Sort);
-        assert_eq!(way(1_000_000, 1 << 20, 9, 1_000), Some(table));
+        assert_eq!(strategy(10, 1 << 20, 1 << 40, ANY), Some(Strategy::Sort(Grouping::Sort)));
+        let table = Strategy::Table(SlotWidth::Four, Grouping::Sort);
+        assert_eq!(strategy(1_000_000, 1 << 20, 9, 1_000), Some(table));
     }
 
     #[test]
     fn the_rows_of_one_user_are_never_too_many() {
-        assert!(way(1 << 40, 1 << 30, 0, 100).is_some());
+        assert!(strategy(1 << 40, 1 << 30, 0, 100).is_some());
     }
 }

@@ -1,4 +1,4 @@
-//! A plan in figures.
+//! The figures of a plan.
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
@@ -6,17 +6,17 @@ use std::collections::BinaryHeap;
 
 use serde::Serialize;
 
-use super::plan::PlannedColumn;
+use super::plan::NumberedAttribute;
 use super::{Conflict, Phase, Plan};
 
-/// Coalescing gains nothing below so many users a request,
+/// Batches with fewer users than this on average gain nothing,
 const FEW_USERS: f64 = 2.0;
-/// and it matters above so many requests.
+/// which matters with more requests than this.
 const MANY_REQUESTS: u64 = 1_000;
 /// Conflicts, and shared values, to show of an attribute.
 const EXAMPLES: usize = 5;
 
-/// A plan in figures, for people who want to know what a run would do. Texts are borrowed from the plan.
+/// The figures of a plan, for people who want to know what a run would do. Texts are borrowed from the plan.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PlanSummary<'p> {
     /// Over all attributes.
@@ -101,7 +101,7 @@ impl Plan {
     /// The plan in figures, with the `top` largest groups. Takes a few nanoseconds a group.
     pub fn summary(&self, top: usize) -> PlanSummary<'_> {
         let attributes: Vec<_> =
-            self.planned_columns().iter().map(|planned| self.summarise(planned)).collect();
+            self.attributes().iter().map(|attribute| self.summarise(attribute)).collect();
         let mut costliest: Vec<_> = attributes.iter().collect();
         costliest.sort_by_key(|attribute| Reverse(attribute.requests));
         PlanSummary {
@@ -110,36 +110,36 @@ impl Plan {
             attributes,
             largest: self.largest(top),
             conflicts: self
-                .planned_columns()
+                .attributes()
                 .iter()
-                .flat_map(|planned| self.conflicts(planned).take(EXAMPLES))
+                .flat_map(|attribute| self.conflicts(attribute).take(EXAMPLES))
                 .collect(),
-            shared: self.planned_columns().iter().filter_map(|planned| self.shared(planned)).collect(),
+            shared: self.attributes().iter().filter_map(|attribute| self.shared(attribute)).collect(),
         }
     }
 
-    fn summarise(&self, planned: &PlannedColumn) -> AttributeSummary<'_> {
-        let column = &planned.column;
-        let (users, requests) = (column.users(), planned.requests);
+    fn summarise(&self, attribute: &NumberedAttribute) -> AttributeSummary<'_> {
+        let plan = &attribute.plan;
+        let (users, requests) = (plan.users(), attribute.requests);
         #[expect(clippy::cast_precision_loss, reason = "an average for people")]
         let users_per_request = if requests == 0 { 0.0 } else { users as f64 / requests as f64 };
         AttributeSummary {
-            name: self.attribute_name(planned),
-            rows: column.rows,
+            name: self.attribute_name(attribute),
+            rows: plan.rows,
             users,
-            values: column.groups.len().into(),
+            values: plan.groups.len().into(),
             requests,
             users_per_request,
-            superseded: column.superseded(),
-            conflicts: column.conflicts,
+            superseded: plan.superseded(),
+            conflicts: plan.conflicts,
             uncoalesced: requests > MANY_REQUESTS && users_per_request < FEW_USERS,
         }
     }
 
     fn largest(&self, top: usize) -> Vec<GroupSummary<'_>> {
         let mut largest = BinaryHeap::new();
-        for planned in self.planned_columns() {
-            for (group, users) in (planned.first..).zip(planned.column.groups.sizes()) {
+        for attribute in self.attributes() {
+            for (group, users) in (attribute.first_group..).zip(attribute.plan.groups.sizes()) {
                 let candidate = Reverse((users, Reverse(group)));
                 if largest.len() < top {
                     largest.push(candidate);
@@ -157,16 +157,16 @@ impl Plan {
             .collect()
     }
 
-    fn shared(&self, planned: &PlannedColumn) -> Option<SharedValues<'_>> {
-        if planned.phase == Phase::Ordinary {
+    fn shared(&self, attribute: &NumberedAttribute) -> Option<SharedValues<'_>> {
+        if attribute.phase == Phase::Ordinary {
             return None;
         }
-        let sizes = (planned.first..).zip(planned.column.groups.sizes());
+        let sizes = (attribute.first_group..).zip(attribute.plan.groups.sizes());
         let mut shared = sizes.filter(|(_, users)| *users > 1).map(|(group, _)| group);
         let examples: Vec<_> =
             shared.by_ref().take(EXAMPLES).map(|group| self.group_summary(group)).collect();
         let values = examples.len() as u64 + shared.count() as u64;
-        (values > 0).then(|| SharedValues { attribute: self.attribute_name(planned), values, examples })
+        (values > 0).then(|| SharedValues { attribute: self.attribute_name(attribute), values, examples })
     }
 
     fn group_summary(&self, group: u32) -> GroupSummary<'_> {

@@ -1,35 +1,58 @@
-//! How numbers of users are ordered and shown.
+//! The users of a plan, and their numbers.
 
-use super::User;
-use super::rows::index;
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Serialize;
+
+use super::index;
 use crate::input::Dictionary;
 
-/// How users go by numbers in a plan: User.com's own ids stand for themselves, the client's ids are ranked by their
-/// bytes, so that "ascending" is a matter of numbers for both.
+/// A user, by the id that the input has. It is displayed without quotes, and serialized as a number or a string.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(untagged)]
+pub enum User<'a> {
+    /// User.com's own id.
+    Id(u64),
+    /// The client's own id.
+    Custom(Cow<'a, str>),
+}
+
+impl fmt::Display for User<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(id) => id.fmt(f),
+            Self::Custom(id) => id.fmt(f),
+        }
+    }
+}
+
+/// How the users of a plan are numbered. User.com's ids are their own numbers. The client's ids are ranked by their
+/// bytes, so that numbers ascend as ids do.
 #[derive(Debug)]
 pub(super) enum UserNumbers {
-    /// Numbers are User.com's own ids.
+    /// Numbers are User.com's ids.
     Id,
-    /// Numbers are ranks among the client's ids.
+    /// Numbers are ranks of the client's ids.
     Custom {
         /// By number in the dictionary.
         ranks: Vec<u32>,
         /// By rank, numbers in the dictionary.
         order: Vec<u32>,
     },
-    /// Numbers are ranks among the client's ids, of which there are so many, in the dictionary itself.
+    /// The dictionary has ranked this number of the client's ids, since it merged its spills.
     Ranked(usize),
 }
 
 impl UserNumbers {
-    pub(super) fn of(dictionary: &Dictionary) -> Self {
+    pub(super) fn new(dictionary: &Dictionary) -> Self {
         if dictionary.users() == 0 {
             return Self::Id;
         }
         if dictionary.users_are_ranked() {
             return Self::Ranked(dictionary.users());
         }
-        let count = u32::try_from(dictionary.users()).expect("fewer than 2^32 texts fit memory");
+        let count = u32::try_from(dictionary.users()).expect("the dictionary numbers ids in 32 bits");
         let mut order: Vec<u32> = (0..count).collect();
         order.sort_unstable_by_key(|&user| dictionary.user(user.into()));
         let mut ranks = vec![0; order.len()];
@@ -39,19 +62,22 @@ impl UserNumbers {
         Self::Custom { ranks, order }
     }
 
-    /// Frees what only settling needs.
-    pub(super) fn forget_ranks(&mut self) {
+    /// Frees the ranks, which are needed only to resolve rows.
+    pub(super) fn drop_ranks(&mut self) {
         if let Self::Custom { ranks, .. } = self {
             *ranks = Vec::new();
         }
     }
 
-    /// The user of a number of this plan.
-    pub(super) fn name<'d>(&self, number: u64, dictionary: &'d Dictionary) -> User<'d> {
+    /// The user with this number.
+    pub(super) fn user<'d>(&self, number: u64, dictionary: &'d Dictionary) -> User<'d> {
+        let custom = |number| {
+            User::Custom(dictionary.user(number).expect("every number below `users` stands for a text"))
+        };
         match self {
             Self::Id => User::Id(number),
-            Self::Ranked(_) => custom(number, dictionary),
-            Self::Custom { order, .. } => custom(order[index(number)].into(), dictionary),
+            Self::Ranked(_) => custom(number),
+            Self::Custom { order, .. } => custom(order[index(number)].into()),
         }
     }
 
@@ -61,8 +87,4 @@ impl UserNumbers {
             Self::Custom { ranks, order } => (ranks.capacity() + order.capacity()) * size_of::<u32>(),
         }
     }
-}
-
-fn custom(number: u64, dictionary: &Dictionary) -> User<'_> {
-    User::Custom(dictionary.user(number).expect("every number below `users` stands for a text"))
 }

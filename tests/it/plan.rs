@@ -7,6 +7,7 @@ use attrsync::input::{
     AttributeRule, Dictionary, IdType, Json, Operation, Options, Renumber, Row, Sink, ValueId, Vocabulary,
 };
 use attrsync::plan::{Batch, Builder, OnConflict, Plan, User};
+use attrsync::spill::Resources;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
@@ -369,7 +370,9 @@ fn many_rows_are_settled_alike_at_every_width_of_users_and_values() {
 fn threads_change_nothing_but_the_time() {
     let rows = many(20_000, 3_000, 1, 300);
     let mut reading = Reading::new(OnConflict::Last, by_id).read(&rows);
-    reading.builder = reading.builder.threads(NonZeroUsize::new(3).expect("3 is not 0"));
+    reading.builder = reading
+        .builder
+        .resources(&Resources { threads: NonZeroUsize::new(3).expect("3 is not 0"), ..Resources::default() });
     check(&reading.finish(100), &rows, OnConflict::Last, IdType::Id);
 }
 

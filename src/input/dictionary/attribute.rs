@@ -90,6 +90,20 @@ pub struct Attribute {
     pub map: BTreeMap<String, String>,
 }
 
+impl Attribute {
+    /// The JSON token that is sent for a value of the input: its replacement in `map`, if it has one, in the JSON type of
+    /// the attribute.
+    pub fn token(&self, text: &str) -> String {
+        let text = self.map.get(text).map_or(text, String::as_str);
+        self.json.write(text).into_owned()
+    }
+
+    /// Equal for values that are the same to the API.
+    pub(super) fn identity(&self, text: &str) -> String {
+        self.json.identity(&self.token(text)).into_owned()
+    }
+}
+
 const fn standard(name: &str) -> AttributeId {
     let mut at = 0_u16;
     while (at as usize) < STANDARD_COUNT {

@@ -7,7 +7,7 @@ use crate::input::Json;
 use crate::input::interner::Interner;
 use crate::input::rules::{Rule, ValueKind};
 use crate::input::spilled_texts::SpilledTexts;
-use crate::spill::Store;
+use crate::spill::TempFile;
 
 #[derive(Clone, Debug)]
 pub(super) struct AttributeValues {
@@ -43,14 +43,6 @@ struct ValueWarnings(Vec<Option<Rule>>);
 impl Spellings {
     /// What a value that clears an attribute has in common with others; it is no JSON string.
     pub(super) const NULL: &str = "null";
-}
-
-impl Attribute {
-    /// What values have in common that are the same: what is sent for them.
-    pub(super) fn identity(&self, text: &str) -> String {
-        let sent = self.map.get(text).map_or(text, String::as_str);
-        self.json.identity(&self.json.write(sent)).into_owned()
-    }
 }
 
 impl AttributeValues {
@@ -145,10 +137,10 @@ impl AttributeValues {
     }
 
     /// Puts its values away as those of a spill.
-    pub(super) fn spill(&mut self, spill: u32, store: &Store) -> io::Result<()> {
-        self.spilled.spill(spill, &std::mem::take(&mut self.values), store)?;
+    pub(super) fn spill(&mut self, spill: u32, file: &TempFile) -> io::Result<()> {
+        self.spilled.spill(spill, &std::mem::take(&mut self.values), file)?;
         if let Some(spellings) = &mut self.spellings {
-            spellings.spilled.spill(spill, &std::mem::take(&mut spellings.sent), store)?;
+            spellings.spilled.spill(spill, &std::mem::take(&mut spellings.sent), file)?;
             (spellings.written, spellings.values) = Default::default();
         }
         self.null = None;
@@ -157,11 +149,11 @@ impl AttributeValues {
     }
 
     /// Finds out which values of different spills are the same.
-    pub(super) fn merge_spills(&mut self, store: &Store, memory: u64) -> io::Result<()> {
+    pub(super) fn merge_spills(&mut self, file: &TempFile, memory: u64) -> io::Result<()> {
         match &mut self.spellings {
-            None => self.spilled.merge_by_first_seen(store, memory),
+            None => self.spilled.merge_by_first_seen(file, memory),
             Some(spellings) => {
-                spellings.spilled.merge_by_first_seen(store, memory)?;
+                spellings.spilled.merge_by_first_seen(file, memory)?;
                 self.spilled.number_by_first_seen().map(|_| ())
             }
         }

@@ -15,7 +15,7 @@ use super::interner::Interner;
 use super::rules::{self, Finding, Rule, STANDARD_ATTRIBUTES, ValueKind};
 use super::spilled_texts::SpilledTexts;
 use super::{AttributeRule, Options, Vocabulary};
-use crate::spill::{Space, Store, least_worth, read_back};
+use crate::spill::{TempFile, TempFiles, least_worth, read_back};
 
 /// The most attributes that have numbers.
 const MOST_ATTRIBUTES: usize = 1 << 16;
@@ -40,8 +40,8 @@ pub struct Dictionary {
     /// How many spills are over.
     spills: u32,
     /// Where these are.
-    store: Option<Store>,
-    space: Space,
+    file: Option<TempFile>,
+    files: TempFiles,
     /// How many bytes texts may take.
     memory: u64,
     vocabulary: Vocabulary,
@@ -74,8 +74,8 @@ impl Dictionary {
             vocabulary: options.vocabulary,
             null_token: options.null_token.clone(),
             rules: options.attributes.clone(),
-            space: Space::new(options.temp_dir.clone()),
-            memory: options.memory / (options.threads.get() as u64) / SHARE,
+            files: TempFiles::new(options.resources.temp_dir.clone()),
+            memory: options.resources.memory / (options.resources.threads.get() as u64) / SHARE,
             ..Self::default()
         };
         for (name, kind) in STANDARD_ATTRIBUTES {
@@ -167,7 +167,7 @@ impl Dictionary {
 
     /// How many bytes it wrote to temporary files.
     pub fn spilled_bytes(&self) -> u64 {
-        self.space.written_bytes()
+        self.files.written_bytes()
     }
 
     /// The number of the attribute of this name, if it is allowed; a custom attribute gets one when it comes for the
@@ -238,35 +238,27 @@ impl Dictionary {
 
     /// Puts all texts away, so that numbers start from 0 again. Returns the number of the spill that has ended.
     pub fn spill(&mut self) -> io::Result<u32> {
-        let store = self.store()?;
+        let file = self.files.get_or_create(&mut self.file)?;
         let spill = self.spills;
         for entry in &mut self.attributes {
-            entry.spill(spill, &store)?;
+            entry.spill(spill, &file)?;
         }
-        self.spilled_users.spill(spill, &std::mem::take(&mut self.users), &store)?;
+        self.spilled_users.spill(spill, &std::mem::take(&mut self.users), &file)?;
         self.spills += 1;
         Ok(spill)
     }
 
     /// Finds out which texts of different spills are the same, so that each has one name. All is to be put away before.
     pub fn merge_spills(&mut self) -> io::Result<()> {
-        let store = self.store()?;
+        let file = self.files.get_or_create(&mut self.file)?;
         let memory = self.memory;
         for entry in &mut self.attributes {
-            entry.merge_spills(&store, memory)?;
+            entry.merge_spills(&file, memory)?;
         }
         if !self.spilled_users.is_empty() {
-            self.spilled_users.merge_by_rank(&store, memory)?;
+            self.spilled_users.merge_by_rank(&file, memory)?;
         }
         Ok(())
-    }
-
-    fn store(&mut self) -> io::Result<Store> {
-        let store = match self.store.take() {
-            Some(store) => store,
-            None => self.space.store()?,
-        };
-        Ok(self.store.insert(store).clone())
     }
 
     pub(super) fn intern_user_bytes(&mut self, text: &[u8]) -> Option<u64> {
@@ -379,7 +371,7 @@ impl Dictionary {
             vocabulary: self.vocabulary,
             null_token: self.null_token.clone(),
             rules: self.rules.clone(),
-            space: self.space.clone(),
+            files: self.files.clone(),
             memory: self.memory,
             ..Self::default()
         }

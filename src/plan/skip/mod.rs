@@ -1,18 +1,15 @@
-//! Takes out of a plan what need not be sent, as the API is known to hold it.
+//! Removes from a plan the rows whose values the API already has.
 //!
-//! What is known comes from newest to oldest, so that what comes first of a user decides. It streams through: one
-//! attribute at a time has a bit for each user of whom something has come, and a bit for each row that need not be sent.
-//! Where memory is short it streams through several times, each time for other users (`ranges`).
-//! Users of a group ascend, here and there, so that a value's users are compared by walking along both.
+//! The ledger reports what it knows from newest to oldest, so the first report of a user counts. Reports are not stored:
+//! for one attribute at a time there is a bit for each user that has been reported, and a bit for each row to skip. Where
+//! memory is short, the reports are read several times, each time for another range of users.
+//!
+//! Users ascend in each group of the plan and in each report, so both are read side by side.
 
-mod bits;
-mod names;
-mod places;
-mod ranges;
+mod lookup;
 #[cfg(test)]
 mod tests;
-mod values;
-mod walk;
+mod user_index;
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,117 +17,111 @@ use std::ops::RangeInclusive;
 use std::panic::resume_unwind;
 use std::thread::{self, ScopedJoinHandle};
 
-use bits::Bits;
-use names::UserLookup;
-use places::UserIndex;
-use values::GroupIndex;
-use walk::GroupSearch;
+use fixedbitset::FixedBitSet;
 
-use super::column::Column;
+use lookup::{GroupIndex, GroupSearch, UserLookup};
+use user_index::UserIndex;
+
+use super::attribute_plan::AttributePlan;
 use super::{Plan, SentValue, User};
-use crate::input::{Attribute, Options};
+use crate::input::Attribute;
+use crate::spill::Resources;
 
-/// Why a row need not be sent when the API holds its value already.
+/// Why a row is skipped: the API has its value already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SkipReason {
-    /// Some run sent the value.
+    /// An earlier run sent the value.
     Unchanged,
-    /// The run sent it that this one continues.
+    /// The run that this one continues sent the value.
     Resumed,
 }
 
-/// How many rows need not be sent.
+/// How many rows are skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SkippedRows {
-    /// As some run sent the value.
+    /// An earlier run sent the value.
     pub unchanged: u64,
-    /// As the run sent it that this one continues.
+    /// The run that this one continues sent the value.
     pub resumed: u64,
 }
 
-/// Takes what is known of one attribute.
+/// Takes the reports of one attribute, from newest to oldest, and marks the rows to skip.
 #[derive(Debug)]
 pub struct SkipFilter<'p> {
-    names: &'p UserLookup<'p>,
-    values: GroupIndex<'p>,
-    column: &'p Column,
-    /// Users with other numbers are not looked at.
+    users: &'p UserLookup<'p>,
+    groups: GroupIndex<'p>,
+    plan: &'p AttributePlan,
+    /// Users outside this range are ignored.
     range: RangeInclusive<u64>,
-    /// Of most attributes nothing is known when an input comes for the first time.
-    decided: Option<Decided>,
-    skipped: Skips,
-}
-
-/// What was said of users.
-#[derive(Debug)]
-struct Decided {
-    places: UserIndex,
-    /// Places of users of whom something has come.
-    decided: Bits,
-}
-
-/// Which rows of a column need not be sent.
-#[derive(Debug, Default)]
-struct Skips {
-    rows: Option<Bits>,
+    /// `None` until there is a report. There is none for most attributes of an input that is new.
+    reported: Option<ReportedUsers>,
+    /// Rows to skip; `None` until there may be any.
+    skipped: Option<FixedBitSet>,
     counts: SkippedRows,
 }
 
+/// The users of a range that have been reported.
+#[derive(Debug)]
+struct ReportedUsers {
+    index: UserIndex,
+    /// By position in the index.
+    reported: FixedBitSet,
+}
+
 impl Plan {
-    /// The plan without the rows whose values the API is known to hold, and how many these are.
+    /// The plan without the rows whose values the API already has, and their number.
     ///
-    /// `fetch` is called for each attribute, in order, for whatever is known of it; `tell` then says it, in up to so many
-    /// threads at the same time as the options have. Their first error ends the work; so does a temporary file that can't
-    /// be written, where the plan is in one.
+    /// `fetch` is called for each attribute, in order, and returns what is known of it. `report` passes this to the
+    /// filter, for as many attributes at a time as there are threads. The first error of either ends the work. So does a
+    /// temporary file that cannot be written, if the plan is in one.
     ///
-    /// Takes no memory for an attribute of which nothing is known; else a bit for each of its rows, and at most 6 bytes for
-    /// each user, or half of the memory that the options name: where that is less, `tell` is called as often as it takes
-    /// to look at a part of the users at a time. Not counted are 9 bytes for each value of an attribute, and for each of
-    /// the client's ids where users go by these.
+    /// An attribute that is reported takes a bit for each row, and up to 6 bytes for each user. If that is more than half
+    /// of the memory, `report` is called several times, for a range of users each time. Not counted are 9 bytes for each
+    /// value of an attribute, and for each of the client's own ids.
     pub fn skip_known<T: Send, E: Send + From<io::Error>>(
         self,
-        options: &Options,
+        resources: &Resources,
         mut fetch: impl FnMut(&Attribute) -> Result<T, E>,
-        tell: impl Fn(&T, &mut SkipFilter<'_>) -> Result<(), E> + Sync,
+        report: impl Fn(&T, &mut SkipFilter<'_>) -> Result<(), E> + Sync,
     ) -> Result<(Self, SkippedRows), E> {
-        let threads = options.threads.get();
+        let threads = resources.threads.get();
         let mut skipped = SkippedRows::default();
-        let plan = self.try_map(|columns, users, dictionary| {
-            let room = options.memory / 2 / threads.min(columns.len()).max(1) as u64;
-            let names = UserLookup::of(users, dictionary);
-            let without = |mut column: Column, decided: T| {
-                let values = GroupIndex::new(dictionary, column.attribute, &column.groups);
-                let mut filter = SkipFilter::new(&names, values, &column);
-                for range in ranges::of(&column, room) {
-                    filter.turn_to(range);
-                    tell(&decided, &mut filter)?;
+        let plan = self.try_map(|attributes, users, dictionary| {
+            let budget = resources.memory / 2 / threads.min(attributes.len()).max(1) as u64;
+            let users = UserLookup::new(users, dictionary);
+            let skip = |mut plan: AttributePlan, known: T| {
+                let groups = GroupIndex::new(dictionary, plan.attribute, &plan.groups);
+                let mut filter = SkipFilter::new(&users, groups, &plan);
+                for range in user_index::ranges(&plan, budget) {
+                    filter.begin_range(range);
+                    report(&known, &mut filter)?;
                 }
-                let Skips { rows, counts } = filter.skipped;
-                if let Some(rows) = rows {
-                    column.retain(|row| !rows.has(row))?;
-                    column.rows -= counts.unchanged + counts.resumed;
+                let SkipFilter { skipped, counts, .. } = filter;
+                if let Some(skipped) = skipped {
+                    plan.remove(&skipped)?;
+                    plan.rows -= counts.unchanged + counts.resumed;
                 }
-                Ok((column, counts))
+                Ok((plan, counts))
             };
             thread::scope(|scope| -> Result<_, E> {
                 let (mut working, mut done) = (VecDeque::new(), Vec::new());
-                let mut finish = |thread: Working<'_, E>| -> Result<(), E> {
-                    let (column, less) = thread.join().unwrap_or_else(|panic| resume_unwind(panic))?;
-                    skipped.unchanged += less.unchanged;
-                    skipped.resumed += less.resumed;
-                    done.push(column);
+                let mut join = |thread: SkipThread<'_, E>| -> Result<(), E> {
+                    let (plan, counts) = thread.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+                    skipped.unchanged += counts.unchanged;
+                    skipped.resumed += counts.resumed;
+                    done.push(plan);
                     Ok(())
                 };
-                for column in columns {
-                    let decided = fetch(dictionary.attribute(column.attribute))?;
+                for plan in attributes {
+                    let known = fetch(dictionary.attribute(plan.attribute))?;
                     if working.len() >= threads
                         && let Some(thread) = working.pop_front()
                     {
-                        finish(thread)?;
+                        join(thread)?;
                     }
-                    working.push_back(scope.spawn(|| without(column, decided)));
+                    working.push_back(scope.spawn(|| skip(plan, known)));
                 }
-                working.into_iter().try_for_each(finish)?;
+                working.into_iter().try_for_each(join)?;
                 Ok(done)
             })
         })?;
@@ -138,22 +129,23 @@ impl Plan {
     }
 }
 
-/// A thread that takes out of one column what is known.
-type Working<'s, E> = ScopedJoinHandle<'s, Result<(Column, SkippedRows), E>>;
+/// A thread that skips the rows of one attribute.
+type SkipThread<'s, E> = ScopedJoinHandle<'s, Result<(AttributePlan, SkippedRows), E>>;
 
 impl<'p> SkipFilter<'p> {
-    fn new(names: &'p UserLookup<'p>, values: GroupIndex<'p>, column: &'p Column) -> Self {
-        Self { names, values, column, range: 0..=u64::MAX, decided: None, skipped: Skips::default() }
+    fn new(users: &'p UserLookup<'p>, groups: GroupIndex<'p>, plan: &'p AttributePlan) -> Self {
+        let (range, counts) = (0..=u64::MAX, SkippedRows::default());
+        Self { users, groups, plan, range, reported: None, skipped: None, counts }
     }
 
-    /// Looks at these users from now on.
-    fn turn_to(&mut self, range: RangeInclusive<u64>) {
+    /// Starts again from the newest report, for the users in this range.
+    fn begin_range(&mut self, range: RangeInclusive<u64>) {
         self.range = range;
-        self.decided = None;
+        self.reported = None;
     }
 
-    /// Says that all these users, who ascend, got a value, earlier than whatever was said before. Where the plan gives a
-    /// user the same one, the row is skipped for this reason; with `None` it is to be sent all the same.
+    /// Reports that these users, who ascend, got a value, earlier than all that was reported before. If the plan has the
+    /// same value for a user, the row is skipped for this reason; with `None` it is sent all the same.
     pub fn mark_sent<'u>(
         &mut self,
         value: &SentValue<'_>,
@@ -161,42 +153,42 @@ impl<'p> SkipFilter<'p> {
         users: impl Iterator<Item = User<'u>>,
     ) {
         let Some(reason) = reason else { return self.mark_unknown(users) };
-        let Self { names, values, column, range, decided, skipped } = self;
-        let Decided { places, decided } = decided.get_or_insert_with(|| Decided::of(column, range));
-        let Skips { rows, counts } = skipped;
-        let rows = rows.get_or_insert_with(|| Bits::new(column.ids.len()));
+        let Self { users: lookup, groups, plan, range, reported, skipped, counts } = self;
+        let ReportedUsers { index, reported } =
+            reported.get_or_insert_with(|| ReportedUsers::new(plan, range));
+        let skipped = skipped.get_or_insert_with(|| FixedBitSet::with_capacity(plan.ids.len()));
         let count = match reason {
             SkipReason::Unchanged => &mut counts.unchanged,
             SkipReason::Resumed => &mut counts.resumed,
         };
-        let mut walks: Vec<GroupSearch<'_>> = values
+        let mut searches: Vec<GroupSearch<'_>> = groups
             .find(value)
-            .map(|group| GroupSearch::new(&column.ids, column.groups.range(group).places()))
+            .map(|group| GroupSearch::new(&plan.ids, plan.groups.range(group).positions()))
             .collect();
-        for user in users.filter_map(|user| names.number(&user)) {
-            if places.find(user).is_some_and(|place| decided.insert(place)) {
-                for row in walks.iter_mut().filter_map(|walk| walk.find(user)) {
-                    *count += u64::from(rows.insert(row));
+        for user in users.filter_map(|user| lookup.number(&user)) {
+            if index.find(user).is_some_and(|position| !reported.put(position)) {
+                for row in searches.iter_mut().filter_map(|search| search.find(user)) {
+                    *count += u64::from(!skipped.put(row));
                 }
             }
         }
     }
 
-    /// Says that nobody knows what these users have, unless something was said before.
+    /// Reports that the values of these users are unknown, unless they were reported before.
     pub fn mark_unknown<'u>(&mut self, users: impl Iterator<Item = User<'u>>) {
-        let Self { names, column, range, decided, .. } = self;
-        let Decided { places, decided } = decided.get_or_insert_with(|| Decided::of(column, range));
-        for place in users.filter_map(|user| places.find(names.number(&user)?)) {
-            decided.insert(place);
+        let Self { users: lookup, plan, range, reported, .. } = self;
+        let ReportedUsers { index, reported } =
+            reported.get_or_insert_with(|| ReportedUsers::new(plan, range));
+        for position in users.filter_map(|user| index.find(lookup.number(&user)?)) {
+            reported.insert(position);
         }
     }
 }
 
-impl Decided {
-    /// Of users of whom nothing was said yet.
-    fn of(column: &Column, range: &RangeInclusive<u64>) -> Self {
-        let places = UserIndex::of(column, range);
-        let decided = Bits::new(places.count());
-        Self { places, decided }
+impl ReportedUsers {
+    fn new(plan: &AttributePlan, range: &RangeInclusive<u64>) -> Self {
+        let index = UserIndex::new(plan, range);
+        let reported = FixedBitSet::with_capacity(index.len());
+        Self { index, reported }
     }
 }

@@ -51,8 +51,12 @@ fn without(
     tell: impl Fn(&Attribute, &mut SkipFilter<'_>) -> io::Result<()> + Sync,
 ) -> io::Result<(Plan, SkippedRows)> {
     let threads = NonZeroUsize::MIN.saturating_add(1);
-    let options = Options { threads, memory, ..Options::default() };
-    plan.skip_known(&options, |attribute| Ok(attribute.clone()), |attribute, filter| tell(attribute, filter))
+    let resources = Resources { threads, memory, temp_dir: None };
+    plan.skip_known(
+        &resources,
+        |attribute| Ok(attribute.clone()),
+        |attribute, filter| tell(attribute, filter),
+    )
 }
 
 /// Tells groups, which come oldest first.

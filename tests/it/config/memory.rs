@@ -9,7 +9,7 @@ fn planning_takes_half_of_the_memory_there_is() {
     let with = |memory| {
         let mut place = Place::ready();
         place.surroundings.memory = memory;
-        place.settings(&[]).input.memory
+        place.settings(&[]).input.resources.memory
     };
     assert_eq!(with(Some(8_000_000_000)), 4_000_000_000);
     assert_eq!(with(None), 1_000_000_000);
@@ -18,10 +18,10 @@ fn planning_takes_half_of_the_memory_there_is() {
 
 #[test]
 fn planning_takes_what_it_is_told_even_if_there_is_less() {
-    let memory = |flag: &str| Place::ready().settings(&[flag]).input.memory;
+    let memory = |flag: &str| Place::ready().settings(&[flag]).input.resources.memory;
     assert_eq!(memory("--memory=16MB"), 16_000_000);
     assert_eq!(memory("--memory=64GiB"), 64 << 30);
-    assert_eq!(Place::bare().plan(&["--memory=1g"]).unwrap().input.memory, 1_000_000_000);
+    assert_eq!(Place::bare().plan(&["--memory=1g"]).unwrap().input.resources.memory, 1_000_000_000);
 }
 
 #[test]
@@ -39,10 +39,16 @@ fn too_little_memory_is_refused_with_the_least_there_must_be() {
 
 #[test]
 fn temporary_files_go_where_the_system_has_them_or_where_they_are_told_to() {
-    assert_eq!(Place::ready().settings(&[]).input.temp_dir.as_deref(), Some(Path::new("/system/temp")));
+    assert_eq!(
+        Place::ready().settings(&[]).input.resources.temp_dir.as_deref(),
+        Some(Path::new("/system/temp"))
+    );
     let place = Place::ready();
     std::fs::create_dir(place.directory.path().join("room")).unwrap();
-    assert_eq!(place.settings(&["--temp-dir=room"]).input.temp_dir.as_deref(), Some(Path::new("room")));
+    assert_eq!(
+        place.settings(&["--temp-dir=room"]).input.resources.temp_dir.as_deref(),
+        Some(Path::new("room"))
+    );
     let entries = std::fs::read_dir(place.directory.path().join("room")).unwrap();
     assert_eq!(entries.count(), 0, "to try it leaves nothing behind");
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Write;
 
 use attrsync::input::{self, InputError, Options, Renumber, Row, Sink, Source};
+use attrsync::spill::Resources;
 
 use super::{check_refused, fixture, gzip, invalid, read_bytes, read_files, triples};
 
@@ -101,7 +102,8 @@ fn a_truncated_zstd_is_refused() {
 #[test]
 fn a_temporary_file_that_cannot_be_written_is_the_disks_fault() {
     let rows = "x,city,aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n".repeat(100_000);
-    let options = Options { temp_dir: Some("/nonexistent".into()), ..Options::default() };
+    let resources = Resources { temp_dir: Some("/nonexistent".into()), ..Resources::default() };
+    let options = Options { resources, ..Options::default() };
     let refusal = read_bytes(format!("user_id,attribute,value\n{rows}").as_bytes(), &options).unwrap_err();
     assert!(refusal.is_disk_error(), "{refusal}");
 }
@@ -132,7 +134,7 @@ fn a_file_that_shrinks_while_it_is_read_is_refused() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
         let options = Options {
-            threads: threads.try_into().unwrap(),
+            resources: super::threads(threads),
             bytes_per_thread: 1.try_into().unwrap(),
             ..Options::default()
         };

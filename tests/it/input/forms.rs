@@ -1,7 +1,7 @@
 //! In what form bytes come.
 
 use std::io::Write;
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::NonZeroU64;
 
 use attrsync::input::{Compression, Layout, Options};
 
@@ -128,7 +128,7 @@ fn a_range_that_starts_within_a_quoted_value_is_read_again() {
     let inner = "2,city,x\n".repeat(50);
     let text = format!("user_id,attribute,value\n1,city,\"{inner}\"\nx,city,a\n3,city,c\n");
     let threads = |threads, each| Options {
-        threads: NonZeroUsize::new(threads).unwrap(),
+        resources: super::threads(threads),
         bytes_per_thread: NonZeroU64::new(each).unwrap(),
         ..Options::default()
     };
@@ -168,7 +168,7 @@ fn more_attributes_than_have_numbers_are_invalid_rows_whoever_reads_them() {
     let read = |threads: usize| {
         let options = Options {
             vocabulary: attrsync::input::Vocabulary::Custom,
-            threads: threads.try_into().unwrap(),
+            resources: super::threads(threads),
             bytes_per_thread: NonZeroU64::MIN,
             ..Options::default()
         };

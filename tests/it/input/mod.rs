@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use attrsync::input::{
     self, Counts, InputError, InvalidRow, Issue, Options, Reading, Renumber, Row, Sink, Source, ValueId,
 };
+use attrsync::spill::Resources;
 
 mod damage;
 mod failures_input;
@@ -86,6 +87,11 @@ fn read_bytes(bytes: &[u8], options: &Options) -> Result<Reading<Rows>, InputErr
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
     read_files(&[file.path().to_owned()], options)
+}
+
+/// This number of threads, and any amount of memory.
+fn threads(count: usize) -> Resources {
+    Resources { threads: count.try_into().unwrap(), ..Resources::default() }
 }
 
 fn fixture(name: &str) -> PathBuf {

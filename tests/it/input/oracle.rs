@@ -1,7 +1,7 @@
 //! Reading against an oracle, and against itself.
 
 use std::io::Write;
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::NonZeroU64;
 
 use attrsync::input::{IdType, InputError, Options, Vocabulary};
 use proptest::prelude::*;
@@ -40,7 +40,7 @@ proptest! {
             ..Options::default()
         };
         let many = Options {
-            threads: NonZeroUsize::new(threads).unwrap(),
+            resources: super::threads(threads),
             bytes_per_thread: NonZeroU64::new(each).unwrap(),
             ..one.clone()
         };

@@ -1,7 +1,7 @@
 //! Quotes, read strictly.
 
 use std::io::Write;
-use std::num::{NonZeroU64, NonZeroUsize};
+use std::num::NonZeroU64;
 
 use attrsync::input::{InputError, Options};
 
@@ -107,7 +107,7 @@ fn a_quote_means_the_same_to_one_thread_and_to_several() {
         file.write_all(format!("{HEADER}{rows}{middle}{rows}3,city,\"x\"\n").as_bytes()).unwrap();
         let read = |threads| {
             let options = Options {
-                threads: NonZeroUsize::new(threads).unwrap(),
+                resources: super::threads(threads),
                 bytes_per_thread: NonZeroU64::MIN,
                 ..Options::default()
             };

@@ -12,16 +12,17 @@ use attrsync::ledger::{
     TargetKey, Told, Unfinished,
 };
 use attrsync::plan::{Batch, Builder, OnConflict, Plan, SkippedRows};
+use attrsync::spill::Resources;
 use jiff::Timestamp;
 
 /// As much memory as it takes, and two threads.
-pub(super) fn bounds() -> Options {
-    Options { threads: TWO, ..Options::default() }
+pub(super) fn bounds() -> Resources {
+    Resources { threads: TWO, ..Resources::default() }
 }
 
 /// Hardly any memory.
-pub(super) fn tight() -> Options {
-    Options { memory: 2000, ..bounds() }
+pub(super) fn tight() -> Resources {
+    Resources { memory: 2000, ..bounds() }
 }
 
 /// By attribute and user.

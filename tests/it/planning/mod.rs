@@ -9,6 +9,7 @@ use std::path::Path;
 
 use attrsync::input::{self, Compression, Counts, InputError, Options, Source};
 use attrsync::plan::{Builder, OnConflict, Plan};
+use attrsync::spill::Resources;
 
 use crate::input::gzip;
 use crate::oracle::{self, Expected};
@@ -67,10 +68,12 @@ impl Task {
         for way in ways {
             println!("{way:?}");
             let options = Options {
-                threads: NonZeroUsize::new(way.threads).expect("not 0"),
                 bytes_per_thread: NonZeroU64::MIN,
-                memory: way.memory,
-                temp_dir: Some(spilled.clone()),
+                resources: Resources {
+                    threads: NonZeroUsize::new(way.threads).expect("not 0"),
+                    memory: way.memory,
+                    temp_dir: Some(spilled.clone()),
+                },
                 ..self.options.clone()
             };
             let planned = plan(&sources, &options, self.on_conflict, self.batch_size);
@@ -114,7 +117,7 @@ fn plan(
     on_conflict: OnConflict,
     batch_size: u32,
 ) -> Result<(Counts, Plan), InputError> {
-    let builder = Builder::new(on_conflict).threads(options.threads).within(options);
+    let builder = Builder::new(on_conflict).resources(&options.resources);
     let reading = input::read(sources, options, builder)?;
     let batch_size = NonZeroU32::new(batch_size).expect("not 0");
     let plan = reading.sink.finish(reading.dictionary, batch_size);

@@ -6,6 +6,7 @@ use std::io::Write;
 
 use attrsync::input::{self, IdType, Options, Vocabulary};
 use attrsync::plan::{Builder, OnConflict};
+use attrsync::spill::Resources;
 use proptest::prelude::*;
 
 use super::{Task, ways};
@@ -184,9 +185,13 @@ fn values_that_are_larger_than_the_memory_are_planned_as_by_the_oracle() {
 fn rows_for_which_there_is_no_room_anywhere_are_the_disks_fault() {
     let task = MANY.task();
     let directory = tempfile::tempdir().expect("there is room");
-    let options =
-        Options { memory: 10_000, temp_dir: Some(directory.path().join("nowhere")), ..task.options.clone() };
-    let builder = Builder::new(task.on_conflict).within(&options);
+    let resources = Resources {
+        memory: 10_000,
+        temp_dir: Some(directory.path().join("nowhere")),
+        ..Resources::default()
+    };
+    let options = Options { resources, ..task.options.clone() };
+    let builder = Builder::new(task.on_conflict).resources(&options.resources);
     let refusal =
         input::read(&task.write(directory.path()), &options, builder).expect_err("there is no such place");
     assert!(refusal.is_disk_error(), "{refusal}");
