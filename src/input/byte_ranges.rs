@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::thread;
 
-use super::read::{ReadEnd, ReadError, drain};
+use super::read_records::{ReadEnd, ReadError, read_records};
 use super::record::Boundary;
 use super::record_reader::RecordReader;
 use super::row_builder::{InputContext, RowBuilder};
@@ -76,14 +76,14 @@ impl ByteRanges {
                 let mut fork = builder.fork();
                 let mut records = self.records(number, context.delimiter);
                 scope.spawn(move || {
-                    let ending = drain(&mut records, context, &mut fork);
+                    let ending = read_records(&mut records, context, &mut fork);
                     (fork, records, ending)
                 })
             });
             let later: Vec<_> = later.collect();
             let mut records = self.records(0, context.delimiter);
             records.shift_lines(line - 1);
-            let mut ending = drain(&mut records, context, builder)?;
+            let mut ending = read_records(&mut records, context, builder)?;
             for (number, thread) in (1..).zip(later) {
                 let guessed = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 match ending {
@@ -100,7 +100,7 @@ impl ByteRanges {
                     ReadEnd::Range(_) => {
                         drop(guessed);
                         records.read_at_most(self.len(number));
-                        ending = drain(&mut records, context, builder)?;
+                        ending = read_records(&mut records, context, builder)?;
                     }
                     ReadEnd::Input => break,
                 }

@@ -4,8 +4,6 @@ use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use super::source::ByteStream;
-
 /// How many bytes are handed over at a time, and how many times that may be done ahead.
 const CHUNK: usize = 256 << 10;
 const CHUNKS: usize = 4;
@@ -22,7 +20,7 @@ pub(super) struct DecodeThread {
 
 impl DecodeThread {
     /// Begins to read. Fails if there can be no more threads.
-    pub(super) fn of(input: ByteStream) -> io::Result<Self> {
+    pub(super) fn spawn(input: impl Read + Send + 'static) -> io::Result<Self> {
         let (sender, chunks) = sync_channel(CHUNKS);
         // It ends with the input, or when nobody takes its chunks any more.
         thread::Builder::new().spawn(move || read(input, &sender))?;
@@ -30,7 +28,7 @@ impl DecodeThread {
     }
 }
 
-fn read(mut input: ByteStream, sender: &SyncSender<io::Result<Vec<u8>>>) {
+fn read(mut input: impl Read, sender: &SyncSender<io::Result<Vec<u8>>>) {
     loop {
         let mut chunk = vec![0; CHUNK];
         let read = match input.read(&mut chunk) {
@@ -83,11 +81,11 @@ mod tests {
     fn all_bytes_come_in_their_order_and_then_the_error() {
         let bytes: Vec<u8> = (0..3 * CHUNK + 7).map(|at| u8::try_from(at % 251).unwrap()).collect();
         let mut whole = Vec::new();
-        DecodeThread::of(Box::new(io::Cursor::new(bytes.clone()))).unwrap().read_to_end(&mut whole).unwrap();
+        DecodeThread::spawn(io::Cursor::new(bytes.clone())).unwrap().read_to_end(&mut whole).unwrap();
         assert!(whole == bytes);
 
         let (mut torn, mut before) =
-            (DecodeThread::of(Box::new(Torn(io::Cursor::new(bytes.clone())))).unwrap(), Vec::new());
+            (DecodeThread::spawn(Torn(io::Cursor::new(bytes.clone()))).unwrap(), Vec::new());
         assert_eq!(torn.read_to_end(&mut before).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         assert!(before == bytes);
     }

@@ -2,15 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::path::Path;
 
-use super::header::{self, DELIMITERS};
 use super::invisible::trim;
+use super::options::DELIMITERS;
 use super::preamble::Preamble;
 use super::record::{NextRecord, Record};
 use super::record_reader::RecordReader;
-use super::source::OpenedInput;
-use super::{InputError, Layout, Options, STANDARD, Source};
+use super::{Layout, Options, STANDARD};
 
 /// The columns of a failures report. An input that has the first four of them is read as one, whatever the options say of
 /// other inputs' layout, delimiter, encoding and columns, and whatever a spreadsheet made of it: other columns may be
@@ -30,20 +28,6 @@ pub(super) enum InputKind {
         fate: usize,
         error: Option<usize>,
     },
-}
-
-/// Whether the file has the columns of a failures report. Fails if it can't be read so far.
-pub fn is_failures_report(path: &Path) -> io::Result<bool> {
-    let options = Options::default();
-    let header = OpenedInput::new(&Source::File(path.to_owned()), &options)
-        .and_then(|mut opened| header::read(&mut opened, &options));
-    match header {
-        Ok(header) => Ok(header.kind != InputKind::Ordinary),
-        Err(refusal @ (InputError::Open { .. } | InputError::Directory { .. } | InputError::Read { .. })) => {
-            Err(io::Error::other(refusal))
-        }
-        Err(_) => Ok(false),
-    }
 }
 
 /// Whether bytes, which may be cut anywhere behind their first line, start as a failures report does.

@@ -5,25 +5,24 @@ use std::io::{self, BufRead, BufReader, Read};
 use flate2::bufread::GzDecoder;
 
 use super::excerpt;
-use super::source::ByteStream;
 
 /// The first byte of each member.
 const MAGIC: u8 = 0x1f;
 
 /// Decompresses one member after the other. Zeros after the last one are padding, as tapes and disks leave it; anything
 /// else there is an error, as what was meant to be rows may be lost in it.
-pub(super) struct GzipMembers {
+pub(super) struct GzipMembers<R> {
     /// `None` once the input ended.
-    member: Option<GzDecoder<BufReader<ByteStream>>>,
+    member: Option<GzDecoder<BufReader<R>>>,
 }
 
-impl GzipMembers {
-    pub(super) fn new(input: ByteStream) -> Self {
+impl<R: Read> GzipMembers<R> {
+    pub(super) fn new(input: R) -> Self {
         Self { member: Some(GzDecoder::new(BufReader::new(input))) }
     }
 }
 
-impl Read for GzipMembers {
+impl<R: Read> Read for GzipMembers<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if into.is_empty() {
             return Ok(0);
@@ -39,9 +38,7 @@ impl Read for GzipMembers {
 }
 
 /// The member after this one, if there is one.
-fn next(
-    ended: Option<GzDecoder<BufReader<ByteStream>>>,
-) -> io::Result<Option<GzDecoder<BufReader<ByteStream>>>> {
+fn next<R: Read>(ended: Option<GzDecoder<BufReader<R>>>) -> io::Result<Option<GzDecoder<BufReader<R>>>> {
     let Some(ended) = ended else { return Ok(None) };
     let mut input = ended.into_inner();
     if input.fill_buf()?.first() == Some(&MAGIC) {

@@ -2,20 +2,18 @@
 
 use std::io::{self, Read};
 use std::iter;
+use std::path::Path;
 
 use super::columns::{Columns, HeaderError};
 use super::failures_input::InputKind;
 use super::file_type::{self, FileType};
 use super::invisible::trim;
+use super::options::DELIMITERS;
 use super::preamble::Preamble;
-use super::record::NextRecord;
+use super::record::{LineEnd, NextRecord};
 use super::record_reader::RecordReader;
-use super::row_builder::LineEnd;
 use super::source::OpenedInput;
-use super::{InputError, Options, excerpt, suggest};
-
-/// The delimiters that are looked for, in the order of preference.
-pub(super) const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
+use super::{InputError, Options, Source, excerpt, suggest};
 
 /// Quotes that are none in CSV, as other programs write them.
 const OTHER_QUOTES: [char; 9] = ['\'', '`', '‘', '’', '“', '”', '„', '«', '»'];
@@ -46,6 +44,20 @@ struct HeaderCandidate {
     records: RecordReader<io::Empty>,
     kind: InputKind,
     columns: Result<Columns, HeaderError>,
+}
+
+/// Whether the file has the columns of a failures report. Fails if it can't be read so far.
+pub fn is_failures_report(path: &Path) -> io::Result<bool> {
+    let options = Options::default();
+    let header = OpenedInput::new(&Source::File(path.to_owned()), &options)
+        .and_then(|mut opened| read(&mut opened, &options));
+    match header {
+        Ok(header) => Ok(header.kind != InputKind::Ordinary),
+        Err(error @ (InputError::Open { .. } | InputError::Directory { .. } | InputError::Read { .. })) => {
+            Err(io::Error::other(error))
+        }
+        Err(_) => Ok(false),
+    }
 }
 
 /// Reads just as much of the input as the header takes, and chooses the delimiter with which it makes sense.

@@ -18,7 +18,6 @@
 //! texts, not with the number of rows. When the texts exceed their share of memory, they are written to a temporary file
 //! as a `sorted_run`, and all runs are merged at the end of the input (`spilled_texts`).
 
-mod artefact;
 mod byte_ranges;
 mod code_page;
 mod columns;
@@ -35,10 +34,10 @@ mod invalid_rows;
 mod invisible;
 mod issues;
 mod json;
-mod merge;
 mod options;
 mod preamble;
 mod read;
+mod read_records;
 mod record;
 mod record_reader;
 mod row_builder;
@@ -56,7 +55,8 @@ mod value_formats;
 pub use dictionary::{
     Attribute, AttributeId, Dictionary, Operation, Renumber, STANDARD, STANDARD_COUNT, ValueId,
 };
-pub use failures_input::{FAILURES_HEADER, is_failures_report};
+pub use failures_input::FAILURES_HEADER;
+pub use header::is_failures_report;
 pub use input_error::InputError;
 pub use invalid_rows::{InvalidRow, InvalidRows};
 pub use invisible::is_invisible;

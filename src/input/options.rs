@@ -78,6 +78,9 @@ pub struct AttributeRule {
     pub map: BTreeMap<String, String>,
 }
 
+/// The delimiters that are looked for, in the order of preference.
+pub(super) const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
+
 /// How inputs are to be read.
 #[derive(Clone, Debug)]
 pub struct Options {

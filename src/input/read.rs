@@ -1,6 +1,6 @@
 //! From sources to what came of them.
 
-use std::io::{self, Read};
+use std::io;
 
 use encoding_rs::{Encoding, UTF_8};
 
@@ -10,8 +10,7 @@ use super::decode_thread::DecodeThread;
 use super::header::{self, Header};
 use super::invisible::trim;
 use super::issues::CountedIssue;
-use super::record::{Boundary, NextRecord, SyntaxError};
-use super::record_reader::RecordReader;
+use super::read_records::read_records;
 use super::row_builder::{Decoding, InputContext, RowBuilder};
 use super::row_error::RowError;
 use super::source::{ByteStream, OpenedInput};
@@ -123,12 +122,12 @@ fn read_source<S: Sink>(
         ranges.read(line, &context, builder).map(|records| (records.line(), records.input().at))
     } else {
         let input: ByteStream = if options.resources.threads.get() > 1 && !opened.is_small() {
-            Box::new(DecodeThread::of(input).map_err(|cause| opened.read_error(cause, line, 0))?)
+            Box::new(DecodeThread::spawn(input).map_err(|cause| opened.read_error(cause, line, 0))?)
         } else {
             input
         };
         let mut records = records.attach(input);
-        drain(&mut records, &context, builder).map(|_| (records.line(), opened.bytes()))
+        read_records(&mut records, &context, builder).map(|_| (records.line(), opened.bytes()))
     };
     let rows = builder.counts.read - before;
     let (line, bytes) = read.map_err(|trouble| trouble.into_input_error(&opened, rows, options))?;
@@ -144,78 +143,6 @@ fn read_source<S: Sink>(
         compression: opened.compression,
         name,
     })
-}
-
-/// How records came to an end.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum ReadEnd {
-    Range(Boundary),
-    Input,
-}
-
-/// The most lines at the end of an input that an open quote may take with it. Of more than these the input is refused:
-/// most of it was not read then.
-const MOST_LINES_LOST: u64 = 100;
-
-/// Takes in records until there is none.
-pub(super) fn drain<S: Sink, R: Read>(
-    records: &mut RecordReader<R>,
-    context: &InputContext<'_>,
-    builder: &mut RowBuilder<S>,
-) -> Result<ReadEnd, ReadError> {
-    loop {
-        match records.next() {
-            Ok(NextRecord::Record(record)) => {
-                if record.syntax_error == Some(SyntaxError::OpenQuote) && record.lines > MOST_LINES_LOST {
-                    return Err(ReadError {
-                        line: record.line,
-                        kind: ReadErrorKind::OpenQuote { lines: record.lines },
-                    });
-                }
-                let taken = builder.record(context, &record).and_then(|()| builder.check_memory());
-                taken.map_err(|cause| ReadError::disk(cause, records))?;
-            }
-            Ok(NextRecord::InputEnd) => return Ok(ReadEnd::Input),
-            Ok(NextRecord::RangeEnd(boundary)) => return Ok(ReadEnd::Range(boundary)),
-            Err(cause) => return Err(ReadError { line: records.line(), kind: ReadErrorKind::Input(cause) }),
-        }
-    }
-}
-
-/// What keeps an input from being read any further.
-#[derive(Debug)]
-pub(super) struct ReadError {
-    line: u64,
-    kind: ReadErrorKind,
-}
-
-#[derive(Debug)]
-enum ReadErrorKind {
-    Input(io::Error),
-    OpenQuote { lines: u64 },
-    Disk(io::Error),
-}
-
-impl ReadError {
-    pub(super) fn disk<R: Read>(cause: io::Error, records: &RecordReader<R>) -> Self {
-        Self { line: records.line(), kind: ReadErrorKind::Disk(cause) }
-    }
-
-    /// The same, so many lines further down.
-    pub(super) fn shift_lines(self, lines: u64) -> Self {
-        Self { line: self.line + lines, ..self }
-    }
-
-    fn into_input_error(self, opened: &OpenedInput, rows: u64, options: &Options) -> InputError {
-        let Self { line, kind } = self;
-        match kind {
-            ReadErrorKind::Input(cause) => opened.read_error(cause, line, rows),
-            ReadErrorKind::OpenQuote { lines } => {
-                InputError::OpenQuote { input: opened.name.clone(), line, lines }
-            }
-            ReadErrorKind::Disk(cause) => InputError::disk(options, cause),
-        }
-    }
 }
 
 /// What there is to say of columns that hold nothing to send.

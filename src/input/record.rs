@@ -74,6 +74,15 @@ impl<'a> Record<'a> {
     }
 }
 
+/// What ends the lines of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LineEnd {
+    /// A line feed, behind a carriage return or not.
+    Feed,
+    /// A carriage return, as in files from Macs of old.
+    Return,
+}
+
 /// What comes next.
 #[derive(Debug)]
 pub(super) enum NextRecord<'a> {

@@ -9,7 +9,7 @@ use super::failures_input::InputKind;
 use super::invalid_rows::{InvalidRow, InvalidRowsWriter};
 use super::invisible::trim;
 use super::issues::{Counts, IssueCounter, Location};
-use super::record::{Record, SyntaxError, line_of};
+use super::record::{LineEnd, Record, SyntaxError, line_of};
 use super::row_error::{FieldCount, RowError, RowWarning};
 use super::suggest::SuggestionCache;
 use super::{AttributeId, Dictionary, Empty, IdType, Options, Row, Sink, ValueId, excerpt};
@@ -25,15 +25,6 @@ pub(super) struct InputContext<'a> {
     pub(super) empty: Empty,
     pub(super) decoding: Decoding,
     pub(super) line_end: LineEnd,
-}
-
-/// What ends the lines of an input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LineEnd {
-    /// A line feed, behind a carriage return or not.
-    Feed,
-    /// A carriage return, as in files from Macs of old.
-    Return,
 }
 
 /// Where text comes from.

@@ -8,8 +8,7 @@
 use std::io;
 
 use super::interner::Interner;
-use super::merge::{RunEntry, RunMerge};
-use super::sorted_run::{SortedRun, SortedTexts};
+use super::sorted_run::{RunEntry, RunMerge, SortedRun, SortedTexts};
 use crate::spill::{FileColumn, FileWriter, TempFile};
 
 /// Bytes of a buffer, where there is but one.

@@ -4,8 +4,6 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::source::ByteStream;
-
 /// What a [`Utf8Monitor`] saw.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Utf8Seen(Arc<AtomicBool>);
@@ -18,15 +16,15 @@ impl Utf8Seen {
 }
 
 /// Hands bytes on, and looks whether they are UTF-8.
-pub(super) struct Utf8Monitor {
-    bytes: ByteStream,
+pub(super) struct Utf8Monitor<R> {
+    bytes: R,
     /// The start of a character that was cut by the end of a piece; `None` once something was not UTF-8.
     cut: Option<Vec<u8>>,
     seen: Utf8Seen,
 }
 
-impl Utf8Monitor {
-    pub(super) fn new(bytes: ByteStream) -> (Self, Utf8Seen) {
+impl<R> Utf8Monitor<R> {
+    pub(super) fn new(bytes: R) -> (Self, Utf8Seen) {
         let seen = Utf8Seen::default();
         (Self { bytes, cut: Some(Vec::new()), seen: seen.clone() }, seen)
     }
@@ -54,7 +52,7 @@ impl Utf8Monitor {
     }
 }
 
-impl Read for Utf8Monitor {
+impl<R: Read> Read for Utf8Monitor<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.bytes.read(into)?;
         self.look(&into[..read]);
@@ -76,7 +74,7 @@ mod tests {
             (b"\xc5\x81\xa3", false),
         ] {
             for size in 1..=text.len() {
-                let (mut watch, seen) = Utf8Monitor::new(Box::new(io::empty()));
+                let (mut watch, seen) = Utf8Monitor::new(io::empty());
                 text.chunks(size).for_each(|piece| watch.look(piece));
                 assert_eq!(seen.is_utf_8(), expected, "{text:?} by {size}");
             }

@@ -9,9 +9,9 @@ use std::io;
 use super::conflicts::ConflictCollector;
 use super::grouping::{self, UserValue, starts_of};
 use super::groups::Groups;
-use super::id_column::IdColumn;
+use super::id_column::{IdColumn, Span};
 use super::strategy::Grouping;
-use super::unresolved_rows::{Span, UnresolvedRows};
+use super::unresolved_rows::UnresolvedRows;
 use super::{OnConflict, index};
 
 /// Slots that are searched for users at a time. The list of those found, 1 KiB, stays in the innermost cache.

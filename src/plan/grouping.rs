@@ -1,8 +1,7 @@
 //! Sorts users by value, and keeps them ascending within a value.
 
 use super::groups::Groups;
-use super::id_column::IdColumn;
-use super::unresolved_rows::Span;
+use super::id_column::{IdColumn, Span};
 
 /// A user's number, less the smallest one, and its value, in 12 bytes.
 #[derive(Clone, Copy, Debug, Default)]

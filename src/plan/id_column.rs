@@ -3,8 +3,21 @@
 use std::io;
 use std::ops::Range;
 
-use super::unresolved_rows::Span;
 use crate::spill::{Column, ColumnReader, FileWriter, PagedColumn, TempFile, read_back};
+
+/// A range of user numbers, both ends included.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub(super) smallest: u64,
+    pub(super) largest: u64,
+}
+
+impl Span {
+    /// The largest number, less the smallest.
+    pub(super) fn reach(self) -> u64 {
+        self.largest - self.smallest
+    }
+}
 
 /// User numbers, as offsets from a base where these fit 32 bits.
 #[derive(Debug)]

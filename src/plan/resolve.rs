@@ -11,11 +11,11 @@ use std::io;
 use super::attribute_plan::AttributePlan;
 use super::conflicts::{ConflictCollector, ConflictList};
 use super::groups::{Groups, GroupsWriter};
-use super::id_column::{IdColumn, IdWriter};
+use super::id_column::{IdColumn, IdWriter, Span};
 use super::memory_budget::MemoryBudget;
 use super::rows::Rows;
 use super::strategy::{SlotWidth, Strategy};
-use super::unresolved_rows::{Numbering, Span, UnresolvedRows};
+use super::unresolved_rows::{Numbering, UnresolvedRows};
 use super::{dense, index, sparse};
 use crate::spill::TempFile;
 

@@ -7,9 +7,9 @@ use std::io;
 use super::conflicts::ConflictCollector;
 use super::grouping::{self, UserValue};
 use super::groups::Groups;
-use super::id_column::IdColumn;
+use super::id_column::{IdColumn, Span};
 use super::strategy::Grouping;
-use super::unresolved_rows::{Span, UnresolvedRows};
+use super::unresolved_rows::UnresolvedRows;
 use super::{OnConflict, index};
 
 /// Bits of a number that one pass of the radix sort looks at. With more buckets, nearly every write would miss the cache.

@@ -1,7 +1,7 @@
 //! How rows are resolved: by the fastest strategy that fits in the memory budget.
 
 use super::OnConflict;
-use super::unresolved_rows::Span;
+use super::id_column::Span;
 
 /// Most bytes of a table for each row. It takes no more memory than sorting the rows would; nor much more time.
 const MOST_TABLE_BYTES_PER_ROW: u64 = 24;

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::id_column::Span;
 use super::index;
 use super::rows::{Renumbered, Rows};
 use super::users::UserNumbers;
@@ -27,20 +28,6 @@ pub(super) enum Numbering<'a> {
     AsRead { dictionary: &'a Dictionary, users: &'a UserNumbers },
     /// Those of the plan.
     Planned,
-}
-
-/// A range of user numbers, both ends included.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Span {
-    pub(super) smallest: u64,
-    pub(super) largest: u64,
-}
-
-impl Span {
-    /// The largest number, less the smallest.
-    pub(super) fn reach(self) -> u64 {
-        self.largest - self.smallest
-    }
 }
 
 impl UnresolvedRows<'_> {

@@ -182,8 +182,8 @@ mod tests {
     #[test]
     fn narrow_screens_have_values_on_lines_of_their_own() {
         let facts = [
-            fact("city", Sent::Text("Oslo".into()), Standing::Held, Some(12_345)),
-            fact("status", Sent::Json("2".into()), Standing::Doubted, None),
+            fact("city", SentValue::Text("Oslo".into()), Standing::Held, Some(12_345)),
+            fact("status", SentValue::Json("2".into()), Standing::Doubted, None),
         ];
         let screen =
             |columns| UserScreen { user: User::Id(42), facts: &facts, columns: Some(columns) }.to_string();
