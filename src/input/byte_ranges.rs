@@ -1,8 +1,9 @@
-//! One file, several threads: each reads a range of its bytes.
+//! Reads a file in several threads, each of which reads a range of its bytes.
 //!
-//! Where a record starts can only be known by reading all that stands before, as a line end may be part of a quoted
-//! value. So ranges after the first are read on the guess that they start with a record, and what comes of one counts
-//! only if the range before it really ends between two records. If not, whoever read that goes on through it.
+//! A line end may be part of a quoted value, so it is only certain where a record starts once everything before it
+//! has been read. Ranges after the first are read on the assumption that they start with a record. The result is used
+//! if the range before it ends between two records. If not, it is dropped, and the range before it is read on through
+//! this one.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -17,14 +18,14 @@ use super::record_reader::RecordReader;
 use super::row_builder::{InputContext, RowBuilder};
 use super::{Options, Sink};
 
-/// How far a line end is looked for.
+/// How far to search for a line end. A file with longer lines is divided into fewer ranges.
 const LONGEST_SEARCH: u64 = 1 << 20;
 
-/// A file, to be read from one of its bytes on, whatever other threads read.
+/// Reads a file from a position of its own, so that several threads can read it at the same time.
 #[derive(Clone, Debug)]
 pub(super) struct FileRange {
     file: Arc<File>,
-    /// The next byte's place.
+    /// The position of the next byte.
     pub(super) at: u64,
 }
 
@@ -36,16 +37,16 @@ impl Read for FileRange {
     }
 }
 
-/// A file that is worth several threads.
+/// A file that is divided into ranges.
 #[derive(Debug)]
 pub(super) struct ByteRanges {
     file: Arc<File>,
-    /// Where the ranges start, ascending; two at least.
+    /// Where the ranges start, ascending. There are at least two.
     starts: Vec<u64>,
 }
 
 impl ByteRanges {
-    /// Divides what a file has from `start` to `size`, at line ends. `None` if it is not worth it.
+    /// Divides a file from `start` to `size` at line ends; `None` if it is too small.
     pub(super) fn divide(file: File, start: u64, size: u64, options: &Options) -> io::Result<Option<Self>> {
         let file = Arc::new(file);
         let count = count(
@@ -55,8 +56,8 @@ impl ByteRanges {
         );
         let mut starts = vec![start];
         for number in 1..count {
-            let near = start + (size - start) / count * number;
-            let Some(line) = line_after(&file, near)? else { continue };
+            let about = start + (size - start) / count * number;
+            let Some(line) = line_after(&file, about)? else { continue };
             if starts.last().is_some_and(|last| *last < line) && line < size {
                 starts.push(line);
             }
@@ -64,7 +65,7 @@ impl ByteRanges {
         Ok((starts.len() > 1).then_some(Self { file, starts }))
     }
 
-    /// Reads all of them. The header, on whose lines `line` follows, was read before. Returns where the file ended.
+    /// Reads all ranges, the first of which starts on this line. Returns the reader at the end of the file.
     pub(super) fn read<S: Sink>(
         &self,
         line: u64,
@@ -116,7 +117,7 @@ impl ByteRanges {
         records
     }
 
-    /// How many bytes a range has. The last one has all that follows, even what is appended in the meantime.
+    /// The bytes of a range. The last one has no bound, so that it includes what is appended in the meantime.
     fn len(&self, number: usize) -> u64 {
         self.starts.get(number + 1).map_or(u64::MAX, |end| end - self.starts[number])
     }
@@ -126,7 +127,7 @@ fn count(bytes: u64, worth: NonZeroU64, threads: u64) -> u64 {
     (bytes / worth).min(threads)
 }
 
-/// The place after the first line end from this place on.
+/// The position after the first line end at or after this one.
 fn line_after(file: &Arc<File>, place: u64) -> io::Result<Option<u64>> {
     let range = FileRange { file: Arc::clone(file), at: place };
     let mut search = range.take(LONGEST_SEARCH);

@@ -1,15 +1,15 @@
-//! Which code page bytes are in that are not UTF-8.
+//! Guesses the code page of text that is not UTF-8.
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{Encoding, ISO_8859_2, WINDOWS_1250, WINDOWS_1252};
 
-/// How many bytes are kept to guess from.
+/// The most bytes to guess from.
 const KEPT: usize = 4 << 10;
 
-/// So few bytes that are not ASCII say nothing.
+/// With fewer bytes that are not ASCII, a guess would be random.
 const TOO_FEW: usize = 3;
 
-/// Some of the text that is not UTF-8.
+/// A sample of the text that is not UTF-8.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NonUtf8Sample(Vec<u8>);
 
@@ -19,12 +19,12 @@ impl NonUtf8Sample {
         self.0.extend(text.iter().take(room));
     }
 
-    /// Appends what was found further down.
+    /// Appends the sample of a later range.
     pub(super) fn join(&mut self, later: &Self) {
         self.push(&later.0);
     }
 
-    /// The code page, if the bytes speak for one of those that are common where this is used.
+    /// The code page, if the sample fits one of those that are common among our users.
     pub(super) fn code_page(&self) -> Option<&'static Encoding> {
         if self.0.iter().filter(|byte| !byte.is_ascii()).count() < TOO_FEW {
             return None;

@@ -1,4 +1,4 @@
-//! What the columns of an input hold.
+//! Decides from a header which column holds what.
 
 use super::dictionary::AttributeError;
 use super::invisible::{trim, trim_text};
@@ -6,40 +6,40 @@ use super::record::{Record, SyntaxError};
 use super::rules::STANDARD_ATTRIBUTES;
 use super::{AttributeId, Dictionary, Layout, Options, Vocabulary};
 
-/// What the columns of an input hold.
+/// The columns of an input.
 #[derive(Clone, Debug)]
 pub(super) struct Columns {
-    /// The header as it stands, to know it again.
+    /// The header as it is, to recognize repetitions of it.
     pub(super) names: Vec<Vec<u8>>,
     pub(super) row_layout: RowLayout,
-    /// Columns of a wide input that hold nothing to send, and that nobody said to ignore.
+    /// Columns of a wide input that are neither attributes nor ignored by the options.
     pub(super) unknown: Vec<usize>,
 }
 
-/// Where a row's parts are.
+/// Which columns hold the parts of a row.
 #[derive(Clone, Debug)]
 pub(super) enum RowLayout {
     Long { user: usize, attribute: usize, value: usize },
     Wide { user: usize, attributes: Vec<AttributeColumn> },
 }
 
-/// A column of the wide layout.
+/// A column of the wide layout that holds an attribute.
 #[derive(Clone, Debug)]
 pub(super) struct AttributeColumn {
     pub(super) column: usize,
     pub(super) name: String,
-    /// Number 0 until [`Columns::number`] was called.
+    /// 0 until [`Columns::resolve_attributes`] is called.
     pub(super) attribute: AttributeId,
 }
 
-/// Why a header is not understood.
+/// Why a header is not valid.
 #[derive(Debug)]
 pub(super) enum HeaderError {
     /// What is missing, as the words after `no`.
     Missing(&'static str),
-    /// As CSV, the line itself is wrong.
+    /// The line is not valid CSV.
     SyntaxError(SyntaxError),
-    /// This name, which the options require.
+    /// The options require a column with this name.
     MissingRequired(String),
     Duplicate {
         first: usize,
@@ -48,7 +48,7 @@ pub(super) enum HeaderError {
     },
 }
 
-/// What a column is said to hold.
+/// What a column holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Role {
     User,
@@ -106,7 +106,7 @@ impl Columns {
         Ok(Self { names: names.to_vec(), row_layout, unknown })
     }
 
-    /// Whether a record is the header once more, in the columns that matter.
+    /// Whether a record repeats the header, in the columns that matter.
     pub(super) fn is_header(&self, record: &Record<'_>) -> bool {
         let same = |column: usize| self.names[column] == record.get(column);
         match &self.row_layout {
@@ -128,7 +128,7 @@ impl Columns {
         }
     }
 
-    /// Gives the attributes of the wide layout their numbers.
+    /// Looks up the numbers of the attributes of the wide layout.
     pub(super) fn resolve_attributes(&mut self, dictionary: &mut Dictionary) -> Result<(), AttributeError> {
         let RowLayout::Wide { attributes, .. } = &mut self.row_layout else { return Ok(()) };
         for attribute in attributes {
@@ -138,7 +138,8 @@ impl Columns {
     }
 }
 
-/// Names that the options map come first: a column of the plain name then holds something else.
+/// The roles of all columns. A name that the options map takes precedence over a column that has our name for that
+/// role.
 fn roles(names: &[Vec<u8>], options: &Options) -> Vec<Role> {
     let mapped: Vec<Option<Role>> = names
         .iter()
@@ -160,7 +161,7 @@ fn roles(names: &[Vec<u8>], options: &Options) -> Vec<Role> {
     names.iter().zip(&mapped).map(|(name, mapped)| mapped.clone().unwrap_or_else(|| plain(name))).collect()
 }
 
-/// Whether a column goes by this name, in any case, with any space around it.
+/// Whether a column has this name, ignoring case and surrounding white space.
 fn is_called(column: &[u8], name: &str) -> bool {
     String::from_utf8_lossy(trim(column)).to_lowercase() == trim_text(name).to_lowercase()
 }
@@ -174,7 +175,7 @@ fn role(name: &str) -> Role {
     }
 }
 
-/// The attribute that a column of the wide layout sets. Standard ones go by any case.
+/// The attribute that a column of the wide layout sets. The names of standard attributes ignore case.
 fn attribute_name(role: &Role, vocabulary: Vocabulary) -> Option<String> {
     let name = match role {
         Role::Named(name) => name,
@@ -194,7 +195,7 @@ fn attribute_name(role: &Role, vocabulary: Vocabulary) -> Option<String> {
 
 fn single(columns: &[usize], meaning: &str) -> Result<usize, HeaderError> {
     match *columns {
-        // Of the other parts there is one, or this is not asked.
+        // The other parts are looked up only if they have a column.
         [] => Err(HeaderError::Missing("`user_id` column")),
         [column] => Ok(column),
         [first, second, ..] => Err(HeaderError::Duplicate { first, second, meaning: meaning.to_owned() }),

@@ -1,17 +1,17 @@
-//! Decodes in a thread of its own, so that rows are taken in at the same time.
+//! Decodes an input in a thread of its own, while another thread builds rows.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-/// How many bytes are handed over at a time, and how many times that may be done ahead.
+/// The bytes of a chunk, and the most chunks that wait to be read. One MiB in all is enough to keep both threads busy.
 const CHUNK: usize = 256 << 10;
 const CHUNKS: usize = 4;
 
-/// What another thread reads, a little ahead.
+/// Reads what the other thread has decoded.
 #[derive(Debug)]
 pub(super) struct DecodeThread {
-    /// Until an empty one, or an error, ends them.
+    /// An empty chunk or an error is the last.
     chunks: Receiver<io::Result<Vec<u8>>>,
     chunk: Vec<u8>,
     at: usize,
@@ -19,10 +19,10 @@ pub(super) struct DecodeThread {
 }
 
 impl DecodeThread {
-    /// Begins to read. Fails if there can be no more threads.
+    /// Starts the thread. Fails if the system allows no more threads.
     pub(super) fn spawn(input: impl Read + Send + 'static) -> io::Result<Self> {
         let (sender, chunks) = sync_channel(CHUNKS);
-        // It ends with the input, or when nobody takes its chunks any more.
+        // The thread ends with the input, or when the receiver is dropped.
         thread::Builder::new().spawn(move || read(input, &sender))?;
         Ok(Self { chunks, chunk: Vec::new(), at: 0, has_ended: false })
     }
@@ -65,7 +65,7 @@ impl Read for DecodeThread {
 mod tests {
     use super::*;
 
-    /// Fails at its end.
+    /// Fails at the end.
     struct Torn(io::Cursor<Vec<u8>>);
 
     impl Read for Torn {

@@ -1,4 +1,4 @@
-//! How values of the input are shown in messages.
+//! Shows values of the input in messages.
 
 use std::fmt::Write;
 
@@ -7,9 +7,9 @@ use super::invisible::is_invisible;
 /// The most characters of a value that a message shows.
 const SHOWN: usize = 40;
 
-/// A value as a message shows it: what can't be seen, and bytes that are not text, escaped; cut when it is long.
+/// A value for a message: cut if it is long, with invisible characters and bytes that are not text escaped.
 pub(super) fn excerpt(bytes: &[u8]) -> String {
-    // Four bytes a character at most: what lies behind can't be shown anyway.
+    // A character has at most four bytes, so the rest is never shown.
     let start = bytes.get(..SHOWN * 4 + 4).unwrap_or(bytes);
     let mut shown = String::new();
     for (count, (character, escaped)) in characters(start).enumerate() {
@@ -28,12 +28,12 @@ pub(super) fn excerpt(bytes: &[u8]) -> String {
     shown
 }
 
-/// White space that looks like a space, or like none, and is not one.
+/// White space that looks like a space, or like nothing, but is not a space.
 fn is_odd_space(character: char) -> bool {
     character.is_whitespace() && character != ' '
 }
 
-/// All of it, with bytes that are not text escaped as `\xff`.
+/// The whole text, with bytes that are not text escaped as `\xff`.
 pub(super) fn escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -45,7 +45,7 @@ pub(super) fn escape(bytes: &[u8]) -> String {
     text
 }
 
-/// Characters, and bytes that are none.
+/// Characters, and bytes that are not part of any.
 fn characters(bytes: &[u8]) -> impl Iterator<Item = (char, Option<u8>)> {
     bytes.utf8_chunks().flat_map(|chunk| {
         let none = chunk.invalid().iter().map(|byte| (char::REPLACEMENT_CHARACTER, Some(*byte)));

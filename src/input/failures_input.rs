@@ -1,4 +1,4 @@
-//! A failures report, read as an input again.
+//! Recognizes the failures report of an earlier run as an input.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -10,27 +10,27 @@ use super::record::{NextRecord, Record};
 use super::record_reader::RecordReader;
 use super::{Layout, Options, STANDARD};
 
-/// The columns of a failures report. An input that has the first four of them is read as one, whatever the options say of
-/// other inputs' layout, delimiter, encoding and columns, and whatever a spreadsheet made of it: other columns may be
-/// missing or added, unless one is called as an attribute.
+/// The columns of a failures report. An input with the first four of them is read as one, and the options for layout,
+/// delimiter, encoding and columns do not apply to it. It may have been edited in a spreadsheet: other columns may be
+/// missing or added, unless one has the name of an attribute.
 pub const FAILURES_HEADER: [&str; 9] =
     ["user_id", "attribute", "value", "fate", "status", "error", "attempts", "source", "line"];
 
-/// Who wrote an input.
+/// What kind of input it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InputKind {
-    /// Anybody: it is read as the options say.
+    /// An input that is read as the options say.
     Ordinary,
-    /// An earlier run, as its failures report.
+    /// A failures report of an earlier run.
     FailuresReport {
-        /// The columns of a row's parts.
+        /// The columns of user, attribute and value.
         parts: [usize; 3],
         fate: usize,
         error: Option<usize>,
     },
 }
 
-/// Whether bytes, which may be cut anywhere behind their first line, start as a failures report does.
+/// Whether these bytes start like a failures report. They must include the first line.
 pub(super) fn is_failures_report_start(start: &[u8]) -> bool {
     let prelude = Preamble::of(start);
     DELIMITERS.into_iter().any(|delimiter| {
@@ -42,7 +42,7 @@ pub(super) fn is_failures_report_start(start: &[u8]) -> bool {
 }
 
 impl InputKind {
-    /// Of an input whose columns are called so.
+    /// The kind of an input with these columns.
     pub(super) fn of(names: &[Vec<u8>]) -> Self {
         let names: Vec<String> =
             names.iter().map(|name| String::from_utf8_lossy(trim(name)).to_lowercase()).collect();
@@ -59,7 +59,7 @@ impl InputKind {
         Self::FailuresReport { parts: [user, attribute, value], fate, error: column("error") }
     }
 
-    /// How an input of this origin is to be read, where the user's options are these.
+    /// The options to read this kind of input with.
     pub(super) fn options(self, options: &Options) -> Options {
         match self {
             Self::Ordinary => options.clone(),
@@ -72,8 +72,8 @@ impl InputKind {
         }
     }
 
-    /// What is wrong with a record that could not be parsed in the first place: nothing but the report's word, which
-    /// holds all of its text, is left of it.
+    /// The error of a record that the earlier run could not parse. It includes the text of the record, which is not in
+    /// other columns.
     pub(super) fn earlier_error<'a>(self, record: &Record<'a>) -> Option<&'a [u8]> {
         let Self::FailuresReport { parts, fate, error } = self else { return None };
         let is_blank = parts.into_iter().all(|column| record.get(column).is_empty());

@@ -1,13 +1,13 @@
-//! Files that are no CSV, known by their first bytes.
+//! Recognizes files that are not CSV by their first bytes.
 
 use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
 
 use super::invisible::trim;
 
-/// What a file is instead, and what to do about it.
+/// What a file is if not CSV, and what to do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileType {
-    /// After `is`.
+    /// Completes a sentence that starts with `is`.
     pub(super) what: &'static str,
     pub(super) hint: &'static str,
 }
@@ -21,7 +21,7 @@ const EXPORT: &str = "export it as CSV";
 
 const ZIP: &[u8] = b"PK\x03\x04";
 
-/// By what they start with.
+/// File types by their first bytes.
 const BINARY: [(&[u8], FileType); 14] = [
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", file_type("an Excel workbook (.xls)", SAVE_AS)),
     (b"PK\x05\x06", file_type("an empty zip archive", "name the file that was to be in it")),
@@ -42,7 +42,7 @@ const BINARY: [(&[u8], FileType); 14] = [
     (b"\0\0\xfe\xff", file_type("encoded in UTF-32", "convert it, as `iconv -f utf-32 -t utf-8 FILE`")),
 ];
 
-/// By what they start with, if bytes follow that no text has: a column might be called so.
+/// File types whose first bytes could also be the name of a column. They apply if bytes follow that no text has.
 const MIXED: [(&[u8], FileType); 4] = [
     (b"PAR1", file_type("a Parquet file", EXPORT)),
     (b"ARROW1", file_type("an Arrow file", EXPORT)),
@@ -50,7 +50,7 @@ const MIXED: [(&[u8], FileType); 4] = [
     (b"BZh", file_type("compressed by bzip2", "decompress it first, as `bzip2 -d FILE`")),
 ];
 
-/// What decompressed bytes are that can't be CSV in any encoding.
+/// The type of a file, if it cannot be CSV in any encoding.
 pub(super) fn of_bytes(start: &[u8]) -> Option<FileType> {
     if start.starts_with(ZIP) {
         let has = |name: &[u8]| memchr::memmem::find(start, name).is_some();
@@ -78,7 +78,7 @@ pub(super) fn of_bytes(start: &[u8]) -> Option<FileType> {
     }
 }
 
-/// The form of UTF-16 that bytes without a mark are in.
+/// The encoding of UTF-16 without a byte-order mark.
 pub(super) fn utf_16(start: &[u8]) -> Option<&'static Encoding> {
     match start {
         [first, 0, second, 0, ..] if first.is_ascii() && second.is_ascii_graphic() => Some(UTF_16LE),
@@ -87,7 +87,7 @@ pub(super) fn utf_16(start: &[u8]) -> Option<&'static Encoding> {
     }
 }
 
-/// What a text is whose first line is no header.
+/// The type of a text whose first line is not a header.
 pub(super) fn of_text(start: &[u8]) -> Option<FileType> {
     let start = trim(start.get(..1024).unwrap_or(start));
     let is = |tag: &[u8]| start.get(..tag.len()).is_some_and(|found| found.eq_ignore_ascii_case(tag));

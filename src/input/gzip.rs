@@ -1,4 +1,4 @@
-//! gzip, which may come in several members, end to end.
+//! Decompresses gzip files, which may have several members.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -9,10 +9,10 @@ use super::excerpt;
 /// The first byte of each member.
 const MAGIC: u8 = 0x1f;
 
-/// Decompresses one member after the other. Zeros after the last one are padding, as tapes and disks leave it; anything
-/// else there is an error, as what was meant to be rows may be lost in it.
+/// Decompresses one member after the other. Zeros after the last one are padding, which tapes and disks add. Anything
+/// else is an error, because it may be rows that were damaged.
 pub(super) struct GzipMembers<R> {
-    /// `None` once the input ended.
+    /// `None` after the last one.
     member: Option<GzDecoder<BufReader<R>>>,
 }
 
@@ -37,7 +37,7 @@ impl<R: Read> Read for GzipMembers<R> {
     }
 }
 
-/// The member after this one, if there is one.
+/// The next member, if there is one.
 fn next<R: Read>(ended: Option<GzDecoder<BufReader<R>>>) -> io::Result<Option<GzDecoder<BufReader<R>>>> {
     let Some(ended) = ended else { return Ok(None) };
     let mut input = ended.into_inner();

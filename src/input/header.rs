@@ -1,4 +1,4 @@
-//! From a header to what its columns hold.
+//! Reads the header of an input, and detects the delimiter.
 
 use std::io::{self, Read};
 use std::iter;
@@ -15,16 +15,16 @@ use super::record_reader::RecordReader;
 use super::source::OpenedInput;
 use super::{InputError, Options, Source, excerpt, suggest};
 
-/// Quotes that are none in CSV, as other programs write them.
+/// Quotes that other programs write. They are not quotes in CSV.
 const OTHER_QUOTES: [char; 9] = ['\'', '`', '‘', '’', '“', '”', '„', '«', '»'];
 
-/// A header does not take more bytes than this. An input without line ends must not be read into memory whole.
+/// The most bytes of a header. Without a limit, an input without line ends would be read into memory as a whole.
 const LONGEST_HEADER: usize = 16 << 20;
 
-/// How many records are looked at for a header that does not stand on the first line.
+/// The records to search for a header that is not on the first line.
 const RECORDS_ABOVE: usize = 20;
 
-/// A header that was understood.
+/// A valid header.
 #[derive(Debug)]
 pub(super) struct Header {
     pub(super) columns: Columns,
@@ -32,11 +32,11 @@ pub(super) struct Header {
     pub(super) delimiter: u8,
     pub(super) kind: InputKind,
     pub(super) line_end: LineEnd,
-    /// Goes on right after the header; the input is still to be attached.
+    /// A reader that continues after the header. The input is attached later.
     pub(super) records: RecordReader<io::Empty>,
 }
 
-/// One way to read the header.
+/// The header as one delimiter splits it.
 struct HeaderCandidate {
     delimiter: u8,
     names: Vec<Vec<u8>>,
@@ -46,7 +46,7 @@ struct HeaderCandidate {
     columns: Result<Columns, HeaderError>,
 }
 
-/// Whether the file has the columns of a failures report. Fails if it can't be read so far.
+/// Whether the file has the columns of a failures report. Fails if it cannot be opened or read.
 pub fn is_failures_report(path: &Path) -> io::Result<bool> {
     let options = Options::default();
     let header = OpenedInput::new(&Source::File(path.to_owned()), &options)
@@ -60,18 +60,18 @@ pub fn is_failures_report(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Reads just as much of the input as the header takes, and chooses the delimiter with which it makes sense.
+/// Reads no more of the input than the header needs, and selects the delimiter with which the header is valid.
 pub(super) fn read(opened: &mut OpenedInput, options: &Options) -> Result<Header, InputError> {
     let mut start = Vec::new();
-    let mut attempts = loop {
+    let mut candidates = loop {
         let before = start.len();
         let more = (before.max(64 << 10)) as u64;
         let read = Read::by_ref(&mut opened.input).take(more).read_to_line(&mut start);
         read.map_err(|cause| opened.read_error(cause, 1, 0))?;
         let ended = start.len() == before;
-        let (attempts, unfinished) = attempts(&start, ended, options);
-        if unfinished == 0 || ended || (start.len() > LONGEST_HEADER && !attempts.is_empty()) {
-            break attempts;
+        let (candidates, unfinished) = candidates(&start, ended, options);
+        if unfinished == 0 || ended || (start.len() > LONGEST_HEADER && !candidates.is_empty()) {
+            break candidates;
         }
         if start.len() > LONGEST_HEADER {
             return Err(InputError::EndlessHeader {
@@ -81,10 +81,10 @@ pub(super) fn read(opened: &mut OpenedInput, options: &Options) -> Result<Header
             });
         }
     };
-    let Some(best) = (0..attempts.len()).min_by_key(|at| rank(&attempts[*at])) else {
+    let Some(best) = (0..candidates.len()).min_by_key(|at| rank(&candidates[*at])) else {
         return Err(InputError::Empty { input: opened.name.clone() });
     };
-    let HeaderCandidate { delimiter, names, line, records, kind, columns } = attempts.swap_remove(best);
+    let HeaderCandidate { delimiter, names, line, records, kind, columns } = candidates.swap_remove(best);
     match columns {
         Ok(columns) => {
             let line_end = if start.contains(&b'\n') { LineEnd::Feed } else { LineEnd::Return };
@@ -94,32 +94,32 @@ pub(super) fn read(opened: &mut OpenedInput, options: &Options) -> Result<Header
             if let Some(FileType { what, hint }) = file_type::of_text(&start) {
                 return Err(InputError::Format { input: opened.name.clone(), what, hint: hint.to_owned() });
             }
-            let others = attempts.into_iter().map(|attempt| attempt.records);
+            let others = candidates.into_iter().map(|candidate| candidate.records);
             let below = || iter::once(records).chain(others).find_map(|records| header_in(records, options));
             Err(header_error(error, &opened.name, line, &names, below, options))
         }
     }
 }
 
-/// The lower, the better: what is understood, then what is plainly a header with a mistake, then what has most columns.
-fn rank(attempt: &HeaderCandidate) -> (u8, usize) {
-    let fit = match &attempt.columns {
+/// Lower is better: a valid header first, then one with an obvious mistake, then the one with the most columns.
+fn rank(candidate: &HeaderCandidate) -> (u8, usize) {
+    let fit = match &candidate.columns {
         Ok(_) => 0,
         Err(HeaderError::Duplicate { .. }) => 1,
         Err(HeaderError::Missing(_) | HeaderError::MissingRequired(_) | HeaderError::SyntaxError(_)) => 2,
     };
-    (fit, usize::MAX - attempt.names.len())
+    (fit, usize::MAX - candidate.names.len())
 }
 
-/// What each delimiter makes of the start of an input, and how many of them do not find the header's end in it.
-fn attempts(start: &[u8], ended: bool, options: &Options) -> (Vec<HeaderCandidate>, usize) {
+/// The header as each delimiter splits it, and how many delimiters do not find its end.
+fn candidates(start: &[u8], ended: bool, options: &Options) -> (Vec<HeaderCandidate>, usize) {
     let prelude = Preamble::of(start);
     let named = prelude.delimiter.or(options.delimiter);
-    // A report has been through a spreadsheet, whatever delimiter is named for other inputs.
-    let candidates = DELIMITERS.into_iter().chain(named.filter(|named| !DELIMITERS.contains(named)));
+    // A spreadsheet may have changed the delimiter of a failures report, so the option does not apply to it.
+    let delimiters = DELIMITERS.into_iter().chain(named.filter(|named| !DELIMITERS.contains(named)));
     let mut unfinished = 0;
-    let mut attempts = Vec::new();
-    for delimiter in candidates {
+    let mut candidates = Vec::new();
+    for delimiter in delimiters {
         let mut records = RecordReader::new(io::empty(), start.to_vec(), delimiter);
         records.skip(prelude.bytes, prelude.lines);
         if !ended {
@@ -138,16 +138,16 @@ fn attempts(start: &[u8], ended: bool, options: &Options) -> (Vec<HeaderCandidat
                     Some(flaw) => Err(HeaderError::SyntaxError(flaw)),
                     None => Columns::from_header(&names, &kind.options(options)),
                 };
-                attempts.push(HeaderCandidate { delimiter, names, line, records, kind, columns });
+                candidates.push(HeaderCandidate { delimiter, names, line, records, kind, columns });
             }
             Ok(NextRecord::RangeEnd(_)) => unfinished += usize::from(is_asked_for),
             Ok(NextRecord::InputEnd) | Err(_) => {}
         }
     }
-    (attempts, unfinished)
+    (candidates, unfinished)
 }
 
-/// The line of a header that stands lower than it should.
+/// The line of a header that is not on the first line.
 fn header_in(mut records: RecordReader<io::Empty>, options: &Options) -> Option<u64> {
     (0..RECORDS_ABOVE).find_map(|_| {
         let Ok(NextRecord::Record(record)) = records.next() else { return None };
@@ -191,20 +191,20 @@ fn header_error(
     }
 }
 
-/// Whether these would be columns but for quotes that are none in CSV.
+/// Whether the header would be valid without quotes that are not quotes in CSV.
 fn has_other_quotes(found: &[String], options: &Options) -> bool {
     let unquoted = found.iter().map(|name| name.trim_matches(OTHER_QUOTES).as_bytes().to_vec());
     let unquoted: Vec<Vec<u8>> = unquoted.collect();
     Columns::from_header(&unquoted, options).is_ok()
 }
 
-/// Reading until there is something to look at.
+/// Reads until there is a line end.
 trait ReadToLine {
     fn read_to_line(self, into: &mut Vec<u8>) -> io::Result<()>;
 }
 
 impl<R: Read> ReadToLine for io::Take<R> {
-    /// Stops early behind a piece with a line end: the rest of a pipe may take its time.
+    /// Stops at a chunk with a line end, because the rest may take long to come through a pipe.
     fn read_to_line(mut self, into: &mut Vec<u8>) -> io::Result<()> {
         loop {
             let before = into.len();

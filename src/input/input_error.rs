@@ -1,106 +1,106 @@
-//! Inputs that can't be read as a whole.
+//! Errors of an input as a whole.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Options;
 
-/// Why an input is refused as a whole: nothing of it is sent.
+/// Why an input is refused. None of its rows is sent.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InputError {
-    /// The input can't be opened.
+    /// The input cannot be opened.
     #[error("{input}: {}", reason(.cause))]
     Open {
-        /// Its name.
+        /// The name of the input.
         input: String,
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
     },
     /// The input is a directory.
     #[error("{input}: is a directory")]
     Directory {
-        /// Its name.
+        /// The name of the input.
         input: String,
     },
-    /// The input is no CSV, or no text in the named encoding.
+    /// The input is not CSV, or not text in the given encoding.
     #[error("{input}: is {what}")]
     Format {
-        /// Its name.
+        /// The name of the input.
         input: String,
         /// What it is.
         what: &'static str,
         /// What to do about it.
         hint: String,
     },
-    /// Reading went wrong on the way.
+    /// Reading failed.
     #[error("{input}:{line}: cannot be read any further: {}", reason(.cause))]
     Read {
-        /// Its name.
+        /// The name of the input.
         input: String,
-        /// The line up to which it was read.
+        /// The last line that was read.
         line: u64,
-        /// What the system, or the decompressor, said.
+        /// The error of the system or of the decompressor.
         cause: io::Error,
     },
-    /// Compressed bytes end in the middle.
+    /// The compressed data ends too early.
     #[error("{input}:{line}: the compressed file ends too early, after {rows} rows")]
     Truncated {
-        /// Its name.
+        /// The name of the input.
         input: String,
-        /// The line, of the text inside, up to which it was read.
+        /// The last line of the decompressed text that was read.
         line: u64,
-        /// How many rows were read before.
+        /// The number of rows before that.
         rows: u64,
     },
     /// The file became shorter while it was read.
     #[error("{input}:{line}: the file shrank while it was read: {found} of {expected} bytes were there")]
     Shrunk {
-        /// Its name.
+        /// The name of the input.
         input: String,
-        /// The line up to which it was read.
+        /// The last line that was read.
         line: u64,
         /// Its size when it was opened.
         expected: u64,
-        /// How many bytes were there.
+        /// The bytes that were read.
         found: u64,
     },
-    /// There is not even a header.
+    /// The input has no header.
     #[error("{input}: is empty: not even a header is there")]
     Empty {
-        /// Its name.
+        /// The name of the input.
         input: String,
     },
     /// The header does not end.
     #[error("{input}:{line}: the header does not end within {limit} bytes")]
     EndlessHeader {
-        /// Its name.
+        /// The name of the input.
         input: String,
-        /// The line of its header.
+        /// The line of the header.
         line: u64,
-        /// How far it was read.
+        /// The most bytes of a header.
         limit: usize,
     },
-    /// The header does not name the columns that are needed.
+    /// The header does not have the necessary columns.
     #[error("{input}:{line}: no {missing} (found {})", columns(.found))]
     Header {
-        /// Its name.
+        /// The name of the input.
         input: String,
-        /// The line of its header.
+        /// The line of the header.
         line: u64,
-        /// The names of its columns.
+        /// The names of the columns.
         found: Vec<String>,
-        /// What is missing, as the words after `no`.
+        /// What is missing. Completes a sentence that starts with `no`.
         missing: &'static str,
         /// What to do about it.
         suggestion: String,
     },
-    /// The header is not CSV.
+    /// The header is not valid CSV.
     #[error("{input}:{line}: the header can't be read: {what}")]
     FlawedHeader {
-        /// Its name.
+        /// The name of the input.
         input: String,
-        /// The line of its header.
+        /// The line of the header.
         line: u64,
         /// What is wrong with it.
         what: &'static str,
@@ -108,73 +108,73 @@ pub enum InputError {
     /// The header does not have a column that the options name.
     #[error("{input}:{line}: no column for `{mapping}` (found {})", columns(.found))]
     MissingColumn {
-        /// Its name.
+        /// The name of the input.
         input: String,
-        /// The line of its header.
+        /// The line of the header.
         line: u64,
-        /// The names of its columns.
+        /// The names of the columns.
         found: Vec<String>,
-        /// What a column was to hold, and its name, which is not among them: `user_id=Foo`.
+        /// The mapping whose column is missing: `user_id=Foo`.
         mapping: String,
         /// What to do about it.
         suggestion: String,
     },
-    /// Two columns of the header mean the same.
+    /// Two columns hold the same.
     #[error("{input}:{line}: the columns `{first}` and `{second}` both hold `{meaning}`")]
     DuplicateColumn {
-        /// Its name.
+        /// The name of the input.
         input: String,
-        /// The line of its header.
+        /// The line of the header.
         line: u64,
-        /// The name of the one column.
+        /// The name of one column.
         first: String,
         /// The name of the other.
         second: String,
         /// What they both hold.
         meaning: String,
     },
-    /// Columns hold nothing to send, and are not to be ignored.
+    /// Columns are not attributes, and must not be ignored.
     #[error("{input}:{line}: no such attribute: {}", super::suggest::unknown(.names))]
     UnknownColumns {
-        /// Its name.
+        /// The name of the input.
         input: String,
-        /// The line of its header.
+        /// The line of the header.
         line: u64,
-        /// What the columns are called.
+        /// The names of these columns.
         names: Vec<String>,
     },
-    /// The header names more attributes than can be told apart.
+    /// The inputs have more attributes than can be numbered.
     #[error("{input}:{line}: the inputs name more than {} attributes", u32::from(u16::MAX) + 1)]
     TooManyAttributes {
-        /// Its name.
+        /// The name of the input.
         input: String,
-        /// The line of its header.
+        /// The line of the header.
         line: u64,
     },
-    /// A quote is never closed, and what stands behind it is too much to be left out.
+    /// A quote is never closed, and too many lines follow it to leave them out.
     #[error(
         "{input}:{line}: a quote that is opened here is never closed: it takes all {lines} lines up to the end"
     )]
     OpenQuote {
-        /// Its name.
+        /// The name of the input.
         input: String,
         /// The line where the record starts.
         line: u64,
-        /// How many lines the record takes.
+        /// The number of lines of the record.
         lines: u64,
     },
-    /// A temporary file can't be made, written or read back.
-    #[error("a temporary file{} {}", within(.directory.as_deref()), trouble(.cause))]
+    /// A temporary file cannot be created, written or read back.
+    #[error("a temporary file{} {}", within(.directory.as_deref()), failure(.cause))]
     Disk {
-        /// Where temporary files are; `None`: where the system has them.
+        /// The directory of temporary files; `None` for the system's.
         directory: Option<PathBuf>,
-        /// What the system said.
+        /// The system's error.
         cause: io::Error,
     },
 }
 
 impl InputError {
-    /// What was read with these options needs a temporary file, and there is trouble with it.
+    /// An error of a temporary file, which was needed to read with these options.
     pub fn disk(options: &Options, cause: io::Error) -> Self {
         Self::Disk { directory: options.resources.temp_dir.clone(), cause }
     }
@@ -184,7 +184,7 @@ impl InputError {
         matches!(self, Self::Disk { .. })
     }
 
-    /// What to do about it, in the imperative.
+    /// What to do about the error, in the imperative.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Open { cause, .. } if cause.kind() == io::ErrorKind::NotFound => "check the path",
@@ -234,8 +234,8 @@ fn within(directory: Option<&Path>) -> String {
     directory.map_or_else(String::new, |directory| format!(" in `{}`", directory.display()))
 }
 
-/// What a temporary file can't be.
-fn trouble(error: &io::Error) -> String {
+/// What failed with a temporary file.
+fn failure(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => "cannot be made: no such directory".to_owned(),
         io::ErrorKind::UnexpectedEof => format!("cannot be read back: {error}"),

@@ -1,4 +1,4 @@
-//! Distinct texts and their numbers.
+//! Gives numbers to distinct texts.
 
 use std::hash::{BuildHasher, Hasher};
 
@@ -7,9 +7,9 @@ use hashbrown::HashTable;
 
 use super::text_cache::{CacheKey, TextCache};
 
-/// Texts that each have a number: 0, 1, 2 and so on, in the order in which they came.
+/// Numbers distinct texts from 0, in the order in which they were added.
 ///
-/// They lie end to end in one string, so that a million of them are three allocations, not a million.
+/// The texts lie end to end in one string, so that a million of them take three allocations.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Interner {
     joined: String,
@@ -19,7 +19,8 @@ pub(super) struct Interner {
     cache: TextCache,
 }
 
-/// A number with a part of its text's hash, so that growing the table and most unequal texts need no look at the text.
+/// A number and part of the hash of its text. With the hash, the table can grow, and most texts can be told apart,
+/// without reading a text.
 #[derive(Clone, Copy, Debug)]
 struct TableEntry {
     hash: u32,
@@ -27,7 +28,7 @@ struct TableEntry {
 }
 
 impl TableEntry {
-    /// The table takes some of the highest and some of the lowest bits, so both ends must vary.
+    /// The table uses some of the highest and some of the lowest bits, so both must vary.
     fn spread(self) -> u64 {
         spread(self.hash)
     }
@@ -42,7 +43,7 @@ impl Interner {
         self.ends.len()
     }
 
-    /// The text of a number. Panics on one that was not given out.
+    /// The text of a number. Panics if there is none.
     pub(super) fn get(&self, number: u32) -> &str {
         let number = number as usize;
         let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
@@ -59,7 +60,7 @@ impl Interner {
         found.map(|slot| slot.number)
     }
 
-    /// The same as `find`, faster for a text that came lately.
+    /// The same as `find`, but faster for a recent text.
     #[inline]
     pub(super) fn find_cached(&mut self, text: &[u8]) -> Option<u32> {
         let Some(key) = CacheKey::new(text) else { return self.find(text) };
@@ -76,7 +77,7 @@ impl Interner {
         Some(number)
     }
 
-    /// The text's number, a new one if it is new.
+    /// The number of a text, which is added if it is new.
     pub(super) fn intern(&mut self, text: &str) -> u32 {
         match self.find(text.as_bytes()) {
             Some(number) => number,
@@ -84,7 +85,7 @@ impl Interner {
         }
     }
 
-    /// Gives a number to a text that has none.
+    /// Adds a text that is not there yet.
     pub(super) fn insert(&mut self, text: &str) -> u32 {
         let number = u32::try_from(self.ends.len()).expect("memory ends before four billion distinct texts");
         self.joined.push_str(text);
@@ -94,7 +95,7 @@ impl Interner {
         number
     }
 
-    /// All numbers, in the order of their texts' bytes.
+    /// All numbers, in the byte order of their texts.
     pub(super) fn sorted(&self) -> Vec<u32> {
         let texts = (0..).zip(self.iter());
         let mut keyed: Vec<(u64, u32)> = texts.map(|(number, text)| (prefix(text), number)).collect();
@@ -104,7 +105,7 @@ impl Interner {
         keyed.into_iter().map(|(_, number)| number).collect()
     }
 
-    /// How long all texts are together.
+    /// The length of all texts together.
     pub(super) fn joined_bytes(&self) -> u64 {
         self.joined.len() as u64
     }
@@ -132,7 +133,7 @@ impl Interner {
     }
 }
 
-/// The first eight bytes, as a number that is ordered like them: it tells most texts apart without a look at them.
+/// The first eight bytes as a number with the same order. Most texts can be sorted by it without reading them.
 fn prefix(text: &str) -> u64 {
     let mut first = [0; 8];
     let len = text.len().min(first.len());

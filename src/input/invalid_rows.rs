@@ -1,35 +1,35 @@
-//! Invalid rows, kept until the report.
+//! Keeps invalid rows for the failures report.
 
 use std::io::{self, Seek, SeekFrom};
 use std::path::PathBuf;
 
 use tempfile::SpooledTempFile;
 
-/// How many bytes of invalid rows stay in memory; all of them go to a temporary file when there are more.
+/// The most bytes that stay in memory. With more, all rows go to a temporary file.
 const IN_MEMORY: usize = 4 << 20;
 
-/// The writer looks through all that is left of a field each time its buffer is full; a record that can't be parsed may
-/// be as long as the input.
+/// The size of the writer's buffer. Each time it is full, the writer scans the rest of the field, which is slow for a
+/// record that cannot be parsed and is as long as the input.
 const BUFFER: usize = 1 << 20;
 
-/// A row that is invalid.
+/// An invalid row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InvalidRow {
-    /// As in the input; empty, with the next two, where the record can't be parsed.
+    /// As in the input. If the record cannot be parsed, this and the next two are empty.
     pub user_id: String,
     /// As in the input.
     pub attribute: String,
     /// As in the input.
     pub value: String,
-    /// What is wrong with it; with the record's text where that can't be parsed.
+    /// What is wrong. If the record cannot be parsed, this includes its text.
     pub error: String,
     /// The name of the input.
     pub source: String,
-    /// The line where its record starts, from 1, of the decoded text.
+    /// The line of the decoded text where the record starts, from 1.
     pub line: u64,
 }
 
-/// Every invalid row, in the order of the input. A few are kept in memory, many in a temporary file without a name.
+/// All invalid rows, in the order of the input. A few are kept in memory, many in a temporary file without a name.
 #[derive(Debug)]
 pub struct InvalidRows {
     file: SpooledTempFile,
@@ -37,17 +37,17 @@ pub struct InvalidRows {
 }
 
 impl InvalidRows {
-    /// How many there are.
+    /// The number of rows.
     pub fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// All of them, from the first one, as often as it is called. Fails if the temporary file can't be read.
+    /// All rows, from the first one each time. Fails if the temporary file cannot be read.
     pub fn iter(&mut self) -> impl Iterator<Item = io::Result<InvalidRow>> + '_ {
         let lost = self.file.seek(SeekFrom::Start(0)).err();
         let readable = if lost.is_none() { usize::MAX } else { 0 };
@@ -69,7 +69,7 @@ fn parse(record: &csv::StringRecord) -> io::Result<InvalidRow> {
     })
 }
 
-/// Takes invalid rows.
+/// Writes invalid rows.
 #[derive(Debug)]
 pub(super) struct InvalidRowsWriter {
     rows: csv::Writer<SpooledTempFile>,
@@ -78,7 +78,7 @@ pub(super) struct InvalidRowsWriter {
 }
 
 impl InvalidRowsWriter {
-    /// An empty one, which writes to this directory, or else to the system's, when it must.
+    /// A writer whose temporary file, if it needs one, is in this directory; with `None`, in the system's.
     pub(super) fn new(directory: Option<PathBuf>) -> Self {
         let file = match &directory {
             Some(directory) => tempfile::spooled_tempfile_in(IN_MEMORY, directory),
@@ -95,13 +95,13 @@ impl InvalidRowsWriter {
 
     pub(super) fn push(&mut self, row: &InvalidRow) -> io::Result<()> {
         let line = row.line.to_string();
-        // The line comes first, lest a text that starts with a byte-order mark loses it on the way back.
+        // The line comes first. The reader would strip a byte-order mark from a text at the start.
         self.rows.write_record([&line, &row.user_id, &row.attribute, &row.value, &row.error, &row.source])?;
         self.len += 1;
         Ok(())
     }
 
-    /// Appends what a fork took, each row so many lines further down.
+    /// Appends the rows of a fork, and adds `lines` to their lines.
     pub(super) fn join(&mut self, later: Self, lines: u64) -> io::Result<()> {
         for row in later.finish()?.iter() {
             let row = row?;

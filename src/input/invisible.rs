@@ -1,19 +1,19 @@
-//! Characters that can't be seen: spreadsheets, web pages and word processors leave them round names and ids.
+//! Characters that are not visible. Spreadsheets, web pages and word processors leave them around names and ids.
 
-/// Whether a character takes no space, or changes the direction of what stands beside it.
+/// Whether a character has no width, or changes the direction of its neighbours.
 fn is_zero_width(character: char) -> bool {
     matches!(character,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Whether a character shows nothing of its own: controls, those for the direction of text, and those without a width.
-/// Whatever is shown of what others wrote has these escaped.
+/// Whether a character must be escaped wherever text of others is shown: controls, characters without a width and
+/// those that change the direction of text.
 pub fn is_invisible(character: char) -> bool {
     character.is_control() || is_zero_width(character)
 }
 
-/// A name or an id without what is not significant at its ends: white space, and what can't be seen.
+/// A name or an id without white space and invisible characters at its ends.
 #[inline]
 pub(super) fn trim(bytes: &[u8]) -> &[u8] {
     match (bytes.first(), bytes.last()) {
@@ -22,7 +22,7 @@ pub(super) fn trim(bytes: &[u8]) -> &[u8] {
     }
 }
 
-/// Bytes that are not text are shown as they are.
+/// If the bytes are not text, only ASCII white space is removed.
 #[cold]
 fn trim_slowly(bytes: &[u8]) -> &[u8] {
     match std::str::from_utf8(bytes) {
@@ -31,7 +31,7 @@ fn trim_slowly(bytes: &[u8]) -> &[u8] {
     }
 }
 
-/// The same of a text.
+/// The same for a text.
 pub(super) fn trim_text(text: &str) -> &str {
     text.trim_matches(|character: char| character.is_whitespace() || is_zero_width(character))
 }

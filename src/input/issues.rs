@@ -1,23 +1,23 @@
-//! What is counted while reading.
+//! Counts rows and issues while reading.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// How many places of each cause, and of each warning, are kept.
+/// The most places that are kept for each issue.
 const PLACES: usize = 5;
 
-/// How many rows there were.
+/// Numbers of rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// All of them: those that went to the sink, the invalid and the skipped ones.
+    /// All rows: valid, invalid and skipped.
     pub read: u64,
     /// Rows that break a rule.
     pub invalid: u64,
-    /// Rows that have no value and need none.
+    /// Rows without a value that are left out.
     pub skipped: u64,
 }
 
-/// A place in the input, with what was found there.
+/// A place in an input, and what was found there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
     /// The name of the input.
@@ -46,7 +46,7 @@ impl Issue {
     }
 }
 
-/// Counts occurrences by kind, and keeps the first few places of each.
+/// Counts issues by kind, and keeps the first few places of each.
 #[derive(Clone, Debug)]
 pub(super) struct IssueCounter<K> {
     by_kind: HashMap<K, usize>,
@@ -75,7 +75,7 @@ impl<K: Copy + Eq + Hash> IssueCounter<K> {
         }
     }
 
-    /// Appends what came later, so many lines further down, of kinds that go by other names here.
+    /// Appends the issues of a fork. Adds `lines` to their lines, and changes their kinds by `rename`.
     pub(super) fn join(&mut self, later: Self, lines: u64, rename: impl Fn(K) -> K) {
         for CountedIssue { kind, count, places } in later.kinds {
             let sample = self.of(rename(kind));

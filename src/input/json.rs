@@ -1,30 +1,30 @@
-//! Values as JSON: the one place that knows which texts can be written as which type, and how.
+//! Values as JSON: which texts can be written as which type, and how. Checking and sending both use this.
 
 use std::borrow::Cow;
 
 use super::rules::Rule;
 
-/// How a value is written in JSON.
+/// The JSON type of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Json {
-    /// As a string, exactly as the input has it.
+    /// A string, exactly as in the input.
     #[default]
     String,
-    /// As an integer.
+    /// An integer.
     Integer,
-    /// As a floating point number.
+    /// A floating-point number.
     Float,
-    /// As `true` or `false`.
+    /// `true` or `false`.
     Boolean,
 }
 
 impl Json {
-    /// Whether a text can be written so.
+    /// Whether a text can be written as this type.
     pub fn admits(self, text: &str) -> bool {
         self.token(text).is_ok()
     }
 
-    /// The JSON token of a text. Where a type is asked for, `+05`, ` 5` and `True` are read as what they mean.
+    /// The JSON token of a text. For types other than strings, `+05`, ` 5` and `True` mean what they say.
     pub(super) fn token(self, text: &str) -> Result<Cow<'_, str>, Rule> {
         let bare = text.trim();
         match self {
@@ -37,12 +37,12 @@ impl Json {
         }
     }
 
-    /// The JSON token of a text; that of a string where it can't be written as the type, which the server can judge.
+    /// The JSON token of a text. If it cannot be written as this type, it is sent as a string, for the server to judge.
     pub fn write(self, text: &str) -> Cow<'_, str> {
         self.token(text).or_else(|_| Self::String.token(text)).unwrap_or_default()
     }
 
-    /// What tokens have in common that say the same: of floats, their digits and exponent.
+    /// Equal for tokens that mean the same: for floats, their digits and exponent.
     pub(super) fn identity(self, token: &str) -> Cow<'_, str> {
         match self {
             Self::Float if !token.starts_with('"') => decimal(token).map_or(Cow::Borrowed(token), Cow::Owned),
@@ -51,7 +51,7 @@ impl Json {
     }
 }
 
-/// As it stands if that is JSON, so that no digit is lost; else as the nearest double: `.5` is 0.5.
+/// The text itself if it is JSON, so that no digit is lost; otherwise the nearest double: `.5` is 0.5.
 fn float(text: &str) -> Option<Cow<'_, str>> {
     let number = text.parse::<f64>().ok().filter(|number| number.is_finite())?;
     if serde_json::from_str::<serde_json::Number>(text).is_ok() {

@@ -2,21 +2,22 @@
 //!
 //! The bytes of an input pass these modules in order:
 //!
-//! 1. `source` opens the input, decompresses it (`gzip`) and decodes it to UTF-8, for long inputs in a thread of its own
-//!    (`decode_thread`). `file_type` recognizes files that are not CSV; `utf8_monitor` notices a wrong `--encoding`.
+//! 1. `source` opens the input, decompresses it (`gzip`) and decodes it to UTF-8, for long inputs in a thread of its
+//!    own (`decode_thread`). `file_type` recognizes files that are not CSV; `utf8_monitor` notices a wrong
+//!    `--encoding`.
 //! 2. `header` reads the header after an optional `preamble`; `columns` decides which column holds what. A failures
 //!    report of an earlier run is recognized by `failures_input`.
-//! 3. `record_reader` splits the text into records with `splitter`, which drives the csv crate's parser. Large files are
-//!    divided into `byte_ranges`, one for each thread.
+//! 3. `record_reader` splits the text into records with `splitter`, which drives the csv crate's parser. Large files
+//!    are divided into `byte_ranges`, one for each thread.
 //! 4. `row_builder` makes rows of records. The `dictionary` gives every distinct value a number and checks it once, by
 //!    the `rules` of its attribute.
 //!
 //! A row that breaks a rule gets a `row_error` and goes to `invalid_rows`; `issues` counts these errors. An input that
 //! cannot be read or understood at all is an `input_error`.
 //!
-//! Rows are numbers, so that later layers never hash, compare or copy a text. Memory grows with the number of distinct
-//! texts, not with the number of rows. When the texts exceed their share of memory, they are written to a temporary file
-//! as a `sorted_run`, and all runs are merged at the end of the input (`spilled_texts`).
+//! Rows are numbers, so that later layers never hash, compare or copy a text. Memory grows with the number of
+//! distinct texts, not with the number of rows. When the texts exceed their share of memory, they are written to a
+//! temporary file as a `sorted_run`, and all runs are merged at the end of the input (`spilled_texts`).
 
 mod byte_ranges;
 mod code_page;
@@ -71,10 +72,10 @@ use std::io;
 
 use excerpt::excerpt;
 
-/// One valid row: numbers into the [`Dictionary`] of the reading that it comes from.
+/// A valid row. It consists of numbers in the [`Dictionary`] of its reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// User.com's own id; or, where users go by the client's ids, a number into [`Dictionary::user`].
+    /// User.com's own id; or, if users have the client's ids, a number for [`Dictionary::user`].
     pub user: u64,
     /// The attribute to set.
     pub attribute: AttributeId,
@@ -82,25 +83,27 @@ pub struct Row {
     pub value: ValueId,
 }
 
-/// Where valid rows go, in the order of the input.
+/// Takes valid rows, in the order of the input.
 pub trait Sink: Send + Sized {
     /// Takes the next row.
     fn accept(&mut self, row: Row);
 
-    /// Called every few thousand rows: the time to move to a disk what is too much for memory. An error ends the reading.
+    /// Is called every few thousand rows, to move to a temporary file what is too much for memory. An error ends
+    /// reading.
     fn check_memory(&mut self) -> io::Result<()> {
         Ok(())
     }
 
-    /// Says that the rows since the last spill's end are of this one, which is over. From now on values, and the client's
-    /// ids of users, are numbered from 0 again; [`Dictionary::renumbered_values`] tells, after reading, what the numbers of
-    /// a spill stand for. There are no spills unless [`Resources::memory`](crate::spill::Resources::memory) is exceeded.
+    /// Is called when the dictionary has spilled. The numbers in the rows since the last spill are those of this one.
+    /// Then values and the client's ids of users are numbered from 0 again. After reading,
+    /// [`Dictionary::renumbered_values`] has the final numbers. The dictionary spills only if
+    /// [`Resources::memory`](crate::spill::Resources::memory) is exceeded.
     fn dictionary_spilled(&mut self, spill: u32);
 
-    /// An empty sink for the rows of a later byte range, which another thread reads at the same time.
+    /// An empty sink for a later byte range, which another thread reads at the same time.
     #[must_use]
     fn fork(&self) -> Self;
 
-    /// Appends what a fork took, as if its rows had come now, after giving each number its new one.
+    /// Appends the rows of a fork, with their new numbers.
     fn join(&mut self, later: Self, renumber: &Renumber);
 }

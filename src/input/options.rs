@@ -1,4 +1,4 @@
-//! How inputs are to be read.
+//! Options of reading.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
@@ -7,43 +7,43 @@ use std::path::PathBuf;
 use super::Json;
 use crate::spill::Resources;
 
-/// Where bytes come from.
+/// An input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A file, by the path that the user gave.
+    /// A file, by the path on the command line.
     File(PathBuf),
     /// Standard input.
     Stdin,
 }
 
-/// The shape of an input.
+/// The layout of an input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Layout {
-    /// Whichever the header fits.
+    /// The one that fits the header.
     #[default]
     Auto,
     /// A row has a user, an attribute and a value.
     Long,
-    /// A row has a user and a column per attribute.
+    /// A row has a user and a column for each attribute.
     Wide,
 }
 
-/// What names a user.
+/// Which ids identify users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum IdType {
-    /// User.com's own id, an integer.
+    /// User.com's own ids, integers.
     #[default]
     Id,
-    /// The client's own id, a string.
+    /// The client's own ids, strings.
     CustomId,
 }
 
-/// What becomes of an empty value.
+/// How to treat an empty value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Empty {
     /// The row is invalid.
     Reject,
-    /// The row is left out, and counted.
+    /// The row is left out, and counted as skipped.
     Skip,
     /// The empty string is sent.
     Send,
@@ -52,69 +52,69 @@ pub enum Empty {
 /// Which attribute names are allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Vocabulary {
-    /// The standard attributes alone.
+    /// Only those of standard attributes.
     #[default]
     Standard,
     /// Any other name is a custom attribute.
     Custom,
 }
 
-/// What becomes of a column of the wide layout that holds nothing to send, and that nobody said to ignore.
+/// How to treat a column of the wide layout that is neither an attribute nor ignored by the options.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnknownColumns {
-    /// It is ignored, with a warning.
+    /// Ignore it, with a warning.
     #[default]
     Warn,
-    /// The input is refused.
+    /// Refuse the input.
     Refuse,
 }
 
-/// What the configuration says of one attribute.
+/// The settings of one attribute.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttributeRule {
-    /// How its values are written in JSON; by default as strings, exactly as they stand.
+    /// The JSON type of its values. By default they are strings, exactly as in the input.
     pub json: Json,
-    /// What is sent instead of a value of the input.
+    /// Values of the input, and what is sent instead.
     pub map: BTreeMap<String, String>,
 }
 
-/// The delimiters that are looked for, in the order of preference.
+/// The delimiters that are detected, in the order of preference.
 pub(super) const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
-/// How inputs are to be read.
+/// How to read inputs.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The shape of the inputs.
+    /// The layout of the inputs.
     pub layout: Layout,
-    /// The byte between fields; `None`: detected from the header.
+    /// The byte between fields; `None` to detect it from the header.
     pub delimiter: Option<u8>,
-    /// Of inputs without a byte-order mark.
+    /// The encoding of inputs without a byte-order mark.
     pub encoding: &'static encoding_rs::Encoding,
-    /// Header names, as the inputs have them, of what they hold: `user_id`, `attribute`, `value`, the name of an
-    /// attribute (in the wide layout), or [`IGNORED`](Self::IGNORED). Keys are the inputs' names.
+    /// What columns hold, by their names in the header: `user_id`, `attribute`, `value`, the name of an attribute (in
+    /// the wide layout), or [`IGNORED`](Self::IGNORED).
     pub columns: BTreeMap<String, String>,
-    /// Those names of inputs in `columns` that the header of each input must have.
+    /// Names in `columns` that every header must have.
     pub required: BTreeSet<String>,
-    /// What becomes of other columns of the wide layout.
+    /// How to treat other columns of the wide layout.
     pub unknown_columns: UnknownColumns,
-    /// What names a user.
+    /// Which ids identify users.
     pub id_type: IdType,
     /// Which attribute names are allowed.
     pub vocabulary: Vocabulary,
-    /// What becomes of an empty value; `None`: rejected in the long layout, skipped in the wide one.
+    /// How to treat an empty value; `None` to reject it in the long layout and skip it in the wide one.
     pub empty: Option<Empty>,
     /// The value that clears an attribute.
     pub null_token: Option<String>,
-    /// What the configuration says of attributes, by name.
+    /// The settings of attributes, by name.
     pub attributes: BTreeMap<String, AttributeRule>,
-    /// Fewest bytes of a file that are worth a thread of their own.
+    /// The fewest bytes of a file for each thread.
     pub bytes_per_thread: NonZeroU64,
     /// Threads, memory and temporary files.
     pub resources: Resources,
 }
 
 impl Options {
-    /// What a column is said to hold that is to be ignored.
+    /// Marks a column in `columns` as ignored.
     pub const IGNORED: &str = "-";
 }
 

@@ -1,19 +1,19 @@
-//! What may stand before the header.
+//! What may precede the header.
 
-/// Marks that say nothing, as editors leave one and exports another: byte-order marks and zero-width spaces.
+/// Byte-order marks and zero-width spaces, which editors and exports add. They are ignored.
 const MARKS: [&[u8]; 3] = ["\u{feff}".as_bytes(), "\u{200b}".as_bytes(), "\u{2060}".as_bytes()];
 
-/// What stands before the header, and is none of it.
+/// What precedes the header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Preamble {
     pub(super) bytes: usize,
     pub(super) lines: u64,
-    /// As a line `sep=;` names it, for Excel.
+    /// The delimiter in a line `sep=;`, which is meant for Excel.
     pub(super) delimiter: Option<u8>,
 }
 
 impl Preamble {
-    /// Of the start of an input, up to its first line end at least.
+    /// The preamble of an input. `start` must include the first line.
     pub(super) fn of(start: &[u8]) -> Self {
         let mut rest = start;
         while let Some(next) = MARKS.iter().find_map(|mark| rest.strip_prefix(*mark)) {
@@ -29,8 +29,7 @@ impl Preamble {
     }
 }
 
-/// The delimiter that a line names which says nothing else. Exports quote it, and spreadsheets fill it up with
-/// delimiters.
+/// The delimiter in a line `sep=;`. Exports may quote the line, and spreadsheets may append delimiters.
 fn named_delimiter(line: &[u8]) -> Option<u8> {
     let line = line.strip_prefix(b"\"").unwrap_or(line);
     let (key, rest) = line.split_at_checked(b"sep=".len())?;

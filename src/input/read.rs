@@ -1,4 +1,4 @@
-//! From sources to what came of them.
+//! Reads all sources.
 
 use std::io;
 
@@ -19,47 +19,47 @@ use super::{
     UnknownColumns, excerpt, suggest,
 };
 
-/// All that was read.
+/// The result of reading.
 #[derive(Debug)]
 pub struct Reading<S> {
-    /// Where the valid rows went.
+    /// The sink that took the valid rows.
     pub sink: S,
-    /// What their numbers stand for.
+    /// What the numbers in rows stand for.
     pub dictionary: Dictionary,
-    /// How many rows there were. Those that went to the sink are `read - invalid - skipped`.
+    /// Numbers of rows. The sink took `read - invalid - skipped`.
     pub counts: Counts,
     /// The invalid rows.
     pub invalid: InvalidRows,
-    /// Why they are invalid, the most frequent cause first.
+    /// Why rows are invalid, the most frequent cause first.
     pub causes: Vec<Issue>,
-    /// What looks wrong, though it keeps no row back.
+    /// Warnings. The rows they concern are valid.
     pub warnings: Vec<Issue>,
-    /// The sources, in the order in which they were read.
+    /// The sources, in the order of reading.
     pub sources: Vec<SourceRead>,
 }
 
-/// One source, and what it turned out to be.
+/// What was found out about one source.
 #[derive(Clone, Debug)]
 pub struct SourceRead {
     /// Its path, or `stdin`.
     pub name: String,
-    /// How many bytes it has, compressed and encoded as it is.
+    /// Its size in bytes, before decompression and decoding.
     pub bytes: u64,
-    /// How many rows it has, invalid and skipped ones included.
+    /// The number of rows, including invalid and skipped ones.
     pub rows: u64,
     /// [`Layout::Long`] or [`Layout::Wide`].
     pub layout: Layout,
     /// The byte between fields.
     pub delimiter: u8,
-    /// How its text is encoded.
+    /// Its encoding.
     pub encoding: &'static Encoding,
-    /// How it is compressed.
+    /// Its compression.
     pub compression: Compression,
 }
 
-/// Reads sources, one after the other, as if joined. Each has a header of its own.
+/// Reads sources one after the other. Each has a header of its own.
 ///
-/// Valid rows go to the sink, in the order of the input. Nothing that is wrong with a row is an error.
+/// Valid rows go to the sink, in the order of the input. An invalid row is not an error.
 pub fn read<S: Sink>(sources: &[Source], options: &Options, sink: S) -> Result<Reading<S>, InputError> {
     let mut builder = RowBuilder::new(options, sink);
     let mut warnings = Vec::new();
@@ -130,7 +130,7 @@ fn read_source<S: Sink>(
         read_records(&mut records, &context, builder).map(|_| (records.line(), opened.bytes()))
     };
     let rows = builder.counts.read - before;
-    let (line, bytes) = read.map_err(|trouble| trouble.into_input_error(&opened, rows, options))?;
+    let (line, bytes) = read.map_err(|error| error.into_input_error(&opened, rows, options))?;
     if let Some(expected) = opened.size.filter(|size| bytes < *size) {
         return Err(InputError::Shrunk { input: name, line, expected, found: bytes });
     }
@@ -145,7 +145,7 @@ fn read_source<S: Sink>(
     })
 }
 
-/// What there is to say of columns that hold nothing to send.
+/// Warns of columns that are neither attributes nor ignored, or refuses the input, as the options say.
 fn unknown_columns(header: &Header, input: &str, options: &Options) -> Result<Option<Issue>, InputError> {
     let Columns { names, unknown, .. } = &header.columns;
     let names: Vec<String> = unknown.iter().map(|column| excerpt(trim(&names[*column]))).collect();

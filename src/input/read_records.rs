@@ -8,18 +8,18 @@ use super::row_builder::{InputContext, RowBuilder};
 use super::source::OpenedInput;
 use super::{InputError, Options, Sink};
 
-/// How records came to an end.
+/// Why reading stopped.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum ReadEnd {
     Range(Boundary),
     Input,
 }
 
-/// The most lines at the end of an input that an open quote may take with it. Of more than these the input is refused:
-/// most of it was not read then.
+/// The most lines at the end of an input that may be lost to an open quote. With more, the input is refused: a large
+/// part of it could not be read.
 const MOST_LINES_LOST: u64 = 100;
 
-/// Takes in records until there is none.
+/// Builds rows of all records up to the end of the input or of the byte range.
 pub(super) fn read_records<S: Sink, R: Read>(
     records: &mut RecordReader<R>,
     context: &InputContext<'_>,
@@ -44,7 +44,7 @@ pub(super) fn read_records<S: Sink, R: Read>(
     }
 }
 
-/// What keeps an input from being read any further.
+/// Why an input cannot be read on.
 #[derive(Debug)]
 pub(super) struct ReadError {
     line: u64,
@@ -63,7 +63,7 @@ impl ReadError {
         Self { line: records.line(), kind: ReadErrorKind::Disk(cause) }
     }
 
-    /// The same, so many lines further down.
+    /// Adds to the line.
     pub(super) fn shift_lines(self, lines: u64) -> Self {
         Self { line: self.line + lines, ..self }
     }

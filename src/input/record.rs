@@ -1,47 +1,47 @@
-//! One record of CSV, and what can be wrong with it.
+//! A CSV record, and its syntax errors.
 
-/// The most bytes of one record, as it stands in the input. A quote that is never closed takes in all that follows; it
-/// must not take all memory.
+/// The most bytes of a record in the input. A quote that is never closed would otherwise put the rest of the input in
+/// memory.
 pub(super) const LONGEST_RECORD: usize = 16 << 20;
 
 /// The fields of one record, unquoted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record<'a> {
     pub(super) fields: &'a [u8],
-    /// Where each field ends in `fields`.
+    /// The end of each field in `fields`.
     pub(super) ends: &'a [usize],
-    /// How many bytes are between two fields.
+    /// The number of bytes between two fields.
     pub(super) delimiter_len: usize,
-    /// As it stands in the input, without the line end behind it. Of one that is longer than [`LONGEST_RECORD`], the start.
+    /// The record as it is in the input, without its line end. Only the start if it is longer than [`LONGEST_RECORD`].
     pub(super) raw: &'a [u8],
-    /// How many bytes it has in the input.
+    /// The number of its bytes in the input.
     pub(super) size: usize,
     /// The line where it starts, from 1.
     pub(super) line: u64,
-    /// On how many lines it stands, at least 1.
+    /// The number of its lines, at least 1.
     pub(super) lines: u64,
-    /// Why its fields can't be relied on.
+    /// The error that makes its fields unreliable.
     pub(super) syntax_error: Option<SyntaxError>,
-    /// The input ends with it, without a line end.
+    /// It is the last record of the input, without a line end.
     pub(super) lacks_line_end: bool,
-    /// A carriage return stands before it, without a line feed.
+    /// A carriage return without a line feed precedes it.
     pub(super) follows_lone_cr: bool,
 }
 
-/// What is wrong with a record as CSV.
+/// Why a record is not valid CSV.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum SyntaxError {
-    /// A quoted field goes on behind its closing quote. Most often the quote before was not meant to open anything, and
-    /// what stands between the two was taken for text.
+    /// Text follows the closing quote of a field. Usually the opening quote was not meant as one, and what is between
+    /// the two was taken for one value.
     TextAfterQuote,
     /// The input ends inside a quoted field.
     OpenQuote,
-    /// It has more than [`LONGEST_RECORD`] bytes. Its fields were not kept.
+    /// The record is longer than [`LONGEST_RECORD`]. Its fields were not kept.
     TooLong,
 }
 
 impl SyntaxError {
-    /// In words.
+    /// The error in words.
     pub(super) const fn description(self) -> &'static str {
         match self {
             Self::TextAfterQuote => "text after a closing quote",
@@ -56,13 +56,13 @@ impl<'a> Record<'a> {
         self.ends.len()
     }
 
-    /// How many bytes all fields have, and what is between them.
+    /// The bytes of all fields and of what is between them.
     #[inline]
     pub(super) fn bytes(&self) -> usize {
         self.fields.len()
     }
 
-    /// The field of this number. Panics if there are not so many.
+    /// A field by its number. Panics if there is none.
     #[inline]
     pub(super) fn get(&self, number: usize) -> &'a [u8] {
         let start = if number == 0 { 0 } else { self.ends[number - 1] + self.delimiter_len };
@@ -74,20 +74,20 @@ impl<'a> Record<'a> {
     }
 }
 
-/// What ends the lines of an input.
+/// How the lines of an input end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LineEnd {
-    /// A line feed, behind a carriage return or not.
+    /// With a line feed, which may follow a carriage return.
     Feed,
-    /// A carriage return, as in files from Macs of old.
+    /// With a carriage return, as in files of old Macs.
     Return,
 }
 
-/// What comes next.
+/// The result of reading on.
 #[derive(Debug)]
 pub(super) enum NextRecord<'a> {
     Record(Record<'a>),
-    /// The byte range is over, between two records or within one.
+    /// The byte range ended.
     RangeEnd(Boundary),
     InputEnd,
 }
@@ -102,7 +102,7 @@ pub(super) enum Boundary {
 /// Fields as one line of text.
 pub(super) fn line_of<'a>(fields: impl Iterator<Item = &'a [u8]>, delimiter: u8) -> Vec<u8> {
     let fields: Vec<&[u8]> = fields.collect();
-    // The writer looks through all that is left of a field each time its buffer is full.
+    // Each time its buffer is full, the writer scans the rest of the field.
     let most = fields.iter().map(|field| field.len() * 2 + "\"\",".len()).sum::<usize>() + "\n".len();
     let mut writer =
         csv::WriterBuilder::new().delimiter(delimiter).buffer_capacity(most).from_writer(Vec::new());
@@ -121,7 +121,7 @@ pub(super) fn has_text_after_quote(mut rest: &[u8], delimiter: u8) -> bool {
             continue;
         };
         let behind = loop {
-            // A quote that is open at the end was noticed by the parser.
+            // The parser has reported a quote that is not closed.
             let Some(quote) = memchr::memchr(b'"', quoted) else { return false };
             match quoted.get(quote + 1) {
                 Some(b'"') => quoted = &quoted[quote + 2..],
@@ -136,8 +136,8 @@ pub(super) fn has_text_after_quote(mut rest: &[u8], delimiter: u8) -> bool {
     }
 }
 
-/// Whether a record is a line that spreadsheets and exports leave: it has no character other than delimiters, quotes and
-/// white space, and perhaps the one that ends a text under DOS.
+/// Whether a record has only delimiters, quotes and white space, and perhaps the character that ends a text under DOS.
+/// Spreadsheets and exports leave such lines.
 pub(super) fn has_no_content(raw: &[u8], delimiter: u8) -> bool {
     const END_OF_FILE: char = '\u{1a}';
     let Ok(text) = std::str::from_utf8(raw) else { return false };

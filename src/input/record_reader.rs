@@ -1,46 +1,46 @@
-//! From decoded bytes to records.
+//! Reads records from decoded bytes.
 
 use std::io::{self, Read};
 
 use super::record::{Boundary, NextRecord};
 use super::splitter::{CHUNK, Split, Splitter};
 
-/// Reads records from an input, up to the end of a byte range. Lines without content are left out.
+/// Reads records from an input, up to the end of a byte range. It skips lines without content.
 #[derive(Debug)]
 pub(super) struct RecordReader<R> {
     input: R,
-    /// How many bytes may still be read before the byte range is over.
+    /// The bytes to read until the byte range ends.
     remaining: u64,
     split: Splitter,
 }
 
 impl<R: Read> RecordReader<R> {
-    /// Goes on with `input` after the bytes in `buffer`. No byte-order mark is stripped.
+    /// Reads the bytes in `buffer`, and then `input`. A byte-order mark is not stripped.
     pub(super) fn new(input: R, buffer: Vec<u8>, delimiter: u8) -> Self {
         Self { input, remaining: u64::MAX, split: Splitter::new(buffer, delimiter) }
     }
 
-    /// Ends the byte range after so many further bytes of the input; those already in the buffer belong to it.
+    /// Ends the byte range after this number of further bytes of the input. What is in the buffer belongs to it.
     pub(super) fn read_at_most(&mut self, bytes: u64) {
         self.remaining = bytes;
     }
 
-    /// The line up to which was read, from 1.
+    /// The current line, from 1.
     pub(super) fn line(&self) -> u64 {
         self.split.line()
     }
 
-    /// Counts so many more lines above all that was and will be read.
+    /// Adds to the line of all records to come.
     pub(super) fn shift_lines(&mut self, lines: u64) {
         self.split.shift_lines(lines);
     }
 
-    /// Leaves out so many bytes of the buffer, and lines.
+    /// Skips bytes of the buffer, and lines.
     pub(super) fn skip(&mut self, bytes: usize, lines: u64) {
         self.split.skip(bytes, lines);
     }
 
-    /// How many bytes of the buffer that it began with were read.
+    /// The bytes that were read, counted from the start of the initial buffer.
     pub(super) fn consumed(&self) -> usize {
         self.split.consumed()
     }
@@ -49,7 +49,7 @@ impl<R: Read> RecordReader<R> {
         &self.input
     }
 
-    /// Goes on with another input after the bytes in the buffer.
+    /// Continues with another input after the bytes in the buffer.
     pub(super) fn attach<I>(self, input: I) -> RecordReader<I> {
         RecordReader { input, remaining: u64::MAX, split: self.split }
     }
@@ -80,7 +80,7 @@ impl<R: Read> RecordReader<R> {
         }
     }
 
-    /// Reads on behind what is left of the current record.
+    /// Reads more of the input into the buffer.
     fn refill(&mut self) -> io::Result<usize> {
         let most = usize::try_from(self.remaining).unwrap_or(CHUNK).min(CHUNK);
         let room = self.split.make_room(most);

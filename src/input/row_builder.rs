@@ -1,4 +1,4 @@
-//! From records to rows.
+//! Builds rows of records.
 
 use std::io;
 
@@ -27,19 +27,19 @@ pub(super) struct InputContext<'a> {
     pub(super) line_end: LineEnd,
 }
 
-/// Where text comes from.
+/// How the bytes of an input became text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Decoding {
-    /// The bytes of the input, which may not be text.
+    /// They are used as they are, and may not be UTF-8.
     Utf8,
-    /// A decoder, which has put U+FFFD in place of what it could not decode.
+    /// A decoder put U+FFFD in place of what it could not decode.
     Lossy,
 }
 
-/// What a field of the input is not.
+/// Stands for what could not be decoded.
 const REPLACED: &str = "\u{fffd}";
 
-/// Takes records in, and keeps all that comes of them.
+/// Builds rows of records, and collects what is invalid.
 #[derive(Debug)]
 pub(super) struct RowBuilder<S> {
     pub(super) sink: S,
@@ -48,27 +48,29 @@ pub(super) struct RowBuilder<S> {
     pub(super) invalid: InvalidRowsWriter,
     pub(super) errors: IssueCounter<RowError>,
     pub(super) warnings: IssueCounter<RowWarning>,
-    /// Of rows that are not text.
+    /// A sample of rows that are not text.
     pub(super) non_utf8: NonUtf8Sample,
     suggestions: SuggestionCache,
-    /// How many rows to take before looking whether memory is full again.
-    stride: u64,
-    /// When to do so next, by `counts.read`.
-    look_at: u64,
-    /// And how many bytes to take at most.
-    stride_bytes: usize,
-    /// Bytes since it was looked the last time.
+    /// The rows between two checks of the memory.
+    interval: u64,
+    /// The value of `counts.read` at the next check.
+    next_check: u64,
+    /// The most bytes between two checks.
+    interval_bytes: usize,
+    /// The bytes since the last check.
     bytes: usize,
 }
 
-/// The longest stride, and the fewest bytes of memory for each of its rows.
-const LONGEST_STRIDE: u64 = 4096;
-const BYTES_PER_STEP: u64 = 256;
+/// The most rows between two checks of the memory: a check takes about as long as a row of each attribute.
+const LONGEST_INTERVAL: u64 = 4096;
 
-/// The longest stride in bytes, as a share of the memory.
-const SHARE_PER_STRIDE: u64 = 32;
+/// There is a check for each row that would fit the memory at this size, so that little memory is checked more often.
+const BYTES_PER_ROW: u64 = 256;
 
-/// A row as it stands in the input.
+/// The most bytes between two checks, as a part of the memory.
+const INTERVAL_DIVISOR: u64 = 32;
+
+/// A row as it is in the input.
 #[derive(Clone, Copy)]
 struct RawRow<'a> {
     user: &'a [u8],
@@ -79,9 +81,9 @@ struct RawRow<'a> {
 
 impl<S: Sink> RowBuilder<S> {
     pub(super) fn new(options: &Options, sink: S) -> Self {
-        let stride = (options.resources.memory / BYTES_PER_STEP).clamp(1, LONGEST_STRIDE);
-        let share = options.resources.memory / SHARE_PER_STRIDE / options.resources.threads.get() as u64;
-        let stride_bytes = usize::try_from(share).unwrap_or(usize::MAX);
+        let interval = (options.resources.memory / BYTES_PER_ROW).clamp(1, LONGEST_INTERVAL);
+        let share = options.resources.memory / INTERVAL_DIVISOR / options.resources.threads.get() as u64;
+        let interval_bytes = usize::try_from(share).unwrap_or(usize::MAX);
         Self {
             sink,
             dictionary: Dictionary::new(options),
@@ -91,14 +93,14 @@ impl<S: Sink> RowBuilder<S> {
             warnings: IssueCounter::default(),
             non_utf8: NonUtf8Sample::default(),
             suggestions: SuggestionCache::default(),
-            stride,
-            look_at: stride,
-            stride_bytes,
+            interval,
+            next_check: interval,
+            interval_bytes,
             bytes: 0,
         }
     }
 
-    /// An empty one, for a later byte range.
+    /// An empty builder for a later byte range.
     pub(super) fn fork(&self) -> Self {
         Self {
             sink: self.sink.fork(),
@@ -109,14 +111,14 @@ impl<S: Sink> RowBuilder<S> {
             warnings: IssueCounter::default(),
             non_utf8: NonUtf8Sample::default(),
             suggestions: SuggestionCache::default(),
-            stride: self.stride,
-            look_at: self.stride,
-            stride_bytes: self.stride_bytes,
+            interval: self.interval,
+            next_check: self.interval,
+            interval_bytes: self.interval_bytes,
             bytes: 0,
         }
     }
 
-    /// Appends what a fork took in, so many lines further down.
+    /// Appends what a fork built, and adds `lines` to its lines.
     pub(super) fn join(&mut self, mut later: Self, lines: u64) -> io::Result<()> {
         if self.dictionary.spills() > 0 || later.dictionary.spills() > 0 {
             self.spill_dictionary()?;
@@ -134,16 +136,16 @@ impl<S: Sink> RowBuilder<S> {
         self.invalid.join(later.invalid, lines)
     }
 
-    /// Moves to a disk what is too much for memory.
+    /// Moves to temporary files what is too much for memory.
     #[inline]
     pub(super) fn check_memory(&mut self) -> io::Result<()> {
-        let is_due = self.counts.read >= self.look_at || self.bytes > self.stride_bytes;
+        let is_due = self.counts.read >= self.next_check || self.bytes > self.interval_bytes;
         if is_due { self.check_memory_now() } else { Ok(()) }
     }
 
     #[cold]
     fn check_memory_now(&mut self) -> io::Result<()> {
-        self.look_at = self.counts.read + self.stride;
+        self.next_check = self.counts.read + self.interval;
         self.bytes = 0;
         self.sink.check_memory()?;
         if self.dictionary.is_full() {
@@ -152,14 +154,14 @@ impl<S: Sink> RowBuilder<S> {
         Ok(())
     }
 
-    /// Puts all texts away.
+    /// Writes all texts to a temporary file.
     fn spill_dictionary(&mut self) -> io::Result<()> {
         let spill = self.dictionary.spill()?;
         self.sink.dictionary_spilled(spill);
         Ok(())
     }
 
-    /// Says that all is read.
+    /// Merges the spills, after everything is read.
     pub(super) fn merge_spills(&mut self) -> io::Result<()> {
         if self.dictionary.spills() > 0 {
             self.spill_dictionary()?;
@@ -168,7 +170,7 @@ impl<S: Sink> RowBuilder<S> {
         Ok(())
     }
 
-    /// Takes the next record. Fails only if something can't be written to a temporary file.
+    /// Builds the rows of a record. Fails only if a temporary file cannot be written.
     pub(super) fn record(&mut self, context: &InputContext<'_>, record: &Record<'_>) -> io::Result<()> {
         self.bytes += record.bytes();
         if record.follows_lone_cr && context.line_end == LineEnd::Feed {
@@ -380,13 +382,13 @@ impl<S: Sink> RowBuilder<S> {
         self.keep_whole(context, record.line, error)
     }
 
-    /// Keeps what a failures report has of a record that can't be parsed, as it stands: it is all that is left.
+    /// Keeps the error that a failures report has of a record which could not be parsed. It includes the text.
     fn keep_earlier_error(&mut self, context: &InputContext<'_>, line: u64, error: &[u8]) -> io::Result<()> {
         self.errors.count(RowError::Unparsable, || place(context, line, error));
         self.keep_whole(context, line, excerpt::escape(error))
     }
 
-    /// Keeps a record of whose text the error is all that is left.
+    /// Keeps a record whose text is part of the error.
     fn keep_whole(&mut self, context: &InputContext<'_>, line: u64, error: String) -> io::Result<()> {
         self.keep(&InvalidRow { error, source: context.input.to_owned(), line, ..InvalidRow::default() })
     }
@@ -406,7 +408,7 @@ fn is_replaced(text: &[u8]) -> bool {
     memchr::memmem::find(text, REPLACED.as_bytes()).is_some()
 }
 
-/// A positive integer of at most 63 bits, in digits alone.
+/// A positive integer of at most 63 bits, written in digits only.
 #[inline]
 fn number(digits: &[u8]) -> Option<u64> {
     const MOST_DIGITS: usize = 19;

@@ -1,4 +1,4 @@
-//! What makes a row invalid, in words.
+//! Errors and warnings of rows, and their messages.
 
 use super::dictionary::AttributeError;
 use super::invisible::trim_text;
@@ -7,7 +7,7 @@ use super::rules::Rule;
 use super::suggest::{SuggestionCache, nearest_standard};
 use super::{AttributeId, Dictionary, IdType, excerpt};
 
-/// What makes a row invalid.
+/// Why a row is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum RowError {
     Fields {
@@ -15,13 +15,13 @@ pub(super) enum RowError {
         found: FieldCount,
     },
     SyntaxError(SyntaxError),
-    /// A quote is never closed; the record takes so many lines.
+    /// A quote is never closed; the record has this number of lines.
     OpenQuote {
         lines: u64,
     },
     NotText,
     RepeatedHeader,
-    /// In an earlier run already, whose report this is.
+    /// The earlier run whose report this is could not parse the record.
     Unparsable,
     User(IdType),
     Attribute(AttributeError),
@@ -29,12 +29,12 @@ pub(super) enum RowError {
     Rule(AttributeId, Rule),
 }
 
-/// How the fields of a record differ in number from those of the header.
+/// How the number of fields differs from that of the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum FieldCount {
     Fewer,
     More,
-    /// There are more, but all that are too many are empty.
+    /// More, but those beyond the header are empty.
     Trailing,
 }
 
@@ -50,7 +50,7 @@ impl FieldCount {
     }
 }
 
-/// What looks wrong, though it keeps no row back.
+/// What looks wrong in a row that is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum RowWarning {
     Value(AttributeId, Rule),
@@ -82,7 +82,7 @@ impl RowWarning {
 }
 
 impl RowError {
-    /// What all rows of this complaint have in common.
+    /// What is wrong with all rows that have this error.
     pub(super) fn description(self, dictionary: &Dictionary) -> String {
         let name = |attribute| excerpt(dictionary.attribute(attribute).name.as_bytes());
         match self {
@@ -117,8 +117,8 @@ impl RowError {
         }
     }
 
-    /// What all rows of this complaint have in common, with what to do about it, where this part of the first one is to
-    /// blame.
+    /// What is wrong with all rows that have this error, and what to do about it. `first` is the wrong field of the
+    /// first row.
     pub(super) fn description_with_hint(self, first: &str, dictionary: &Dictionary) -> String {
         let is_number = || trim_text(first).bytes().all(|byte| byte.is_ascii_digit());
         let hint = match self {
@@ -131,7 +131,7 @@ impl RowError {
         self.message(first, dictionary, &mut SuggestionCache::default()) + hint
     }
 
-    /// What is wrong with one row, of which this part is to blame.
+    /// What is wrong with one row, whose wrong field is `found`.
     pub(super) fn message(self, found: &str, dictionary: &Dictionary, meant: &mut SuggestionCache) -> String {
         let what = self.description(dictionary);
         match self {
@@ -146,7 +146,7 @@ impl RowError {
         }
     }
 
-    /// The part of a row that is to blame.
+    /// The field of a row that is wrong.
     pub(super) fn offending_field<'a>(self, user_id: &'a str, attribute: &'a str, value: &'a str) -> &'a str {
         match self {
             Self::Attribute(_) => attribute,

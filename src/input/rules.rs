@@ -1,9 +1,9 @@
-//! What values the API can take.
+//! Checks values: which the API accepts, and which look wrong.
 
 use super::{Json, value_formats};
 
-/// The standard attributes, in the order of their numbers, with what the API documents of their values. `custom_id` is
-/// what the API calls `user_id` today; it takes both names.
+/// The standard attributes in the order of their numbers, with the kinds of values that the API documents.
+/// `custom_id` is the older name of `user_id`; the API accepts both.
 pub(super) const STANDARD_ATTRIBUTES: [(&str, ValueKind); 22] = [
     ("assigned_to", ValueKind::Integer),
     ("city", ValueKind::Text),
@@ -29,14 +29,14 @@ pub(super) const STANDARD_ATTRIBUTES: [(&str, ValueKind); 22] = [
     ("user_id", ValueKind::Identity),
 ];
 
-/// What kind of value an attribute has.
+/// The kind of values of an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ValueKind {
-    /// A custom attribute: nothing is known of its values.
+    /// Anything: the attribute is custom.
     Any,
     /// One line.
     Text,
-    /// One line: the client's own id, by either of its names.
+    /// One line: the client's own id, under either name.
     Identity,
     Name,
     Gender,
@@ -49,7 +49,7 @@ pub(super) enum ValueKind {
     Url,
 }
 
-/// A demand that a value did not meet.
+/// A rule that a value breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Rule {
     NameLength,
@@ -79,7 +79,8 @@ pub(super) enum Rule {
 }
 
 impl Rule {
-    /// What the value should be, after `must be`; of what is only suspected, what it is, after the attribute's name.
+    /// What the value must be, to follow `must be`. For a warning, what the value is, to follow the name of the
+    /// attribute.
     pub(super) const fn words(self) -> &'static str {
         match self {
             Self::NameLength => "at most 40 characters long",
@@ -112,17 +113,17 @@ impl Rule {
     }
 }
 
-/// What there is to say of a value.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Finding {
     Fine,
-    /// The API may well take it.
+    /// The API may accept the value.
     Suspect(Rule),
-    /// The API can't take it.
+    /// The API does not accept the value.
     Wrong(Rule),
 }
 
-/// Looks at what is to be sent for an attribute.
+/// Checks a value as it would be sent.
 pub(super) fn examine(kind: ValueKind, json: Json, text: &str) -> Finding {
     let typed = match json {
         Json::String => None,
@@ -131,7 +132,7 @@ pub(super) fn examine(kind: ValueKind, json: Json, text: &str) -> Finding {
             Err(rule) => return Finding::Wrong(rule),
         },
     };
-    // What is read as a type is sent as that, without what stood round it.
+    // A value with a JSON type is sent without what surrounds it.
     let text = typed.as_deref().unwrap_or(text);
     let finding = match kind {
         ValueKind::Any | ValueKind::Text | ValueKind::Identity => Finding::Fine,
@@ -154,7 +155,7 @@ pub(super) fn examine(kind: ValueKind, json: Json, text: &str) -> Finding {
     find_artefact(text).map_or(finding, Finding::Suspect)
 }
 
-/// Servers of the API's family (Django REST framework) take these words for booleans, and no others.
+/// The API uses Django REST framework, which accepts these words as booleans and no others.
 fn boolean(text: &str) -> Finding {
     const PLAIN: [&str; 4] = ["true", "false", "1", "0"];
     const ODD: [&str; 8] = ["yes", "no", "on", "off", "t", "f", "y", "n"];
@@ -173,7 +174,7 @@ fn suspect_unless(fine: bool, rule: Rule) -> Finding {
     if fine { Finding::Fine } else { Finding::Suspect(rule) }
 }
 
-/// What spreadsheets show instead of a value.
+/// Errors that spreadsheets show instead of a value.
 const ERRORS: [&str; 10] = [
     "#N/A",
     "#REF!",
@@ -187,11 +188,11 @@ const ERRORS: [&str; 10] = [
     "#GETTING_DATA",
 ];
 
-/// What programs write for the lack of a value.
+/// Words that programs write for a missing value.
 const NOTHING: [&str; 11] =
     ["NULL", "null", "NaN", "nan", "NaT", "None", "nil", "undefined", "\\N", "<NA>", "#NULL"];
 
-/// What another program left in a value and nobody meant, if anything. It never keeps a row back.
+/// Finds what another program left in a value unintentionally. Such a value is sent, with a warning.
 fn find_artefact(text: &str) -> Option<Rule> {
     match text.bytes().next()? {
         b'#' if ERRORS.contains(&text) => return Some(Rule::SpreadsheetError),
@@ -226,12 +227,12 @@ fn find_artefact(text: &str) -> Option<Rule> {
     })
 }
 
-/// Whether a text is printable ASCII that HTML would write as it is. Most are, and they need no closer look.
+/// Whether a text is printable ASCII that needs no escape in HTML. Most texts are, and they need no closer look.
 fn is_plain(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'&')
 }
 
-/// Whether a character stands there as HTML writes it.
+/// Whether the text has a character that is escaped as in HTML.
 fn is_escaped(text: &str) -> bool {
     text.split('&').skip(1).any(|rest| {
         ["amp;", "lt;", "gt;", "quot;", "apos;", "nbsp;"].iter().any(|name| rest.starts_with(name))

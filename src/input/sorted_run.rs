@@ -1,4 +1,4 @@
-//! Distinct texts in a temporary file.
+//! Sorted runs of distinct texts in a temporary file, and their merge: the two halves of an external merge sort.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -7,32 +7,31 @@ use std::io;
 use super::interner::Interner;
 use crate::spill::{FileColumn, FileReader, PagedColumn, TempFile};
 
-/// Texts and their numbers, as [`Interner`] gave them: put away in the order of their bytes, so that several runs can be
-/// merged by reading each from its start to its end.
+/// The texts of an [`Interner`] in byte order, and their numbers. Runs are merged by reading each from start to end.
 #[derive(Clone, Debug)]
 pub(super) struct SortedRun {
     texts: SortedTexts,
-    /// By place, the number of the text there.
+    /// By rank, the number of the text.
     numbers: FileColumn<u32>,
-    /// By number, the place of the text.
+    /// By number, the rank of the text.
     places: PagedColumn<u32>,
 }
 
-/// Texts that lie end to end. They have places: 0, 1, 2 and so on.
+/// Sorted texts that lie end to end.
 #[derive(Clone, Debug)]
 pub(super) struct SortedTexts {
     joined: FileColumn<u8>,
-    /// By place, where the text ends.
+    /// By rank, where the text ends.
     ends: FileColumn<u64>,
 }
 
-/// Reads a run in the order of its texts' bytes.
+/// Reads a run in byte order.
 #[derive(Debug)]
 pub(super) struct RunReader {
     joined: FileReader<u8>,
     ends: FileReader<u64>,
     numbers: FileReader<u32>,
-    /// Where the latest text ended.
+    /// Where the last text ended.
     end: u64,
 }
 
@@ -51,12 +50,12 @@ impl SortedRun {
         Ok(Self { texts, numbers: file.write(&numbers)?, places: PagedColumn::new(file.write(&places)?) })
     }
 
-    /// How many texts there are, and how many numbers.
+    /// The number of texts.
     pub(super) fn len(&self) -> u64 {
         self.numbers.len()
     }
 
-    /// How long all texts are together.
+    /// The length of all texts together.
     pub(super) fn joined_bytes(&self) -> u64 {
         self.texts.joined.len()
     }
@@ -65,7 +64,7 @@ impl SortedRun {
         self.texts.get(self.places.get(number.into())?)
     }
 
-    /// By number, what stands in a column that goes by places.
+    /// Reorders a column from ranks to numbers.
     pub(super) fn by_number(&self, by_place: &FileColumn<u32>) -> io::Result<Vec<u32>> {
         let by_place = by_place.load()?;
         let mut by_number = self.places.column().load()?;
@@ -110,7 +109,7 @@ impl SortedTexts {
 }
 
 impl RunReader {
-    /// Replaces `text` by the next text, and says which number it has; `None` after the last one.
+    /// Reads the next text into `text`, and returns its number; `None` after the last one.
     pub(super) fn try_next(&mut self, text: &mut Vec<u8>) -> io::Result<Option<u32>> {
         let (Some(number), Some(end)) = (self.numbers.try_next()?, self.ends.try_next()?) else {
             return Ok(None);
@@ -125,20 +124,20 @@ impl RunReader {
     }
 }
 
-/// Walks along several runs at once.
+/// Reads several runs at once, in byte order.
 #[derive(Debug)]
 pub(super) struct RunMerge {
     /// By run.
     readers: Vec<RunReader>,
     /// The next text of each run.
     next: BinaryHeap<Reverse<(Vec<u8>, RunEntry)>>,
-    /// Who has the latest text.
+    /// The runs that have the last text.
     entries: Vec<RunEntry>,
-    /// The latest text, as often as it was found: these are filled anew, each from the run of a entry.
+    /// The last text, once for each of these runs. The buffers are reused for the next texts.
     found: Vec<Vec<u8>>,
 }
 
-/// One text of one run.
+/// A text of a run, by its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RunEntry {
     pub(super) run: usize,
@@ -146,7 +145,7 @@ pub(super) struct RunEntry {
 }
 
 impl RunMerge {
-    /// Begins with runs that are read in buffers of so many bytes.
+    /// Starts to read the runs, each with buffers of this size.
     pub(super) fn new<'a>(
         runs: impl Iterator<Item = &'a SortedRun>,
         buffer_bytes: usize,
@@ -159,7 +158,7 @@ impl RunMerge {
         Ok(new)
     }
 
-    /// The next text in the order of bytes, and all who hold it, by run; `None` after the last one.
+    /// The next text in byte order, and its entries in the runs that have it; `None` after the last one.
     pub(super) fn try_next(&mut self) -> io::Result<Option<(&[u8], &[RunEntry])>> {
         while let Some(RunEntry { run, .. }) = self.entries.pop() {
             let text = self.found.pop().unwrap_or_default();
@@ -177,7 +176,7 @@ impl RunMerge {
         Ok(self.found.first().map(|text| (text.as_slice(), self.entries.as_slice())))
     }
 
-    /// Goes to the next text of a run, if there is one.
+    /// Reads the next text of a run, if there is one.
     fn advance(&mut self, run: usize, mut text: Vec<u8>) -> io::Result<()> {
         if let Some(number) = self.readers[run].try_next(&mut text)? {
             self.next.push(Reverse((text, RunEntry { run, number })));

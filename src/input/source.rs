@@ -1,4 +1,4 @@
-//! From a source to decoded bytes.
+//! Opens a source, decompresses it and decodes it.
 
 use std::fmt;
 use std::fs::File;
@@ -16,31 +16,32 @@ use super::gzip::GzipMembers;
 use super::utf8_monitor::{Utf8Monitor, Utf8Seen};
 use super::{InputError, Options, Source};
 
-/// How the bytes of an input are compressed.
+/// The compression of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
-    /// Not at all.
+    /// None.
     None,
-    /// By gzip.
+    /// gzip.
     Gzip,
-    /// By Zstandard.
+    /// Zstandard.
     Zstd,
 }
 
-/// The bytes of an input, on any thread.
+/// The bytes of an input, which any thread can read.
 pub(super) type ByteStream = Box<dyn Read + Send>;
 
-/// An input whose first bytes have told what it is.
+/// An input whose compression and encoding are known.
 pub(super) struct OpenedInput {
     pub(super) name: String,
-    /// Decompressed, decoded to UTF-8 (if it is UTF-8 already it may still have bytes that are not), without a mark.
+    /// Decompressed and decoded, without a byte-order mark. If the encoding is UTF-8, it may have bytes that are not
+    /// valid.
     pub(super) input: ByteStream,
     pub(super) encoding: &'static Encoding,
     pub(super) compression: Compression,
     pub(super) mark: usize,
-    /// Where another encoding than UTF-8 was named: what was seen of the bytes.
+    /// Whether the bytes are UTF-8, if the options name another encoding.
     pub(super) seen: Option<Utf8Seen>,
-    /// The file's size, where it has one.
+    /// The size, if it is a regular file.
     pub(super) size: Option<u64>,
     pub(super) file: Option<File>,
     read: Arc<AtomicU64>,
@@ -94,22 +95,22 @@ impl OpenedInput {
         }
     }
 
-    /// How many bytes of the file were read.
+    /// The bytes of the source that were read so far.
     pub(super) fn bytes(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
     }
 
-    /// The bytes go through as they are, so that ranges of the file can be read on their own.
+    /// Whether the bytes need no decompression or decoding, so that ranges of the file can be read separately.
     pub(super) fn is_plain(&self) -> bool {
         self.compression == Compression::None && self.encoding == UTF_8
     }
 
-    /// A file that is read before another thread has begun.
+    /// Whether a file is too small to start a thread for it.
     pub(super) fn is_small(&self) -> bool {
         self.size.is_some_and(|size| size < 64 << 10)
     }
 
-    /// The refusal for an error on the way.
+    /// The error of an input that cannot be read on.
     pub(super) fn read_error(&self, cause: io::Error, line: u64, rows: u64) -> InputError {
         let input = self.name.clone();
         if self.compression != Compression::None && cause.kind() == io::ErrorKind::UnexpectedEof {
@@ -118,7 +119,7 @@ impl OpenedInput {
         InputError::Read { input, line, cause }
     }
 
-    /// Sees to it that `input` is UTF-8, unless the bytes turn out to be something that is no CSV.
+    /// Decompresses and decodes the bytes, unless they are not CSV.
     fn decode(&mut self, bytes: ByteStream) -> io::Result<Option<Unsupported>> {
         let (start, bytes) = peek(bytes, |start| start.len() >= 4)?;
         self.compression = match start.as_slice() {
@@ -131,7 +132,7 @@ impl OpenedInput {
             Compression::Gzip => Box::new(GzipMembers::new(bytes)),
             Compression::Zstd => Box::new(zstd::Decoder::new(bytes)?),
         };
-        // What makes a format known stands in the first line, if there is one.
+        // The first line is enough to recognize a file type, except those of zip archives.
         let is_enough = |start: &[u8]| {
             start.len() >= LONGEST_START || (start.contains(&b'\n') && !start.starts_with(b"PK\x03\x04"))
         };
@@ -164,8 +165,8 @@ impl OpenedInput {
         Ok(None)
     }
 
-    /// Of bytes without a mark, whether the named encoding can be theirs at all. A failures report is UTF-8 whatever is
-    /// named for other inputs, unless a spreadsheet saved it in the encoding of those.
+    /// Checks the encoding of an input without a byte-order mark. The option does not apply to a failures report,
+    /// which is UTF-8, unless a spreadsheet saved it in the encoding of the other inputs.
     fn guess(&mut self, start: &[u8]) -> Option<Unsupported> {
         let is_wide = |encoding: &Encoding| encoding == UTF_16LE || encoding == UTF_16BE;
         if let Some(found) = file_type::utf_16(start) {
@@ -187,7 +188,7 @@ impl OpenedInput {
     }
 }
 
-/// Something that is not to be read.
+/// An input that cannot be read.
 enum Unsupported {
     Format(FileType),
     Encoding { what: &'static str, hint: String },
@@ -208,10 +209,10 @@ fn open(path: &Path) -> io::Result<(File, Option<u64>)> {
     Ok((file, metadata.is_file().then_some(metadata.len())))
 }
 
-/// How many first bytes are looked at.
+/// The most bytes to recognize an input by.
 const LONGEST_START: usize = 64 << 10;
 
-/// The first bytes, as many as it takes until there are enough of them, and all bytes.
+/// Reads from the start until `is_enough`. Returns what was read, and a reader of all bytes.
 fn peek(mut bytes: ByteStream, is_enough: impl Fn(&[u8]) -> bool) -> io::Result<(Vec<u8>, ByteStream)> {
     let mut start = Vec::new();
     let mut piece = vec![0; LONGEST_START];

@@ -1,9 +1,8 @@
-//! Distinct texts, more of them than memory holds.
+//! Distinct texts that do not fit in memory.
 //!
-//! While reading, what is in memory is put away whenever it has become too much, and numbers start from 0 again: that
-//! ends a spill. So one text may have several numbers, one in each spill. When all is read, the spills' texts, which
-//! were sorted as they were put away, are merged, and equal ones are found as they meet. No step holds more than one
-//! spill's texts in memory.
+//! While reading, the texts in memory are spilled when they exceed their share: they are written to a temporary file
+//! as a sorted run, and numbers start from 0 again. So a text may have several numbers, one in each spill. At the end
+//! the runs are merged, which finds equal texts. No step has the texts of more than one spill in memory.
 
 use std::io;
 
@@ -11,31 +10,30 @@ use super::interner::Interner;
 use super::sorted_run::{RunEntry, RunMerge, SortedRun, SortedTexts};
 use crate::spill::{FileColumn, FileWriter, TempFile};
 
-/// Bytes of a buffer, where there is but one.
+/// The size of a buffer, for few and for very many runs. Beyond 64 KiB reads get no faster; below 4 KiB, a page, they
+/// get much slower.
 const LARGEST_BUFFER: usize = 64 << 10;
-/// And where there are very many.
 const SMALLEST_BUFFER: usize = 4 << 10;
-/// Buffers that reading and renaming one run takes.
+/// The buffers of each run in a merge: three to read it, and one to write its new numbers.
 const BUFFERS: usize = 4;
 
 /// The texts of one attribute, or the client's ids of users, by spill.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SpilledTexts {
-    /// With their spills, in the order of these. A spill without texts has none.
+    /// Spills and their runs, ascending. A spill without texts has no run.
     runs: Vec<(u32, SortedRun)>,
-    /// By run, what each text is called now, by its place there. Empty until texts are unified, and where one run
-    /// has all of them.
+    /// For each run, the new numbers of its texts, by rank. Empty before the merge, and if there is only one run.
     numbers: Vec<FileColumn<u32>>,
     by: NumberedBy,
 }
 
-/// What texts are called after unifying.
+/// How texts are numbered after the merge.
 #[derive(Clone, Debug)]
 enum NumberedBy {
-    /// By the number of their first coming, where those of a spill follow on those of the one before. By run, how
-    /// many are before it.
+    /// By their first occurrence. The numbers of a spill follow those of the spill before it; this is where the
+    /// numbers of each run start.
     FirstSeen(Vec<u32>),
-    /// By their place in the order of bytes.
+    /// By their rank in byte order.
     Rank(SortedTexts),
 }
 
@@ -46,12 +44,12 @@ impl Default for NumberedBy {
 }
 
 impl SpilledTexts {
-    /// Whether nothing was put away.
+    /// Whether nothing was spilled.
     pub(super) fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
 
-    /// Puts texts away as those of a spill.
+    /// Writes the texts of a spill.
     pub(super) fn spill(&mut self, spill: u32, texts: &Interner, file: &TempFile) -> io::Result<()> {
         if texts.len() > 0 {
             self.runs.push((spill, SortedRun::write(texts, file, LARGEST_BUFFER)?));
@@ -59,12 +57,12 @@ impl SpilledTexts {
         Ok(())
     }
 
-    /// Takes over spills, which follow so many of its own.
+    /// Appends the spills of a fork, which follow `before` others.
     pub(super) fn append(&mut self, before: u32, later: Self) {
         self.runs.extend(later.runs.into_iter().map(|(spill, run)| (before + spill, run)));
     }
 
-    /// How many numbers there are, after unifying: some of them nobody has.
+    /// The number of numbers after the merge. Some of them have no text.
     pub(super) fn count(&self) -> u64 {
         match &self.by {
             NumberedBy::FirstSeen(_) => self.runs().map(SortedRun::len).sum(),
@@ -72,20 +70,20 @@ impl SpilledTexts {
         }
     }
 
-    /// Calls each text by the number of its first coming: these ascend as texts came for the first time.
+    /// Merges the runs, and numbers each text by its first occurrence.
     pub(super) fn merge_by_first_seen(&mut self, file: &TempFile, memory: u64) -> io::Result<()> {
         let before = self.number_by_first_seen()?;
         if before.len() > 1 {
             self.merge_runs(file, memory, |_, entries| {
                 let first = entries.iter().map(|entry| before[entry.run] + entry.number).min();
-                Ok(first.expect("a text is held by somebody"))
+                Ok(first.expect("each text is in a run"))
             })?;
         }
         Ok(())
     }
 
-    /// Gives all texts numbers in the order in which they came, equal ones different numbers. By run, how many are
-    /// before it.
+    /// Numbers all texts in the order of their occurrence, without merging equal ones. Returns where the numbers of
+    /// each run start.
     pub(super) fn number_by_first_seen(&mut self) -> io::Result<Vec<u32>> {
         let mut before = 0_u32;
         let mut count = |run: &SortedRun| {
@@ -97,7 +95,7 @@ impl SpilledTexts {
         Ok(before)
     }
 
-    /// Calls each text by its place in the order of bytes.
+    /// Merges the runs, and numbers each text by its rank in byte order.
     pub(super) fn merge_by_rank(&mut self, file: &TempFile, memory: u64) -> io::Result<()> {
         let (count, bytes) =
             self.runs().fold((0, 0), |(count, bytes), run| (count + run.len(), bytes + run.joined_bytes()));
@@ -113,24 +111,24 @@ impl SpilledTexts {
         Ok(())
     }
 
-    /// By their numbers in a spill, what texts are called now; `None` if each is called by its number.
+    /// The new numbers of texts, by their numbers in a spill; `None` if they did not change.
     pub(super) fn renumbered(&self, spill: u32) -> io::Result<Option<Vec<u32>>> {
         let Ok(at) = self.runs.binary_search_by_key(&spill, |(spill, _)| *spill) else { return Ok(None) };
         self.numbers.get(at).map(|numbers| self.runs[at].1.by_number(numbers)).transpose()
     }
 
     /// The text of a number.
-    pub(super) fn text(&self, number_of: u32) -> io::Result<String> {
+    pub(super) fn text(&self, number: u32) -> io::Result<String> {
         match &self.by {
-            NumberedBy::Rank(texts) => texts.get(number_of),
+            NumberedBy::Rank(texts) => texts.get(number),
             NumberedBy::FirstSeen(before) => {
-                let at = before.partition_point(|before| *before <= number_of) - 1;
-                self.runs[at].1.text(number_of - before[at])
+                let at = before.partition_point(|before| *before <= number) - 1;
+                self.runs[at].1.text(number - before[at])
             }
         }
     }
 
-    /// Merges all runs. `number_of` is told each text once, in the order of bytes, with all who hold it.
+    /// Merges all runs. `number_of` is called for each distinct text, in byte order, with its entries in the runs.
     fn merge_runs(
         &mut self,
         file: &TempFile,

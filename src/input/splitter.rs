@@ -1,63 +1,62 @@
-//! From the bytes in a buffer to records.
+//! Splits the bytes in a buffer into records.
 
 use std::ops::Range;
 
 use super::record::{LONGEST_RECORD, Record, SyntaxError, has_no_content, has_text_after_quote};
 
-/// How many bytes are asked of the input at once.
+/// The bytes to read from the input at a time.
 pub(super) const CHUNK: usize = 256 << 10;
 
-/// How many bytes are kept of a record that is longer.
+/// The bytes to keep of a record that is too long.
 pub(super) const KEPT: usize = 1 << 10;
 
-/// Splits what is in a buffer into records: a line without quotes at its delimiters, all others with the csv crate's
-/// parser, which this feeds itself. It has to know where each record starts and what stood there, go on where the buffer
-/// ended, and notice what the parser puts up with.
+/// Splits the bytes in a buffer into records. Lines without quotes are split at their delimiters, all others by
+/// csv-core, the parser of the csv crate. It drives csv-core itself because it must know where each record starts and
+/// its text there, continue at the end of the buffer, and report errors that the parser tolerates.
 ///
-/// The parser reads on where text follows a closing quote. So a record that has a quote is looked at once more, as it
-/// stands.
+/// The parser accepts text after a closing quote, so a record with a quote is checked again.
 #[derive(Debug)]
 pub(super) struct Splitter {
     delimiter: u8,
     parser: csv_core::Reader,
     buffer: Vec<u8>,
-    /// Where the current record starts in the buffer, or what is left of it.
+    /// Where the current record starts in the buffer, or what is left of it there.
     record: usize,
     /// Up to where the buffer was parsed,
     start: usize,
     /// and filled.
     end: usize,
-    /// How many bytes went through the buffer before what is in it.
+    /// The number of bytes before those in the buffer.
     gone: usize,
-    /// The first quote of the current record or behind it; the end where there is none.
+    /// The first quote in or after the current record; the end of the buffer if there is none.
     quote: usize,
-    /// Where the current record starts, counted from the buffer that this began with.
+    /// Where the current record starts, counted from the start of the initial buffer.
     began: usize,
-    /// The start of a record of which a part was dropped, as it is too long. Empty otherwise.
+    /// The start of the current record, if it is too long and part of it was dropped; otherwise empty.
     dropped: Vec<u8>,
     /// The last byte before the buffer.
     last: u8,
     fields: Vec<u8>,
     ends: Vec<usize>,
-    /// How much of `fields` and `ends` the current record has filled.
+    /// The lengths of `fields` and `ends` that the current record uses.
     filled: (usize, usize),
-    /// Line ends that the parser did not see.
+    /// Line ends that did not go through the parser.
     other_lines: u64,
     line: u64,
     within: bool,
-    /// A carriage return stands before the current record, without a line feed.
+    /// A carriage return without a line feed precedes the current record.
     follows_lone_cr: bool,
 }
 
-/// What comes next in the buffer.
+/// The next part of the buffer.
 pub(super) enum Split {
     /// A record on a line without quotes, with its place in the buffer.
     Line(Range<usize>),
-    /// A record that the parser has read.
+    /// A record that the parser has split.
     Record(Range<usize>),
     /// A line without content.
     Blank,
-    /// Nothing more, or only a part of a record.
+    /// Nothing, or only a part of a record.
     Empty,
 }
 
@@ -75,7 +74,7 @@ impl Splitter {
             began: 0,
             dropped: Vec::new(),
             last: 0,
-            // Doubled again and again, it has room for the longest record, and hardly more.
+            // Doubling it ends just above the size of the longest record.
             fields: vec![0; (1 << 10) + 1],
             ends: vec![0; 16],
             filled: (0, 0),
@@ -92,20 +91,20 @@ impl Splitter {
         self.parser.line() + self.other_lines
     }
 
-    /// Counts so many more lines above all that was and will be read.
+    /// Adds to the line of all records to come.
     pub(super) fn shift_lines(&mut self, lines: u64) {
         self.other_lines += lines;
         self.line += lines;
     }
 
-    /// Leaves out so many bytes of the buffer, and lines.
+    /// Skips bytes of the buffer, and lines.
     pub(super) fn skip(&mut self, bytes: usize, lines: u64) {
         self.start += bytes;
         self.other_lines += lines;
         self.begin_anew();
     }
 
-    /// How many bytes of the buffer that it began with were read.
+    /// The bytes that were read, counted from the start of the initial buffer.
     pub(super) fn consumed(&self) -> usize {
         self.gone + self.start
     }
@@ -115,7 +114,7 @@ impl Splitter {
         self.within
     }
 
-    /// How many bytes it takes.
+    /// The memory it takes.
     #[cfg(test)]
     pub(super) fn memory(&self) -> usize {
         self.buffer.len() + self.fields.len()
@@ -149,7 +148,7 @@ impl Splitter {
         }
     }
 
-    /// Splits a line at its delimiters, if it ends in the buffer and no quote is before its end.
+    /// Splits a line at its delimiters, if its end is in the buffer, before any quote.
     #[inline]
     fn split_line(&mut self) -> Option<Range<usize>> {
         let ahead = &self.buffer[self.start..self.quote];
@@ -174,7 +173,7 @@ impl Splitter {
         None
     }
 
-    /// Goes on with the current record by the parser.
+    /// Continues with the current record by the parser.
     fn parse_record(&mut self) -> Split {
         while self.start < self.end {
             let (result, read) = parse(
@@ -186,7 +185,7 @@ impl Splitter {
             self.start += read;
             match result {
                 csv_core::ReadRecordResult::Record => {
-                    // The line end behind it is one byte: of `\r\n`, the second one comes before the next record.
+                    // The line end is one byte. The second one of `\r\n` precedes the next record.
                     let raw = self.record..self.start - 1;
                     if self.is_blank(raw.clone()) {
                         self.begin_anew();
@@ -194,7 +193,7 @@ impl Splitter {
                     }
                     return Split::Record(raw);
                 }
-                // It is too long by then, so that nobody asks for its fields.
+                // The record is too long now, so its fields are not needed.
                 csv_core::ReadRecordResult::OutputFull if self.fields.len() > LONGEST_RECORD => {
                     self.filled = (0, 0);
                 }
@@ -206,7 +205,7 @@ impl Splitter {
         Split::Empty
     }
 
-    /// The parser would take them for the space between records, too, but would not tell where the record starts.
+    /// The parser would skip them too, but it does not report where the record starts.
     fn skip_blank_lines(&mut self) {
         while let Some(end @ (b'\n' | b'\r')) = self.buffer[..self.end].get(self.start) {
             self.other_lines += u64::from(*end == b'\n');
@@ -214,7 +213,7 @@ impl Splitter {
         }
     }
 
-    /// Room for so many bytes behind what is left of the current record.
+    /// Makes space for this number of bytes after what is left of the current record.
     pub(super) fn make_room(&mut self, most: usize) -> &mut [u8] {
         let left = if self.within { self.record } else { self.start };
         // One more for the line end.
@@ -235,7 +234,7 @@ impl Splitter {
         &mut self.buffer[self.end..self.end + most]
     }
 
-    /// Takes in so many bytes that were read into the room.
+    /// Adds bytes that were read into this space.
     pub(super) fn extend(&mut self, read: usize) {
         let before = self.end;
         self.end += read;
@@ -244,7 +243,7 @@ impl Splitter {
         }
     }
 
-    /// Lets go of what was read of a record that is too long, but for its start.
+    /// Drops what was read of a record that is too long, except for its start.
     fn drop_part(&mut self) {
         if self.dropped.is_empty() {
             self.dropped.extend_from_slice(&self.buffer[self.record..self.record + KEPT]);
@@ -264,8 +263,8 @@ impl Splitter {
         self.quote = found.map_or(self.end, |at| from + at);
     }
 
-    /// Ends the last record, behind which there is no line end; or there is one, taken as part of a quoted field. None if
-    /// it has no content.
+    /// Ends the last record, which has no line end, or whose line end is part of a quoted field. `None` if it has no
+    /// content.
     pub(super) fn finish(&mut self) -> Option<(Range<usize>, Option<SyntaxError>)> {
         let line = self.parser.line();
         let is_open = !self.push(b"\n");
@@ -281,7 +280,7 @@ impl Splitter {
         Some((raw, is_open.then_some(SyntaxError::OpenQuote)))
     }
 
-    /// Whether these bytes, of which there is at most one, end the record.
+    /// Whether this byte, or the end of the input if there is none, ends the record.
     fn push(&mut self, byte: &[u8]) -> bool {
         loop {
             let (result, _) =
@@ -295,7 +294,7 @@ impl Splitter {
         }
     }
 
-    /// Whether the current record, which is whole, has no content: it is a line that spreadsheets and exports leave.
+    /// Whether the current record, which is complete, has no content.
     #[inline]
     fn is_blank(&self, raw: Range<usize>) -> bool {
         let may_start_one =
@@ -308,7 +307,7 @@ impl Splitter {
         self.size(&raw) <= LONGEST_RECORD && has_no_content(&self.buffer[raw], self.delimiter)
     }
 
-    /// Goes on behind the current record, which is whole.
+    /// Continues after the current record, which is complete.
     #[inline]
     fn begin_anew(&mut self) {
         self.within = false;
@@ -335,7 +334,7 @@ impl Splitter {
         }
     }
 
-    /// The current record, which the parser has read.
+    /// The current record, which the parser has split.
     pub(super) fn parsed(&mut self, raw: Range<usize>, syntax_error: Option<SyntaxError>) -> Record<'_> {
         let (syntax_error, lines, size) = self.look_closer(raw.clone(), syntax_error);
         self.begin_anew();
@@ -354,7 +353,7 @@ impl Splitter {
         }
     }
 
-    /// The same, of the last record, behind which there is no line end.
+    /// The same for the last record, which has no line end.
     pub(super) fn last(&mut self, raw: Range<usize>, syntax_error: Option<SyntaxError>) -> Record<'_> {
         Record { lacks_line_end: true, ..self.parsed(raw, syntax_error) }
     }
@@ -364,7 +363,7 @@ impl Splitter {
         self.start.checked_sub(1).map_or(self.last, |last| self.buffer[last])
     }
 
-    /// What is wrong with the current record, on how many lines it stands, and how many bytes it has.
+    /// The syntax error of the current record, and the numbers of its lines and bytes.
     fn look_closer(
         &self,
         raw: Range<usize>,
@@ -382,7 +381,7 @@ impl Splitter {
         (syntax_error, lines, size)
     }
 
-    /// How many bytes the current record has, which ends where this does.
+    /// The number of bytes of the current record, whose end in the buffer is that of `raw`.
     #[inline]
     fn size(&self, raw: &Range<usize>) -> usize {
         self.gone + raw.end - self.began
@@ -391,8 +390,8 @@ impl Splitter {
 
 fn parser(delimiter: u8) -> csv_core::Reader {
     let mut parser = csv_core::ReaderBuilder::new().delimiter(delimiter).build();
-    // At its very start the parser strips a byte-order mark. That was seen to already, and in the middle of a file the
-    // same bytes are text: a line end lets the start go by.
+    // The parser strips a byte-order mark at its start. The preamble was removed before, and in the middle of a file
+    // the same bytes are text. After a line end, the parser strips nothing.
     parser.read_record(b"\n", &mut [0; 1], &mut [0; 1]);
     parser.set_line(1);
     parser

@@ -1,37 +1,37 @@
-//! What the user probably meant.
+//! Suggests what was probably meant by a name.
 
 use std::collections::HashMap;
 
 use super::{Layout, Options, STANDARD};
 
-/// Names that such columns often have.
+/// Names that these columns often have.
 const USUAL: [(&str, &[&str]); 3] = [
     ("user_id", &["user_id", "userid", "user", "id", "custom_id", "customer_id", "client_id", "uid"]),
     ("attribute", &["attribute", "attributes", "attribute_name", "attr", "field", "key", "property", "name"]),
     ("value", &["value", "values", "val", "new_value", "attribute_value", "content"]),
 ];
 
-/// How like a name must be to be suggested, from 0 to 1.
+/// How similar a name must be to be suggested, from 0 to 1. Lower values suggest names that have little in common.
 const LIKE: f64 = 0.8;
 
-/// The fewest characters of a name in which one slip leaves it what it was.
+/// In a name with fewer characters, one typo may make a different word.
 const SHORTEST: usize = 4;
 
 /// The longest name that is compared with others, in bytes.
 const LONGEST: usize = 64;
 
-/// What names were probably meant for. To find out takes a hundred times as long as to read the row, and an input that
-/// has such a name most often has it in row after row.
+/// A cache of suggestions. Finding one takes a hundred times as long as reading a row, and an input with a wrong name
+/// usually has it in many rows.
 #[derive(Debug, Default)]
 pub(super) struct SuggestionCache {
     standard: HashMap<String, Option<&'static str>>,
 }
 
 impl SuggestionCache {
-    /// The most names that are remembered.
+    /// The most names in the cache.
     const MOST: usize = 4096;
 
-    /// The standard attribute that a name is probably meant for.
+    /// The standard attribute that was probably meant.
     pub(super) fn standard(&mut self, name: &str) -> Option<&'static str> {
         if let Some(&known) = self.standard.get(name) {
             return known;
@@ -72,7 +72,7 @@ pub(super) fn columns(found: &[String], options: &Options) -> String {
     format!("rename the columns, or add `--columns {}`", as_typed(&mapping.join(",")))
 }
 
-/// As a shell takes it.
+/// Quoted for a shell, if necessary.
 fn as_typed(text: &str) -> String {
     if text.contains(|c: char| !(c.is_alphanumeric() || "_,=-.".contains(c))) {
         format!("'{}'", text.replace('\'', r"'\''"))
@@ -81,7 +81,7 @@ fn as_typed(text: &str) -> String {
     }
 }
 
-/// Columns that hold nothing to send, and what they were probably meant for.
+/// Lists columns that are not attributes, and what was probably meant.
 pub(super) fn unknown(names: &[String]) -> String {
     let one = |name: &String| match nearest_standard(name) {
         Some(meant) => format!("`{name}` (did you mean `{meant}`?)"),
@@ -90,7 +90,7 @@ pub(super) fn unknown(names: &[String]) -> String {
     names.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// What to do about a header that has these columns and not the one that was named for what is ours.
+/// What to do about a header that has these columns, and not the one that the options name.
 pub(super) fn column(named: &str, ours: &str, found: &[String]) -> String {
     match nearest(named, found.iter().map(String::as_str)) {
         Some(meant) => format!("write `{ours}={meant}` if that is meant"),
@@ -100,12 +100,12 @@ pub(super) fn column(named: &str, ours: &str, found: &[String]) -> String {
     }
 }
 
-/// The standard attribute that a name is probably meant for.
+/// The standard attribute that was probably meant by a name.
 pub fn nearest_standard(name: &str) -> Option<&'static str> {
     nearest(name, STANDARD.into_iter())
 }
 
-/// The one of these that a name is probably meant for.
+/// The one of these names that was probably meant.
 pub(super) fn nearest<'a>(name: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > LONGEST {
         return None;
@@ -119,20 +119,20 @@ fn like(name: &str, known: &str) -> f64 {
     likeness(&plain(name), &plain(known))
 }
 
-/// A name without what people write in one way or another.
+/// A name without what people write differently: case, spaces, hyphens and underscores.
 fn plain(name: &str) -> String {
     name.to_lowercase().replace([' ', '-', '_'], "")
 }
 
-/// How like two plain names are, from 0 to 1; 0 where their lengths alone make them less than [`LIKE`].
+/// How similar two plain names are, from 0 to 1; 0 if their lengths alone make them less similar than [`LIKE`].
 fn likeness(name: &str, known: &str) -> f64 {
     let (name_chars, known_chars) = (name.chars().count(), known.chars().count());
-    // A character that one of them doesn't have is one to insert: a fifth of all of them is too much.
+    // Each extra character is an insertion. With more than a fifth of them, the names are not similar enough.
     if name_chars.abs_diff(known_chars) * 5 > name_chars.max(known_chars) {
         return 0.0;
     }
     let like = strsim::normalized_damerau_levenshtein(name, known);
-    // One slip in a short name weighs more than it means: `ctiy`.
+    // In a short name, one typo weighs more than it should: `ctiy`.
     let is_one_slip = name_chars >= SHORTEST && strsim::damerau_levenshtein(name, known) == 1;
     if is_one_slip { like.max(LIKE) } else { like }
 }

@@ -1,24 +1,24 @@
-//! Notices UTF-8 that is decoded as something else.
+//! Notices UTF-8 that is decoded as another encoding.
 
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What a [`Utf8Monitor`] saw.
+/// Whether a [`Utf8Monitor`] has seen UTF-8.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Utf8Seen(Arc<AtomicBool>);
 
 impl Utf8Seen {
-    /// Whether all bytes so far are UTF-8, and some of them are more than ASCII: that is hardly ever chance.
+    /// Whether all bytes so far are UTF-8, and not only ASCII. This is hardly ever a coincidence.
     pub(super) fn is_utf_8(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Hands bytes on, and looks whether they are UTF-8.
+/// Passes bytes on, and checks whether they are UTF-8.
 pub(super) struct Utf8Monitor<R> {
     bytes: R,
-    /// The start of a character that was cut by the end of a piece; `None` once something was not UTF-8.
+    /// The start of a character that is cut at the end of a chunk; `None` once the bytes are not UTF-8.
     cut: Option<Vec<u8>>,
     seen: Utf8Seen,
 }

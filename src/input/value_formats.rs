@@ -1,4 +1,5 @@
-//! What values of some kinds look like. The API documents little, so that these only raise suspicion.
+//! Formats of e-mail addresses, phone numbers, time zones and URLs. The API documents little about these, so a value
+//! that does not match gets only a warning.
 
 /// E.164: a plus, then at most fifteen digits, the first not 0.
 pub(super) fn phone(text: &str) -> bool {
@@ -9,7 +10,7 @@ pub(super) fn phone(text: &str) -> bool {
     })
 }
 
-/// Something, one `@`, something with a dot inside, and no space.
+/// A name, one `@`, and a host with a dot; no space.
 pub(super) fn email(text: &str) -> bool {
     text.split_once('@').is_some_and(|(name, host)| {
         let dotted = host.split('.').count() > 1 && host.split('.').all(|label| !label.is_empty());
@@ -26,7 +27,7 @@ pub(super) fn timezone(text: &str) -> bool {
     matches!(text, "UTC" | "GMT") || (text.contains('/') && text.split('/').all(word))
 }
 
-/// `http://` or `https://`, and something.
+/// `http://` or `https://`, and more.
 pub(super) fn url(text: &str) -> bool {
     ["https://", "http://"].iter().any(|scheme| {
         text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))

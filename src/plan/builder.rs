@@ -52,9 +52,9 @@ impl Builder {
         self
     }
 
-    /// Resolves which row of each user and attribute counts, groups these by value, and cuts the groups into batches of at
-    /// most `batch_size` users. `dictionary` is that of the reading which the rows come from; it panics on numbers of
-    /// another one. Fails if memory is short and a temporary file cannot be written.
+    /// Resolves which row of each user and attribute counts, groups these by value, and cuts the groups into batches
+    /// of at most `batch_size` users. `dictionary` is that of the reading which the rows come from; it panics on
+    /// numbers of another one. Fails if memory is short and a temporary file cannot be written.
     pub fn finish(mut self, dictionary: Dictionary, batch_size: NonZeroU32) -> io::Result<Plan> {
         let users = UserNumbers::new(&dictionary);
         let spilled = self.file.is_some() || dictionary.spills() > 0;

@@ -1,5 +1,5 @@
-//! Resolves rows with a table that has a slot for each user number in their range. This is the strategy for numbers that
-//! lie close together.
+//! Resolves rows with a table that has a slot for each user number in their range. This is the strategy for numbers
+//! that lie close together.
 //!
 //! Each row writes its value to its user's slot, so the last row of a user wins. The table lists the users in ascending
 //! order, and a counting sort by value keeps that order.
@@ -17,7 +17,8 @@ use super::{OnConflict, index};
 /// Slots that are searched for users at a time. The list of those found, 1 KiB, stays in the innermost cache.
 const STRIDE: usize = 256;
 
-/// A user's slot: 0 without a value, else the number of the value, from 1, with a flag if the user had conflicting values.
+/// A user's slot: 0 without a value, else the number of the value, from 1, with a flag if the user had conflicting
+/// values.
 pub(super) trait TableSlot: Copy + Default + PartialEq + Into<u32> {
     /// Set for conflicting values.
     const FLAG: u32;
@@ -90,8 +91,8 @@ pub(super) fn resolve<S: TableSlot>(
     })
 }
 
-/// Empty slots that have been written to. `put` reads a slot before it writes it. A page of fresh zeros that is read first
-/// costs a second page fault when it is written, and that stops all threads.
+/// Empty slots that have been written to. `put` reads a slot before it writes it. A page of fresh zeros that is read
+/// first costs a second page fault when it is written, and that stops all threads.
 fn written<S: TableSlot>(slots: usize) -> Vec<S> {
     let mut table = Vec::with_capacity(slots);
     table.resize(slots, S::default());

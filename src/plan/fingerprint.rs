@@ -4,15 +4,15 @@ use crc32fast::Hasher;
 
 use crate::plan::{Batch, Plan, User};
 
-/// Spreads a group's checksum over 64 bits, so that those of many groups add up to something.
+/// Spreads the checksum of a group over 64 bits, so that the sum over many groups hardly collides.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// How many bytes to sum up at once.
+/// The bytes to add to a checksum at a time.
 const BLOCK: usize = 4096;
 
 impl Plan {
-    /// The same text for all plans that give the same users the same values, whatever the order of the rows that they
-    /// were made of; and hardly for any other. Tells whether an input has changed; it is no proof.
+    /// A text that is the same for plans that give the same users the same values, whatever the order of their rows.
+    /// Other plans hardly ever have the same. It shows whether an input has changed, but is not a proof.
     pub fn fingerprint(&self) -> String {
         let sum = |sum: u64, group| {
             let spread = (u64::from(self.group_sum(group)) + 1).wrapping_mul(SPREAD);

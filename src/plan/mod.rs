@@ -12,22 +12,23 @@
 //!
 //! Rows are never hashed, and never sorted as a whole. An attribute passes these steps:
 //!
-//! 1. **Rows** (`rows`). A few hundred rows at a time are stored in a `block` of two parallel columns. Users take 32 bits
-//!    each if the upper halves of their numbers agree, otherwise 64. Values take one, two or four bytes, as the largest
-//!    one needs. Blocks never move. The blocks of a fork are taken over as they are, with tables of their new numbers.
+//! 1. **Rows** (`rows`). A few hundred rows at a time are stored in a `block` of two parallel columns. Users take 32
+//!    bits each if the upper halves of their numbers agree, otherwise 64. Values take one, two or four bytes, as the
+//!    largest one needs. Blocks never move. The blocks of a fork are taken over as they are, with tables of their new
+//!    numbers.
 //! 2. **Resolving** (`resolve`). The rows that count are found in one of two ways, which `strategy` selects by the span
 //!    of the users' numbers:
-//!    - by a table (`dense`) with a slot for each number in the span, if that takes at most 24 bytes a row. A slot is as
-//!      wide as the number of values needs. Each row overwrites its user's slot, so that the last row wins;
-//!    - otherwise by a stable sort by user (`sparse`): two passes of a radix sort by the highest 22 bits that differ, then
-//!      a comparison sort of the few rows that agree in these. It needs 24 bytes a row while it runs.
+//!    - by a table (`dense`) with a slot for each number in the span, if that takes at most 24 bytes a row. A slot is
+//!      as wide as the number of values needs. Each row overwrites its user's slot, so that the last row wins;
+//!    - otherwise by a stable sort by user (`sparse`): two passes of a radix sort by the highest 22 bits that differ,
+//!      then a comparison sort of the few rows that agree in these. It needs 24 bytes a row while it runs.
 //! 3. **Grouping** (`grouping`). Both ways leave the users in ascending order and count the users of each value. A
 //!    counting sort by value keeps the order, so that ids ascend in each group.
 //! 4. **The result** (`attribute_plan`): one `id_column` with the ids of all groups, as offsets from the smallest where
 //!    these fit 32 bits, and the position where each of the `groups` ends.
 //!
-//! The client's own ids are texts, and are ranked by their bytes first. After that they are numbers like others, without
-//! gaps.
+//! The client's own ids are texts, and are ranked by their bytes first. After that they are numbers like others,
+//! without gaps.
 //!
 //! # Costs
 //!
@@ -39,9 +40,9 @@
 //! | a row that counts | 4; with far-apart users 8 | |
 //! | a group | 4; 8 in an attribute that has values without users | |
 //!
-//! Attributes are resolved one after the other, or one in each of [`Resources::threads`], and blocks are freed as they
-//! are read. So the peak is little above the size of the rows: about 7.5 bytes a row for the whole program, with a hundred
-//! million rows of eight attributes with few values.
+//! Attributes are resolved one after the other, or one in each of [`Resources::threads`], and blocks are freed as
+//! they are read. So the peak is little above the size of the rows: about 7.5 bytes a row for the whole program, with
+//! a hundred million rows of eight attributes with few values.
 //!
 //! The strategies differ in cost alone; the same test oracle checks both.
 //!
@@ -55,17 +56,18 @@
 //! | distinct texts | 1/8, divided likewise; a table that grows takes up to three times as much |
 //! | resolving | 3/4, or 1/2 if all rows are in memory, divided among the attributes that are resolved at a time |
 //!
-//! When rows exceed their share, all blocks move to a temporary file as they are ([`spill`](crate::spill)), and only their
-//! places stay in memory. When texts exceed theirs, the dictionary *spills* them: it writes them to a file, sorted, and
-//! starts to number from 0 again. Each block has the number of its spill. After reading, the texts of all spills are
-//! merged, and each text gets the number of its first occurrence, so that the order of groups is the same as without
-//! spills. When blocks are drained, the numbers of their spill are replaced by these. The new numbers of one spill are in
-//! memory at a time.
+//! When rows exceed their share, all blocks move to a temporary file as they are ([`spill`](crate::spill)), and only
+//! their places stay in memory. When texts exceed theirs, the dictionary *spills* them: it writes them to a file,
+//! sorted, and starts to number from 0 again. Each block has the number of its spill. After reading, the texts of all
+//! spills are merged, and each text gets the number of its first occurrence, so that the order of groups is the same
+//! as without spills. When blocks are drained, the numbers of their spill are replaced by these. The new numbers of
+//! one spill are in memory at a time.
 //!
 //! An attribute with too many rows, users or values is resolved in parts: its users are divided into at most 64 equal
 //! ranges, and these again, until each fits. Dividing keeps the order of rows, so that a range is resolved as a whole
-//! attribute would be, with the same conflicts. The results are merged by value. As the ranges ascend, so do the ids of a
-//! group. Once anything is in a file, so is the plan, and its groups, ids and texts are read when they are needed.
+//! attribute would be, with the same conflicts. The results are merged by value. As the ranges ascend, so do the ids
+//! of a group. Once anything is in a file, so is the plan, and its groups, ids and texts are read when they are
+//! needed.
 //!
 //! | written for | bytes |
 //! |---|---|
@@ -75,15 +77,16 @@
 //! | a distinct text of a spill | its length and 20 |
 //! | a conflict that [`OnConflict::Error`] reports | 16, and 8 for each value; twice if its attribute was divided |
 //!
-//! What stays in memory are the places of blocks and of texts: some hundred bytes for each block, and for each attribute
-//! that has texts in a spill. To keep these smaller than what they stand for, each attribute beyond the first thousand
-//! adds two kilobytes to the shares of rows and texts ([`least_worth`](crate::spill::least_worth)). While spills are
-//! merged, one text of each is in memory, however long it is; and so are all values of a user whose conflict is reported.
+//! What stays in memory are the places of blocks and of texts: some hundred bytes for each block, and for each
+//! attribute that has texts in a spill. To keep these smaller than what they stand for, each attribute beyond the
+//! first thousand adds two kilobytes to the shares of rows and texts ([`least_worth`](crate::spill::least_worth)).
+//! While spills are merged, one text of each is in memory, however long it is; and so are all values of a user whose
+//! conflict is reported.
 //!
 //! # Limits
 //!
-//! Batches number groups, and the users of a group, in 32 bits. An attribute with more users, or a plan with more groups,
-//! panics. Either would need tens of gigabytes.
+//! Batches number groups, and the users of a group, in 32 bits. An attribute with more users, or a plan with more
+//! groups, panics. Either would need tens of gigabytes.
 //!
 //! [`Resources::threads`]: crate::spill::Resources::threads
 //! [`Resources::memory`]: crate::spill::Resources::memory

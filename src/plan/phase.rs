@@ -1,12 +1,12 @@
-//! What has to wait for what.
+//! The order of sending.
 
 use crate::input::{Attribute, Operation};
 
-/// A stage of sending. All batches of one are settled before any of the next one starts: attributes that change who a
-/// user is go last.
+/// A phase of sending. All batches of a phase are finished before the next one starts. Attributes that identify users
+/// go last, since they change which user an id means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
-    /// Attributes that change nothing else.
+    /// All other attributes.
     Ordinary,
     /// `email`.
     Email,

@@ -109,7 +109,8 @@ impl Plan {
         self.attributes.iter().map(|attribute| attribute.plan.users()).sum()
     }
 
-    /// The number of rows that lost to another row of the same user and attribute, whether or not its value is equal. With
+    /// The number of rows that lost to another row of the same user and attribute, whether or not its value is equal.
+    /// With
     /// [`OnConflict::Error`](super::OnConflict::Error), each value in [`disputed`](Self::disputed) is a row that is
     /// neither sent nor superseded.
     pub fn superseded(&self) -> u64 {

@@ -1,8 +1,8 @@
 //! Resolves the rows of one attribute: decides which row of each user counts, and groups the users by value.
 //!
-//! An attribute with more rows, users or values than the memory budget allows is resolved in parts: its users are divided
-//! into ranges, each range is resolved by itself, and the results are merged by value. Ranges are resolved in ascending
-//! order, so that the merge keeps the users of a value ascending.
+//! An attribute with more rows, users or values than the memory budget allows is resolved in parts: its users are
+//! divided into ranges, each range is resolved by itself, and the results are merged by value. Ranges are resolved in
+//! ascending order, so that the merge keeps the users of a value ascending.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -25,8 +25,8 @@ const MOST_PARTS_BITS: u32 = 6;
 /// Rows to divide between two checks of their memory.
 const CHECK_INTERVAL: u64 = 1 << 12;
 
-/// The buffer of each column while parts are merged, for few and for very many parts. Beyond 64 KiB reads get no faster;
-/// below 4 KiB, a page, they get much slower.
+/// The buffer of each column while parts are merged, for few and for very many parts. Beyond 64 KiB reads get no
+/// faster; below 4 KiB, a page, they get much slower.
 const LARGEST_BUFFER: u64 = 64 << 10;
 const SMALLEST_BUFFER: u64 = 4 << 10;
 

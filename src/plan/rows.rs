@@ -95,8 +95,8 @@ impl Rows {
         }
     }
 
-    /// Appends the rows of a fork, and replaces their numbers: values by `values`, and users by `users` if given. No row
-    /// is changed now; numbers are replaced when the rows are drained.
+    /// Appends the rows of a fork, and replaces their numbers: values by `values`, and users by `users` if given. No
+    /// row is changed now; numbers are replaced when the rows are drained.
     pub(super) fn append(&mut self, later: Self, values: &[u32], users: Option<&Arc<[u64]>>) {
         self.append_segments(later, |mut segment| {
             segment.renumber(values, users);
@@ -156,8 +156,8 @@ impl Rows {
             .reduce(|(low, high), (min, max)| (low.min(min), high.max(max)))
     }
 
-    /// Passes each row to `row`, in the order of the input, and frees each block after its last row. `renumbered` returns
-    /// the new numbers of a spill.
+    /// Passes each row to `row`, in the order of the input, and frees each block after its last row. `renumbered`
+    /// returns the new numbers of a spill.
     pub(super) fn drain(
         mut self,
         renumbered: impl Fn(u32) -> io::Result<Renumbered>,

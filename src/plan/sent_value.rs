@@ -8,8 +8,8 @@ use serde::{Serialize, Serializer};
 use crate::input::{Attribute, Json};
 use crate::plan::Plan;
 
-/// A value as a request sends it. Two values are the same to the API if these are equal, whatever settings they were sent
-/// with. It is displayed without quotes, and serialized as sent.
+/// A value as a request sends it. Two values are the same to the API if these are equal, whatever settings they were
+/// sent with. It is displayed without quotes, and serialized as sent.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SentValue<'a> {
     /// JSON null: the attribute is cleared.

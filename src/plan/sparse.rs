@@ -12,7 +12,8 @@ use super::strategy::Grouping;
 use super::unresolved_rows::UnresolvedRows;
 use super::{OnConflict, index};
 
-/// Bits of a number that one pass of the radix sort looks at. With more buckets, nearly every write would miss the cache.
+/// Bits of a number that one pass of the radix sort looks at. With more buckets, nearly every write would miss the
+/// cache.
 const DIGIT_BITS: u32 = 11;
 const BUCKETS: usize = 1 << DIGIT_BITS;
 

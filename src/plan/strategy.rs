@@ -3,28 +3,29 @@
 use super::OnConflict;
 use super::id_column::Span;
 
-/// Most bytes of a table for each row. It takes no more memory than sorting the rows would; nor much more time.
+/// The most bytes of a table for each row: what sorting the rows would take. The time is about the same then, too.
 const MOST_TABLE_BYTES_PER_ROW: u64 = 24;
 
-/// What it takes to sort rows by user: each of them twice.
+/// The bytes of a row that is sorted: 12, and as many for the copy.
 const SORTED_BYTES: u64 = 24;
 
-/// What the result takes for a user.
+/// The bytes of a user in the result.
 const ID_BYTES: u64 = 8;
 
-/// And for a value, where these are counted.
+/// The bytes of a value that is counted.
 const COUNTED_BYTES: u64 = 4;
 
-/// What it takes to sort users by their values, and for the groups of these, at most.
+/// The most bytes of a user that is sorted by value, with its group.
 const GROUPED_BYTES: u64 = 36;
 
-/// What it takes to remember a row whose value disagrees, where all of these are to be reported.
+/// The bytes of a row whose value conflicts, if all conflicts are reported.
 const DISPUTED_BYTES: u64 = 80;
 
-/// Values are counted unless there are so many times as many numbers for them as can have users.
+/// With more value numbers than this for each user, most have no users, and sorting users by value is cheaper than
+/// counting each value.
 const MOST_VALUES_PER_USER: u64 = 4;
 
-/// How rows are settled in memory.
+/// How rows are resolved in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Strategy {
     /// By a table with slots of this width.
@@ -33,12 +34,12 @@ pub(super) enum Strategy {
     Sort(Grouping),
 }
 
-/// How users are then put in the order of their values.
+/// How users are then grouped by value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Grouping {
     /// By counting each value.
     Count,
-    /// By sorting them: most numbers of values aren't among them.
+    /// By sorting them.
     Sort,
 }
 
@@ -51,27 +52,27 @@ pub(super) enum SlotWidth {
 }
 
 impl SlotWidth {
-    /// The narrowest slots for this number of values, and their bytes; `None` if there are too many values. A slot has a
-    /// bit for a flag, and 0 stands for no value.
+    /// The narrowest slots for this number of values, and their bytes; `None` if there are too many values. A slot
+    /// has a bit for a flag, and 0 stands for no value.
     fn of(values: usize) -> Option<(Self, u64)> {
         let widths = [(Self::One, 1), (Self::Two, 2), (Self::Four, 4)];
         widths.into_iter().find(|(_, bytes)| (values as u64) < 1 << (bytes * 8 - 1))
     }
 }
 
-/// How much there is to settle.
+/// How much there is to resolve.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Workload {
     pub(super) rows: u64,
-    /// How many numbers of values there are.
+    /// How many value numbers there are.
     pub(super) values: usize,
     pub(super) span: Span,
     pub(super) on_conflict: OnConflict,
 }
 
 impl Workload {
-    /// The fastest way in so many bytes. `None` if these are not enough, unless all rows are of one user: then they
-    /// can't be divided either.
+    /// The fastest strategy within the budget; `None` if there is none. Rows of one user cannot be divided, so for
+    /// these there is always a strategy.
     pub(super) fn strategy(self, budget: u64) -> Option<Strategy> {
         let (table, sort) = (self.table(), self.sort());
         let worth = |(strategy, bytes, slots): (Strategy, u64, u64)| {
@@ -85,13 +86,13 @@ impl Workload {
         by_speed.into_iter().flatten().find_map(fits)
     }
 
-    /// The bytes that the thriftiest way takes.
+    /// The bytes of the strategy that takes the least.
     pub(super) fn least_bytes(self) -> u64 {
         let (_, sort) = self.sort();
         self.table().map_or(sort, |(_, table, _)| table.min(sort))
     }
 
-    /// By a table, with all bytes that it takes and those of its slots; `None` if none is wide or long enough.
+    /// A table, all its bytes, and the bytes of its slots; `None` if no table is large enough.
     fn table(self) -> Option<(Strategy, u64, u64)> {
         let (width, bytes) = SlotWidth::of(self.values)?;
         let reach = self.span.reach();

@@ -48,8 +48,8 @@ impl UnresolvedRows<'_> {
         Span { smallest, largest }
     }
 
-    /// Passes each row to `row`, in the order of the input, with the user's number in the plan. Fails if a temporary file
-    /// cannot be read.
+    /// Passes each row to `row`, in the order of the input, with the user's number in the plan. Fails if a temporary
+    /// file cannot be read.
     #[inline]
     pub(super) fn drain(self, mut row: impl FnMut(u64, u32)) -> io::Result<()> {
         let Self { attribute, rows, numbering, .. } = self;

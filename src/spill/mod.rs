@@ -1,8 +1,8 @@
 //! Temporary files for what does not fit in memory, and the bounds that say when this is so.
 //!
-//! The files have no names, so they disappear with the process, however it ends, and only their owner can read them. They
-//! hold columns of numbers, laid out as in memory. No other program reads them, so they carry neither a version nor a byte
-//! order.
+//! The files have no names, so they disappear with the process, however it ends, and only their owner can read them.
+//! They hold columns of numbers, laid out as in memory. No other program reads them, so they carry neither a version
+//! nor a byte order.
 
 mod column;
 
@@ -23,8 +23,8 @@ pub use column::{Column, ColumnReader, ColumnWriter, FileColumn, FileReader, Fil
 pub struct Resources {
     /// The most threads.
     pub threads: NonZeroUsize,
-    /// About how many bytes of memory, whatever the size of the inputs; the rest goes to temporary files. The fixed size
-    /// of the program, some ten megabytes, is not counted.
+    /// About how many bytes of memory, whatever the size of the inputs; the rest goes to temporary files. The fixed
+    /// size of the program, some ten megabytes, is not counted.
     pub memory: u64,
     /// The directory of temporary files; `None` for the system's.
     pub temp_dir: Option<PathBuf>,
@@ -125,8 +125,8 @@ pub fn least_worth(attributes: usize) -> u64 {
     attributes.saturating_sub(FEW_ATTRIBUTES) as u64 * BYTES_PER_ATTRIBUTE
 }
 
-/// The result of reading a temporary file, for callers that cannot fail. Panics if the file cannot be read: it stands in
-/// for memory, and the program cannot go on without that either.
+/// The result of reading a temporary file, for callers that cannot fail. Panics if the file cannot be read: it stands
+/// in for memory, and the program cannot go on without that either.
 pub fn read_back<T>(read: io::Result<T>) -> T {
     read.unwrap_or_else(|error| panic!("a temporary file cannot be read back: {error}"))
 }

@@ -1,11 +1,11 @@
-//! Attributes, and the numbers of these and of their values.
+//! Attributes, and the numbers of attributes and values.
 
 use std::collections::BTreeMap;
 
 use crate::input::Json;
 use crate::input::rules::STANDARD_ATTRIBUTES;
 
-/// How many standard attributes there are.
+/// The number of standard attributes.
 pub const STANDARD_COUNT: usize = STANDARD_ATTRIBUTES.len();
 
 /// The names of the standard attributes, in the order of their numbers.
@@ -19,30 +19,31 @@ pub const STANDARD: [&str; STANDARD_COUNT] = {
     names
 };
 
-/// The two names of the client's own id: one attribute, whose rows and values go by the number of the first.
+/// The two names of the client's own id. They are one attribute, whose rows and values have the number of the first
+/// name.
 pub(super) const CUSTOM_ID: AttributeId = standard("custom_id");
 pub(super) const USER_ID: AttributeId = standard("user_id");
 
-/// A number of an attribute. Standard attributes come first, in the fixed order of [`STANDARD`]; custom ones follow in
-/// the order in which the input names them.
+/// The number of an attribute. Standard attributes come first, in the order of [`STANDARD`]. Custom ones follow in the
+/// order in which the input names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttributeId(pub u16);
 
 impl AttributeId {
-    /// The number of rows that set this attribute, and of its values: `custom_id` and `user_id` are one.
+    /// The number that rows and values of this attribute have. `custom_id` and `user_id` share one.
     #[inline]
     #[must_use]
     pub fn column(self) -> Self {
         if self == USER_ID { CUSTOM_ID } else { self }
     }
 
-    /// How many of the lowest bits of its values' numbers only say under which name the value came. Values that differ in
-    /// no other bit are the same.
+    /// How many of the lowest bits of its value numbers are for the name of the attribute. Values that differ only in
+    /// these are the same.
     pub fn name_bits(self) -> u32 {
         u32::from(self.column() == CUSTOM_ID)
     }
 
-    /// The name under which a value came.
+    /// The attribute by the name that the input has for this value.
     #[must_use]
     pub fn as_called(self, value: ValueId) -> Self {
         match self.column() {
@@ -51,20 +52,20 @@ impl AttributeId {
         }
     }
 
-    /// The number of its value that is the `nth` one of its column, from 0.
+    /// The number of the `nth` value of its column, from 0.
     #[inline]
     pub(super) fn value(self, nth: u32) -> ValueId {
         ValueId(nth << self.name_bits() | u32::from(self == USER_ID))
     }
 
-    /// Which one of its column a value is.
+    /// The position of a value in its column.
     pub(super) fn nth(self, value: ValueId) -> ValueId {
         ValueId(value.0 >> self.name_bits())
     }
 }
 
-/// A number of a value among those of one attribute, in the order in which the input names them, from 0, without gaps.
-/// Only valid values have one.
+/// The number of a value among those of its attribute, from 0, in the order in which the input has them. Only valid
+/// values have one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ValueId(pub u32);
 
@@ -80,19 +81,19 @@ pub enum Operation {
 /// An attribute that rows may set.
 #[derive(Clone, Debug)]
 pub struct Attribute {
-    /// Its name, as sent.
+    /// The name, as sent.
     pub name: String,
     /// The operation that sets it.
     pub operation: Operation,
-    /// How its values are written.
+    /// The JSON type of its values.
     pub json: Json,
-    /// What is sent instead of a value of the input: `male` may stand for `2`.
+    /// Values of the input, and what is sent instead: `2` for `male`.
     pub map: BTreeMap<String, String>,
 }
 
 impl Attribute {
-    /// The JSON token that is sent for a value of the input: its replacement in `map`, if it has one, in the JSON type of
-    /// the attribute.
+    /// The JSON token that is sent for a value of the input: its replacement in `map`, if it has one, in the JSON
+    /// type of the attribute.
     pub fn token(&self, text: &str) -> String {
         let text = self.map.get(text).map_or(text, String::as_str);
         self.json.write(text).into_owned()

@@ -13,35 +13,35 @@ use crate::spill::TempFile;
 pub(super) struct AttributeValues {
     pub(super) attribute: Attribute,
     pub(super) kind: ValueKind,
-    /// By number, each value as it was written for the first time.
+    /// By number, each value as it is written at its first occurrence.
     pub(super) values: Interner,
-    /// Values of spills that are over.
+    /// Values that were spilled.
     pub(super) spilled: SpilledTexts,
     pub(super) null: Option<ValueId>,
-    /// Where values that are written differently may be the same.
+    /// For attributes whose values may be the same though they are written differently.
     pub(super) spellings: Option<Box<Spellings>>,
     suspects: ValueWarnings,
 }
 
-/// Ways to write values.
+/// Different spellings of the same values.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Spellings {
-    /// All that came.
+    /// All spellings.
     written: Interner,
-    /// By their numbers, what values they are.
+    /// By spelling, its value.
     values: Vec<ValueId>,
-    /// What values have in common that are the same, by value.
+    /// By value, what is sent for it, which identifies it.
     sent: Interner,
-    /// The same, of spills that are over.
+    /// The same for values that were spilled.
     spilled: SpilledTexts,
 }
 
-/// Which values raise suspicion, and which.
+/// Warnings by value.
 #[derive(Clone, Debug, Default)]
 struct ValueWarnings(Vec<Option<Rule>>);
 
 impl Spellings {
-    /// What a value that clears an attribute has in common with others; it is no JSON string.
+    /// Identifies values that clear an attribute. It differs from all JSON strings.
     pub(super) const NULL: &str = "null";
 }
 
@@ -82,7 +82,7 @@ impl AttributeValues {
         }
     }
 
-    /// Adds a value, which has this in common with others that are the same, if that can be.
+    /// Adds a value. `identity` is what it has in common with other spellings, if there can be any.
     pub(super) fn insert(&mut self, text: &str, identity: Option<&str>, suspicion: Option<Rule>) -> ValueId {
         if let (Some(spellings), Some(identity)) = (&mut self.spellings, identity) {
             if let Some(known) = spellings.sent.find(identity.as_bytes()) {
@@ -98,7 +98,7 @@ impl AttributeValues {
         ValueId(number)
     }
 
-    /// Remembers how a value is written.
+    /// Adds a spelling of a value.
     pub(super) fn remember(&mut self, text: &str, value: ValueId) {
         if let Some(spellings) = &mut self.spellings {
             spellings.written.insert(text);
@@ -128,7 +128,7 @@ impl AttributeValues {
         (0..).zip(later.values.iter()).map(renumber).collect()
     }
 
-    /// Takes over spills, which follow so many of its own.
+    /// Appends the spills of a fork, which follow `before` others.
     pub(super) fn append(&mut self, before: u32, later: Self) {
         self.spilled.append(before, later.spilled);
         if let (Some(own), Some(later)) = (&mut self.spellings, later.spellings) {
@@ -136,7 +136,7 @@ impl AttributeValues {
         }
     }
 
-    /// Puts its values away as those of a spill.
+    /// Writes all values to a file, as those of a spill.
     pub(super) fn spill(&mut self, spill: u32, file: &TempFile) -> io::Result<()> {
         self.spilled.spill(spill, &std::mem::take(&mut self.values), file)?;
         if let Some(spellings) = &mut self.spellings {
@@ -148,7 +148,7 @@ impl AttributeValues {
         Ok(())
     }
 
-    /// Finds out which values of different spills are the same.
+    /// Merges equal values of different spills.
     pub(super) fn merge_spills(&mut self, file: &TempFile, memory: u64) -> io::Result<()> {
         match &mut self.spellings {
             None => self.spilled.merge_by_first_seen(file, memory),
@@ -159,7 +159,7 @@ impl AttributeValues {
         }
     }
 
-    /// By their numbers in a spill, what values are called now.
+    /// The new numbers of values, by their numbers in a spill.
     pub(super) fn renumbered(&self, spill: u32) -> io::Result<Option<Vec<u32>>> {
         self.spellings.as_ref().map_or(&self.spilled, |spellings| &spellings.spilled).renumbered(spill)
     }

@@ -1,4 +1,4 @@
-//! What the numbers of a [`Row`](super::Row) stand for.
+//! The dictionary: what the numbers of a [`Row`](super::Row) stand for.
 
 mod attribute;
 mod attribute_values;
@@ -17,39 +17,39 @@ use super::spilled_texts::SpilledTexts;
 use super::{AttributeRule, Options, Vocabulary};
 use crate::spill::{TempFile, TempFiles, least_worth, read_back};
 
-/// The most attributes that have numbers.
+/// The most attributes: their numbers have 16 bits.
 const MOST_ATTRIBUTES: usize = 1 << 16;
 
-/// Texts are put away when they take more than one part in so many of a thread's memory. A table that grows takes three
-/// times as much for a while.
-const SHARE: u64 = 8;
+/// Texts may take this part of a thread's memory before they are spilled. While a hash table grows, they take three
+/// times as much.
+const TEXTS_DIVISOR: u64 = 8;
 
-/// The texts behind the numbers of the rows of one reading.
+/// The texts behind the numbers in rows.
 ///
-/// A value is checked when it comes for the first time, and never again: inputs have far fewer values than rows.
+/// A value is checked at its first occurrence only, since inputs have far fewer values than rows.
 ///
-/// Of more texts than the memory that the options grant it keeps only the latest; the others are put away in a temporary
-/// file, spill by spill (see [`Sink::dictionary_spilled`](super::Sink::dictionary_spilled)).
+/// When the texts exceed their share of memory, they are spilled to a temporary file (see
+/// [`Sink::dictionary_spilled`](super::Sink::dictionary_spilled)).
 #[derive(Clone, Debug, Default)]
 pub struct Dictionary {
     names: Interner,
     attributes: Vec<AttributeValues>,
     users: Interner,
-    /// Users of spills that are over.
+    /// The ids of users that were spilled.
     spilled_users: SpilledTexts,
-    /// How many spills are over.
+    /// The number of spills.
     spills: u32,
-    /// Where these are.
+    /// The file of the spills.
     file: Option<TempFile>,
     files: TempFiles,
-    /// How many bytes texts may take.
+    /// The most bytes that texts may take.
     memory: u64,
     vocabulary: Vocabulary,
     null_token: Option<String>,
     rules: BTreeMap<String, AttributeRule>,
 }
 
-/// What a value of the input turned out to be.
+/// The result of checking a value of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CheckedValue {
     Valid(ValueId),
@@ -59,7 +59,7 @@ pub(super) enum CheckedValue {
     NotText,
 }
 
-/// Why a name stands for no attribute.
+/// Why a name is not that of an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum AttributeError {
     NotAllowed,
@@ -68,14 +68,14 @@ pub(super) enum AttributeError {
 }
 
 impl Dictionary {
-    /// The standard attributes, without any value, as the options describe them. Custom ones join as they are named.
+    /// A dictionary of the standard attributes, without values. Custom attributes are added as the input names them.
     pub fn new(options: &Options) -> Self {
         let mut new = Self {
             vocabulary: options.vocabulary,
             null_token: options.null_token.clone(),
             rules: options.attributes.clone(),
             files: TempFiles::new(options.resources.temp_dir.clone()),
-            memory: options.resources.memory / (options.resources.threads.get() as u64) / SHARE,
+            memory: options.resources.memory / (options.resources.threads.get() as u64) / TEXTS_DIVISOR,
             ..Self::default()
         };
         for (name, kind) in STANDARD_ATTRIBUTES {
@@ -84,31 +84,30 @@ impl Dictionary {
         new
     }
 
-    /// The attribute of this number. Panics on a number of another dictionary.
+    /// The attribute of a number. Panics on a number of another dictionary.
     pub fn attribute(&self, id: AttributeId) -> &Attribute {
         &self.values_of(id).attribute
     }
 
-    /// The same, by the name under which a value came.
+    /// The attribute by the name that the input has for this value.
     pub fn attribute_of(&self, id: AttributeId, value: ValueId) -> &Attribute {
         self.attribute(id.as_called(value))
     }
 
-    /// Every attribute's number: standard ones first, whether or not a row names them.
+    /// The numbers of all attributes, whether or not a row has them.
     pub fn attributes(&self) -> impl Iterator<Item = AttributeId> + '_ {
         (0..=u16::MAX).take(self.attributes.len()).map(AttributeId)
     }
 
-    /// How many numbers there are for values of this attribute. After more than one spill there are more numbers than
-    /// values, and so there are where it has two names.
+    /// The number of value numbers of an attribute. After several spills, or for an attribute with two names, some of
+    /// them have no value.
     pub fn values(&self, attribute: AttributeId) -> usize {
         let entry = self.values_of(attribute.column());
         let values = if entry.spilled.is_empty() { entry.values.len() } else { count(entry.spilled.count()) };
         values << attribute.name_bits()
     }
 
-    /// The value's text as the input has it where it comes for the first time; `None` where the value clears the
-    /// attribute (JSON null).
+    /// The text of a value, as the input has it at its first occurrence; `None` if the value clears the attribute.
     pub fn value(&self, attribute: AttributeId, value: ValueId) -> Option<Cow<'_, str>> {
         let entry = self.values_of(attribute.column());
         let value = attribute.nth(value);
@@ -119,7 +118,7 @@ impl Dictionary {
         (self.null_token.as_deref() != Some(&text)).then_some(Cow::Owned(text))
     }
 
-    /// The client's own id behind a user's number; `None` where the number is User.com's own id.
+    /// The client's own id of a user; `None` if the number is User.com's id.
     pub fn user(&self, user: u64) -> Option<Cow<'_, str>> {
         let number = u32::try_from(user).ok().filter(|number| (*number as usize) < self.users())?;
         Some(if self.spilled_users.is_empty() {
@@ -129,23 +128,23 @@ impl Dictionary {
         })
     }
 
-    /// How many of the client's own ids there are: 0 where users go by User.com's ids.
+    /// The number of the client's own ids. It is 0 if users have User.com's ids.
     pub fn users(&self) -> usize {
         if self.spilled_users.is_empty() { self.users.len() } else { count(self.spilled_users.count()) }
     }
 
-    /// Whether users' numbers ascend with the bytes of their ids: so it is after spills.
+    /// Whether users are numbered in the byte order of their ids. This is so after spills.
     pub fn users_are_ranked(&self) -> bool {
         !self.spilled_users.is_empty()
     }
 
-    /// How many spills there were. With none, numbers in rows are those of this dictionary.
+    /// The number of spills. Without any, the numbers in rows are those of this dictionary.
     pub fn spills(&self) -> u32 {
         self.spills
     }
 
-    /// By its number in a spill, what a value is called in this dictionary; `None` if by its number. Fails if a
-    /// temporary file can't be read.
+    /// The final numbers of values, by their numbers in a spill; `None` if they did not change. Fails if a temporary
+    /// file cannot be read.
     pub fn renumbered_values(&self, attribute: AttributeId, spill: u32) -> io::Result<Option<Vec<u32>>> {
         let renamed = self.values_of(attribute.column()).renumbered(spill)?;
         Ok(renamed.map(|renamed| match attribute.name_bits() {
@@ -154,29 +153,28 @@ impl Dictionary {
         }))
     }
 
-    /// By its number in a spill, what one of the client's own ids is called in this dictionary; `None` if by its number.
-    /// Fails if a temporary file can't be read.
+    /// The final numbers of the client's own ids, by their numbers in a spill; `None` if they did not change. Fails
+    /// if a temporary file cannot be read.
     pub fn renumbered_users(&self, spill: u32) -> io::Result<Option<Vec<u32>>> {
         self.spilled_users.renumbered(spill)
     }
 
-    /// How much memory its texts take.
+    /// The memory of its texts.
     pub fn memory_bytes(&self) -> usize {
         self.attributes.iter().map(AttributeValues::memory_bytes).sum::<usize>() + self.users.memory_bytes()
     }
 
-    /// How many bytes it wrote to temporary files.
+    /// The bytes that it wrote to temporary files.
     pub fn spilled_bytes(&self) -> u64 {
         self.files.written_bytes()
     }
 
-    /// The number of the attribute of this name, if it is allowed; a custom attribute gets one when it comes for the
-    /// first time.
+    /// The number of the attribute with this name, if it is allowed. A custom attribute is added if it is new.
     pub fn attribute_id(&mut self, name: &str) -> Option<AttributeId> {
         self.find_attribute(name.as_bytes()).ok()
     }
 
-    /// The number of a value of an attribute, whatever the attribute's rules. The null token's value is null.
+    /// The number of a value, without checking it. It is added if it is new. The null token stands for null.
     pub fn intern(&mut self, attribute: AttributeId, text: &str) -> ValueId {
         match self.values_of_mut(attribute).find_cached(text.as_bytes()) {
             Some(nth) => attribute.value(nth.0),
@@ -184,25 +182,24 @@ impl Dictionary {
         }
     }
 
-    /// The number of one of the client's own ids.
+    /// The number of one of the client's own ids, which is added if it is new.
     pub fn intern_user(&mut self, text: &str) -> u64 {
         u64::from(self.users.intern(text))
     }
 
-    /// A dictionary with the same attributes, yet without any value or user.
+    /// A dictionary with the same attributes, without values and users.
     pub(super) fn fork(&self) -> Self {
         let attributes = self.attributes.iter().map(AttributeValues::fork).collect();
         Self { attributes, users: Interner::default(), ..self.clone_names() }
     }
 
-    /// Whether there are numbers left for all attributes of a fork.
+    /// Whether all attributes of a fork can be added.
     pub(super) fn has_room_for(&self, later: &Self) -> bool {
         let new = later.names.iter().filter(|name| self.names.find(name.as_bytes()).is_none()).count();
         self.attributes.len() + new <= MOST_ATTRIBUTES
     }
 
-    /// Takes over what a fork, for which there is room, interned since. If either had a spill, all of both is to be put
-    /// away before.
+    /// Adds the texts of a fork. If either has spilled, all texts of both must be spilled before.
     pub(super) fn join(&mut self, later: Self) -> Renumber {
         let spills = (self.spills > 0).then_some(self.spills);
         let mut renumber = Renumber { spills, ..Renumber::default() };
@@ -231,12 +228,12 @@ impl Dictionary {
         renumber
     }
 
-    /// Whether its texts take more memory than they may: time to end a spill.
+    /// Whether its texts exceed their memory, and must be spilled.
     pub fn is_full(&self) -> bool {
         self.memory_bytes() as u64 > self.memory.max(least_worth(self.attributes.len()))
     }
 
-    /// Puts all texts away, so that numbers start from 0 again. Returns the number of the spill that has ended.
+    /// Writes all texts to a temporary file. Numbers start from 0 again. Returns the number of the spill.
     pub fn spill(&mut self) -> io::Result<u32> {
         let file = self.files.get_or_create(&mut self.file)?;
         let spill = self.spills;
@@ -248,7 +245,7 @@ impl Dictionary {
         Ok(spill)
     }
 
-    /// Finds out which texts of different spills are the same, so that each has one name. All is to be put away before.
+    /// Merges equal texts of different spills, so that each has one number. All texts must be spilled before.
     pub fn merge_spills(&mut self) -> io::Result<()> {
         let file = self.files.get_or_create(&mut self.file)?;
         let memory = self.memory;
@@ -289,7 +286,7 @@ impl Dictionary {
         }
     }
 
-    /// The empty string, as a value to be sent: no rule of the API's holds for it, as it is asked for by name.
+    /// The empty string as a value to send. The rules of attributes do not apply, since the options ask for it.
     pub(super) fn check_empty(&mut self, attribute: AttributeId) -> CheckedValue {
         match self.values_of(attribute).attribute.json.token("") {
             Err(rule) => CheckedValue::Wrong(rule),
@@ -297,7 +294,7 @@ impl Dictionary {
         }
     }
 
-    /// Whether a value is empty without standing for anything.
+    /// Whether a value is empty, and neither the null token nor mapped to another value.
     pub(super) fn is_blank(&self, attribute: AttributeId, text: &[u8]) -> bool {
         text.is_empty()
             && self.null_token.as_deref() != Some("")
@@ -307,7 +304,7 @@ impl Dictionary {
     #[inline(never)]
     fn find_other_attribute(&mut self, name: &[u8]) -> Result<AttributeId, AttributeError> {
         let name = std::str::from_utf8(name).ok().ok_or(AttributeError::NotAllowed)?;
-        // Standard names go by any case, as those of columns do.
+        // The names of standard attributes ignore case, as those of columns do.
         if let Some(number) = (0..).zip(STANDARD).find(|(_, known)| known.eq_ignore_ascii_case(name)) {
             return Ok(attribute_id(number.0));
         }
@@ -341,7 +338,7 @@ impl Dictionary {
         }
     }
 
-    /// Gives a number to a value that came in a new way: that of the values that are the same, if there are any.
+    /// Adds a spelling, and the value if it is new. Returns the number of the value.
     fn insert(&mut self, attribute: AttributeId, text: &str, suspicion: Option<Rule>) -> ValueId {
         let is_null = self.null_token.as_deref() == Some(text);
         let entry = self.values_of(attribute);
@@ -386,7 +383,7 @@ impl Dictionary {
     }
 }
 
-/// The numbers of one value of a column, under each of its names.
+/// The numbers of a value, one for each name of its attribute.
 fn names(column: AttributeId, nth: ValueId) -> impl Iterator<Item = ValueId> {
     let first = column.column().value(nth.0);
     (0..1 << column.name_bits()).map(move |name| ValueId(first.0 | name))
@@ -400,16 +397,16 @@ fn attribute_id(number: u32) -> AttributeId {
     AttributeId(u16::try_from(number).expect("no more are named than fit 16 bits"))
 }
 
-/// The new numbers for what a fork of a [`Sink`](super::Sink) took.
+/// The new numbers for the rows of a fork of a [`Sink`](super::Sink).
 #[derive(Debug, Default)]
 pub struct Renumber {
     /// By old attribute number.
     pub attributes: Vec<AttributeId>,
     /// By old attribute number, then by old value number.
     pub values: Vec<Vec<ValueId>>,
-    /// By old user number; empty where users go by User.com's own ids, which stay as they are.
+    /// By old user number; empty if users have User.com's ids, which do not change.
     pub users: Vec<u64>,
-    /// Where there were spills: the fork's follow so many, all of its rows are in one, and no number of a value or a user
-    /// changes.
+    /// If there were spills, the number of those before the spills of the fork. All its rows are in spills then, and
+    /// numbers of values and users do not change.
     pub spills: Option<u32>,
 }

@@ -119,7 +119,8 @@ impl<'p> GroupSearch<'p> {
 
     /// The position of a user, if it is in the group. Users must be asked for in ascending order.
     ///
-    /// This is an exponential search: it takes few steps if both groups have many users in common, and long ones if not.
+    /// This is an exponential search: it takes few steps if both groups have many users in common, and long ones if
+    /// not.
     #[inline]
     pub(super) fn find(&mut self, user: u64) -> Option<usize> {
         let Range { mut start, end } = self.left;

@@ -1,8 +1,8 @@
 //! Removes from a plan the rows whose values the API already has.
 //!
-//! The ledger reports what it knows from newest to oldest, so the first report of a user counts. Reports are not stored:
-//! for one attribute at a time there is a bit for each user that has been reported, and a bit for each row to skip. Where
-//! memory is short, the reports are read several times, each time for another range of users.
+//! The ledger reports what it knows from newest to oldest, so the first report of a user counts. Reports are not
+//! stored: for one attribute at a time there is a bit for each user that has been reported, and a bit for each row to
+//! skip. Where memory is short, the reports are read several times, each time for another range of users.
 //!
 //! Users ascend in each group of the plan and in each report, so both are read side by side.
 
@@ -72,12 +72,12 @@ impl Plan {
     /// The plan without the rows whose values the API already has, and their number.
     ///
     /// `fetch` is called for each attribute, in order, and returns what is known of it. `report` passes this to the
-    /// filter, for as many attributes at a time as there are threads. The first error of either ends the work. So does a
-    /// temporary file that cannot be written, if the plan is in one.
+    /// filter, for as many attributes at a time as there are threads. The first error of either ends the work. So
+    /// does a temporary file that cannot be written, if the plan is in one.
     ///
-    /// An attribute that is reported takes a bit for each row, and up to 6 bytes for each user. If that is more than half
-    /// of the memory, `report` is called several times, for a range of users each time. Not counted are 9 bytes for each
-    /// value of an attribute, and for each of the client's own ids.
+    /// An attribute that is reported takes a bit for each row, and up to 6 bytes for each user. If that is more than
+    /// half of the memory, `report` is called several times, for a range of users each time. Not counted are 9 bytes
+    /// for each value of an attribute, and for each of the client's own ids.
     pub fn skip_known<T: Send, E: Send + From<io::Error>>(
         self,
         resources: &Resources,
@@ -144,8 +144,8 @@ impl<'p> SkipFilter<'p> {
         self.reported = None;
     }
 
-    /// Reports that these users, who ascend, got a value, earlier than all that was reported before. If the plan has the
-    /// same value for a user, the row is skipped for this reason; with `None` it is sent all the same.
+    /// Reports that these users, who ascend, got a value, earlier than all that was reported before. If the plan has
+    /// the same value for a user, the row is skipped for this reason; with `None` it is sent all the same.
     pub fn mark_sent<'u>(
         &mut self,
         value: &SentValue<'_>,

@@ -136,8 +136,8 @@ impl Buckets {
     }
 }
 
-/// Divides the users of an attribute into ascending ranges of numbers, so that an index of each range takes at most about
-/// this number of bytes.
+/// Divides the users of an attribute into ascending ranges of numbers, so that an index of each range takes at most
+/// about this number of bytes.
 pub(super) fn ranges(plan: &AttributePlan, budget: u64) -> Vec<RangeInclusive<u64>> {
     let Some((smallest, largest)) = bounds(plan) else { return Vec::new() };
     let all = smallest..=largest;
