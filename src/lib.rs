@@ -1,23 +1,25 @@
-//! attrsync makes User.com agree with a CSV of (`user_id`, attribute, value): the fewest mass updates, inside the API's
-//! limit, every row accounted for.
+//! attrsync updates contacts in User.com from CSV files of (`user_id`, attribute, value): with as few mass updates as
+//! possible, within the API's rate limit, and with every row accounted for.
 //!
-//! The program is the way of the data through the house:
+//! Data passes these layers in order:
 //!
 //! ```text
 //! bytes ── input ──▶ rows ── plan ──▶ batches ── deliver ──▶ events ──▶ ledger, tally, reports
 //!          (sync, parallel)  (pure)             (async)            (one consumer, in this order)
 //! ```
 //!
-//! Each layer imports only what stands left of it, and a test holds them to it:
+//! Each layer imports only layers to its left. A test checks this:
 //!
-//! [`clock`] ← [`spill`] ← [`input`] ← [`plan`] ← [`deliver`] ← [`ledger`] ← [`report`] ← [`config`] ← [`cli`]. The [`sandbox`] imports none of
-//! them, so that no mistake is made on both sides of the wire.
+//! [`clock`] ← [`spill`] ← [`input`] ← [`plan`] ← [`deliver`] ← [`ledger`] ← [`report`] ← [`config`] ← [`cli`]
+//!
+//! The [`sandbox`] imports no other layer, so that a mistake in one of them cannot be repeated on the server's side.
 //!
 //! # What always holds
 //!
 //! - Every row that is read has exactly one fate, and the run is an error if they don't add up ([`report::Fates`]).
-//! - A wrong row is data; only a source that can't be read or understood is an error ([`input`]).
-//! - The plan is settled before anything is sent: no two requests disagree about one user ([`plan`]).
+//! - An invalid row is data. Only a source that cannot be read or understood is an error ([`input`]).
+//! - The plan is complete before anything is sent: no two requests set different values for one user and attribute
+//!   ([`plan`]).
 //! - Every request, first or repeated, passes one limiter ([`deliver::Limiter`]); what to send next and what
 //!   an answer means is decided in one place, without waiting or sending ([`deliver`]).
 //! - Nobody fails for the words of an answer alone: a row is refused by itself, or others are accepted without it.

@@ -9,6 +9,6 @@ mod input;
 mod ledger;
 mod oracle;
 mod plan;
-mod planning;
+mod read_and_plan;
 mod report;
 mod sandbox;

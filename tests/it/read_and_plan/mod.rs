@@ -1,4 +1,4 @@
-//! From files to request bodies, in every way in which there is to plan, against the oracle.
+//! Reads files and plans them with different resources, and compares the request bodies with those of the oracle.
 
 mod hostile;
 mod shapes;
@@ -17,21 +17,21 @@ use crate::oracle::{self, Expected};
 /// A user's number and a value's.
 const LEAST_BYTES_OF_ROW: u64 = 5;
 
-/// A way to plan. None may change what comes of it.
+/// Resources to plan with. They must not change the plan.
 #[derive(Clone, Copy, Debug)]
-struct Way {
+struct Variant {
     threads: usize,
-    /// Above so many bytes, planning spills.
+    /// With more bytes than this, planning spills.
     memory: u64,
 }
 
-/// One thread and several, with all the memory there is and with hardly any.
-fn ways(threads: usize, memory: u64) -> [Way; 4] {
+/// One thread and several, with any amount of memory and with little.
+fn variants(threads: usize, memory: u64) -> [Variant; 4] {
     [(1, u64::MAX), (threads, u64::MAX), (1, memory), (threads, memory)]
-        .map(|(threads, memory)| Way { threads, memory })
+        .map(|(threads, memory)| Variant { threads, memory })
 }
 
-/// What is to be planned.
+/// Inputs to plan, and how.
 #[derive(Clone, Debug)]
 struct Task {
     /// Texts of the inputs.
@@ -54,9 +54,9 @@ impl Task {
         }
     }
 
-    /// Plans in each way, and compares all that comes of it with the oracle.
-    #[expect(clippy::print_stdout, reason = "whoever sees a failure wants to know the way")]
-    fn check(&self, ways: &[Way]) {
+    /// Plans with each variant, and compares the result with the oracle.
+    #[expect(clippy::print_stdout, reason = "shows which variant failed")]
+    fn check(&self, variants: &[Variant]) {
         let rows = oracle::read(&self.files, &self.options);
         let (valid, invalid) = (rows.valid.len() as u64, rows.invalid.len() as u64);
         let counts = Counts { read: valid + invalid + rows.skipped, invalid, skipped: rows.skipped };
@@ -65,13 +65,13 @@ impl Task {
         let sources = self.write(directory.path());
         let spilled = directory.path().join("spilled");
         fs::create_dir(&spilled).expect("there is room");
-        for way in ways {
-            println!("{way:?}");
+        for variant in variants {
+            println!("{variant:?}");
             let options = Options {
                 bytes_per_thread: NonZeroU64::MIN,
                 resources: Resources {
-                    threads: NonZeroUsize::new(way.threads).expect("not 0"),
-                    memory: way.memory,
+                    threads: NonZeroUsize::new(variant.threads).expect("not 0"),
+                    memory: variant.memory,
                     temp_dir: Some(spilled.clone()),
                 },
                 ..self.options.clone()
@@ -90,9 +90,9 @@ impl Task {
             expected.check_bodies(&plan);
             let disputed: usize = plan.disputed().map(|conflict| conflict.values.len()).sum();
             assert_eq!(plan.rows() + plan.superseded() + disputed as u64, valid, "every row is counted");
-            if way.memory == u64::MAX {
+            if variant.memory == u64::MAX {
                 assert_eq!(plan.spilled_bytes(), 0);
-            } else if valid * LEAST_BYTES_OF_ROW > way.memory {
+            } else if valid * LEAST_BYTES_OF_ROW > variant.memory {
                 assert!(plan.spilled_bytes() > 0, "{valid} rows can't have been in memory");
             }
             let left = fs::read_dir(&spilled).expect("it is there").count();

@@ -9,7 +9,7 @@ use attrsync::plan::{Builder, OnConflict};
 use attrsync::spill::Resources;
 use proptest::prelude::*;
 
-use super::{Task, ways};
+use super::{Task, variants};
 
 /// How users' ids lie.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +114,7 @@ proptest! {
     ) {
         let mut task = Task { on_conflict, batch_size, ..shape.task() };
         task.options.id_type = if custom { IdType::CustomId } else { IdType::Id };
-        task.check(&ways(threads, memory));
+        task.check(&variants(threads, memory));
     }
 }
 
@@ -132,28 +132,28 @@ const MANY: Shape = Shape {
 #[test]
 fn two_hundred_thousand_distinct_values_are_planned_as_by_the_oracle() {
     let rows: String = (0..200_000).map(|row| format!("{},city,{row}\n", 1 + mix(row) % 150_000)).collect();
-    let ways = ways(2, 100_000);
-    Task::new(rows.as_bytes()).check(&[ways[1], ways[3]]);
+    let variants = variants(2, 100_000);
+    Task::new(rows.as_bytes()).check(&[variants[1], variants[3]]);
 }
 
 #[test]
 fn one_value_for_all_users_is_planned_as_by_the_oracle() {
-    Shape { values: 1, users: 50_000, ..MANY }.task().check(&ways(2, 50_000));
+    Shape { values: 1, users: 50_000, ..MANY }.task().check(&variants(2, 50_000));
 }
 
 #[test]
 fn one_user_with_all_rows_is_planned_as_by_the_oracle() {
     for spread in SPREADS {
         let task = Shape { rows: 15_000, users: 1, values: 10_000, spread, ..MANY }.task();
-        task.check(&ways(2, 20_000)[1..]);
-        Task { on_conflict: OnConflict::Error, ..task }.check(&ways(2, 20_000)[3..]);
+        task.check(&variants(2, 20_000)[1..]);
+        Task { on_conflict: OnConflict::Error, ..task }.check(&variants(2, 20_000)[3..]);
     }
 }
 
 #[test]
 fn users_are_planned_as_by_the_oracle_however_their_ids_lie() {
     for spread in SPREADS {
-        Shape { rows: 30_000, users: 10_000, spread, ..MANY }.task().check(&ways(2, 20_000));
+        Shape { rows: 30_000, users: 10_000, spread, ..MANY }.task().check(&variants(2, 20_000));
     }
 }
 
@@ -161,7 +161,7 @@ fn users_are_planned_as_by_the_oracle_however_their_ids_lie() {
 fn the_same_values_in_both_halves_of_a_file_are_the_same_groups() {
     let half: String = (1..4_000).map(|user| format!("{user},city,v{}\n", user % 1_000)).collect();
     let later: String = (2_000..6_000).rev().map(|user| format!("{user},city,v{}\n", user % 1_500)).collect();
-    Task::new(format!("{half}{later}").as_bytes()).check(&ways(2, 10_000));
+    Task::new(format!("{half}{later}").as_bytes()).check(&variants(2, 10_000));
 }
 
 #[test]
@@ -171,14 +171,14 @@ fn a_thousand_attributes_are_planned_as_by_the_oracle() {
     let rows: String = (0..20).map(|user| format!("{}{}\n", 1 + user % 15, cells(user))).collect();
     let options = Options { vocabulary: Vocabulary::Custom, ..Options::default() };
     let files = vec![format!("user_id{names}\n{rows}").into_bytes()];
-    Task { files, options, ..Task::new(b"") }.check(&ways(2, 30_000)[2..]);
+    Task { files, options, ..Task::new(b"") }.check(&variants(2, 30_000)[2..]);
 }
 
 #[test]
 fn values_that_are_larger_than_the_memory_are_planned_as_by_the_oracle() {
     let row = |user: u64| format!("{user},city,{}{}\n", "ą".repeat(20_000), mix(user) % 7);
     let rows: String = (1..40).map(row).collect();
-    Task { batch_size: 3, ..Task::new(rows.as_bytes()) }.check(&ways(2, 10_000));
+    Task { batch_size: 3, ..Task::new(rows.as_bytes()) }.check(&variants(2, 10_000));
 }
 
 #[test]

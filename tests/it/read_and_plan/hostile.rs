@@ -4,7 +4,7 @@ use attrsync::input::{Compression, Empty, IdType, Options, Vocabulary};
 use attrsync::plan::OnConflict;
 use proptest::prelude::*;
 
-use super::{Task, ways};
+use super::{Task, variants};
 use crate::oracle::{hostile, hostile_lines};
 
 const NAMES: [&str; 13] = [
@@ -67,7 +67,7 @@ proptest! {
         threads in 2..5_usize,
         memory in any_memory(),
     ) {
-        task.check(&ways(threads, memory));
+        task.check(&variants(threads, memory));
     }
 
     #[test]
@@ -76,7 +76,7 @@ proptest! {
         threads in 2..5_usize,
         memory in any_memory(),
     ) {
-        task.check(&ways(threads, memory));
+        task.check(&variants(threads, memory));
     }
 
     #[test]
@@ -85,13 +85,13 @@ proptest! {
         threads in 2..5_usize,
         memory in any_memory(),
     ) {
-        task.check(&ways(threads, memory));
+        task.check(&variants(threads, memory));
     }
 }
 
 /// Moves the middle of a file, where it is divided between two threads, over every byte of `middle`.
 fn divide_everywhere(middle: &str) {
-    let ways = ways(2, 1_000);
+    let variants = variants(2, 1_000);
     let around = |first: u32| -> String {
         let line = |user| format!("{user},city,v{}\r\n{user},region,\"a\nb\"\n", user % 3);
         (first..first + 4).map(line).collect()
@@ -101,7 +101,7 @@ fn divide_everywhere(middle: &str) {
         let blank = "\n".repeat(padding);
         for rows in [format!("{blank}{before}{middle}{after}"), format!("{before}{middle}{after}{blank}")] {
             let task = Task { batch_size: 2, ..Task::new(rows.as_bytes()) };
-            task.check(if padding == 0 { &ways } else { &ways[1..2] });
+            task.check(if padding == 0 { &variants } else { &variants[1..2] });
         }
     }
 }
