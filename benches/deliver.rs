@@ -71,9 +71,9 @@ struct Cost {
 }
 
 fn measure(work: impl FnOnce()) -> Cost {
-    let (begun, cpu) = (clock::now(), processor_time());
+    let (begun, cpu) = (clock::monotonic_now(), processor_time());
     work();
-    Cost { wall: (clock::now() - begun).as_secs_f64(), cpu: processor_time() - cpu }
+    Cost { wall: (clock::monotonic_now() - begun).as_secs_f64(), cpu: processor_time() - cpu }
 }
 
 fn median(ratios: &mut [f64]) -> f64 {

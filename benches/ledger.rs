@@ -87,26 +87,26 @@ fn resources() -> Resources {
 }
 
 fn fill(path: &Path, plan: &Plan) {
-    let mut ledger = Ledger::open(path, &target(), clock::today()).expect("there is room");
+    let mut ledger = Ledger::open(path, &target(), clock::utc_now()).expect("there is room");
     let inputs = vec!["input.csv".to_owned()];
     let description =
         Description { fingerprint: Fingerprint::default(), inputs, content: plan.fingerprint() };
-    let run = ledger.begin(&description, None, clock::today()).expect("there is room");
+    let run = ledger.begin(&description, None, clock::utc_now()).expect("there is room");
     let batches: Vec<_> = plan.batches().collect();
     let (recording, ()) = timed(|| {
         for batches in batches.chunks(BATCHES) {
             for &batch in batches {
                 ledger.record(plan, batch, 1);
             }
-            ledger.commit(run, clock::today()).expect("there is room");
+            ledger.commit(run, clock::utc_now()).expect("there is room");
         }
     });
     say("batches recorded, thousands a second", per(batches.len() as u64, 1000) / recording.as_secs_f64());
-    ledger.finish(run, Outcome::Complete, &RowCounts::default(), clock::today()).expect("there is room");
+    ledger.finish(run, Outcome::Complete, &RowCounts::default(), clock::utc_now()).expect("there is room");
     let size = fs::metadata(path).map_or(0, |file| file.len());
     say("file before it is compacted, bytes a fact", per(size, plan.rows()));
     let (compacting, ()) =
-        timed(|| ledger.compact(clock::today(), &Resources::default()).expect("there is room"));
+        timed(|| ledger.compact(clock::utc_now(), &Resources::default()).expect("there is room"));
     say("compacting, seconds", compacting.as_secs_f64());
 }
 
@@ -125,7 +125,7 @@ fn target() -> TargetKey {
 }
 
 fn timed<T>(run: impl FnOnce() -> T) -> (Duration, T) {
-    let begun = clock::now();
+    let begun = clock::monotonic_now();
     let result = run();
     (begun.elapsed(), result)
 }

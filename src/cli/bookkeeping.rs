@@ -51,10 +51,10 @@ impl Books {
         let base_url = match &file.base_url {
             Some(base_url) => canonical(base_url),
             // Nobody will meet this one again.
-            None => format!("sandbox of {}", clock::today()),
+            None => format!("sandbox of {}", clock::utc_now()),
         };
         let target = TargetKey { base_url, id_type: settings.input.id_type };
-        let ledger = Ledger::open(&file.path, &target, clock::today()).map_err(|error| failed(&error))?;
+        let ledger = Ledger::open(&file.path, &target, clock::utc_now()).map_err(|error| failed(&error))?;
         Ok(Some(Self { ledger, file, target }))
     }
 
@@ -69,7 +69,7 @@ impl Books {
             Continuation::None if description.fingerprint.is_of_reports() => None,
             Continuation::None => reader.passed_over(&self.target, &description)?.as_ref().map(passing_over),
         };
-        let run = self.ledger.begin(&description, continuation.continued(), clock::today())?;
+        let run = self.ledger.begin(&description, continuation.continued(), clock::utc_now())?;
         Ok((Spare { plan, spared, note }, Begun { ledger: self.ledger, run, file: self.file }))
     }
 }
@@ -179,7 +179,7 @@ impl Ending {
         exit: ExitCode,
         fates: &Fates,
     ) -> Result<(), LedgerError> {
-        ledger.finish(self.run, outcome(exit), &counts(fates), clock::today())
+        ledger.finish(self.run, outcome(exit), &counts(fates), clock::utc_now())
     }
 
     /// Forgets what is too old, and gives back room.
@@ -187,7 +187,7 @@ impl Ending {
         const DAY: i64 = 24 * 60 * 60;
         let days = i64::try_from(self.history_days).unwrap_or(i64::MAX);
         let kept = SignedDuration::from_secs(days.saturating_mul(DAY));
-        ledger.compact(clock::today().checked_sub(kept).unwrap_or(Timestamp::MIN), resources)
+        ledger.compact(clock::utc_now().checked_sub(kept).unwrap_or(Timestamp::MIN), resources)
     }
 }
 

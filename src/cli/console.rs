@@ -163,7 +163,7 @@ struct Seconds;
 
 impl FormatTime for Seconds {
     fn format_time(&self, line: &mut Writer<'_>) -> std::fmt::Result {
-        write!(line, "{:.0}", clock::today())
+        write!(line, "{:.0}", clock::utc_now())
     }
 }
 

@@ -106,7 +106,7 @@ fn plan(
 ) -> Result<ExitCode, Failed> {
     let internal = |message| (message, ExitCode::Internal);
     let Files { bodies, failures } = files;
-    let begun = clock::now();
+    let begun = clock::monotonic_now();
     let mut read = Read::all(settings).map_err(|refusal| refused(&refusal))?;
     let refusal = read.refusal(settings.tolerance, settings.reports.failures.as_deref());
     let known = settings.ledger.is_some() && refusal.is_none();
@@ -120,8 +120,11 @@ fn plan(
     } else {
         None
     };
-    let effort =
-        Effort { duration: clock::now() - begun, memory: peak_memory(), spilled: read.plan.spilled_bytes() };
+    let effort = Effort {
+        duration: clock::monotonic_now() - begun,
+        memory: peak_memory(),
+        spilled: read.plan.spilled_bytes(),
+    };
 
     if let Some(mut failures) = failures {
         failures.add_invalid(&mut read.invalid).map_err(|error| internal(unwritten(&error)))?;

@@ -72,12 +72,12 @@ impl RunSummary {
             Some(Destination::Stdout) => To::Stdout,
             None => To::Nowhere,
         };
-        let started_at = clock::today();
+        let started_at = clock::utc_now();
         let random: u32 = rand::random();
         Ok(Self {
             id: format!("{}-{random:08x}", started_at.strftime("%Y%m%dT%H%M%SZ")),
             started_at,
-            begun: clock::now(),
+            begun: clock::monotonic_now(),
             sources: inputs.iter().map(Source::to_string).collect(),
             to,
         })
@@ -90,7 +90,7 @@ impl RunSummary {
 
     /// How long the run has taken so far.
     pub(super) fn duration(&self) -> Duration {
-        clock::now() - self.begun
+        clock::monotonic_now() - self.begun
     }
 
     /// The file that it goes to, if it goes to one.
@@ -108,7 +108,7 @@ impl RunSummary {
             version: env!("CARGO_PKG_VERSION"),
             exit,
             started_at: self.started_at,
-            finished_at: clock::today(),
+            finished_at: clock::utc_now(),
             duration: self.duration(),
             run_id: self.id,
             rows,

@@ -170,13 +170,13 @@ impl Listener {
             }
             return false;
         }
-        recorder.take(event, clock::now());
-        while !recorder.is_due(clock::now())
+        recorder.take(event, clock::monotonic_now());
+        while !recorder.is_due(clock::monotonic_now())
             && let Ok(event) = told.try_recv()
         {
-            recorder.take(event, clock::now());
+            recorder.take(event, clock::monotonic_now());
         }
-        match recorder.commit(clock::today()) {
+        match recorder.commit(clock::utc_now()) {
             Err(error) => {
                 *broken = Some(Broken::Ledger(error));
                 pass_on(recorder.requests(), clerk, broken);

@@ -84,7 +84,7 @@ where
         Box::pin(async move {
             let connection = connection.await;
             if let Some(request) = request {
-                request.done.get_or_init(clock::now);
+                request.done.get_or_init(clock::monotonic_now);
             }
             connection
         })

@@ -81,10 +81,10 @@ impl<T: Transport> Dispatcher<T> {
             plan,
             transport,
             options: options.clone(),
-            deadline: options.max_duration.map(|most| clock::now() + most),
+            deadline: options.max_duration.map(|most| clock::monotonic_now() + most),
             chance,
             in_flight: JoinSet::new(),
-            outbox: Outbox { events, waiting: Vec::with_capacity(BURST), told_at: clock::now() },
+            outbox: Outbox { events, waiting: Vec::with_capacity(BURST), told_at: clock::monotonic_now() },
         }
     }
 
@@ -93,7 +93,7 @@ impl<T: Transport> Dispatcher<T> {
         let mut pulse = pulse();
         let mut grace = None;
         loop {
-            let now = clock::now();
+            let now = clock::monotonic_now();
             let mut may_start = false;
             self.look_for_reasons_to_stop(&orders, now);
             if self.core.stop().is_some() {
@@ -160,7 +160,7 @@ impl<T: Transport> Dispatcher<T> {
     }
 
     async fn start(&mut self) -> Result<(), Disconnected> {
-        let sent_at = clock::now();
+        let sent_at = clock::monotonic_now();
         let Some(Ask { ticket, what }) = self.core.start(sent_at) else { return Ok(()) };
         self.limiter.started(sent_at);
         let (plan, transport) = (Arc::clone(&self.plan), Arc::clone(&self.transport));
@@ -184,7 +184,7 @@ impl<T: Transport> Dispatcher<T> {
 
     async fn answered(&mut self, answered: &Answered) -> Result<(), Disconnected> {
         let Answered { ticket, sent_at, bytes, result } = answered;
-        let now = clock::now();
+        let now = clock::monotonic_now();
         self.window.observe(now.duration_since(*sent_at));
         let signal = match self.core.answered(*ticket, result, *bytes, now, &mut self.chance) {
             Pacing::Unchanged => LimitSignal::Nothing,
@@ -206,7 +206,7 @@ impl<T: Transport> Dispatcher<T> {
     }
 
     async fn tell_pulse(&mut self) -> Result<(), Disconnected> {
-        let now = clock::now();
+        let now = clock::monotonic_now();
         let probe =
             self.core.outage().next_probe().map(|at| (Held::Outage, at.saturating_duration_since(now)));
         let held = probe.or_else(|| self.limiter.pause_left(now).map(|left| (Held::Pause, left)));
@@ -226,7 +226,7 @@ impl Outbox {
             return Ok(());
         }
         self.waiting.append(events);
-        let now = clock::now();
+        let now = clock::monotonic_now();
         if self.waiting.len() >= BURST || now.duration_since(self.told_at) >= LULL {
             self.told_at = now;
             self.flush().await?;

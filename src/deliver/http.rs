@@ -148,7 +148,7 @@ impl Http {
     }
 
     async fn ask(&self, request: RequestBuilder) -> Result<Reply, Lost> {
-        let start = clock::now();
+        let start = clock::monotonic_now();
         let connecting = Arc::new(Connecting::default());
         let response = connecting.watch(request.send()).await.map_err(|error| {
             let took = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
@@ -156,13 +156,13 @@ impl Http {
             let idle = connecting.reused() && took <= self.quickest.load(Ordering::Relaxed);
             lost(&error, &self.place, if idle { Sent::OnIdleConnection } else { Sent::Otherwise })
         })?;
-        let answered = clock::now();
+        let answered = clock::monotonic_now();
         let took = u64::try_from(answered.duration_since(start).as_nanos()).unwrap_or(u64::MAX);
         self.quickest.fetch_min(took, Ordering::Relaxed);
         let header = |name| response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let status = response.status().as_u16();
         let retry_after =
-            header(RETRY_AFTER).and_then(|after| retry_after(after, header(DATE), clock::system()));
+            header(RETRY_AFTER).and_then(|after| retry_after(after, header(DATE), clock::system_time()));
         let location = header(LOCATION).map(|location| {
             let whole = response.url().join(location).map_or_else(|_error| location.to_owned(), String::from);
             whole.replace(self.token.expose_secret(), REDACTED)

@@ -185,7 +185,9 @@ mod tests {
 
     fn trouble_of(outage: &mut Outage, key: u32, attempts: &mut Attempts, status: u16) {
         let reason = Reason { status: Some(status), error: String::new() };
-        outage.troubled(((key, 0), attempts), Reach::Perhaps, &reason, clock::now(), |probes| WAIT * probes);
+        outage.troubled(((key, 0), attempts), Reach::Perhaps, &reason, clock::monotonic_now(), |probes| {
+            WAIT * probes
+        });
     }
 
     fn trouble(outage: &mut Outage, attempts: &mut Attempts, status: u16) {
@@ -228,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_streak_opens_it_and_the_first_request_that_is_served_closes_it() {
-        let (mut outage, mut attempts, now) = (served(), Attempts::default(), clock::now());
+        let (mut outage, mut attempts, now) = (served(), Attempts::default(), clock::monotonic_now());
         for _ in 1..STREAK {
             trouble(&mut outage, &mut attempts, 500);
             assert_eq!(outage.next_probe(), None);
@@ -246,7 +248,8 @@ mod tests {
     fn opens_at_once_without_a_connection_or_before_anyone_was_served() {
         let mut outage = served();
         let (nowhere, reason) = (Reach::Nowhere, Reason::default());
-        outage.troubled(((1, 0), &mut Attempts::default()), nowhere, &reason, clock::now(), |_| WAIT);
+        outage
+            .troubled(((1, 0), &mut Attempts::default()), nowhere, &reason, clock::monotonic_now(), |_| WAIT);
         assert!(outage.next_probe().is_some());
         let mut outage = Outage::default();
         trouble(&mut outage, &mut Attempts::default(), 500);
@@ -276,7 +279,7 @@ mod tests {
 
     #[test]
     fn an_api_that_only_throttles_is_given_up_too() {
-        let (mut outage, now) = (served(), clock::now());
+        let (mut outage, now) = (served(), clock::monotonic_now());
         outage.throttled(&Reason::default(), now);
         outage.throttled(&Reason::default(), now + WAIT);
         assert_eq!(outage.gives_up(9 * WAIT).map(|(at, _)| at), Some(now + 9 * WAIT));

@@ -37,7 +37,7 @@ impl<P: Progress> Clerk<P> {
             failures: Some(failures),
             progress,
             speed: Speed::default(),
-            begun: clock::now(),
+            begun: clock::monotonic_now(),
         }
     }
 
@@ -109,7 +109,7 @@ impl<P: Progress> Clerk<P> {
     }
 
     fn show(&mut self, pulse: &Pulse) {
-        let now = clock::now();
+        let now = clock::monotonic_now();
         let Tally { fates, requests, .. } = &self.tally;
         self.speed.sample(now, requests);
         self.progress.show(&State {

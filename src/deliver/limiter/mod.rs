@@ -163,7 +163,7 @@ impl Limiter {
     pub async fn permit(&self) {
         loop {
             let earliest = self.paused.max(self.spaced).max(self.recent.opens());
-            if let Some(at) = earliest.filter(|at| clock::now() < *at) {
+            if let Some(at) = earliest.filter(|at| clock::monotonic_now() < *at) {
                 sleep_until(at).await;
                 continue;
             }
@@ -270,7 +270,7 @@ impl Clock for Ticks {
     type Instant = Tick;
 
     fn now(&self) -> Tick {
-        Tick(clock::now())
+        Tick(clock::monotonic_now())
     }
 }
 
@@ -307,13 +307,13 @@ mod tests {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let begin = clock::now();
+            let begin = clock::monotonic_now();
             let mut limiter = Limiter::new(rate);
             let mut starts = Vec::new();
             for n in 0..count {
                 limiter.permit().await;
-                limiter.started(clock::now());
-                starts.push(clock::now() - begin);
+                limiter.started(clock::monotonic_now());
+                starts.push(clock::monotonic_now() - begin);
                 tokio::time::sleep(work[n % work.len()]).await;
             }
             starts
@@ -357,24 +357,24 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn pauses_merge_by_the_later_end_and_nothing_starts_in_one() {
-        let begin = clock::now();
+        let begin = clock::monotonic_now();
         let mut limiter = Limiter::new(rate(100, 1));
         limiter.pause_until(begin + Duration::from_secs(9));
         limiter.pause_until(begin + Duration::from_secs(3));
         assert_eq!(limiter.pause_left(begin), Some(Duration::from_secs(9)));
         limiter.permit().await;
-        limiter.started(clock::now());
-        let first = clock::now() - begin;
+        limiter.started(clock::monotonic_now());
+        let first = clock::monotonic_now() - begin;
         assert!(first >= Duration::from_secs(9) && first < Duration::from_millis(9002), "{first:?}");
         limiter.permit().await;
-        limiter.started(clock::now());
-        let second = clock::now() - begin;
+        limiter.started(clock::monotonic_now());
+        let second = clock::monotonic_now() - begin;
         assert!(second >= first + Duration::from_millis(5), "it resumes one by one: {first:?}, {second:?}");
     }
 
     /// A limiter whose first request was served.
     fn limiter(rate: Rate) -> (Limiter, Instant) {
-        let (mut limiter, begin) = (Limiter::new(rate), clock::now());
+        let (mut limiter, begin) = (Limiter::new(rate), clock::monotonic_now());
         limiter.started(begin);
         limiter.answered(begin, Duration::ZERO, begin, LimitSignal::Served);
         (limiter, begin)
@@ -405,17 +405,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_window_counts_from_the_answer_of_the_first_request_and_not_from_its_start() {
         let mut limiter = Limiter::new(rate(2, 1));
-        let begin = clock::now();
+        let begin = clock::monotonic_now();
         limiter.permit().await;
         limiter.started(begin);
         tokio::time::sleep(Duration::from_millis(700)).await;
-        limiter.answered(begin, Duration::from_millis(200), clock::now(), LimitSignal::Served);
+        limiter.answered(begin, Duration::from_millis(200), clock::monotonic_now(), LimitSignal::Served);
         limiter.permit().await;
-        assert!(clock::now() - begin >= Duration::from_millis(700));
-        let second = clock::now();
+        assert!(clock::monotonic_now() - begin >= Duration::from_millis(700));
+        let second = clock::monotonic_now();
         limiter.started(second);
         limiter.permit().await;
-        assert!(clock::now() - begin >= Duration::from_millis(1700) + HEADROOM);
+        assert!(clock::monotonic_now() - begin >= Duration::from_millis(1700) + HEADROOM);
         // A round trip takes 100 ms, as the second one shows: the first one was there by 600.
         limiter.answered(second, Duration::ZERO, second + Duration::from_millis(100), LimitSignal::Served);
         assert_eq!(limiter.recent.opens(), Some(begin + Duration::from_millis(1600) + HEADROOM));

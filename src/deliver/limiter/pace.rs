@@ -124,7 +124,7 @@ mod tests {
 
     /// The pace after refusals at these seconds, each with this share of own requests in its window.
     fn refused(at: &[(f64, f64)]) -> (Pace, Instant) {
-        let begin = clock::now();
+        let begin = clock::monotonic_now();
         let mut pace = Pace::new(WINDOW);
         for (seconds, own) in at {
             pace.throttled(*own, begin + Duration::from_secs_f64(*seconds));

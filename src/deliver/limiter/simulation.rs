@@ -42,8 +42,8 @@ impl Server {
             rate,
             accepted: VecDeque::new(),
             excess: 0.0,
-            last: clock::now(),
-            begun: clock::now(),
+            last: clock::monotonic_now(),
+            begun: clock::monotonic_now(),
         }
     }
 
@@ -140,7 +140,7 @@ struct Pool {
 
 async fn request(world: Arc<World>, pool: Pool) -> (LimitSignal, Duration) {
     let network = world.network;
-    let begun = clock::now();
+    let begun = clock::monotonic_now();
     let opened = Arc::new(Mutex::new(None));
     let connection = if let Ok(connection) = Arc::clone(&pool.idle).try_acquire_owned() {
         connection
@@ -151,7 +151,7 @@ async fn request(world: Arc<World>, pool: Pool) -> (LimitSignal, Duration) {
             *opened.lock().unwrap() = Some(Duration::MAX);
             tokio::spawn(async move {
                 sleep(network.round_trip * network.handshakes).await;
-                *when.lock().unwrap() = Some(clock::now() - begun);
+                *when.lock().unwrap() = Some(clock::monotonic_now() - begun);
                 idle.add_permits(if network.shared { 1000 } else { 1 });
             });
         }
@@ -163,16 +163,16 @@ async fn request(world: Arc<World>, pool: Pool) -> (LimitSignal, Duration) {
     let cold = !std::mem::replace(&mut world.server.lock().unwrap().1, true);
     // A front counts before the application wakes up, the application when it has.
     let front = matches!(world.server.lock().unwrap().0.counting, Counting::Leaky { .. });
-    let early = front.then(|| world.server.lock().unwrap().0.arrives(clock::now()));
+    let early = front.then(|| world.server.lock().unwrap().0.arrives(clock::monotonic_now()));
     if cold {
         sleep(network.cold).await;
     }
-    let signal = early.unwrap_or_else(|| world.server.lock().unwrap().0.arrives(clock::now()));
+    let signal = early.unwrap_or_else(|| world.server.lock().unwrap().0.arrives(clock::monotonic_now()));
     let work = if signal == LimitSignal::Served { work } else { MILLI };
     sleep(work + network.round_trip / 2 + world.between((Duration::ZERO, network.jitter))).await;
     drop(connection);
     let waited = opened.lock().unwrap().unwrap_or_default();
-    (signal, waited.min(clock::now() - begun))
+    (signal, waited.min(clock::monotonic_now() - begun))
 }
 
 /// A program that sends so many requests, as delivery does: the first one alone.
@@ -188,7 +188,7 @@ async fn program(world: Arc<World>, rate: Rate, requests: usize) -> (usize, Inst
             biased;
             Some(answered) = in_flight.join_next() => {
                 let (start, (signal, connecting)) = answered.unwrap();
-                limiter.answered(start, connecting, clock::now(), signal);
+                limiter.answered(start, connecting, clock::monotonic_now(), signal);
                 if signal == LimitSignal::Served {
                     proven = true;
                 } else {
@@ -197,7 +197,7 @@ async fn program(world: Arc<World>, rate: Rate, requests: usize) -> (usize, Inst
                 }
             }
             () = limiter.permit(), if left > 0 && in_flight.len() < most => {
-                let start = clock::now();
+                let start = clock::monotonic_now();
                 limiter.started(start);
                 left -= 1;
                 let (world, pool) = (Arc::clone(&world), pool.clone());
@@ -205,7 +205,7 @@ async fn program(world: Arc<World>, rate: Rate, requests: usize) -> (usize, Inst
             }
         }
     }
-    (refused, clock::now())
+    (refused, clock::monotonic_now())
 }
 
 fn rate(requests: u32, seconds: u64) -> Rate {
@@ -217,7 +217,7 @@ fn simulate(counting: Counting, network: Network, rate: Rate, programs: &[usize]
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let begin = clock::now();
+        let begin = clock::monotonic_now();
         let world = Arc::new(World {
             network,
             server: Mutex::new((Server::new(counting, rate), false)),

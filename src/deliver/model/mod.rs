@@ -77,7 +77,7 @@ fn run(plan: &Arc<Plan>, options: &Options, world: &World) -> Run {
 fn run_until(plan: &Arc<Plan>, options: &Options, world: &World, seed: u64, kill: Option<Duration>) -> Run {
     let mut dice = StdRng::seed_from_u64(seed);
     let mut chance = StdRng::seed_from_u64(seed + 1);
-    let begun = clock::now();
+    let begun = clock::monotonic_now();
     let mut core = Core::new(Arc::clone(plan), options, None);
     let mut now = begun;
     let interval = options.rate.window / options.rate.requests.get();

@@ -82,7 +82,7 @@ mod tests {
 
     fn steady(seconds: u32, retried_share: u64) -> (Speed, Requests) {
         let mut speed = Speed::default();
-        let start = crate::clock::now();
+        let start = crate::clock::monotonic_now();
         let mut now = requests(0, 0);
         for quarter in 0..=4 * seconds {
             now = requests(u64::from(quarter) * 4, u64::from(quarter) * retried_share);

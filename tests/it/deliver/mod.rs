@@ -112,7 +112,7 @@ fn run_until(plan: &Arc<Plan>, options: &Options, script: Script, stop: Option<(
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let begun = attrsync::clock::now();
+        let begun = attrsync::clock::monotonic_now();
         let api = Arc::new(Api::new(script, begun));
         let (events, mut told) = mpsc::channel(64);
         let (order, orders) = watch::channel(Order::GoOn);
@@ -138,7 +138,7 @@ fn run_until(plan: &Arc<Plan>, options: &Options, script: Script, stop: Option<(
         };
         let (end, (settled, sent)) = tokio::join!(delivery, listening);
         orderly.abort();
-        let took = attrsync::clock::now() - begun;
+        let took = attrsync::clock::monotonic_now() - begun;
         Run { plan: Arc::clone(plan), end: end.unwrap().end, settled, sent, took, api }
     })
 }

@@ -101,7 +101,7 @@ impl Transport for Api {
         let value = body["value"].as_str().unwrap().to_owned();
         let act = {
             let state = &mut *self.state.lock().unwrap();
-            let at = attrsync::clock::now() - self.begun;
+            let at = attrsync::clock::monotonic_now() - self.begun;
             state.in_flight += 1;
             let asked = Asked {
                 number: state.log.starts.len(),
@@ -149,7 +149,7 @@ impl Transport for Api {
         // A script that answers 404 whoever is asked for has no such address.
         let asked = Asked {
             number: usize::MAX,
-            at: attrsync::clock::now() - self.begun,
+            at: attrsync::clock::monotonic_now() - self.begun,
             ids: Vec::new(),
             attribute: String::new(),
             value: String::new(),

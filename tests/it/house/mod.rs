@@ -243,7 +243,7 @@ mod rules {
 
     #[test]
     fn lets_pass_what_stands_left_or_inside() {
-        check(&[], "use crate::clock::now; use crate::input::{Row, Sink}; use crate::plan::Batch;");
+        check(&[], "use crate::clock::monotonic_now; use crate::input::{Row, Sink}; use crate::plan::Batch;");
         check(&[], "use super::report; use super::{cli, ledger}; use self::report::x;");
         check(&[], "mod inner { use super::super::report::Tally; }");
         check(&[], "pub(crate) fn f() {} pub(in crate::plan) fn g() {}");

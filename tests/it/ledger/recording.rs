@@ -25,7 +25,7 @@ fn events_are_held_back_until_what_they_acknowledge_is_recorded() {
     let mut recorder = Recorder::new(run.ledger, id, Arc::clone(&plan));
     let reader = || Reader::open(&path).unwrap().deeds(id).unwrap();
 
-    let now = clock::now();
+    let now = clock::monotonic_now();
     let failed = || Outcome::Failed(Reason::default());
     let outcomes = [Outcome::Acknowledged, Outcome::Acknowledged, failed()];
     recorder.take(Event::Sent(Purpose::First), now);
