@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attrsync::clock;
-use attrsync::deliver::{self, End, Event, Http, Options, Order, Rate, Target};
+use attrsync::deliver::{self, End, Event, Http, Options, Rate, Shutdown, Target};
 use attrsync::input::{Dictionary, IdType, Row, Sink as _};
 use attrsync::plan::{Builder, OnConflict, Plan};
 use bytes::Bytes;
@@ -108,19 +108,19 @@ async fn ours(target: &Target, plan: &Arc<Plan>) {
         ..Options::default()
     };
     let http = Http::new(target, options.timeout, options.concurrency).unwrap();
-    let (_order, orders) = watch::channel(Order::GoOn);
+    let (_shutdown, shutdown_rx) = watch::channel(Shutdown::No);
     let (events, mut told) = mpsc::channel(4096);
     let listening = tokio::task::spawn_blocking(move || {
         let mut rows = 0;
         while let Some(event) = told.blocking_recv() {
-            if let Event::Settled { batch, .. } = event {
+            if let Event::Finished { batch, .. } = event {
                 rows += u64::from(batch.len);
             }
         }
         rows
     });
     let chance = StdRng::seed_from_u64(1);
-    let end = deliver::deliver(Arc::clone(plan), Arc::new(http), &options, orders, events, chance).await;
+    let end = deliver::deliver(Arc::clone(plan), Arc::new(http), &options, shutdown_rx, events, chance).await;
     assert_eq!(end.map(|delivered| delivered.end), Ok(End::Complete));
     assert_eq!(listening.await.unwrap(), plan.rows());
 }

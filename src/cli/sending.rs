@@ -15,7 +15,7 @@ use super::sync::{Failed, internal};
 use crate::clock;
 use crate::config;
 use crate::deliver::{
-    Delivered, End, Event, Http, Mismatch, Options, Order, Stop, Target, Verified, deliver,
+    Delivery, End, Event, Http, Mismatch, Options, Shutdown, Stop, Target, Verified, deliver,
 };
 use crate::input::IdType;
 use crate::ledger::{Ledger, LedgerError, Recorder};
@@ -96,44 +96,43 @@ impl Sending {
         let transport = Http::new(&target, self.options.timeout, self.options.concurrency)
             .map_err(|error| (Message::from_error(&error), ExitCode::Usage))?;
 
-        let (order, orders) = watch::channel(Order::GoOn);
+        let (shutdown, shutdown_rx) = watch::channel(Shutdown::No);
         let transport = Arc::new(transport);
         let (events, mut told) = mpsc::channel(EVENTS);
         let clerk = Clerk::new(Arc::clone(&self.plan), self.fates, self.failures, self.progress);
         let mut listener = Listener { recorder: self.recorder, clerk, broken: None };
-        let stop = order.clone();
+        let stop = shutdown.clone();
         let listening = spawn_blocking(move || {
             while let Some(event) = told.blocking_recv() {
                 if !listener.hear(event, &mut told) {
-                    stop.send_if_modified(|order| finish(order, Stop::Unwritable));
+                    stop.send_if_modified(|shutdown| finish(shutdown, Stop::Unwritable));
                 }
             }
             listener
         });
         let (plan, options) = (self.plan, Options { address, ..self.options });
         let sending = async {
-            let delivered = deliver(plan, transport, &options, orders, events, rand::make_rng());
-            let Delivered { end, verified } =
-                delivered.await.map_err(|error| internal(&error.to_string()))?;
+            let delivered = deliver(plan, transport, &options, shutdown_rx, events, rand::make_rng());
+            let Delivery { end, verified } = delivered.await.map_err(|error| internal(&error.to_string()))?;
             let Listener { mut recorder, clerk, broken } =
                 listening.await.map_err(|error| panicked(&error))?;
             if let (Some(recorder), Some(verified)) = (&mut recorder, &verified) {
-                for Mismatch { pick, .. } in &verified.mismatches {
-                    recorder.doubt(Batch { group: pick.group, first: pick.place, len: 1 });
+                for Mismatch { row, .. } in &verified.mismatches {
+                    recorder.doubt(Batch { group: row.group, first: row.place, len: 1 });
                 }
             }
             let ended = end.clone();
             let (tally, published) =
                 spawn_blocking(move || clerk.finish(&ended)).await.map_err(|error| panicked(&error))?;
             let broken = broken.or(published.err().map(Broken::Report));
-            let whole =
-                !matches!(*order.borrow(), Order::Quit(_)) && !matches!(broken, Some(Broken::Ledger(_)));
+            let whole = !matches!(*shutdown.borrow(), Shutdown::Immediate(_))
+                && !matches!(broken, Some(Broken::Ledger(_)));
             let ledger = recorder.filter(|_| whole).map(Recorder::into_ledger);
             Ok(Sent { tally, end, verified, ledger, broken })
         };
         tokio::select! {
             sent = sending => sent,
-            never = obey(&mut signals, &order) => match never {},
+            never = obey(&mut signals, &shutdown) => match never {},
         }
     }
 
@@ -165,7 +164,7 @@ impl Listener {
         };
         if matches!(broken, Some(Broken::Ledger(_))) {
             // What can't be recorded is not claimed: its rows stay unsent. Requests still count.
-            if !matches!(event, Event::Settled { .. }) {
+            if !matches!(event, Event::Finished { .. }) {
                 pass_on([event], clerk, broken);
             }
             return false;
@@ -201,10 +200,10 @@ fn pass_on(
 }
 
 /// Has requests in flight finish, unless the run is told to end already.
-fn finish(order: &mut Order, stop: Stop) -> bool {
-    let is_first = *order == Order::GoOn;
+fn finish(shutdown: &mut Shutdown, stop: Stop) -> bool {
+    let is_first = *shutdown == Shutdown::No;
     if is_first {
-        *order = Order::Finish(stop);
+        *shutdown = Shutdown::Graceful(stop);
     }
     is_first
 }
@@ -214,16 +213,16 @@ fn panicked(error: &JoinError) -> Failed {
 }
 
 /// Passes signals on: the first one lets requests in flight finish, the second one doesn't.
-async fn obey(signals: &mut Signals, order: &watch::Sender<Order>) -> std::convert::Infallible {
+async fn obey(signals: &mut Signals, shutdown: &watch::Sender<Shutdown>) -> std::convert::Infallible {
     loop {
         let stop = signals.next().await;
-        order.send_modify(|order| {
-            *order = match order {
-                Order::GoOn => {
+        shutdown.send_modify(|shutdown| {
+            *shutdown = match shutdown {
+                Shutdown::No => {
                     warn!("stopping: waiting for requests in flight; Ctrl-C or another signal again quits at once");
-                    Order::Finish(stop)
+                    Shutdown::Graceful(stop)
                 }
-                Order::Finish(_) | Order::Quit(_) => Order::Quit(stop),
+                Shutdown::Graceful(_) | Shutdown::Immediate(_) => Shutdown::Immediate(stop),
             }
         });
     }

@@ -17,11 +17,11 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use super::Disconnected;
 use super::core::{Ask, Core, Pacing, What};
-use super::event::{Delivered, End, Event, Held, Order, Pulse, Slowed, Stop};
+use super::event::{Delivery, End, Event, Shutdown, Slowed, Status, Stop, Waiting};
 use super::limiter::{LimitSignal, Limiter};
 use super::options::Options;
-use super::sample::Sample;
-use super::transport::{Lost, Reply, Request, Transport};
+use super::reservoir::Reservoir;
+use super::transport::{Reply, Request, SendError, Transport};
 use super::window::Window;
 use crate::clock;
 use crate::plan::{Batch, Plan};
@@ -62,7 +62,7 @@ struct Answered {
     ticket: u64,
     sent_at: Instant,
     bytes: usize,
-    result: Result<Reply, Lost>,
+    result: Result<Reply, SendError>,
 }
 
 impl<T: Transport> Dispatcher<T> {
@@ -73,7 +73,8 @@ impl<T: Transport> Dispatcher<T> {
         events: mpsc::Sender<Event>,
         mut chance: StdRng,
     ) -> Self {
-        let sample = (options.verify > 0).then(|| Sample::new(options.verify, StdRng::from_rng(&mut chance)));
+        let sample =
+            (options.verify > 0).then(|| Reservoir::new(options.verify, StdRng::from_rng(&mut chance)));
         Self {
             core: Core::new(Arc::clone(&plan), options, sample),
             limiter: Limiter::new(options.rate),
@@ -89,16 +90,19 @@ impl<T: Transport> Dispatcher<T> {
     }
 
     /// Sends the plan.
-    pub(super) async fn run(mut self, mut orders: watch::Receiver<Order>) -> Result<Delivered, Disconnected> {
+    pub(super) async fn run(
+        mut self,
+        mut shutdown_rx: watch::Receiver<Shutdown>,
+    ) -> Result<Delivery, Disconnected> {
         let mut pulse = pulse();
         let mut grace = None;
         loop {
             let now = clock::monotonic_now();
             let mut may_start = false;
-            self.look_for_reasons_to_stop(&orders, now);
+            self.look_for_reasons_to_stop(&shutdown_rx, now);
             if self.core.stop().is_some() {
                 let end = *grace.get_or_insert(now + GRACE.min(self.options.timeout));
-                let quit = matches!(*orders.borrow(), Order::Quit(_));
+                let quit = matches!(*shutdown_rx.borrow(), Shutdown::Immediate(_));
                 if quit || self.in_flight.is_empty() || now >= end {
                     break;
                 }
@@ -112,8 +116,8 @@ impl<T: Transport> Dispatcher<T> {
             let wake = self.wake(grace, may_start, now);
             tokio::select! {
                 biased;
-                Ok(()) = orders.changed() => {}
-                _ = pulse.tick() => self.tell_pulse().await?,
+                Ok(()) = shutdown_rx.changed() => {}
+                _ = pulse.tick() => self.send_status().await?,
                 Some(answered) = self.in_flight.join_next() => match answered {
                     Ok(answered) => self.answered(&answered).await?,
                     Err(panic) => std::panic::resume_unwind(panic.into_panic()),
@@ -125,8 +129,8 @@ impl<T: Transport> Dispatcher<T> {
         self.finish().await
     }
 
-    fn look_for_reasons_to_stop(&mut self, orders: &watch::Receiver<Order>, now: Instant) {
-        if let Order::Finish(stop) | Order::Quit(stop) = orders.borrow().clone() {
+    fn look_for_reasons_to_stop(&mut self, shutdown_rx: &watch::Receiver<Shutdown>, now: Instant) {
+        if let Shutdown::Graceful(stop) | Shutdown::Immediate(stop) = shutdown_rx.borrow().clone() {
             self.core.stop_with(stop);
         }
         if let Some(most) = self.options.max_duration
@@ -196,25 +200,25 @@ impl<T: Transport> Dispatcher<T> {
         self.outbox.take(self.core.events()).await
     }
 
-    async fn finish(mut self) -> Result<Delivered, Disconnected> {
+    async fn finish(mut self) -> Result<Delivery, Disconnected> {
         self.in_flight.abort_all();
         let verified = self.core.finish();
         self.outbox.take(self.core.events()).await?;
         self.outbox.flush().await?;
         let end = self.core.stop().map_or(End::Complete, |stop| End::Stopped(stop.clone()));
-        Ok(Delivered { end, verified })
+        Ok(Delivery { end, verified })
     }
 
-    async fn tell_pulse(&mut self) -> Result<(), Disconnected> {
+    async fn send_status(&mut self) -> Result<(), Disconnected> {
         let now = clock::monotonic_now();
         let probe =
-            self.core.outage().next_probe().map(|at| (Held::Outage, at.saturating_duration_since(now)));
-        let held = probe.or_else(|| self.limiter.pause_left(now).map(|left| (Held::Pause, left)));
-        let pace = self.limiter.interval().as_secs_f64().recip();
+            self.core.outage().next_probe().map(|at| (Waiting::Outage, at.saturating_duration_since(now)));
+        let waiting = probe.or_else(|| self.limiter.pause_left(now).map(|left| (Waiting::Pause, left)));
+        let rate = self.limiter.interval().as_secs_f64().recip();
         let slowed = if self.limiter.share() < 1.0 { Slowed::Yes } else { Slowed::No };
-        let reason = held.map(|_| self.core.outage().reason().error.clone());
-        let pulse = Pulse { in_flight: self.in_flight.len(), pace, slowed, held, reason };
-        self.outbox.waiting.push(Event::Pulse(pulse));
+        let reason = waiting.map(|_| self.core.outage().reason().error.clone());
+        let status = Status { in_flight: self.in_flight.len(), rate, slowed, waiting, reason };
+        self.outbox.waiting.push(Event::Status(status));
         self.outbox.flush().await
     }
 }

@@ -1,131 +1,131 @@
-//! What delivery tells while it runs, and how it ends.
+//! The events that delivery sends while it runs, and its result.
 
 use std::time::Duration;
 
 use super::read_back::Verified;
 use crate::plan::Batch;
 
-/// What delivery tells, in the order in which it happens.
+/// What happens while delivery runs, in order.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A request was started.
     Sent(Purpose),
-    /// A request came to its end, well or not.
+    /// A request ended, with an answer or without one.
     Answered {
-        /// From its start.
+        /// How long it took, from its start.
         latency: Duration,
         /// What the answer means.
-        answer: Answer,
+        answer: AnswerKind,
     },
-    /// A batch, or a part of one, is done with. Each row of the plan is settled at most once; those that never are
+    /// A batch, or a part of one, is finished. Each row of the plan is finished at most once; rows that never are
     /// remain unsent.
-    Settled {
-        /// Whose rows.
+    Finished {
+        /// The rows.
         batch: Batch,
-        /// What became of them.
+        /// How it ended for them.
         outcome: Outcome,
-        /// How many requests carried it.
+        /// How many requests carried them.
         attempts: u32,
     },
-    /// The state of the pool, twenty times a second.
-    Pulse(Pulse),
+    /// The state of delivery, twenty times a second.
+    Status(Status),
 }
 
 /// Why a request was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// A planned batch's first try.
+    /// The first attempt for a planned batch.
     First,
-    /// The same batch, or part, again.
+    /// Another attempt for the same rows.
     Retry,
-    /// A part of a batch that was refused as a whole, for the first time.
+    /// The first attempt for a part of a batch that was rejected as a whole.
     Split,
-    /// Anything else: asking whether a user, the address or the API is there, and reading back.
+    /// Anything else: a check of a user, the address or the API, or reading back.
     Check,
 }
 
-/// What an answer means, for counting.
+/// What an answer means, for counting: a [`Verdict`](super::Verdict) without its details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum AnswerKind {
     /// 200, and the body says ok.
     Acknowledged,
     /// 429, or 503 with `retry-after`.
     Throttled,
-    /// Refused for what it says.
-    Refused,
-    /// Anything that may go better the next time.
-    Troubled,
+    /// The API refused the request because of what it contains.
+    Rejected,
+    /// Anything that may succeed when it is repeated.
+    Transient,
 }
 
-/// What became of a batch.
+/// How a batch, or a part of one, ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The API answered 200 with status ok.
     Acknowledged,
-    /// The API refused it for good, or attempts ran out.
+    /// The API rejected it for good, or its attempts ran out.
     Failed(Reason),
-    /// The run stopped before it was settled.
+    /// The run stopped first.
     Unsent(Reason),
 }
 
-/// Why a batch is not acknowledged.
+/// Why rows were not acknowledged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reason {
     /// The last answer's status, if there was an answer.
     pub status: Option<u16>,
-    /// The server's words, cleaned and cut, or ours.
+    /// The server's message, cleaned and shortened, or one of ours.
     pub error: String,
 }
 
-/// The state of the pool.
+/// The state of delivery at one moment.
 #[derive(Clone, Debug)]
-pub struct Pulse {
-    /// Requests in flight.
+pub struct Status {
+    /// How many requests are in flight.
     pub in_flight: usize,
-    /// The pace in force, requests per second.
-    pub pace: f64,
-    /// Whether that is less than the rate allows, because of throttlings.
+    /// The rate in use, in requests per second.
+    pub rate: f64,
+    /// Whether that is less than the configured rate, because the API throttled the run.
     pub slowed: Slowed,
-    /// Why nothing starts just now, and for how much longer.
-    pub held: Option<(Held, Duration)>,
-    /// What the last answer said, while nothing starts.
+    /// Why no request starts at present, and for how much longer.
+    pub waiting: Option<(Waiting, Duration)>,
+    /// The last answer, while no request starts.
     pub reason: Option<String>,
 }
 
-/// Whether a pace is less than the rate allows.
+/// Whether the rate in use is less than the configured one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Slowed {
-    /// It is what the rate allows.
+    /// It is the configured rate.
     #[default]
     No,
-    /// Throttlings have lowered it.
+    /// It is less, because the API throttled the run.
     Yes,
 }
 
-/// Why nothing starts.
+/// Why no request starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Held {
+pub enum Waiting {
     /// The server asked for a pause.
     Pause,
-    /// The server answers nobody; the time is until the next probe.
+    /// The API serves nobody; the time is until the next probe.
     Outage,
 }
 
-/// What came of a delivery.
+/// The result of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivered {
+pub struct Delivery {
     /// How it ended.
     pub end: End,
-    /// What reading back found, if it was begun.
+    /// What reading back found, if it was started.
     pub verified: Option<Verified>,
 }
 
 /// How delivery ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// Every batch is settled.
+    /// Every batch is finished.
     Complete,
-    /// Rows are left.
+    /// It stopped early, and rows are left.
     Stopped(Stop),
 }
 
@@ -193,14 +193,14 @@ impl Stop {
     }
 }
 
-/// What delivery is told while it runs.
+/// Whether delivery is to stop, and how. The caller of [`deliver`](super::deliver()) sets it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Order {
-    /// Nothing.
+pub enum Shutdown {
+    /// It goes on.
     #[default]
-    GoOn,
-    /// Start no request any more; let those in flight finish.
-    Finish(Stop),
-    /// Leave at once.
-    Quit(Stop),
+    No,
+    /// It starts no more requests, and waits for those in flight.
+    Graceful(Stop),
+    /// It returns at once.
+    Immediate(Stop),
 }

@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::connecting::{Connecting, Watch};
 use super::lost::{Place, Sent, causes, lost};
-use super::transport::{Lost, Reply, Request, Transport};
+use super::transport::{Reply, Request, SendError, Transport};
 use crate::clock;
 use crate::input::{IdType, Operation};
 
@@ -147,7 +147,7 @@ impl Http {
         }
     }
 
-    async fn ask(&self, request: RequestBuilder) -> Result<Reply, Lost> {
+    async fn ask(&self, request: RequestBuilder) -> Result<Reply, SendError> {
         let start = clock::monotonic_now();
         let connecting = Arc::new(Connecting::default());
         let response = connecting.watch(request.send()).await.map_err(|error| {
@@ -208,11 +208,11 @@ fn decoded(body: Bytes, encoding: Option<&str>) -> Bytes {
 }
 
 impl Transport for Http {
-    async fn send(&self, request: Request) -> Result<Reply, Lost> {
+    async fn send(&self, request: Request) -> Result<Reply, SendError> {
         self.ask(self.client.put(self.address(request.operation)).body(request.body)).await
     }
 
-    async fn fetch(&self, user: &str) -> Result<Reply, Lost> {
+    async fn fetch(&self, user: &str) -> Result<Reply, SendError> {
         let mut url = self.users.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             // What the id holds is escaped; the operation's path ends in a slash.
@@ -221,7 +221,7 @@ impl Transport for Http {
         self.ask(self.client.get(url)).await
     }
 
-    async fn probe(&self, operation: Operation) -> Result<Reply, Lost> {
+    async fn probe(&self, operation: Operation) -> Result<Reply, SendError> {
         self.ask(self.client.get(self.address(operation))).await
     }
 }
@@ -280,7 +280,7 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::deliver::{LostCause, Reach};
+    use crate::deliver::{Delivered, SendErrorCause};
 
     #[test]
     fn retry_after_comes_as_seconds_or_as_any_of_three_dates() {
@@ -338,7 +338,7 @@ mod tests {
         Http::with(builder, proxy, &target(base_url), Duration::from_secs(10), NonZeroUsize::MIN).unwrap()
     }
 
-    async fn ask(http: &Http) -> Result<Reply, Lost> {
+    async fn ask(http: &Http) -> Result<Reply, SendError> {
         http.probe(Operation::Standard).await
     }
 
@@ -393,9 +393,13 @@ mod tests {
         assert_eq!(reply.status, 200);
         assert!(reply.connecting > Duration::ZERO, "it opened the connection");
         let lost = ask(&http).await.unwrap_err();
-        assert_eq!((lost.cause, lost.heals()), (LostCause::IdleConnection, true), "{lost:?}");
+        assert_eq!((lost.cause, lost.heals()), (SendErrorCause::IdleConnection, true), "{lost:?}");
         let lost = ask(&http).await.unwrap_err();
-        assert_eq!(lost.cause, LostCause::Other, "a new connection that breaks is another matter: {lost:?}");
+        assert_eq!(
+            lost.cause,
+            SendErrorCause::Other,
+            "a new connection that breaks is another matter: {lost:?}"
+        );
         server.await.unwrap();
     }
 
@@ -404,10 +408,13 @@ mod tests {
         let (listener, address) = listen().await;
         drop(listener);
         let lost = ask(&http(&format!("http://{address}/"))).await.unwrap_err();
-        assert_eq!((lost.cause, lost.reach, lost.heals()), (LostCause::Refused, Reach::Nowhere, true));
+        assert_eq!(
+            (lost.cause, lost.delivered, lost.heals()),
+            (SendErrorCause::Refused, Delivered::No, true)
+        );
         assert_eq!(lost.error, format!("`{address}` refused the connection"));
         let lost = ask(&https("https://acme.invalid/", None)).await.unwrap_err();
-        assert_eq!((lost.cause, lost.heals()), (LostCause::Lookup, true));
+        assert_eq!((lost.cause, lost.heals()), (SendErrorCause::Lookup, true));
         assert_eq!(lost.error, "the name `acme.invalid` was not found");
     }
 
@@ -422,7 +429,7 @@ mod tests {
             }
         });
         let lost = ask(&https(&format!("https://{plain}/"), None)).await.unwrap_err();
-        assert_eq!((lost.cause, lost.heals()), (LostCause::Protocol, false), "{lost:?}");
+        assert_eq!((lost.cause, lost.heals()), (SendErrorCause::Protocol, false), "{lost:?}");
         assert_eq!(lost.error, format!("`{plain}` doesn't speak TLS: `https` needs another port there"));
     }
 
@@ -437,13 +444,16 @@ mod tests {
             let proxy =
                 answering(format!("HTTP/1.1 {status} No\r\ncontent-length: 0\r\n\r\n").into_bytes()).await;
             let lost = ask(&https("https://acme.invalid/", Some(&proxy))).await.unwrap_err();
-            assert_eq!((lost.cause, lost.heals(), lost.reach), (LostCause::Proxy, false, Reach::Nowhere));
+            assert_eq!(
+                (lost.cause, lost.heals(), lost.delivered),
+                (SendErrorCause::Proxy, false, Delivered::No)
+            );
             assert_eq!(lost.error, format!("the proxy `{proxy}` {words}"));
         }
         let (listener, proxy) = listen().await;
         drop(listener);
         let lost = ask(&https("https://acme.invalid/", Some(&proxy))).await.unwrap_err();
-        assert_eq!((lost.cause, lost.heals()), (LostCause::Refused, true));
+        assert_eq!((lost.cause, lost.heals()), (SendErrorCause::Refused, true));
         assert_eq!(lost.error, format!("the proxy `{proxy}` refused the connection"));
     }
 

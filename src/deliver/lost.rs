@@ -7,7 +7,7 @@ use std::io;
 use jiff::Timestamp;
 use rustls::{AlertDescription, CertificateError};
 
-use super::transport::{Lost, LostCause, Reach};
+use super::transport::{Delivered, SendError, SendErrorCause};
 
 /// Where a request went.
 #[derive(Clone, Debug)]
@@ -30,15 +30,15 @@ pub(super) enum Sent {
 }
 
 /// Why there was no answer.
-pub(super) fn lost(error: &reqwest::Error, place: &Place, sent: Sent) -> Lost {
-    let reach = if error.is_connect() { Reach::Nowhere } else { Reach::Perhaps };
+pub(super) fn lost(error: &reqwest::Error, place: &Place, sent: Sent) -> SendError {
+    let delivered = if error.is_connect() { Delivered::No } else { Delivered::Maybe };
     let causes: Vec<&(dyn Error + 'static)> = causes(error).collect();
     let (cause, words) = tunnel(&causes, place)
         .or_else(|| tls(&causes, place))
         .or_else(|| connection(error, &causes, place))
         .or_else(|| (sent == Sent::OnIdleConnection).then(|| idle(&causes)).flatten())
-        .unwrap_or_else(|| (LostCause::Other, innermost(&causes)));
-    Lost { reach, cause, error: words }
+        .unwrap_or_else(|| (SendErrorCause::Other, innermost(&causes)));
+    SendError { delivered, cause, error: words }
 }
 
 /// An error and what it was caused by.
@@ -65,7 +65,7 @@ fn io_kind(causes: &[&(dyn Error + 'static)]) -> Option<io::ErrorKind> {
 }
 
 /// hyper-util doesn't export its type for these.
-fn tunnel(causes: &[&(dyn Error + 'static)], place: &Place) -> Option<(LostCause, String)> {
+fn tunnel(causes: &[&(dyn Error + 'static)], place: &Place) -> Option<(SendErrorCause, String)> {
     let proxy = place.proxy.as_deref()?;
     let text = causes.iter().map(ToString::to_string).find(|text| text.starts_with("tunnel error: "))?;
     let words = match text.trim_start_matches("tunnel error: ") {
@@ -77,10 +77,10 @@ fn tunnel(causes: &[&(dyn Error + 'static)], place: &Place) -> Option<(LostCause
         }
         _ => return None,
     };
-    Some((LostCause::Proxy, words))
+    Some((SendErrorCause::Proxy, words))
 }
 
-fn tls(causes: &[&(dyn Error + 'static)], place: &Place) -> Option<(LostCause, String)> {
+fn tls(causes: &[&(dyn Error + 'static)], place: &Place) -> Option<(SendErrorCause, String)> {
     // A proxy that is reached by TLS has a certificate of its own.
     let to_proxy = causes.iter().any(|cause| cause.to_string().starts_with("tunnel error: "));
     let (host, address) = match &place.proxy {
@@ -88,14 +88,15 @@ fn tls(causes: &[&(dyn Error + 'static)], place: &Place) -> Option<(LostCause, S
         _ => (&place.host, &place.address),
     };
     let (cause, words) = match find::<rustls::Error>(causes)? {
-        rustls::Error::InvalidCertificate(error) => (LostCause::Certificate, certificate(error, host)),
+        rustls::Error::InvalidCertificate(error) => (SendErrorCause::Certificate, certificate(error, host)),
         rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)
         | rustls::Error::PeerIncompatible(_) => {
-            (LostCause::Protocol, format!("`{address}` speaks neither TLS 1.2 nor TLS 1.3"))
+            (SendErrorCause::Protocol, format!("`{address}` speaks neither TLS 1.2 nor TLS 1.3"))
         }
-        rustls::Error::InvalidMessage(_) => {
-            (LostCause::Protocol, format!("`{address}` doesn't speak TLS: `https` needs another port there"))
-        }
+        rustls::Error::InvalidMessage(_) => (
+            SendErrorCause::Protocol,
+            format!("`{address}` doesn't speak TLS: `https` needs another port there"),
+        ),
         rustls::Error::AlertReceived(
             alert @ (AlertDescription::HandshakeFailure
             | AlertDescription::InsufficientSecurity
@@ -103,7 +104,9 @@ fn tls(causes: &[&(dyn Error + 'static)], place: &Place) -> Option<(LostCause, S
             | AlertDescription::CertificateRequired
             | AlertDescription::AccessDenied
             | AlertDescription::NoApplicationProtocol),
-        ) => (LostCause::Protocol, format!("`{address}` refuses the TLS connection ({})", spaced(alert))),
+        ) => {
+            (SendErrorCause::Protocol, format!("`{address}` refuses the TLS connection ({})", spaced(alert)))
+        }
         _ => return None,
     };
     Some((cause, words))
@@ -173,34 +176,34 @@ fn connection(
     error: &reqwest::Error,
     causes: &[&(dyn Error + 'static)],
     place: &Place,
-) -> Option<(LostCause, String)> {
+) -> Option<(SendErrorCause, String)> {
     let to = match &place.proxy {
         Some(proxy) => format!("the proxy `{proxy}`"),
         None => format!("`{}`", place.address),
     };
     if !error.is_connect() {
-        return error.is_timeout().then(|| (LostCause::Timeout, "no answer in time".to_owned()));
+        return error.is_timeout().then(|| (SendErrorCause::Timeout, "no answer in time".to_owned()));
     }
     if error.is_timeout() {
-        return Some((LostCause::Timeout, format!("no connection to {to} in time")));
+        return Some((SendErrorCause::Timeout, format!("no connection to {to} in time")));
     }
     if causes.iter().any(|cause| cause.to_string() == "dns error") {
         let host = place
             .proxy
             .as_deref()
             .map_or(place.host.as_str(), |proxy| proxy.rsplit_once(':').map_or(proxy, |(host, _port)| host));
-        return Some((LostCause::Lookup, format!("the name `{host}` was not found")));
+        return Some((SendErrorCause::Lookup, format!("the name `{host}` was not found")));
     }
     match io_kind(causes) {
         Some(io::ErrorKind::ConnectionRefused) => {
-            Some((LostCause::Refused, format!("{to} refused the connection")))
+            Some((SendErrorCause::Refused, format!("{to} refused the connection")))
         }
-        _ => Some((LostCause::Other, format!("no connection to {to}: {}", innermost(causes)))),
+        _ => Some((SendErrorCause::Other, format!("no connection to {to}: {}", innermost(causes)))),
     }
 }
 
 /// What a server does that closes an idle connection just when a request is sent on it. In HTTP/2 it says so itself.
-fn idle(causes: &[&(dyn Error + 'static)]) -> Option<(LostCause, String)> {
+fn idle(causes: &[&(dyn Error + 'static)]) -> Option<(SendErrorCause, String)> {
     let closed = find::<hyper::Error>(causes)
         .is_some_and(|error| error.is_incomplete_message() || error.is_canceled() || error.is_closed());
     let reset = matches!(
@@ -211,7 +214,7 @@ fn idle(causes: &[&(dyn Error + 'static)]) -> Option<(LostCause, String)> {
         error.is_remote() && matches!(error.reason(), Some(h2::Reason::NO_ERROR | h2::Reason::REFUSED_STREAM))
     });
     let words = "the server had closed the idle connection".to_owned();
-    (closed || reset || unprocessed).then_some((LostCause::IdleConnection, words))
+    (closed || reset || unprocessed).then_some((SendErrorCause::IdleConnection, words))
 }
 
 /// The innermost cause says it best: `connection reset by peer`.
@@ -265,7 +268,7 @@ mod tests {
         let alert = |alert| words(rustls::Error::AlertReceived(alert));
         assert_eq!(
             alert(AlertDescription::ProtocolVersion),
-            Some((LostCause::Protocol, "`acme.user.com:443` speaks neither TLS 1.2 nor TLS 1.3".into()))
+            Some((SendErrorCause::Protocol, "`acme.user.com:443` speaks neither TLS 1.2 nor TLS 1.3".into()))
         );
         assert_eq!(
             alert(AlertDescription::HandshakeFailure).unwrap().1,
@@ -273,6 +276,6 @@ mod tests {
         );
         assert_eq!(alert(AlertDescription::InternalError), None, "another try may go well");
         let untrusted = words(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer));
-        assert_eq!(untrusted.unwrap().0, LostCause::Certificate);
+        assert_eq!(untrusted.unwrap().0, SendErrorCause::Certificate);
     }
 }

@@ -8,7 +8,7 @@
 //!   - `case`: why a request was refused, and for whom; `search`: finding users; `limits`: finding the largest size;
 //!   - `facts`: what answers have shown of the account, its attributes, values and users;
 //!   - `outage`: whether the API serves anyone, and which attempts count;
-//!   - `read_back`: what the API holds afterwards, for a [`Sample`] of rows.
+//!   - `read_back`: what the API holds afterwards, for a [`Reservoir`] of rows.
 //! - `dispatcher`: the loop that sends what the core decides. It uses
 //!   - [`Limiter`]: when the next request may start; `window`: how many requests are in flight.
 //! - [`Http`]: the real transport.
@@ -32,8 +32,8 @@ mod options;
 mod outage;
 mod part;
 mod read_back;
+mod reservoir;
 mod retry;
-mod sample;
 mod search;
 mod transport;
 mod verdict;
@@ -45,13 +45,15 @@ use std::sync::Arc;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
 
-pub use event::{Answer, Delivered, End, Event, Held, Order, Outcome, Pulse, Purpose, Reason, Slowed, Stop};
+pub use event::{
+    AnswerKind, Delivery, End, Event, Outcome, Purpose, Reason, Shutdown, Slowed, Status, Stop, Waiting,
+};
 pub use http::{Http, HttpError, Target};
 pub use limiter::{LimitSignal, Limiter};
 pub use options::{Options, Rate};
 pub use read_back::{Mismatch, Verified};
-pub use sample::{Pick, Sample};
-pub use transport::{Lost, LostCause, Reach, Reply, Request, Transport};
+pub use reservoir::{PlanRow, Reservoir};
+pub use transport::{Delivered, Reply, Request, SendError, SendErrorCause, Transport};
 pub use verdict::Verdict;
 
 use crate::plan::Plan;
@@ -63,7 +65,7 @@ pub struct Disconnected;
 
 /// Sends a plan, and returns when each of its rows is settled or the run is stopped.
 ///
-/// `orders` may end it early. `chance` is for jitter. Rows that no [`Event::Settled`] names are unsent.
+/// `shutdown_rx` may end it early. `chance` is for jitter. Rows that no [`Event::Finished`] names are unsent.
 ///
 /// # Errors
 /// When the receiver of the events is gone.
@@ -71,9 +73,9 @@ pub async fn deliver<T: Transport>(
     plan: Arc<Plan>,
     transport: Arc<T>,
     options: &Options,
-    orders: watch::Receiver<Order>,
+    shutdown_rx: watch::Receiver<Shutdown>,
     events: mpsc::Sender<Event>,
     chance: StdRng,
-) -> Result<Delivered, Disconnected> {
-    dispatcher::Dispatcher::new(plan, transport, options, events, chance).run(orders).await
+) -> Result<Delivery, Disconnected> {
+    dispatcher::Dispatcher::new(plan, transport, options, events, chance).run(shutdown_rx).await
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::event::Reason;
-use super::transport::Reach;
+use super::transport::Delivered;
 
 /// A streak of this many troubles is an outage. Fewer come by chance too often: with three in ten requests failing at
 /// random, eight in a row come once in 15,000 requests, and each time costs a pause.
@@ -95,7 +95,7 @@ impl Outage {
     pub(super) fn troubled(
         &mut self,
         (key, attempts): (Key, &mut Attempts),
-        reach: Reach,
+        delivered: Delivered,
         reason: &Reason,
         now: Instant,
         wait: impl FnOnce(u32) -> Duration,
@@ -124,7 +124,7 @@ impl Outage {
         if let Some(open) = &mut self.open {
             open.probes += 1;
             open.next_probe = now + wait(open.probes);
-        } else if self.streak >= STREAK || self.served == 0 || reach == Reach::Nowhere {
+        } else if self.streak >= STREAK || self.served == 0 || delivered == Delivered::No {
             self.open = Some(Open { probes: 1, next_probe: now + wait(1) });
         }
     }
@@ -185,7 +185,7 @@ mod tests {
 
     fn trouble_of(outage: &mut Outage, key: u32, attempts: &mut Attempts, status: u16) {
         let reason = Reason { status: Some(status), error: String::new() };
-        outage.troubled(((key, 0), attempts), Reach::Perhaps, &reason, clock::monotonic_now(), |probes| {
+        outage.troubled(((key, 0), attempts), Delivered::Maybe, &reason, clock::monotonic_now(), |probes| {
             WAIT * probes
         });
     }
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn opens_at_once_without_a_connection_or_before_anyone_was_served() {
         let mut outage = served();
-        let (nowhere, reason) = (Reach::Nowhere, Reason::default());
+        let (nowhere, reason) = (Delivered::No, Reason::default());
         outage
             .troubled(((1, 0), &mut Attempts::default()), nowhere, &reason, clock::monotonic_now(), |_| WAIT);
         assert!(outage.next_probe().is_some());

@@ -6,8 +6,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::event::Reason;
-use super::sample::Pick;
-use super::transport::{Lost, Reply};
+use super::reservoir::PlanRow;
+use super::transport::{Reply, SendError};
 use super::verdict::Verdict;
 use crate::input::Attribute;
 use crate::plan::{Batch, Phase, Plan, User};
@@ -38,28 +38,28 @@ pub struct Mismatch {
     pub found: String,
     /// Where it stands in the plan.
     #[serde(skip)]
-    pub pick: Pick,
+    pub row: PlanRow,
 }
 
 /// Rows to read back, by user: each user is asked for once, whatever is to be compared. Users whose own ids the run has
 /// changed are left out.
 #[derive(Debug)]
 pub(super) struct ReadBack {
-    users: Vec<Vec<Pick>>,
+    users: Vec<Vec<PlanRow>>,
     verified: Verified,
 }
 
 impl ReadBack {
-    pub(super) fn of(picks: Vec<Pick>, plan: &Plan) -> Self {
+    pub(super) fn of(rows: Vec<PlanRow>, plan: &Plan) -> Self {
         let renamed = renamed(plan);
-        let known = |pick: &Pick| !renamed.contains(&plan.user_number(pick.group, pick.place));
-        let mut users: HashMap<u64, Vec<Pick>> = HashMap::new();
+        let known = |row: &PlanRow| !renamed.contains(&plan.user_number(row.group, row.place));
+        let mut users: HashMap<u64, Vec<PlanRow>> = HashMap::new();
         let mut verified = Verified::default();
-        for pick in picks.into_iter().filter(known) {
+        for row in rows.into_iter().filter(known) {
             verified.asked += 1;
-            users.entry(plan.user_number(pick.group, pick.place)).or_default().push(pick);
+            users.entry(plan.user_number(row.group, row.place)).or_default().push(row);
         }
-        let mut users: Vec<Vec<Pick>> = users.into_values().collect();
+        let mut users: Vec<Vec<PlanRow>> = users.into_values().collect();
         users.sort_unstable();
         Self { users, verified }
     }
@@ -71,15 +71,15 @@ impl ReadBack {
 
     /// One of them, as the API knows it.
     pub(super) fn user(&self, number: usize, plan: &Plan) -> String {
-        let first = self.users.get(number).and_then(|picks| picks.first());
-        first.map(|pick| plan.user(pick.group, pick.place).to_string()).unwrap_or_default()
+        let first = self.users.get(number).and_then(|rows| rows.first());
+        first.map(|row| plan.user(row.group, row.place).to_string()).unwrap_or_default()
     }
 
     /// Compares what the API answered with what was sent.
-    pub(super) fn compare(&mut self, number: usize, result: &Result<Reply, Lost>, plan: &Plan) {
-        let Some(picks) = self.users.get_mut(number).map(std::mem::take) else { return };
-        for pick in picks {
-            match compare(plan, pick, result) {
+    pub(super) fn compare(&mut self, number: usize, result: &Result<Reply, SendError>, plan: &Plan) {
+        let Some(rows) = self.users.get_mut(number).map(std::mem::take) else { return };
+        for row in rows {
+            match compare(plan, row, result) {
                 Ok(mismatch) => {
                     self.verified.checked += 1;
                     self.verified.mismatches.extend(mismatch);
@@ -91,8 +91,8 @@ impl ReadBack {
 
     /// The API didn't show a user.
     pub(super) fn unread(&mut self, number: usize, reason: &Reason) {
-        if let Some(picks) = self.users.get_mut(number) {
-            picks.clear();
+        if let Some(rows) = self.users.get_mut(number) {
+            rows.clear();
         }
         self.verified.unread = Some(reason.error.clone());
     }
@@ -119,15 +119,15 @@ fn renamed(plan: &Plan) -> HashSet<u64> {
 }
 
 /// Compares a row with what the API shows: a difference, if there is one. An error says why it can't be told.
-fn compare(plan: &Plan, pick: Pick, result: &Result<Reply, Lost>) -> Result<Option<Mismatch>, String> {
-    let attribute = plan.attribute(pick.group);
-    let sent = plan.value_token(pick.group);
+fn compare(plan: &Plan, row: PlanRow, result: &Result<Reply, SendError>) -> Result<Option<Mismatch>, String> {
+    let attribute = plan.attribute(row.group);
+    let sent = plan.value_token(row.group);
     let mismatch = |sent: String, found: String| Mismatch {
-        user_id: plan.user(pick.group, pick.place).to_string(),
+        user_id: plan.user(row.group, row.place).to_string(),
         attribute: attribute.name.clone(),
         sent,
         found,
-        pick,
+        row,
     };
     match result {
         Ok(reply) if reply.status == 200 => {
@@ -139,11 +139,11 @@ fn compare(plan: &Plan, pick: Pick, result: &Result<Reply, Lost>) -> Result<Opti
             Ok(if agree { None } else { Some(mismatch(sent, held.to_string())) })
         }
         Ok(reply) if matches!(reply.status, 404 | 410) => match Verdict::of(result) {
-            Verdict::Refused(reason) => Ok(Some(mismatch(sent, reason.error))),
+            Verdict::Rejected(reason) => Ok(Some(mismatch(sent, reason.error))),
             _ => Err("the API doesn't show the user".to_owned()),
         },
         _ => match Verdict::of(result) {
-            Verdict::Refused(reason) | Verdict::Forbidden(reason) | Verdict::Troubled { reason, .. } => {
+            Verdict::Rejected(reason) | Verdict::Forbidden(reason) | Verdict::Transient { reason, .. } => {
                 Err(reason.error)
             }
             _ => Err("the API doesn't show the user".to_owned()),

@@ -39,25 +39,25 @@ impl Reply {
 
 /// No answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lost {
+pub struct SendError {
     /// Whether the server may have seen the request.
-    pub reach: Reach,
+    pub delivered: Delivered,
     /// What kind of failure it was.
-    pub cause: LostCause,
+    pub cause: SendErrorCause,
     /// What went wrong, in words, with the host or the proxy by name.
     pub error: String,
 }
 
-impl Lost {
+impl SendError {
     /// Whether waiting can help. A certificate, a protocol or a proxy stays as it is until someone changes it.
     pub fn heals(&self) -> bool {
-        !matches!(self.cause, LostCause::Certificate | LostCause::Protocol | LostCause::Proxy)
+        !matches!(self.cause, SendErrorCause::Certificate | SendErrorCause::Protocol | SendErrorCause::Proxy)
     }
 }
 
 /// Why there was no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LostCause {
+pub enum SendErrorCause {
     /// The server's certificate is not accepted.
     Certificate,
     /// The two sides have no TLS version or cipher in common, or the server doesn't speak TLS or HTTP at all.
@@ -79,22 +79,22 @@ pub enum LostCause {
 
 /// How far a request got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum Delivered {
     /// There was no connection to send it on.
-    Nowhere,
+    No,
     /// It was sent, at least in part: it may have been applied.
-    Perhaps,
+    Maybe,
 }
 
 /// Sends requests. The real one is [`Http`](super::Http); tests script their own.
 pub trait Transport: Send + Sync + 'static {
     /// Sends one request, once: repeating is the caller's decision alone.
-    fn send(&self, request: Request) -> impl Future<Output = Result<Reply, Lost>> + Send;
+    fn send(&self, request: Request) -> impl Future<Output = Result<Reply, SendError>> + Send;
 
     /// Asks, once, for what the API holds of a user, by the kind of id that the run goes by.
-    fn fetch(&self, user: &str) -> impl Future<Output = Result<Reply, Lost>> + Send;
+    fn fetch(&self, user: &str) -> impl Future<Output = Result<Reply, SendError>> + Send;
 
     /// Asks, once, whether there is anything at the operation's own address: a GET, which changes nothing. Any status but
     /// 404 and 410 says that there is.
-    fn probe(&self, operation: Operation) -> impl Future<Output = Result<Reply, Lost>> + Send;
+    fn probe(&self, operation: Operation) -> impl Future<Output = Result<Reply, SendError>> + Send;
 }

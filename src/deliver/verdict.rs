@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::event::{Answer, Reason};
-use super::transport::{Lost, LostCause, Reach, Reply};
+use super::event::{AnswerKind, Reason};
+use super::transport::{Delivered, Reply, SendError, SendErrorCause};
 use super::words::{clean, words};
 
 /// What an answer, or none, means by itself. What caused it, and what follows, takes more than one answer to tell.
@@ -26,11 +26,11 @@ pub enum Verdict {
     /// 403: the key, or something in the request.
     Forbidden(Reason),
     /// Any other 4xx, 501 and redirects: something in the request, or the operation as a whole.
-    Refused(Reason),
+    Rejected(Reason),
     /// Another try may go well: 408, 5xx, a 200 that doesn't say ok, no answer.
-    Troubled {
+    Transient {
         /// Whether the request may have been applied.
-        reach: Reach,
+        delivered: Delivered,
         /// The answer, or what came instead of one.
         reason: Reason,
     },
@@ -42,7 +42,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// What the answer to a mass update means.
-    pub fn of(result: &Result<Reply, Lost>) -> Self {
+    pub fn of(result: &Result<Reply, SendError>) -> Self {
         let reply = match result {
             Ok(reply) => reply,
             Err(lost) => return Self::of_lost(lost),
@@ -56,36 +56,38 @@ impl Verdict {
             503 if reply.retry_after.is_some() => {
                 Self::Throttled { pause: reply.retry_after, reason: reason() }
             }
-            408 | 500 | 502..=599 | 200..=299 => Self::Troubled { reach: Reach::Perhaps, reason: reason() },
-            _ => Self::Refused(reason()),
+            408 | 500 | 502..=599 | 200..=299 => {
+                Self::Transient { delivered: Delivered::Maybe, reason: reason() }
+            }
+            _ => Self::Rejected(reason()),
         }
     }
 
     /// What the answer to a GET means: [`Self::Acknowledged`] for any answer that shows the API at work.
-    pub fn of_question(result: &Result<Reply, Lost>) -> Self {
+    pub fn of_question(result: &Result<Reply, SendError>) -> Self {
         match (Self::of(result), result) {
-            (Self::Troubled { .. }, Ok(reply)) if reply.status < 300 => Self::Acknowledged,
-            (Self::Refused(_) | Self::Forbidden(_), _) => Self::Acknowledged,
+            (Self::Transient { .. }, Ok(reply)) if reply.status < 300 => Self::Acknowledged,
+            (Self::Rejected(_) | Self::Forbidden(_), _) => Self::Acknowledged,
             (verdict, _) => verdict,
         }
     }
 
-    fn of_lost(lost: &Lost) -> Self {
+    fn of_lost(lost: &SendError) -> Self {
         let reason = Reason { status: None, error: clean(&lost.error) };
         match lost.cause {
-            LostCause::IdleConnection => Self::Stale(reason),
+            SendErrorCause::IdleConnection => Self::Stale(reason),
             _ if !lost.heals() => Self::Unreachable(reason),
-            _ => Self::Troubled { reach: lost.reach, reason },
+            _ => Self::Transient { delivered: lost.delivered, reason },
         }
     }
 
     /// The same, for counting.
-    pub fn answer(&self) -> Answer {
+    pub fn answer(&self) -> AnswerKind {
         match self {
-            Self::Acknowledged => Answer::Acknowledged,
-            Self::Throttled { .. } => Answer::Throttled,
-            Self::Refused(_) | Self::Unauthorized(_) | Self::Forbidden(_) => Answer::Refused,
-            Self::Troubled { .. } | Self::Stale(_) | Self::Unreachable(_) => Answer::Troubled,
+            Self::Acknowledged => AnswerKind::Acknowledged,
+            Self::Throttled { .. } => AnswerKind::Throttled,
+            Self::Rejected(_) | Self::Unauthorized(_) | Self::Forbidden(_) => AnswerKind::Rejected,
+            Self::Transient { .. } | Self::Stale(_) | Self::Unreachable(_) => AnswerKind::Transient,
         }
     }
 }
@@ -100,8 +102,8 @@ impl fmt::Display for Verdict {
             Self::Throttled { pause: None, reason }
             | Self::Unauthorized(reason)
             | Self::Forbidden(reason)
-            | Self::Refused(reason)
-            | Self::Troubled { reason, .. }
+            | Self::Rejected(reason)
+            | Self::Transient { reason, .. }
             | Self::Stale(reason)
             | Self::Unreachable(reason) => f.write_str(&reason.error),
         }
@@ -167,10 +169,10 @@ mod tests {
             r#"["ok"]"#,
             r#"{"status": 1}"#,
         ] {
-            assert!(matches!(verdict(200, body), Verdict::Troubled { .. }), "{body}");
+            assert!(matches!(verdict(200, body), Verdict::Transient { .. }), "{body}");
         }
-        assert!(matches!(verdict(201, r#"{"status": "ok"}"#), Verdict::Troubled { .. }));
-        assert!(matches!(verdict(204, ""), Verdict::Troubled { .. }));
+        assert!(matches!(verdict(201, r#"{"status": "ok"}"#), Verdict::Transient { .. }));
+        assert!(matches!(verdict(204, ""), Verdict::Transient { .. }));
     }
 
     #[test]
@@ -181,8 +183,8 @@ mod tests {
                 401 => matches!(got, Verdict::Unauthorized(_)),
                 403 => matches!(got, Verdict::Forbidden(_)),
                 429 => matches!(got, Verdict::Throttled { pause: None, .. }),
-                408 | 500 | 502..=599 => matches!(got, Verdict::Troubled { .. }),
-                _ => matches!(got, Verdict::Refused(_)),
+                408 | 500 | 502..=599 => matches!(got, Verdict::Transient { .. }),
+                _ => matches!(got, Verdict::Rejected(_)),
             };
             assert!(want, "{status}: {got:?}");
         }
@@ -194,7 +196,7 @@ mod tests {
             assert_eq!(Verdict::of_question(&Ok(reply(status, ""))), Verdict::Acknowledged, "{status}");
         }
         assert!(matches!(Verdict::of_question(&Ok(reply(401, ""))), Verdict::Unauthorized(_)));
-        assert!(matches!(Verdict::of_question(&Ok(reply(500, ""))), Verdict::Troubled { .. }));
+        assert!(matches!(Verdict::of_question(&Ok(reply(500, ""))), Verdict::Transient { .. }));
     }
 
     #[test]
@@ -206,22 +208,22 @@ mod tests {
 
     #[test]
     fn a_lost_request_means_what_its_cause_says() {
-        let lost = |cause| Err(Lost { reach: Reach::Perhaps, cause, error: "x".into() });
-        assert!(matches!(Verdict::of(&lost(LostCause::Other)), Verdict::Troubled { .. }));
-        assert!(matches!(Verdict::of(&lost(LostCause::IdleConnection)), Verdict::Stale(_)));
-        assert!(matches!(Verdict::of(&lost(LostCause::Proxy)), Verdict::Unreachable(_)));
-        assert!(matches!(Verdict::of(&lost(LostCause::Certificate)), Verdict::Unreachable(_)));
+        let lost = |cause| Err(SendError { delivered: Delivered::Maybe, cause, error: "x".into() });
+        assert!(matches!(Verdict::of(&lost(SendErrorCause::Other)), Verdict::Transient { .. }));
+        assert!(matches!(Verdict::of(&lost(SendErrorCause::IdleConnection)), Verdict::Stale(_)));
+        assert!(matches!(Verdict::of(&lost(SendErrorCause::Proxy)), Verdict::Unreachable(_)));
+        assert!(matches!(Verdict::of(&lost(SendErrorCause::Certificate)), Verdict::Unreachable(_)));
     }
 
     #[test]
     fn reasons_name_the_status_and_repeat_the_server() {
-        let Verdict::Refused(reason) = verdict(400, r#"{"value": ["too long"]}"#) else {
+        let Verdict::Rejected(reason) = verdict(400, r#"{"value": ["too long"]}"#) else {
             panic!("not refused")
         };
         assert_eq!(reason, Reason { status: Some(400), error: "400 Bad Request: value: too long".into() });
         let moved =
             Ok(Reply { status: 301, location: Some("https://x.example/".into()), ..Reply::default() });
-        let Verdict::Refused(reason) = Verdict::of(&moved) else { panic!("not refused") };
+        let Verdict::Rejected(reason) = Verdict::of(&moved) else { panic!("not refused") };
         assert_eq!(reason.error, "301 Moved Permanently: redirects to https://x.example/");
         assert!(speaks_of_operation(reason.status));
     }

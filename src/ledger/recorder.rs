@@ -40,7 +40,7 @@ impl Recorder {
 
     /// Takes the next event and holds it back.
     pub fn take(&mut self, event: Event, now: Instant) {
-        if let Event::Settled { batch, ref outcome, attempts } = event {
+        if let Event::Finished { batch, ref outcome, attempts } = event {
             match outcome {
                 Outcome::Acknowledged => self.ledger.record(&self.plan, batch, attempts),
                 Outcome::Unsent(_) if attempts == 0 => {}
@@ -68,7 +68,7 @@ impl Recorder {
     /// After an error: what was held back, without what it says of rows, which can't be recorded. Requests were made, and
     /// count, whatever is known of them later.
     pub fn requests(&mut self) -> impl Iterator<Item = Event> {
-        self.held.drain(..).filter(|event| !matches!(event, Event::Settled { .. }))
+        self.held.drain(..).filter(|event| !matches!(event, Event::Finished { .. }))
     }
 
     /// Takes down that the API doesn't hold what it acknowledged. It is recorded when the run is finished.

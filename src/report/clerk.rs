@@ -8,7 +8,7 @@ use super::progress::{Progress, Speed, State};
 use super::wording::why_stopped;
 use super::{FailuresReport, Fates, Lost, Settled, Tally, Unwritten};
 use crate::clock;
-use crate::deliver::{End, Event, Outcome, Pulse, Reason, Slowed};
+use crate::deliver::{End, Event, Outcome, Reason, Slowed, Status};
 use crate::plan::{Batch, Plan};
 
 /// Takes events one by one: tally first, then the failures report, then progress. Blocks while it writes.
@@ -45,9 +45,9 @@ impl<P: Progress> Clerk<P> {
     pub fn take(&mut self, event: &Event) -> Result<(), Unwritten> {
         self.tally.take(event);
         match event {
-            Event::Settled { batch, outcome, attempts } => self.settle(*batch, outcome, *attempts),
-            Event::Pulse(pulse) => {
-                self.show(pulse);
+            Event::Finished { batch, outcome, attempts } => self.settle(*batch, outcome, *attempts),
+            Event::Status(status) => {
+                self.show(status);
                 Ok(())
             }
             Event::Sent(_) | Event::Answered { .. } => Ok(()),
@@ -108,7 +108,7 @@ impl<P: Progress> Clerk<P> {
         failures.add_batch(&self.plan, batch, lost, reason, attempts).inspect_err(|_| self.failures = None)
     }
 
-    fn show(&mut self, pulse: &Pulse) {
+    fn show(&mut self, status: &Status) {
         let now = clock::monotonic_now();
         let Tally { fates, requests, .. } = &self.tally;
         self.speed.sample(now, requests);
@@ -118,12 +118,12 @@ impl<P: Progress> Clerk<P> {
             requests: requests.sent,
             requests_in_all: Speed::in_all(requests),
             rate: self.speed.rate(),
-            slowed_to: (pulse.slowed == Slowed::Yes).then_some(pulse.pace),
-            eta: self.speed.time_left(requests, pulse),
+            slowed_to: (status.slowed == Slowed::Yes).then_some(status.rate),
+            eta: self.speed.time_left(requests, status),
             retried: requests.retried,
             throttled: requests.throttled,
-            held: pulse.held,
-            reason: pulse.reason.clone(),
+            held: status.waiting,
+            reason: status.reason.clone(),
             elapsed: now - self.begun,
         });
     }
@@ -139,7 +139,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::deliver::{Held, Purpose, Stop};
+    use crate::deliver::{Purpose, Stop, Waiting};
     use crate::input::{Options, Reading, Source, read};
     use crate::plan::{Builder, OnConflict};
     use crate::report::{ExitCode, Silence};
@@ -169,7 +169,7 @@ mod tests {
     }
 
     fn settled(batch: Batch, outcome: Outcome) -> Event {
-        Event::Settled { batch, outcome, attempts: 1 }
+        Event::Finished { batch, outcome, attempts: 1 }
     }
 
     fn refused() -> Reason {
@@ -273,9 +273,15 @@ mod tests {
         let mut clerk = Clerk::new(Arc::clone(&plan), before, failures, witness);
         clerk.take(&Event::Sent(Purpose::First)).unwrap();
         clerk.take(&settled(plan.batches().next().unwrap(), Outcome::Acknowledged)).unwrap();
-        let held = Some((Held::Pause, Duration::from_secs(3)));
+        let held = Some((Waiting::Pause, Duration::from_secs(3)));
         clerk
-            .take(&Event::Pulse(Pulse { in_flight: 0, pace: 1.0, slowed: Slowed::No, held, reason: None }))
+            .take(&Event::Status(Status {
+                in_flight: 0,
+                rate: 1.0,
+                slowed: Slowed::No,
+                waiting: held,
+                reason: None,
+            }))
             .unwrap();
         let state = shown.lock().unwrap().pop().unwrap();
         assert_eq!((state.settled, state.rows, state.requests, state.held), (3, 4, 1, held));

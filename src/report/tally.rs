@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Fates, Reasons, Requests};
-use crate::deliver::{Answer, Event, Outcome, Purpose};
+use crate::deliver::{AnswerKind, Event, Outcome, Purpose};
 
 /// The running totals of a run. Pure: it takes events in order, and is what it has taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,8 +39,8 @@ impl Tally {
         match event {
             Event::Sent(purpose) => self.count_request(*purpose),
             Event::Answered { latency, answer } => self.count_answer(*latency, *answer),
-            Event::Settled { batch, outcome, .. } => self.count_rows(u64::from(batch.len), outcome),
-            Event::Pulse(_) => {}
+            Event::Finished { batch, outcome, .. } => self.count_rows(u64::from(batch.len), outcome),
+            Event::Status(_) => {}
         }
     }
 
@@ -58,12 +58,12 @@ impl Tally {
         }
     }
 
-    fn count_answer(&mut self, latency: Duration, answer: Answer) {
+    fn count_answer(&mut self, latency: Duration, answer: AnswerKind) {
         self.latency.add(latency);
         match answer {
-            Answer::Acknowledged => self.requests.acknowledged += 1,
-            Answer::Throttled => self.requests.throttled += 1,
-            Answer::Refused | Answer::Troubled => {}
+            AnswerKind::Acknowledged => self.requests.acknowledged += 1,
+            AnswerKind::Throttled => self.requests.throttled += 1,
+            AnswerKind::Rejected | AnswerKind::Transient => {}
         }
     }
 
@@ -97,7 +97,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::deliver::{Held, Pulse, Reason};
+    use crate::deliver::{Reason, Status, Waiting};
     use crate::plan::Batch;
 
     fn outcome() -> impl Strategy<Value = Outcome> {
@@ -113,28 +113,28 @@ mod tests {
     fn event() -> impl Strategy<Value = Event> {
         let purpose = prop_oneof![Just(Purpose::First), Just(Purpose::Retry), Just(Purpose::Split)];
         let answer = prop_oneof![
-            Just(Answer::Acknowledged),
-            Just(Answer::Throttled),
-            Just(Answer::Refused),
-            Just(Answer::Troubled)
+            Just(AnswerKind::Acknowledged),
+            Just(AnswerKind::Throttled),
+            Just(AnswerKind::Rejected),
+            Just(AnswerKind::Transient)
         ];
-        let pulse = Pulse {
+        let status = Status {
             in_flight: 1,
-            pace: 10.0,
+            rate: 10.0,
             slowed: crate::deliver::Slowed::No,
-            held: Some((Held::Pause, Duration::from_secs(1))),
+            waiting: Some((Waiting::Pause, Duration::from_secs(1))),
             reason: None,
         };
         prop_oneof![
             purpose.prop_map(Event::Sent),
             (0_u64..100_000, answer)
                 .prop_map(|(us, answer)| Event::Answered { latency: Duration::from_micros(us), answer }),
-            (1_u32..1000, outcome(), 0_u32..6).prop_map(|(len, outcome, attempts)| Event::Settled {
+            (1_u32..1000, outcome(), 0_u32..6).prop_map(|(len, outcome, attempts)| Event::Finished {
                 batch: Batch { group: 0, first: 0, len },
                 outcome,
                 attempts
             }),
-            Just(Event::Pulse(pulse)),
+            Just(Event::Status(status)),
         ]
     }
 
@@ -146,7 +146,7 @@ mod tests {
             left in 0_u64..1000,
         ) {
             let settled = |event: &Event| match event {
-                Event::Settled { batch, .. } => u64::from(batch.len),
+                Event::Finished { batch, .. } => u64::from(batch.len),
                 _ => 0,
             };
             let [invalid, skipped, superseded, unchanged, resumed] = before;

@@ -13,7 +13,7 @@ use crate::deliver::hint::{Hint, is_structured};
 use crate::deliver::outage::Key;
 use crate::deliver::part::Part;
 use crate::deliver::retry::{backoff, exhausted, probe_wait};
-use crate::deliver::transport::{Lost, Reach, Reply};
+use crate::deliver::transport::{Delivered, Reply, SendError};
 use crate::deliver::verdict::{Verdict, speaks_of_operation};
 use crate::plan::{Batch, Phase};
 
@@ -22,7 +22,7 @@ impl Core {
     pub(in crate::deliver) fn answered(
         &mut self,
         ticket: u64,
-        result: &Result<Reply, Lost>,
+        result: &Result<Reply, SendError>,
         bytes: usize,
         now: Instant,
         chance: &mut StdRng,
@@ -61,11 +61,11 @@ impl Core {
                 let wait = backoff(&self.options, self.unreachable, chance);
                 self.again(job, reason, now + wait);
             }
-            Verdict::Stale(reason) => self.troubled(job, Reach::Perhaps, reason, now, chance),
-            Verdict::Troubled { reach, reason } => {
+            Verdict::Stale(reason) => self.troubled(job, Delivered::Maybe, reason, now, chance),
+            Verdict::Transient { delivered, reason } => {
                 // Some servers ask for fewer requests in this way. If it is an outage, a pause does no harm.
                 let asks_for_less = reason.status == Some(503) && self.outage.next_probe().is_none();
-                self.troubled(job, reach, reason, now, chance);
+                self.troubled(job, delivered, reason, now, chance);
                 if asks_for_less {
                     return Pacing::Throttled(None);
                 }
@@ -79,11 +79,11 @@ impl Core {
                 self.stop_with(Stop::KeyRefused(reason.clone()));
                 self.again(job, reason, now);
             }
-            Verdict::Refused(reason) if !self.facts.proven && matches!(reason.status, Some(300..=399)) => {
+            Verdict::Rejected(reason) if !self.facts.proven && matches!(reason.status, Some(300..=399)) => {
                 self.stop_with(Stop::Redirected(reason.clone()));
                 self.again(job, reason, now);
             }
-            Verdict::Refused(reason) | Verdict::Forbidden(reason) => {
+            Verdict::Rejected(reason) | Verdict::Forbidden(reason) => {
                 let served = self.served(&job);
                 self.refused(&job, result, reason, bytes, now);
                 return served;
@@ -115,7 +115,7 @@ impl Core {
     pub(super) fn troubled(
         &mut self,
         mut job: Job,
-        reach: Reach,
+        delivered: Delivered,
         reason: Reason,
         now: Instant,
         chance: &mut StdRng,
@@ -124,9 +124,9 @@ impl Core {
         let options = &self.options;
         let next_probe = |probes| probe_wait(options, probes, chance);
         let key = self.key(&job.task);
-        self.outage.troubled((key, &mut job.attempts), reach, &reason, now, next_probe);
+        self.outage.troubled((key, &mut job.attempts), delivered, &reason, now, next_probe);
         let away = self.outage.next_probe().is_some();
-        info!(sent = reach == Reach::Perhaps, status = reason.status, outage = away, "request failed");
+        info!(sent = delivered == Delivered::Maybe, status = reason.status, outage = away, "request failed");
         let at = now + backoff(&self.options, job.attempts.all(), chance);
         if let Task::Ask { case, question: Question::Update(positions) } = &job.task
             && positions.len() > 1
@@ -163,7 +163,7 @@ impl Core {
     pub(super) fn acknowledged(
         &mut self,
         job: Job,
-        result: &Result<Reply, Lost>,
+        result: &Result<Reply, SendError>,
         bytes: usize,
         now: Instant,
     ) {
@@ -214,7 +214,7 @@ impl Core {
     pub(super) fn refused(
         &mut self,
         job: &Job,
-        result: &Result<Reply, Lost>,
+        result: &Result<Reply, SendError>,
         reason: Reason,
         bytes: usize,
         now: Instant,
@@ -359,7 +359,7 @@ impl Core {
 }
 
 /// What a GET says of what it asked for.
-fn existence(result: &Result<Reply, Lost>) -> Option<bool> {
+fn existence(result: &Result<Reply, SendError>) -> Option<bool> {
     match result.as_ref().map(|reply| reply.status) {
         Ok(404 | 410) => Some(false),
         Ok(200..=299) => Some(true),
@@ -367,6 +367,6 @@ fn existence(result: &Result<Reply, Lost>) -> Option<bool> {
     }
 }
 
-fn is_forbidden(result: &Result<Reply, Lost>) -> bool {
+fn is_forbidden(result: &Result<Reply, SendError>) -> bool {
     result.as_ref().is_ok_and(|reply| reply.status == 403)
 }

@@ -26,7 +26,7 @@ use super::options::Options;
 use super::outage::Outage;
 use super::part::Part;
 use super::read_back::{ReadBack, Verified};
-use super::sample::Sample;
+use super::reservoir::Reservoir;
 use crate::input::Operation;
 use crate::plan::{Batch, Cursor, Phase, Plan};
 
@@ -121,7 +121,7 @@ pub(super) struct Core {
     /// The next request is to be sent when nothing else is in flight.
     solo: bool,
     unreachable: u32,
-    sample: Option<Sample>,
+    sample: Option<Reservoir>,
     read_back: Option<ReadBack>,
     events: Vec<Event>,
     stop: Option<Stop>,
@@ -143,7 +143,7 @@ struct AccountCheck {
 }
 
 impl Core {
-    pub(super) fn new(plan: Arc<Plan>, options: &Options, sample: Option<Sample>) -> Self {
+    pub(super) fn new(plan: Arc<Plan>, options: &Options, sample: Option<Reservoir>) -> Self {
         let mut cursor = plan.cursor();
         let next = cursor.next(&plan);
         Self {
@@ -235,7 +235,7 @@ impl Core {
             if let (Outcome::Acknowledged, Some(sample)) = (outcome, &mut self.sample) {
                 sample.offer(batch);
             }
-            self.events.push(Event::Settled { batch, outcome: outcome.clone(), attempts });
+            self.events.push(Event::Finished { batch, outcome: outcome.clone(), attempts });
         }
     }
 
@@ -244,8 +244,8 @@ impl Core {
         self.stop.get_or_insert(stop);
     }
 
-    fn begin_reading_back(&mut self, sample: Sample, now: Instant) {
-        let read_back = ReadBack::of(sample.picks(), &self.plan);
+    fn begin_reading_back(&mut self, sample: Reservoir, now: Instant) {
+        let read_back = ReadBack::of(sample.rows(), &self.plan);
         for number in 0..read_back.users() {
             self.enqueue(Job::new(Task::ReadBack(number), Purpose::Check), now);
         }

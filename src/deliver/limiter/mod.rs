@@ -1,6 +1,6 @@
 //! When the next request may start.
 //!
-//! One limiter stands before every attempt. A server counts the requests that reach it, and the limiter only knows when
+//! One limiter stands before every attempt. A server counts the requests that delivered it, and the limiter only knows when
 //! they start, so three things are kept apart:
 //!
 //! - **Spacing** is governor's (GCRA, with a burst of one request): one start every [`interval`](Limiter::interval). A

@@ -18,7 +18,7 @@ use super::core::{Ask, Core, Pacing, What};
 use super::event::{Event, Outcome, Stop};
 use super::options::{Options, Rate};
 use super::part::Part;
-use super::transport::{Lost, Reply};
+use super::transport::{Reply, SendError};
 use crate::clock;
 use crate::input::{Dictionary, Row, Sink as _};
 use crate::plan::{Builder, OnConflict, Plan};
@@ -83,7 +83,7 @@ fn run_until(plan: &Arc<Plan>, options: &Options, world: &World, seed: u64, kill
     let interval = options.rate.window / options.rate.requests.get();
     let mut slot = now;
     // By the time of the answer.
-    let mut in_flight: BTreeMap<(Instant, u64), (Result<Reply, Lost>, usize)> = BTreeMap::new();
+    let mut in_flight: BTreeMap<(Instant, u64), (Result<Reply, SendError>, usize)> = BTreeMap::new();
     let mut run = Run {
         plan: Arc::clone(plan),
         stop: None,
@@ -168,7 +168,7 @@ fn run_until(plan: &Arc<Plan>, options: &Options, world: &World, seed: u64, kill
 
 fn take(core: &mut Core, run: &mut Run, row: &impl Fn(u32, u32) -> (String, u64)) {
     for event in core.events().drain(..) {
-        let Event::Settled { batch, outcome, attempts } = event else { continue };
+        let Event::Finished { batch, outcome, attempts } = event else { continue };
         for place in batch.first..batch.first + batch.len {
             let row = row(batch.group, place);
             let before = run.settled.insert(row.clone(), (outcome.clone(), attempts));

@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use super::body_length;
 use crate::deliver::core::What;
 use crate::deliver::part::Part;
-use crate::deliver::transport::{Lost, LostCause, Reach, Reply};
+use crate::deliver::transport::{Delivered, Reply, SendError, SendErrorCause};
 use crate::plan::Plan;
 
 /// How a server names the users whom it doesn't know.
@@ -69,7 +69,7 @@ impl Default for World {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "as a transport gives it")]
-pub(super) fn reply(status: u16, body: &str) -> Result<Reply, Lost> {
+pub(super) fn reply(status: u16, body: &str) -> Result<Reply, SendError> {
     Ok(Reply { status, body: body.to_owned().into(), ..Reply::default() })
 }
 
@@ -85,9 +85,13 @@ impl World {
         what: &What,
         at: Duration,
         dice: &mut StdRng,
-    ) -> (Result<Reply, Lost>, bool) {
+    ) -> (Result<Reply, SendError>, bool) {
         if self.outages.iter().any(|(from, to)| at >= *from && at < *to) {
-            let lost = Lost { reach: Reach::Nowhere, cause: LostCause::Refused, error: "refused".into() };
+            let lost = SendError {
+                delivered: Delivered::No,
+                cause: SendErrorCause::Refused,
+                error: "refused".into(),
+            };
             return (if dice.random_bool(0.5) { reply(503, "") } else { Err(lost) }, false);
         }
         if let Some((status, body)) = &self.refuses_all {
@@ -112,14 +116,18 @@ impl World {
         let answer = self.update(plan, part, dice);
         let made = answer.is_none();
         if errs {
-            let lost = Lost { reach: Reach::Perhaps, cause: LostCause::Other, error: "reset".into() };
+            let lost = SendError {
+                delivered: Delivered::Maybe,
+                cause: SendErrorCause::Other,
+                error: "reset".into(),
+            };
             return (Err(lost), made);
         }
         (answer.unwrap_or_else(|| reply(200, r#"{"status": "ok"}"#)), made)
     }
 
     /// Why an update is refused.
-    fn update(&self, plan: &Plan, part: &Part, dice: &mut StdRng) -> Option<Result<Reply, Lost>> {
+    fn update(&self, plan: &Plan, part: &Part, dice: &mut StdRng) -> Option<Result<Reply, SendError>> {
         let ids: Vec<u64> = part.places().map(|place| plan.user_number(part.group, place)).collect();
         let bytes = body_length(plan, part);
         if self.most_bytes.is_some_and(|most| bytes > most) {
@@ -152,7 +160,7 @@ impl World {
         (self.chance > 0.0 && dice.random_bool(self.chance)).then(|| reply(400, ""))
     }
 
-    fn refuse_unknown(&self, unknown: &[(usize, u64)]) -> Result<Reply, Lost> {
+    fn refuse_unknown(&self, unknown: &[(usize, u64)]) -> Result<Reply, SendError> {
         let most = match self.naming {
             Naming::All => usize::MAX,
             Naming::Some(most) => most,

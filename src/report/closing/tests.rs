@@ -1,12 +1,12 @@
 //! The screen as it reads.
 
 use super::*;
-use crate::deliver::{Answer, Event, Purpose, Reason, Stop};
+use crate::deliver::{AnswerKind, Event, Purpose, Reason, Stop};
 use crate::input::Location;
 
 fn tally(fates: Fates, requests: Requests) -> Tally {
     let mut tally = Tally::new(Fates::default(), 0);
-    tally.take(&Event::Answered { latency: Duration::from_millis(120), answer: Answer::Acknowledged });
+    tally.take(&Event::Answered { latency: Duration::from_millis(120), answer: AnswerKind::Acknowledged });
     tally.take(&Event::Sent(Purpose::First));
     Tally { fates, requests, ..tally }
 }

@@ -3,7 +3,7 @@
 use indicatif::HumanCount;
 
 use super::State;
-use crate::deliver::Held;
+use crate::deliver::Waiting;
 use crate::report::visible::Visible;
 use crate::report::wording::{Cut, counted, time_left};
 
@@ -83,8 +83,8 @@ fn held(state: &State) -> Option<String> {
     let (held, left) = state.held?;
     let left = time_left(left);
     Some(match held {
-        Held::Pause => format!("paused by the server, {left} left"),
-        Held::Outage => match state.reason.as_deref().filter(|reason| !reason.is_empty()) {
+        Waiting::Pause => format!("paused by the server, {left} left"),
+        Waiting::Outage => match state.reason.as_deref().filter(|reason| !reason.is_empty()) {
             Some(reason) => format!("{}, next try in {left}", Cut(&Visible(reason).to_string(), MOST_REASON)),
             None => format!("no answer from the API, next probe in {left}"),
         },
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn an_outage_is_shown_with_what_the_last_answer_said() {
-        let held = Some((Held::Outage, Duration::from_secs(8)));
+        let held = Some((Waiting::Outage, Duration::from_secs(8)));
         let reason = Some("503 Service Unavailable: an HTML page".to_owned());
         let down = State { held, reason, eta: None, retried: 0, throttled: 0, ..state() };
         insta::assert_snapshot!(fitted(&down, 120), @"43%  4,310/10,000 rows  503 Service Unavailable: an HTML page, next try in 8s  1,200/1,250 requests");
@@ -149,8 +149,9 @@ mod tests {
 
     #[test]
     fn a_pause_takes_the_place_of_the_rate() {
-        let paused = State { held: Some((Held::Pause, Duration::from_millis(11_200))), rate: 0.0, ..state() };
-        let down = State { held: Some((Held::Outage, Duration::from_secs(8))), eta: None, ..state() };
+        let paused =
+            State { held: Some((Waiting::Pause, Duration::from_millis(11_200))), rate: 0.0, ..state() };
+        let down = State { held: Some((Waiting::Outage, Duration::from_secs(8))), eta: None, ..state() };
         let lines =
             [&paused, &down].map(|state| format!("{}\n{}", fitted(state, 80), fitted(state, 50))).join("\n");
         insta::assert_snapshot!(lines, @"
@@ -164,7 +165,7 @@ mod tests {
     #[test]
     fn a_log_line_has_everything() {
         let quiet = State { retried: 0, throttled: 0, ..state() };
-        let down = State { held: Some((Held::Outage, Duration::from_secs(8))), eta: None, ..state() };
+        let down = State { held: Some((Waiting::Outage, Duration::from_secs(8))), eta: None, ..state() };
         let lines = [&quiet, &state(), &down].map(logged).join("\n");
         insta::assert_snapshot!(lines, @r#"
         progress 43.1% rows=4310/10000 requests=1200/1250 rate=9.8/s retried=0 eta=1m20s
@@ -205,7 +206,7 @@ mod tests {
                 eta: eta.map(Duration::from_secs),
                 retried,
                 throttled,
-                held: held.map(|seconds| (Held::Outage, Duration::from_secs(seconds))),
+                held: held.map(|seconds| (Waiting::Outage, Duration::from_secs(seconds))),
                 reason: None,
                 elapsed: Duration::ZERO,
             };

@@ -11,7 +11,7 @@ pub use bar::{AboveBar, AboveWriter, Bar};
 pub use heartbeat::Heartbeat;
 pub(super) use speed::Speed;
 
-use crate::deliver::Held;
+use crate::deliver::Waiting;
 
 /// Who shows how far the run is.
 pub trait Progress {
@@ -44,7 +44,7 @@ pub struct State {
     /// Answers that there were too many requests.
     pub throttled: u64,
     /// Why nothing starts just now, and for how much longer.
-    pub held: Option<(Held, Duration)>,
+    pub held: Option<(Waiting, Duration)>,
     /// What the last answer said, while nothing starts.
     pub reason: Option<String>,
     /// Since the first event.

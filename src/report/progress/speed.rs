@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::deliver::Pulse;
+use crate::deliver::Status;
 use crate::report::Requests;
 
 /// Requests per second, over the last [`Speed::WINDOW`].
@@ -40,10 +40,10 @@ impl Speed {
     }
 
     /// How long the rest of the plan will take. While nothing starts, that is the wait and then the pace in force.
-    pub(crate) fn time_left(&self, requests: &Requests, pulse: &Pulse) -> Option<Duration> {
+    pub(crate) fn time_left(&self, requests: &Requests, status: &Status) -> Option<Duration> {
         let left = real(requests.planned.saturating_sub(first_tries(requests)));
-        let (wait, rate) = match pulse.held {
-            Some((_, wait)) => (wait, pulse.pace),
+        let (wait, rate) = match status.waiting {
+            Some((_, wait)) => (wait, status.rate),
             None => (Duration::ZERO, self.per_second(|sample| sample.first)),
         };
         let sending = Duration::try_from_secs_f64(left / rate).ok()?;
@@ -74,7 +74,7 @@ fn first_tries(requests: &Requests) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deliver::Held;
+    use crate::deliver::Waiting;
 
     fn requests(sent: u64, retried: u64) -> Requests {
         Requests { planned: 1000, sent, retried, ..Requests::default() }
@@ -91,8 +91,8 @@ mod tests {
         (speed, now)
     }
 
-    fn pulse(held: Option<(Held, Duration)>) -> Pulse {
-        Pulse { in_flight: 1, pace: 8.0, slowed: crate::deliver::Slowed::No, held, reason: None }
+    fn status(held: Option<(Waiting, Duration)>) -> Status {
+        Status { in_flight: 1, rate: 8.0, slowed: crate::deliver::Slowed::No, waiting: held, reason: None }
     }
 
     #[test]
@@ -100,7 +100,7 @@ mod tests {
         let (speed, now) = steady(10, 2);
         assert!((speed.rate() - 16.0).abs() < 1e-9);
         // 160 sent, of which 80 retried: 920 are left, at 8 a second.
-        assert_eq!(speed.time_left(&now, &pulse(None)), Some(Duration::from_secs(115)));
+        assert_eq!(speed.time_left(&now, &status(None)), Some(Duration::from_secs(115)));
     }
 
     #[test]
@@ -113,15 +113,15 @@ mod tests {
     #[test]
     fn a_wait_comes_before_the_rest() {
         let (speed, now) = steady(10, 0);
-        let held = Some((Held::Pause, Duration::from_secs(12)));
-        assert_eq!(speed.time_left(&now, &pulse(held)), Some(Duration::from_secs(12 + 105)));
+        let held = Some((Waiting::Pause, Duration::from_secs(12)));
+        assert_eq!(speed.time_left(&now, &status(held)), Some(Duration::from_secs(12 + 105)));
     }
 
     #[test]
     fn at_the_start_there_is_no_telling() {
         let (speed, now) = steady(0, 0);
         assert!(speed.rate().abs() < 1e-9);
-        assert_eq!(speed.time_left(&now, &pulse(None)), None);
+        assert_eq!(speed.time_left(&now, &status(None)), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
-use attrsync::deliver::{End, Options, Outcome, Rate, Reach, Stop};
+use attrsync::deliver::{Delivered, End, Options, Outcome, Rate, Stop};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -95,8 +95,8 @@ fn weather(dice: &mut StdRng, users: u64) -> Script {
         let after = LATENCY.mul_f64(dice.random_range(0.1..20.0));
         let applied = dice.random_bool(0.5);
         if outage.is_some_and(|(from, to)| asked.at >= from && asked.at < to) {
-            let reach = if dice.random_bool(0.5) { Reach::Nowhere } else { Reach::Perhaps };
-            return if dice.random_bool(0.5) { lost(reach) } else { status(503, "") };
+            let delivered = if dice.random_bool(0.5) { Delivered::No } else { Delivered::Maybe };
+            return if dice.random_bool(0.5) { lost(delivered) } else { status(503, "") };
         }
         if key_dies.is_some_and(|number| asked.number >= number) {
             return status(401, "");
@@ -111,7 +111,7 @@ fn weather(dice: &mut StdRng, users: u64) -> Script {
             return Act { after, applied, ..status([500, 502, 503, 408][dice.random_range(0..4)], "<html>") };
         }
         if dice.random_bool(breaks) {
-            return Act { after, applied, ..lost(Reach::Perhaps) };
+            return Act { after, applied, ..lost(Delivered::Maybe) };
         }
         if dice.random_bool(odd) {
             return Act {

@@ -14,7 +14,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use attrsync::deliver::{self, End, Event, Options, Order, Outcome, Purpose, Rate, Stop};
+use attrsync::deliver::{self, End, Event, Options, Outcome, Purpose, Rate, Shutdown, Stop};
 use attrsync::input::{Dictionary, Row, Sink as _};
 use attrsync::plan::{Batch, Builder, OnConflict, Plan};
 use rand::SeedableRng as _;
@@ -115,23 +115,24 @@ fn run_until(plan: &Arc<Plan>, options: &Options, script: Script, stop: Option<(
         let begun = attrsync::clock::monotonic_now();
         let api = Arc::new(Api::new(script, begun));
         let (events, mut told) = mpsc::channel(64);
-        let (order, orders) = watch::channel(Order::GoOn);
+        let (shutdown, shutdown_rx) = watch::channel(Shutdown::No);
         let orderly = tokio::spawn(async move {
             if let Some((after, stop)) = stop {
                 tokio::time::sleep(after).await;
-                order.send(Order::Finish(stop)).ok();
+                shutdown.send(Shutdown::Graceful(stop)).ok();
             }
             std::future::pending::<()>().await;
         });
         let chance = StdRng::seed_from_u64(1);
-        let delivery = deliver::deliver(Arc::clone(plan), Arc::clone(&api), options, orders, events, chance);
+        let delivery =
+            deliver::deliver(Arc::clone(plan), Arc::clone(&api), options, shutdown_rx, events, chance);
         let listening = async {
             let (mut settled, mut sent) = (Vec::new(), Vec::new());
             while let Some(event) = told.recv().await {
                 match event {
-                    Event::Settled { batch, outcome, attempts } => settled.push((batch, outcome, attempts)),
+                    Event::Finished { batch, outcome, attempts } => settled.push((batch, outcome, attempts)),
                     Event::Sent(purpose) => sent.push(purpose),
-                    Event::Answered { .. } | Event::Pulse(_) => {}
+                    Event::Answered { .. } | Event::Status(_) => {}
                 }
             }
             (settled, sent)

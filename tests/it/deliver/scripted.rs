@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use attrsync::deliver::{Lost, LostCause, Reach, Reply, Request, Transport};
+use attrsync::deliver::{Delivered, Reply, Request, SendError, SendErrorCause, Transport};
 use attrsync::input::Operation;
 use tokio::time::Instant;
 
@@ -26,7 +26,7 @@ pub(super) struct Asked {
 pub(super) struct Act {
     pub(super) after: Duration,
     pub(super) applied: bool,
-    pub(super) answer: Result<Reply, Lost>,
+    pub(super) answer: Result<Reply, SendError>,
 }
 
 const OK: &str = r#"{"status": "ok"}"#;
@@ -46,11 +46,11 @@ pub(super) fn throttled(seconds: u64) -> Act {
     Act { after: LATENCY, applied: false, answer: Ok(Reply { status: 429, retry_after, ..Reply::default() }) }
 }
 
-pub(super) fn lost(reach: Reach) -> Act {
+pub(super) fn lost(delivered: Delivered) -> Act {
     Act {
         after: LATENCY,
         applied: false,
-        answer: Err(Lost { reach, cause: LostCause::Other, error: "connection reset".into() }),
+        answer: Err(SendError { delivered, cause: SendErrorCause::Other, error: "connection reset".into() }),
     }
 }
 
@@ -94,7 +94,7 @@ impl Api {
 }
 
 impl Transport for Api {
-    async fn send(&self, request: Request) -> Result<Reply, Lost> {
+    async fn send(&self, request: Request) -> Result<Reply, SendError> {
         let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
         let ids: Vec<u64> = body["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect();
         let attribute = body["attribute"].as_str().unwrap().to_owned();
@@ -137,7 +137,7 @@ impl Transport for Api {
         act.answer
     }
 
-    async fn fetch(&self, user: &str) -> Result<Reply, Lost> {
+    async fn fetch(&self, user: &str) -> Result<Reply, SendError> {
         let state = self.state.lock().unwrap();
         let user: u64 = user.parse().unwrap();
         let held = state.log.applied.iter().filter(|((_, id), _)| *id == user);
@@ -145,7 +145,7 @@ impl Transport for Api {
         Ok(Reply { status: 200, body: serde_json::to_vec(&held).unwrap().into(), ..Reply::default() })
     }
 
-    async fn probe(&self, _operation: Operation) -> Result<Reply, Lost> {
+    async fn probe(&self, _operation: Operation) -> Result<Reply, SendError> {
         // A script that answers 404 whoever is asked for has no such address.
         let asked = Asked {
             number: usize::MAX,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use attrsync::deliver::{End, Options, Outcome, Reach, Stop};
+use attrsync::deliver::{Delivered, End, Options, Outcome, Stop};
 
 use super::scripted::{Act, Asked, Script, lost, ok, status, throttled};
 use super::{many_cities, options, run, run_until};
@@ -31,7 +31,7 @@ fn a_wrong_key_costs_one_request() {
 
 #[test]
 fn an_outage_costs_time_only() {
-    let ways: [fn() -> Act; 3] = [|| lost(Reach::Nowhere), || lost(Reach::Perhaps), || status(502, "")];
+    let ways: [fn() -> Act; 3] = [|| lost(Delivered::No), || lost(Delivered::Maybe), || status(502, "")];
     for how in ways {
         for from in [Duration::ZERO, Duration::from_millis(300)] {
             let run = run(&many_cities(2000), &options(), down(from, from + 9 * MINUTE, how));
@@ -44,7 +44,7 @@ fn an_outage_costs_time_only() {
 
 #[test]
 fn an_api_that_stays_away_is_given_up_in_time() {
-    let ways: [fn() -> Act; 3] = [|| lost(Reach::Nowhere), || status(503, ""), || throttled(2)];
+    let ways: [fn() -> Act; 3] = [|| lost(Delivered::No), || status(503, ""), || throttled(2)];
     for how in ways {
         let from = Duration::from_millis(300);
         let run = run(&many_cities(2000), &options(), down(from, 100 * MINUTE, how));

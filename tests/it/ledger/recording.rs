@@ -31,7 +31,7 @@ fn events_are_held_back_until_what_they_acknowledge_is_recorded() {
     recorder.take(Event::Sent(Purpose::First), now);
     assert!(!recorder.is_due(now + Duration::from_secs(9)), "there is nothing to record");
     for (batch, outcome) in plan.batches().zip(outcomes) {
-        recorder.take(Event::Settled { batch, outcome, attempts: 2 }, now);
+        recorder.take(Event::Finished { batch, outcome, attempts: 2 }, now);
     }
     assert_eq!(reader(), []);
     assert!(!recorder.is_due(now + Duration::from_millis(49)));

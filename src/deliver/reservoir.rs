@@ -1,35 +1,37 @@
-//! Some rows of many, each as likely as any other.
+//! A random sample of rows, taken while they pass by: reservoir sampling.
 
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use crate::plan::Batch;
 
-/// A row of the plan, by group and place.
+/// A row of the plan: a group and the place of a user in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Pick {
+pub struct PlanRow {
     /// The group's number in the plan.
     pub group: u32,
     /// The place of the user in the group.
     pub place: u32,
 }
 
-/// A sample of so many of the rows that it was offered, however many these are (a reservoir, with the jumps of Li's
-/// algorithm L, so that rows that are not picked cost nothing).
+/// A uniform random sample of the rows that it is offered, without knowing beforehand how many there will be.
+///
+/// This is Li's algorithm L: it draws how many rows to skip until the next one enters the sample, so a row that is
+/// skipped costs nothing.
 #[derive(Debug)]
-pub struct Sample {
+pub struct Reservoir {
     size: usize,
-    picked: Vec<Pick>,
-    /// Rows to pass over before the next one is picked.
-    passes: u64,
+    rows: Vec<PlanRow>,
+    /// How many rows to skip before the next one enters the sample.
+    skip: u64,
     weight: f64,
     chance: StdRng,
 }
 
-impl Sample {
+impl Reservoir {
     /// An empty sample that grows to this size.
     pub fn new(size: usize, chance: StdRng) -> Self {
-        Self { size, picked: Vec::new(), passes: 0, weight: 1.0, chance }
+        Self { size, rows: Vec::new(), skip: 0, weight: 1.0, chance }
     }
 
     /// Offers all rows of a batch.
@@ -37,31 +39,33 @@ impl Sample {
         let mut place = u64::from(batch.first);
         let end = place + u64::from(batch.len);
         while place < end && self.size > 0 {
-            let pick =
-                |place: u64| Pick { group: batch.group, place: u32::try_from(place).expect("below `end`") };
-            if self.picked.len() < self.size {
-                self.picked.push(pick(place));
+            let pick = |place: u64| PlanRow {
+                group: batch.group,
+                place: u32::try_from(place).expect("below `end`"),
+            };
+            if self.rows.len() < self.size {
+                self.rows.push(pick(place));
                 place += 1;
-                if self.picked.len() == self.size {
+                if self.rows.len() == self.size {
                     self.jump();
                 }
-            } else if self.passes >= end - place {
-                self.passes -= end - place;
+            } else if self.skip >= end - place {
+                self.skip -= end - place;
                 return;
             } else {
-                place += self.passes;
+                place += self.skip;
                 let replaced = self.chance.random_range(0..self.size);
-                self.picked[replaced] = pick(place);
+                self.rows[replaced] = pick(place);
                 place += 1;
                 self.jump();
             }
         }
     }
 
-    /// What was picked, in the order of the plan.
-    pub fn picks(mut self) -> Vec<Pick> {
-        self.picked.sort_unstable();
-        self.picked
+    /// The sample, in the order of the plan.
+    pub fn rows(mut self) -> Vec<PlanRow> {
+        self.rows.sort_unstable();
+        self.rows
     }
 
     #[expect(
@@ -74,7 +78,7 @@ impl Sample {
         // From (0, 1]: a logarithm of 0 is none.
         let mut uniform = || 1.0 - self.chance.random::<f64>();
         self.weight *= (uniform().ln() / self.size as f64).exp();
-        self.passes = (uniform().ln() / (-self.weight).ln_1p()).floor() as u64;
+        self.skip = (uniform().ln() / (-self.weight).ln_1p()).floor() as u64;
     }
 }
 
@@ -86,12 +90,12 @@ mod tests {
 
     use super::*;
 
-    fn sample(size: usize, seed: u64, batches: &[Batch]) -> Vec<Pick> {
-        let mut sample = Sample::new(size, StdRng::seed_from_u64(seed));
+    fn sample(size: usize, seed: u64, batches: &[Batch]) -> Vec<PlanRow> {
+        let mut sample = Reservoir::new(size, StdRng::seed_from_u64(seed));
         for batch in batches {
             sample.offer(*batch);
         }
-        sample.picks()
+        sample.rows()
     }
 
     const BATCHES: [Batch; 3] = [
@@ -103,15 +107,15 @@ mod tests {
     #[test]
     fn picks_distinct_rows_that_were_offered_and_as_many_as_asked_for() {
         for size in [0, 1, 7, 99, 100, 101, 5000] {
-            let picks = sample(size, 3, &BATCHES);
-            assert_eq!(picks.len(), size.min(100));
-            assert_eq!(picks.iter().collect::<BTreeSet<_>>().len(), picks.len());
-            let offered = |pick: &Pick| {
+            let rows = sample(size, 3, &BATCHES);
+            assert_eq!(rows.len(), size.min(100));
+            assert_eq!(rows.iter().collect::<BTreeSet<_>>().len(), rows.len());
+            let offered = |pick: &PlanRow| {
                 BATCHES
                     .iter()
                     .any(|b| b.group == pick.group && (b.first..b.first + b.len).contains(&pick.place))
             };
-            assert!(picks.iter().all(offered));
+            assert!(rows.iter().all(offered));
         }
     }
 
