@@ -16,13 +16,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use super::Disconnected;
-use super::core::{Ask, Core, Pacing, What};
+use super::concurrency::Concurrency;
+use super::core::{ApiCall, Core, Pacing, StartedRequest};
 use super::event::{Delivery, End, Event, Shutdown, Slowed, Status, Stop, Waiting};
 use super::limiter::{LimitSignal, Limiter};
 use super::options::Options;
 use super::reservoir::Reservoir;
 use super::transport::{Reply, Request, SendError, Transport};
-use super::window::Window;
 use crate::clock;
 use crate::plan::{Batch, Plan};
 
@@ -47,7 +47,7 @@ pub(super) struct Dispatcher<T> {
     core: Core,
     in_flight: JoinSet<Answered>,
     limiter: Limiter,
-    window: Window,
+    concurrency: Concurrency,
     outbox: Outbox,
 }
 
@@ -59,7 +59,7 @@ struct Outbox {
 }
 
 struct Answered {
-    ticket: u64,
+    id: u64,
     sent_at: Instant,
     bytes: usize,
     result: Result<Reply, SendError>,
@@ -78,7 +78,7 @@ impl<T: Transport> Dispatcher<T> {
         Self {
             core: Core::new(Arc::clone(&plan), options, sample),
             limiter: Limiter::new(options.rate),
-            window: Window::new(options.concurrency),
+            concurrency: Concurrency::new(options.concurrency),
             plan,
             transport,
             options: options.clone(),
@@ -150,7 +150,7 @@ impl<T: Transport> Dispatcher<T> {
 
     fn has_room(&self, now: Instant) -> bool {
         let age = self.core.oldest().map_or(Duration::ZERO, |start| now.duration_since(start));
-        self.in_flight.len() < self.window.size(self.limiter.interval(), age)
+        self.in_flight.len() < self.concurrency.size(self.limiter.interval(), age)
     }
 
     /// When to look again although nothing happened.
@@ -165,32 +165,32 @@ impl<T: Transport> Dispatcher<T> {
 
     async fn start(&mut self) -> Result<(), Disconnected> {
         let sent_at = clock::monotonic_now();
-        let Some(Ask { ticket, what }) = self.core.start(sent_at) else { return Ok(()) };
+        let Some(StartedRequest { id, call }) = self.core.start(sent_at) else { return Ok(()) };
         self.limiter.started(sent_at);
         let (plan, transport) = (Arc::clone(&self.plan), Arc::clone(&self.transport));
         self.in_flight.spawn(async move {
             let mut bytes = 0;
-            let result = match what {
-                What::Update(part) => {
+            let result = match call {
+                ApiCall::Update(users) => {
                     let mut body = Vec::new();
-                    plan.body_of(part.group, part.batches(), &mut body);
+                    plan.body_of(users.group, users.batches(), &mut body);
                     bytes = body.len();
-                    let operation = plan.operation(Batch { group: part.group, first: 0, len: 1 });
+                    let operation = plan.operation(Batch { group: users.group, first: 0, len: 1 });
                     transport.send(Request { operation, body: Bytes::from(body) }).await
                 }
-                What::User(user) => transport.fetch(&user).await,
-                What::Operation(operation) => transport.probe(operation).await,
+                ApiCall::User(user) => transport.fetch(&user).await,
+                ApiCall::Operation(operation) => transport.probe(operation).await,
             };
-            Answered { ticket, sent_at, bytes, result }
+            Answered { id, sent_at, bytes, result }
         });
         self.outbox.take(self.core.events()).await
     }
 
     async fn answered(&mut self, answered: &Answered) -> Result<(), Disconnected> {
-        let Answered { ticket, sent_at, bytes, result } = answered;
+        let Answered { id, sent_at, bytes, result } = answered;
         let now = clock::monotonic_now();
-        self.window.observe(now.duration_since(*sent_at));
-        let signal = match self.core.answered(*ticket, result, *bytes, now, &mut self.chance) {
+        self.concurrency.observe(now.duration_since(*sent_at));
+        let signal = match self.core.answered(*id, result, *bytes, now, &mut self.chance) {
             Pacing::Unchanged => LimitSignal::Nothing,
             Pacing::Served => LimitSignal::Served,
             Pacing::Throttled(retry_after) => LimitSignal::Throttled { retry_after },

@@ -15,8 +15,8 @@ use reqwest::header::{
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::connecting::{Connecting, Watch};
-use super::lost::{Place, Sent, causes, lost};
+use super::connect_timing::{ConnectTiming, TimingLayer};
+use super::send_error::{Destination, Sent, causes, lost};
 use super::transport::{Reply, Request, SendError, Transport};
 use crate::clock;
 use crate::input::{IdType, Operation};
@@ -52,7 +52,7 @@ pub struct Http {
     users: Url,
     standard: Url,
     custom: Url,
-    place: Place,
+    place: Destination,
     /// The nanoseconds that the quickest answer took.
     quickest: AtomicU64,
 }
@@ -117,7 +117,7 @@ impl Http {
             .timeout(timeout)
             .pool_max_idle_per_host(concurrency.get())
             .pool_idle_timeout(IDLE_TIMEOUT)
-            .connector_layer(Watch)
+            .connector_layer(TimingLayer)
             .build()
             .map_err(|error| {
                 if has_no_certificates(&error) { HttpError::NoCertificates } else { HttpError::Tls(error) }
@@ -149,7 +149,7 @@ impl Http {
 
     async fn ask(&self, request: RequestBuilder) -> Result<Reply, SendError> {
         let start = clock::monotonic_now();
-        let connecting = Arc::new(Connecting::default());
+        let connecting = Arc::new(ConnectTiming::default());
         let response = connecting.watch(request.send()).await.map_err(|error| {
             let took = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
             // A server that has had the time to process it may have done so.
@@ -180,10 +180,10 @@ fn proxy(address: &Url) -> Option<String> {
     proxy.uri().authority().map(ToString::to_string)
 }
 
-fn place(address: &Url, proxy: Option<String>) -> Place {
+fn place(address: &Url, proxy: Option<String>) -> Destination {
     let host = address.host_str().unwrap_or_default().to_owned();
     let port = address.port_or_known_default().unwrap_or_default();
-    Place { address: format!("{host}:{port}"), host, proxy }
+    Destination { address: format!("{host}:{port}"), host, proxy }
 }
 
 fn has_no_certificates(error: &reqwest::Error) -> bool {

@@ -15,30 +15,30 @@
 //!
 //! What happened to a batch is data ([`Outcome`]). The one error is that nobody listens any more.
 
-mod case;
-mod connecting;
+mod backoff;
+mod concurrency;
+mod connect_timing;
 mod core;
+mod diagnosis;
 mod dispatcher;
 mod event;
-mod facts;
-mod hint;
 mod http;
+mod knowledge;
 mod limiter;
-mod limits;
-mod lost;
 #[cfg(test)]
 mod model;
 mod options;
 mod outage;
-mod part;
 mod read_back;
 mod reservoir;
-mod retry;
 mod search;
+mod send_error;
+mod server_message;
+mod size_limit;
+mod suggested_cause;
 mod transport;
+mod user_set;
 mod verdict;
-mod window;
-mod words;
 
 use std::sync::Arc;
 

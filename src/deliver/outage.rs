@@ -1,7 +1,7 @@
 //! Whether the API serves anyone, and which attempts count.
 //!
 //! When the API serves nobody, that is not the fault of any request. So what counts is an attempt that failed between two
-//! requests that were served, while nothing else failed ([`Outage::count`]): then it was this request. Of attempts
+//! requests that were served, while nothing else failed ([`OutageDetector::count`]): then it was this request. Of attempts
 //! in a row without anyone served between them only one counts, and where others failed as well none does, because that
 //! may have been an outage, or the API asking for fewer requests.
 //!
@@ -31,7 +31,7 @@ pub(super) type Key = (u32, u32);
 
 /// Whether the API serves anyone.
 #[derive(Debug, Default)]
-pub(super) struct Outage {
+pub(super) struct OutageDetector {
     /// Requests that were served. The time between two of them is a stretch, numbered by the first.
     served: u64,
     /// The troubles since the last one.
@@ -72,7 +72,7 @@ impl Attempts {
     }
 }
 
-impl Outage {
+impl OutageDetector {
     /// A request was answered by an API at work, well or not.
     pub(super) fn served(&mut self) {
         self.served += 1;
@@ -183,19 +183,19 @@ mod tests {
 
     const WAIT: Duration = Duration::from_secs(1);
 
-    fn trouble_of(outage: &mut Outage, key: u32, attempts: &mut Attempts, status: u16) {
+    fn trouble_of(outage: &mut OutageDetector, key: u32, attempts: &mut Attempts, status: u16) {
         let reason = Reason { status: Some(status), error: String::new() };
         outage.troubled(((key, 0), attempts), Delivered::Maybe, &reason, clock::monotonic_now(), |probes| {
             WAIT * probes
         });
     }
 
-    fn trouble(outage: &mut Outage, attempts: &mut Attempts, status: u16) {
+    fn trouble(outage: &mut OutageDetector, attempts: &mut Attempts, status: u16) {
         trouble_of(outage, 1, attempts, status);
     }
 
-    fn served() -> Outage {
-        let mut outage = Outage::default();
+    fn served() -> OutageDetector {
+        let mut outage = OutageDetector::default();
         outage.served();
         outage
     }
@@ -251,7 +251,7 @@ mod tests {
         outage
             .troubled(((1, 0), &mut Attempts::default()), nowhere, &reason, clock::monotonic_now(), |_| WAIT);
         assert!(outage.next_probe().is_some());
-        let mut outage = Outage::default();
+        let mut outage = OutageDetector::default();
         trouble(&mut outage, &mut Attempts::default(), 500);
         assert!(outage.next_probe().is_some());
     }

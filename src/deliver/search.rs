@@ -1,11 +1,11 @@
-//! Finding the users for whom a request is refused, so that all others are served.
+//! Finding the users for whom a request is rejected, so that all others are served.
 //!
-//! The server says only that a set of users is refused. A [`Search`] asks about parts of it, one after the other, from
+//! The server says only that a set of users is rejected. A [`Search`] asks about parts of it, one after the other, from
 //! the left: of a part known to hold an offender it asks the first half. Accepted, that half is done with and the
-//! offender is in the other one; refused, it is in this one, and what lies to the right joins what is not known. When
-//! one user is left it is asked for alone, because nothing else shows that it was a user at all: refusals also come by
+//! offender is in the other one; rejected, it is in this one, and what lies to the right joins what is not known. When
+//! one user is left it is asked for alone, because nothing else shows that it was a user at all: rejections also come by
 //! chance, or from the size of the request. Then the rest is asked for as a whole, and it starts again if that is
-//! refused.
+//! rejected.
 //!
 //! So one offender among `n` users costs `⌈log2 n⌉` requests, one to be sure and one for the rest. Where offenders are
 //! dense that would be wasteful: with two of them found, the rest is asked for in chunks that are likely to hold one
@@ -28,7 +28,7 @@ const FEW: f64 = 3.0;
 pub(super) struct Search {
     /// Parts of which nothing is known, ascending.
     unknown: VecDeque<Range<u32>>,
-    /// A part that holds an offender, unless its refusal had another cause.
+    /// A part that holds an offender, unless its rejection had another cause.
     suspect: Option<Range<u32>>,
     /// Ask for one user next.
     single: Option<Side>,
@@ -50,12 +50,12 @@ pub(super) enum Side {
 pub(super) enum Found {
     /// Nothing beyond itself.
     Nothing,
-    /// A part that was refused is now accepted whole: its refusal had another cause than its users.
+    /// A part that was rejected is now accepted whole: its rejection had another cause than its users.
     Contradiction,
 }
 
 impl Search {
-    /// A search through this many users, who were refused together.
+    /// A search through this many users, who were rejected together.
     pub(super) fn suspecting(len: u32) -> Self {
         Self { unknown: VecDeque::new(), suspect: Some(0..len), single: None, good: 0, bad: 0 }
     }
@@ -124,8 +124,8 @@ impl Search {
         if whole { Found::Contradiction } else { Found::Nothing }
     }
 
-    /// The part that was asked for, of several users, is refused.
-    pub(super) fn refused(&mut self, part: &Range<u32>) {
+    /// The part that was asked for, of several users, is rejected.
+    pub(super) fn rejected(&mut self, part: &Range<u32>) {
         self.single = None;
         let rest = match self.suspect.take() {
             Some(suspect) => suspect,
@@ -147,7 +147,7 @@ impl Search {
         self.remove(&(position..position + 1));
     }
 
-    /// Nothing is known any more of the part that was suspected: its refusal had another cause.
+    /// Nothing is known any more of the part that was suspected: its rejection had another cause.
     pub(super) fn clear_suspicion(&mut self) {
         if let Some(part) = self.suspect.take() {
             self.push_front(part);
@@ -204,8 +204,8 @@ mod tests {
 
     use super::*;
 
-    /// Drives a search against a server that refuses these users. Returns the users that were accepted, the offenders
-    /// that were found, and how many requests it took beyond the one that was refused.
+    /// Drives a search against a server that rejects these users. Returns the users that were accepted, the offenders
+    /// that were found, and how many requests it took beyond the one that was rejected.
     fn drive(len: u32, offenders: &BTreeSet<u32>) -> (Vec<u32>, Vec<u32>, u32) {
         let mut search = Search::suspecting(len);
         let (mut accepted, mut found, mut requests) = (Vec::new(), Vec::new(), 0);
@@ -219,7 +219,7 @@ mod tests {
                 found.push(part.start);
                 search.found(part.start);
             } else {
-                search.refused(&part);
+                search.rejected(&part);
             }
         }
         accepted.sort_unstable();
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_whose_users_are_all_accepted_was_not_refused_for_its_users() {
+    fn a_part_whose_users_are_all_accepted_was_not_rejected_for_its_users() {
         let mut search = Search::suspecting(4);
         let mut found = Found::Nothing;
         while let Some(part) = search.ask(u32::MAX) {

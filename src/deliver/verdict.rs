@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::event::{AnswerKind, Reason};
+use super::server_message::{message, one_line};
 use super::transport::{Delivered, Reply, SendError, SendErrorCause};
-use super::words::{clean, words};
 
 /// What an answer, or none, means by itself. What caused it, and what follows, takes more than one answer to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Verdict {
     }
 
     fn of_lost(lost: &SendError) -> Self {
-        let reason = Reason { status: None, error: clean(&lost.error) };
+        let reason = Reason { status: None, error: one_line(&lost.error) };
         match lost.cause {
             SendErrorCause::IdleConnection => Self::Stale(reason),
             _ if !lost.heals() => Self::Unreachable(reason),
@@ -131,11 +131,11 @@ fn phrase(reply: &Reply) -> String {
         .and_then(|status| status.canonical_reason())
         .unwrap_or("unknown status");
     let words = match (reply.status, &reply.location) {
-        (300..=399, Some(location)) => format!("redirects to {}", clean(location)),
+        (300..=399, Some(location)) => format!("redirects to {}", one_line(location)),
         (200..=299, _) if reply.body.is_empty() => "the body is empty, and doesn't say ok".to_owned(),
-        (200, _) => format!("the body doesn't say ok: {}", words(&reply.body)),
-        (201..=299, _) => format!("only 200 is an acknowledgement: {}", words(&reply.body)),
-        _ => words(&reply.body),
+        (200, _) => format!("the body doesn't say ok: {}", message(&reply.body)),
+        (201..=299, _) => format!("only 200 is an acknowledgement: {}", message(&reply.body)),
+        _ => message(&reply.body),
     };
     if words.is_empty() {
         format!("{} {name}", reply.status)

@@ -1,15 +1,15 @@
 //! What to send next, and what an answer means: delivery without waiting, sending or a clock.
 //!
-//! The [`Core`] claims batches from the plan, repeats what ended in trouble, and opens a [`Case`] for what was refused.
+//! The [`Core`] claims batches from the plan, repeats what ended in trouble, and opens a [`Diagnosis`] for what was rejected.
 //! It is asked to [decide](Core::decide) on the next request, and told each [answer](Core::answered); what became of rows
 //! comes out as events. Times and chance are handed in, so that a model of a server can drive it.
 //!
-//! `next` decides what to send, `answers` learns from an answer, `cases` holds what waits for what.
+//! `next` decides what to send, `answers` learns from an answer, `diagnoses` holds what waits for what.
 
 mod answers;
-mod cases;
-mod job;
+mod diagnoses;
 mod next;
+mod pending_request;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
@@ -18,15 +18,15 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::job::{Due, Job, Task};
-use super::case::Case;
+use self::pending_request::{PendingRequest, Scheduled, Task};
+use super::diagnosis::Diagnosis;
 use super::event::{Event, Outcome, Purpose, Reason, Stop};
-use super::facts::Facts;
+use super::knowledge::Knowledge;
 use super::options::Options;
-use super::outage::Outage;
-use super::part::Part;
+use super::outage::OutageDetector;
 use super::read_back::{ReadBack, Verified};
 use super::reservoir::Reservoir;
+use super::user_set::UserSet;
 use crate::input::Operation;
 use crate::plan::{Batch, Cursor, Phase, Plan};
 
@@ -48,15 +48,15 @@ const QUIET: u32 = 3;
 
 /// A request to send.
 #[derive(Debug)]
-pub(super) struct Ask {
+pub(super) struct StartedRequest {
     /// To be given back with the answer.
-    pub(super) ticket: u64,
-    pub(super) what: What,
+    pub(super) id: u64,
+    pub(super) call: ApiCall,
 }
 
 /// Whose attempts are in doubt.
 #[derive(Clone, Copy, Debug)]
-enum Doubt {
+enum InDoubt {
     /// Users of this group, the first of them at this place.
     Batch(u32, u32),
     /// A user who is read back.
@@ -65,9 +65,9 @@ enum Doubt {
 
 /// What a request is.
 #[derive(Clone, Debug)]
-pub(super) enum What {
+pub(super) enum ApiCall {
     /// The mass update for these users.
-    Update(Part),
+    Update(UserSet),
     /// A GET of this user.
     User(String),
     /// A GET of an operation's address.
@@ -94,30 +94,30 @@ pub(super) struct Core {
     /// The next batch of the cursor.
     next: Option<Batch>,
     phase: Phase,
-    queue: BinaryHeap<Reverse<Due>>,
-    /// How many jobs were ever queued.
-    jobs: u64,
-    /// By ticket, in the order of their starts.
-    in_flight: BTreeMap<u64, Job>,
+    queue: BinaryHeap<Reverse<Scheduled>>,
+    /// How many requests were ever queued.
+    requests: u64,
+    /// By id, in the order of their starts.
+    in_flight: BTreeMap<u64, PendingRequest>,
     /// The next one to be sent.
-    decided: Option<Due>,
-    tickets: u64,
-    cases: HashMap<u64, Case>,
-    /// The case that looks into a value that nobody has got yet, by group.
-    looking: HashMap<u32, u64>,
-    /// Batches and cases that wait for it.
-    waiting: HashMap<u32, Waiting>,
-    /// The case that makes a long search, from which others will learn.
+    decided: Option<Scheduled>,
+    last_id: u64,
+    diagnoses: HashMap<u64, Diagnosis>,
+    /// The diagnosis that looks into a value that nobody has got yet, by group.
+    group_diagnosis: HashMap<u32, u64>,
+    /// Batches and diagnoses that wait for it.
+    waiting: HashMap<u32, WaitingForGroup>,
+    /// The diagnosis that makes a long search, from which others will learn.
     leading: Option<u64>,
-    facts: Facts,
-    outage: Outage,
-    /// Is it the account that refuses? The request that tells is to be sent, or in flight.
+    knowledge: Knowledge,
+    outage: OutageDetector,
+    /// Is it the account that rejects? The request that tells is to be sent, or in flight.
     account: Option<AccountCheck>,
     /// A row that was sent to look at the account, before its batch. The batch tells what became of it.
     ahead: Option<(u32, u32)>,
     /// A request failed whose attempts are used up, and it is not clear whether the API serves anyone: a request that
     /// is known to be accepted is to be sent next.
-    probe: Option<Doubt>,
+    probe: Option<InDoubt>,
     /// The next request is to be sent when nothing else is in flight.
     solo: bool,
     unreachable: u32,
@@ -128,16 +128,16 @@ pub(super) struct Core {
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
-    jobs: Vec<Job>,
-    cases: Vec<u64>,
+struct WaitingForGroup {
+    requests: Vec<PendingRequest>,
+    diagnoses: Vec<u64>,
 }
 
 #[derive(Debug)]
 struct AccountCheck {
-    /// What was refused alike, and in which words.
+    /// What was rejected alike, and in which words.
     reason: Reason,
-    class: String,
+    pattern: String,
     /// A row to send: one that was acknowledged, or one of another attribute.
     row: (u32, u32),
 }
@@ -152,16 +152,16 @@ impl Core {
             cursor,
             next,
             queue: BinaryHeap::new(),
-            jobs: 0,
+            requests: 0,
             in_flight: BTreeMap::new(),
             decided: None,
-            tickets: 0,
-            cases: HashMap::new(),
-            looking: HashMap::new(),
+            last_id: 0,
+            diagnoses: HashMap::new(),
+            group_diagnosis: HashMap::new(),
             waiting: HashMap::new(),
             leading: None,
-            facts: Facts::new(options.proven),
-            outage: Outage::default(),
+            knowledge: Knowledge::new(options.proven),
+            outage: OutageDetector::default(),
             account: None,
             ahead: None,
             probe: None,
@@ -198,11 +198,11 @@ impl Core {
 
     /// The start of the oldest request in flight.
     pub(super) fn oldest(&self) -> Option<Instant> {
-        self.in_flight.values().next().and_then(|job| job.started)
+        self.in_flight.values().next().and_then(|request| request.started)
     }
 
     /// Whether the API serves anyone.
-    pub(super) fn outage(&self) -> &Outage {
+    pub(super) fn outage(&self) -> &OutageDetector {
         &self.outage
     }
 
@@ -217,21 +217,21 @@ impl Core {
     }
 
     fn outstanding(&self) -> usize {
-        let waiting: usize = self.waiting.values().map(|waiting| waiting.jobs.len()).sum();
+        let waiting: usize = self.waiting.values().map(|waiting| waiting.requests.len()).sum();
         self.queue.len()
             + usize::from(self.decided.is_some())
             + self.in_flight.len()
-            + self.cases.len()
+            + self.diagnoses.len()
             + waiting
     }
 
-    fn enqueue(&mut self, job: Job, at: Instant) {
-        self.jobs += 1;
-        self.queue.push(Reverse(Due { at, number: self.jobs, job }));
+    fn enqueue(&mut self, request: PendingRequest, at: Instant) {
+        self.requests += 1;
+        self.queue.push(Reverse(Scheduled { at, number: self.requests, request }));
     }
 
-    fn settle(&mut self, part: &Part, outcome: &Outcome, attempts: u32) {
-        for batch in part.batches() {
+    fn finish_users(&mut self, users: &UserSet, outcome: &Outcome, attempts: u32) {
+        for batch in users.batches() {
             if let (Outcome::Acknowledged, Some(sample)) = (outcome, &mut self.sample) {
                 sample.offer(batch);
             }
@@ -247,7 +247,7 @@ impl Core {
     fn begin_reading_back(&mut self, sample: Reservoir, now: Instant) {
         let read_back = ReadBack::of(sample.rows(), &self.plan);
         for number in 0..read_back.users() {
-            self.enqueue(Job::new(Task::ReadBack(number), Purpose::Check), now);
+            self.enqueue(PendingRequest::new(Task::ReadBack(number), Purpose::Check), now);
         }
         self.read_back = Some(read_back);
     }
@@ -256,29 +256,33 @@ impl Core {
     pub(super) fn finish(&mut self) -> Option<Verified> {
         self.reconsider();
         let in_flight = std::mem::take(&mut self.in_flight);
-        for (_, job) in in_flight {
-            if let Task::Update(part) = job.task {
+        for (_, request) in in_flight {
+            if let Task::Update(users) = request.task {
                 let error = "not answered before the run ended: it may have been applied".to_owned();
-                self.settle(&part, &Outcome::Unsent(Reason { status: None, error }), job.carried);
+                self.finish_users(&users, &Outcome::Unsent(Reason { status: None, error }), request.carried);
             }
         }
-        for mut case in std::mem::take(&mut self.cases).into_values() {
-            case.leave_all();
-            for settlement in case.drain().filter(|settlement| settlement.attempts > 0) {
-                self.settle(&settlement.part, &settlement.outcome, settlement.attempts);
+        for mut diagnosis in std::mem::take(&mut self.diagnoses).into_values() {
+            diagnosis.leave_all();
+            for finished in diagnosis.drain().filter(|finished| finished.attempts > 0) {
+                self.finish_users(&finished.users, &finished.outcome, finished.attempts);
             }
         }
-        let waiting = std::mem::take(&mut self.waiting).into_values().flat_map(|waiting| waiting.jobs);
-        let queued = std::mem::take(&mut self.queue).into_iter().map(|Reverse(due)| due.job);
-        for job in waiting.chain(queued).collect::<Vec<_>>() {
-            if let (Task::Update(part), true) = (job.task, job.carried > 0) {
-                self.settle(&part, &Outcome::Unsent(job.last.unwrap_or_default()), job.carried);
+        let waiting = std::mem::take(&mut self.waiting).into_values().flat_map(|waiting| waiting.requests);
+        let queued = std::mem::take(&mut self.queue).into_iter().map(|Reverse(due)| due.request);
+        for request in waiting.chain(queued).collect::<Vec<_>>() {
+            if let (Task::Update(users), true) = (request.task, request.carried > 0) {
+                self.finish_users(
+                    &users,
+                    &Outcome::Unsent(request.last.unwrap_or_default()),
+                    request.carried,
+                );
             }
         }
         if let Some((group, place)) = self.ahead.take() {
             let error = "sent once, to see whether the account is well".to_owned();
             let outcome = Outcome::Unsent(Reason { status: None, error });
-            self.settle(&Part::of(group, [place]), &outcome, 1);
+            self.finish_users(&UserSet::of(group, [place]), &outcome, 1);
         }
         let stopped = self.stop.as_ref().and_then(Stop::reason);
         self.read_back.take().map(|read_back| read_back.into_verified(stopped))

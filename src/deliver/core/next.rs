@@ -4,13 +4,13 @@ use std::cmp::Reverse;
 
 use tokio::time::Instant;
 
-use super::job::{Due, Job, Task};
-use super::{AccountCheck, Ask, COUNTED, Core, Doubt, QUESTION_ATTEMPTS, What};
-use crate::deliver::case::{Case, Evidence, Finding, Question, Refusal};
+use super::pending_request::{PendingRequest, Scheduled, Task};
+use super::{AccountCheck, ApiCall, COUNTED, Core, InDoubt, QUESTION_ATTEMPTS, StartedRequest};
+use crate::deliver::diagnosis::{Diagnosis, Evidence, Finding, Question, Rejection};
 use crate::deliver::event::{Event, Outcome, Purpose, Reason};
-use crate::deliver::facts::Offender;
-use crate::deliver::hint::Hint;
-use crate::deliver::part::Part;
+use crate::deliver::knowledge::Offender;
+use crate::deliver::suggested_cause::SuggestedCause;
+use crate::deliver::user_set::UserSet;
 use crate::input::Operation;
 use crate::plan::Batch;
 
@@ -23,7 +23,7 @@ impl Core {
         if self.decided.is_some() {
             return true;
         }
-        let alone = !self.facts.proven
+        let alone = !self.knowledge.proven
             || self.solo
             || self.probe.is_some()
             || self.account.is_some()
@@ -36,20 +36,20 @@ impl Core {
             return false;
         }
         if let Some(AccountCheck { row: (group, place), .. }) = self.account {
-            let part = Part::of(group, [place]);
-            return self.take(Job::new(Task::Account(part), Purpose::Check), now);
+            let users = UserSet::of(group, [place]);
+            return self.take(PendingRequest::new(Task::Account(users), Purpose::Check), now);
         }
-        if let Some(what) = self.probe.take().map(|doubt| self.probe_for(doubt)) {
-            return self.take(Job::new(Task::Probe(what), Purpose::Check), now);
+        if let Some(call) = self.probe.take().map(|doubt| self.probe_for(doubt)) {
+            return self.take(PendingRequest::new(Task::Probe(call), Purpose::Check), now);
         }
         loop {
-            if let Some(job) = self.next_job(now) {
-                if self.prepare(job, now) {
+            if let Some(request) = self.next_request(now) {
+                if self.prepare(request, now) {
                     return true;
                 }
             } else {
                 let idle = self.in_flight.is_empty() && self.queue.is_empty();
-                if !(idle && self.resume_a_case(now)) {
+                if !(idle && self.resume_a_diagnosis(now)) {
                     return false;
                 }
             }
@@ -59,122 +59,124 @@ impl Core {
         }
     }
 
-    /// This job is the next one to be sent.
-    pub(super) fn take(&mut self, job: Job, now: Instant) -> bool {
-        self.jobs += 1;
-        self.decided = Some(Due { at: now, number: self.jobs, job });
+    /// This request is the next one to be sent.
+    pub(super) fn take(&mut self, request: PendingRequest, now: Instant) -> bool {
+        self.requests += 1;
+        self.decided = Some(Scheduled { at: now, number: self.requests, request });
         true
     }
 
     /// Whether the request that was decided on only sends a row again.
     #[cfg(test)]
     pub(in crate::deliver) fn decided_is_check(&self) -> bool {
-        self.decided.as_ref().is_some_and(|due| matches!(due.job.task, Task::Probe(_) | Task::Account(_)))
+        self.decided.as_ref().is_some_and(|due| matches!(due.request.task, Task::Probe(_) | Task::Account(_)))
     }
 
     /// Starts the request that was decided on.
-    pub(in crate::deliver) fn start(&mut self, now: Instant) -> Option<Ask> {
-        let Due { mut job, .. } = self.decided.take()?;
-        self.tickets += 1;
-        let ticket = self.tickets;
-        let purpose = std::mem::replace(&mut job.purpose, Purpose::Retry);
-        job.carried += 1;
-        job.since.get_or_insert(now);
-        job.started = Some(now);
-        let what = match &job.task {
-            Task::Update(part) | Task::Account(part) => What::Update(part.clone()),
-            Task::Probe(what) => what.clone(),
-            Task::Ask { case, question } => self.what(*case, question),
-            Task::ReadBack(number) => What::User(
+    pub(in crate::deliver) fn start(&mut self, now: Instant) -> Option<StartedRequest> {
+        let Scheduled { mut request, .. } = self.decided.take()?;
+        self.last_id += 1;
+        let id = self.last_id;
+        let purpose = std::mem::replace(&mut request.purpose, Purpose::Retry);
+        request.carried += 1;
+        request.since.get_or_insert(now);
+        request.started = Some(now);
+        let call = match &request.task {
+            Task::Update(users) | Task::Account(users) => ApiCall::Update(users.clone()),
+            Task::Probe(call) => call.clone(),
+            Task::Ask { diagnosis, question } => self.call_for(*diagnosis, question),
+            Task::ReadBack(number) => ApiCall::User(
                 self.read_back.as_ref().map_or_else(String::new, |all| all.user(*number, &self.plan)),
             ),
         };
-        match (&what, &job.task) {
-            (What::Update(part), Task::Account(_)) if self.is_ahead(part.group) => {
-                self.ahead = Some((part.group, part.first()));
+        match (&call, &request.task) {
+            (ApiCall::Update(users), Task::Account(_)) if self.is_ahead(users.group) => {
+                self.ahead = Some((users.group, users.first()));
             }
-            (What::Update(part), _) => {
-                let is_in = |(group, place)| part.group == group && part.places().any(|other| other == place);
+            (ApiCall::Update(users), _) => {
+                let is_in =
+                    |(group, place)| users.group == group && users.places().any(|other| other == place);
                 self.ahead = self.ahead.filter(|row| !is_in(*row));
             }
             _ => {}
         }
-        self.in_flight.insert(ticket, job);
+        self.in_flight.insert(id, request);
         self.events.push(Event::Sent(purpose));
-        Some(Ask { ticket, what })
+        Some(StartedRequest { id, call })
     }
 
     /// An answer may change what is to be sent next.
     pub(super) fn reconsider(&mut self) {
         let Some(due) = self.decided.take() else { return };
-        match due.job.task {
+        match due.request.task {
             Task::Probe(_) | Task::Account(_) => {}
             _ => self.queue.push(Reverse(due)),
         }
     }
 
-    /// A job whose time has come, else the next planned batch. During an outage the time is that of the probe, and a batch
+    /// A request whose time has come, else the next planned batch. During an outage the time is that of the probe, and a batch
     /// that was not tried yet tells more than one that failed.
-    pub(super) fn next_job(&mut self, now: Instant) -> Option<Job> {
+    pub(super) fn next_request(&mut self, now: Instant) -> Option<PendingRequest> {
         if self.outage.next_probe().is_some() {
-            return self.claim().or_else(|| self.queue.pop().map(|Reverse(due)| due.job));
+            return self.claim().or_else(|| self.queue.pop().map(|Reverse(due)| due.request));
         }
         if self.queue.peek().is_some_and(|Reverse(due)| due.at <= now) {
-            return self.queue.pop().map(|Reverse(due)| due.job);
+            return self.queue.pop().map(|Reverse(due)| due.request);
         }
         self.claim()
     }
 
-    /// Decides what becomes of a job whose time has come: it is sent, or waits, or is settled.
-    pub(super) fn prepare(&mut self, job: Job, now: Instant) -> bool {
-        if let Task::Ask { case, question: Question::Exists(_) | Question::Address } = job.task
-            && job.attempts.all() >= QUESTION_ATTEMPTS
+    /// Decides what becomes of a request whose time has come: it is sent, or waits, or is settled.
+    pub(super) fn prepare(&mut self, request: PendingRequest, now: Instant) -> bool {
+        if let Task::Ask { diagnosis, question: Question::Exists(_) | Question::Address } = request.task
+            && request.attempts.all() >= QUESTION_ATTEMPTS
         {
-            self.tell_case(case, Evidence::Exists(None), now);
+            self.add_evidence(diagnosis, Evidence::Exists(None), now);
             return false;
         }
-        if self.is_used_up(&job) {
-            if self.outage.count(job.attempts) >= Self::needed(&job) {
-                self.exhausted(job, now);
+        if self.is_used_up(&request) {
+            if self.outage.count(request.attempts) >= Self::needed(&request) {
+                self.exhausted(request, now);
                 return false;
             }
             // What comes next must show whether it is this request: so nothing else may fail meanwhile.
             if !self.in_flight.is_empty() && !self.has_fresh_batches() {
                 self.solo = true;
-                self.enqueue(job, now);
+                self.enqueue(request, now);
                 return false;
             }
-            return self.take(job, now);
+            return self.take(request, now);
         }
-        let Task::Update(part) = &job.task else { return self.take(job, now) };
-        let group = part.group;
-        if let Some(reason) = self.facts.condemned(group, &self.plan).cloned() {
-            self.settle(part, &Outcome::Failed(reason), job.carried);
+        let Task::Update(users) = &request.task else { return self.take(request, now) };
+        let group = users.group;
+        if let Some(reason) = self.knowledge.rejected_because(group, &self.plan).cloned() {
+            self.finish_users(users, &Outcome::Failed(reason), request.carried);
             return false;
         }
-        if self.looking.contains_key(&group) {
-            self.waiting.entry(group).or_default().jobs.push(job);
+        if self.group_diagnosis.contains_key(&group) {
+            self.waiting.entry(group).or_default().requests.push(request);
             return false;
         }
-        if self.facts.has_offenders() && job.carried == 0 {
-            return match self.without_offenders(job, now) {
-                Some(job) => self.cut(job, now),
+        if self.knowledge.has_offenders() && request.carried == 0 {
+            return match self.without_offenders(request, now) {
+                Some(request) => self.cut(request, now),
                 None => false,
             };
         }
-        self.cut(job, now)
+        self.cut(request, now)
     }
 
-    /// Whether the tries of a job are used up, if they count.
-    pub(super) fn is_used_up(&self, job: &Job) -> bool {
-        self.most_attempts(job).is_some_and(|most| job.attempts.all() >= most)
+    /// Whether the tries of a request are used up, if they count.
+    pub(super) fn is_used_up(&self, request: &PendingRequest) -> bool {
+        self.most_attempts(request).is_some_and(|most| request.attempts.all() >= most)
     }
 
-    /// How many tries a job has; `None` where nothing depends on it.
-    pub(super) fn most_attempts(&self, job: &Job) -> Option<u32> {
-        match &job.task {
-            Task::Ask { question: Question::Update(positions), case } => {
-                let is_trouble = self.cases.get(case).is_some_and(|case| case.refusal.is_trouble);
+    /// How many tries a request has; `None` where nothing depends on it.
+    pub(super) fn most_attempts(&self, request: &PendingRequest) -> Option<u32> {
+        match &request.task {
+            Task::Ask { question: Question::Update(positions), diagnosis } => {
+                let is_trouble =
+                    self.diagnoses.get(diagnosis).is_some_and(|diagnosis| diagnosis.rejection.is_trouble);
                 Some(if is_trouble && positions.len() > 1 { 1 } else { self.options.max_attempts.get() })
             }
             Task::Update(_) | Task::ReadBack(_) => Some(self.options.max_attempts.get()),
@@ -183,8 +185,8 @@ impl Core {
     }
 
     /// How many attempts must count before anything follows from them.
-    pub(super) fn needed(job: &Job) -> u32 {
-        match &job.task {
+    pub(super) fn needed(request: &PendingRequest) -> u32 {
+        match &request.task {
             // Whatever follows, nobody fails for it.
             Task::Ask { question: Question::Update(positions), .. } if positions.len() > 1 => 1,
             _ => COUNTED,
@@ -193,100 +195,107 @@ impl Core {
 
     /// A request that shows whether the API serves anyone: one that was acknowledged, again. Before there is one, a
     /// planned batch will do; or else a user.
-    pub(super) fn probe_for(&self, doubt: Doubt) -> What {
-        match (doubt, self.facts.known_good) {
-            (Doubt::ReadBack, _) => What::Operation(Operation::Standard),
-            (Doubt::Batch(..), Some((group, place))) => What::Update(Part::of(group, [place])),
-            (Doubt::Batch(group, place), None) => What::User(self.plan.user(group, place).to_string()),
+    pub(super) fn probe_for(&self, doubt: InDoubt) -> ApiCall {
+        match (doubt, self.knowledge.known_good) {
+            (InDoubt::ReadBack, _) => ApiCall::Operation(Operation::Standard),
+            (InDoubt::Batch(..), Some((group, place))) => ApiCall::Update(UserSet::of(group, [place])),
+            (InDoubt::Batch(group, place), None) => ApiCall::User(self.plan.user(group, place).to_string()),
         }
     }
 
     /// Leaves users out who are known to be offenders; they are asked for apart.
-    pub(super) fn without_offenders(&mut self, job: Job, now: Instant) -> Option<Job> {
-        let Task::Update(part) = &job.task else { return Some(job) };
-        let group = part.group;
-        let why = |place: u32| self.facts.offender(self.plan.user_number(group, place));
-        let (unknown, others) = part.partition(|place| why(place) == Some(Offender::Unknown));
-        let (refused, others) = others.partition(|place| why(place).is_some());
-        for (part, why) in [(unknown, Offender::Unknown), (refused, Offender::Refused)] {
-            if !part.is_empty() {
-                let refusal = Refusal {
+    pub(super) fn without_offenders(
+        &mut self,
+        request: PendingRequest,
+        now: Instant,
+    ) -> Option<PendingRequest> {
+        let Task::Update(users) = &request.task else { return Some(request) };
+        let group = users.group;
+        let why = |place: u32| self.knowledge.offender(self.plan.user_number(group, place));
+        let (unknown, others) = users.partition(|place| why(place) == Some(Offender::Unknown));
+        let (rejected, others) = others.partition(|place| why(place).is_some());
+        for (users, why) in [(unknown, Offender::Unknown), (rejected, Offender::Rejected)] {
+            if !users.is_empty() {
+                let rejection = Rejection {
                     reason: Reason::default(),
-                    class: String::new(),
+                    pattern: String::new(),
                     is_structured: false,
-                    hint: Hint::Nothing,
+                    suggested: SuggestedCause::Nothing,
                     is_trouble: false,
                 };
-                let id = self.add_case(Case::of_offenders(&part, why, refusal));
+                let id = self.add_diagnosis(Diagnosis::of_offenders(&users, why, rejection));
                 self.pursue(id, Finding::Nothing, now);
             }
         }
-        if others.is_empty() { None } else { Some(Job { task: Task::Update(others), ..job }) }
+        if others.is_empty() { None } else { Some(PendingRequest { task: Task::Update(others), ..request }) }
     }
 
-    /// Takes as many of the job's users as the server takes in a request; the others go next.
-    pub(super) fn cut(&mut self, job: Job, now: Instant) -> bool {
-        let Task::Update(part) = &job.task else { return self.take(job, now) };
-        let len = part.len();
-        let most = self.most_users(part);
+    /// Takes as many of the request's users as the server takes in a request; the others go next.
+    pub(super) fn cut(&mut self, request: PendingRequest, now: Instant) -> bool {
+        let Task::Update(users) = &request.task else { return self.take(request, now) };
+        let len = users.len();
+        let most = self.most_users(users);
         if most >= len {
-            return self.take(job, now);
+            return self.take(request, now);
         }
         // Parts of about the same size are as few as can be, and none is tiny.
         let size = len.div_ceil(len.div_ceil(most));
-        let mut rest = part.clone();
+        let mut rest = users.clone();
         let front = rest.split_front(if self.is_limit_exact() { size } else { most });
-        let rest = Job { task: Task::Update(rest), purpose: Purpose::Split, ..job.clone() };
+        let rest = PendingRequest { task: Task::Update(rest), purpose: Purpose::Split, ..request.clone() };
         self.enqueue(rest, now);
-        self.take(Job { task: Task::Update(front), ..job }, now)
+        self.take(PendingRequest { task: Task::Update(front), ..request }, now)
     }
 
     pub(super) fn is_limit_exact(&self) -> bool {
-        self.facts.users.size().is_none_or(|size| !self.facts.users.is_plausible(size))
-            && self.facts.bytes.size().is_none_or(|size| !self.facts.bytes.is_plausible(size))
+        self.knowledge.users.size().is_none_or(|size| !self.knowledge.users.is_plausible(size))
+            && self.knowledge.bytes.size().is_none_or(|size| !self.knowledge.bytes.is_plausible(size))
     }
 
     /// The most users of a part that a request may have.
-    pub(super) fn most_users(&self, part: &Part) -> u32 {
-        let by_number = self.facts.users.size().unwrap_or(u32::MAX);
-        let Some(most) = self.facts.bytes.size() else { return by_number };
-        let length = |part: &Part| {
+    pub(super) fn most_users(&self, users: &UserSet) -> u32 {
+        let by_number = self.knowledge.users.size().unwrap_or(u32::MAX);
+        let Some(most) = self.knowledge.bytes.size() else { return by_number };
+        let length = |users: &UserSet| {
             let mut body = Vec::new();
-            self.plan.body_of(part.group, part.batches(), &mut body);
+            self.plan.body_of(users.group, users.batches(), &mut body);
             u32::try_from(body.len()).unwrap_or(u32::MAX)
         };
-        let (len, bytes) = (part.len(), length(part));
+        let (len, bytes) = (users.len(), length(users));
         if bytes <= most {
             return by_number;
         }
         // Ids differ in length: take as many as fit on average, then fewer until they fit.
         let mut fits =
             u32::try_from(u64::from(len) * u64::from(most) / u64::from(bytes)).unwrap_or(len).max(1);
-        while fits > 1 && length(&part.clone().split_front(fits)) > most {
+        while fits > 1 && length(&users.clone().split_front(fits)) > most {
             fits -= fits.div_ceil(64);
         }
         by_number.min(fits.max(1))
     }
 
-    pub(super) fn what(&mut self, case: u64, question: &Question) -> What {
-        let case = self.cases.get_mut(&case).expect("a case lives as long as its question");
+    pub(super) fn call_for(&mut self, diagnosis: u64, question: &Question) -> ApiCall {
+        let diagnosis =
+            self.diagnoses.get_mut(&diagnosis).expect("a diagnosis lives as long as its question");
         match question {
             Question::Update(positions) => {
-                case.carry(positions);
-                What::Update(case.part(positions))
+                diagnosis.carry(positions);
+                ApiCall::Update(diagnosis.users_at(positions))
             }
             Question::Exists(position) => {
-                What::User(self.plan.user(case.group, case.place(*position)).to_string())
+                ApiCall::User(self.plan.user(diagnosis.group, diagnosis.place(*position)).to_string())
             }
-            Question::Key => What::User(self.plan.user(case.group, case.any_place()).to_string()),
+            Question::Key => {
+                ApiCall::User(self.plan.user(diagnosis.group, diagnosis.any_place()).to_string())
+            }
             Question::Address => {
-                What::Operation(self.plan.operation(Batch { group: case.group, first: 0, len: 1 }))
+                ApiCall::Operation(self.plan.operation(Batch { group: diagnosis.group, first: 0, len: 1 }))
             }
         }
     }
 
     /// Takes the next batch from the plan, if its phase has come.
-    pub(super) fn claim(&mut self) -> Option<Job> {
+    pub(super) fn claim(&mut self) -> Option<PendingRequest> {
         let batch = self.next?;
         let phase = self.plan.phase(batch);
         if phase != self.phase {
@@ -296,7 +305,7 @@ impl Core {
             self.phase = phase;
         }
         self.next = self.cursor.next(&self.plan);
-        Some(Job::new(Task::Update(batch.into()), Purpose::First))
+        Some(PendingRequest::new(Task::Update(batch.into()), Purpose::First))
     }
 
     /// Whether none of a group's batches was claimed yet.

@@ -10,14 +10,14 @@
 //!   [`HEADROOM`] after the first one in it. A request that had to wait for its connection counts from when it had one. The
 //!   first of all, which may wait for a cold server as well, counts from its answer, less what a round trip takes on a
 //!   connection that is there. Nothing else is inferred from how long an answer takes: that may be the server's work.
-//! - **The pace** is the share of the rate in use. It falls when the server goes on refusing, see [`Pace`].
+//! - **The pace** is the share of the rate in use. It falls when the server goes on refusing, see [`Slowdown`].
 //!
-//! Beside these there is the pause after a refusal, which holds for all requests.
+//! Beside these there is the pause after a rejection, which holds for all requests.
 
-mod pace;
-mod recent;
+mod recent_starts;
 #[cfg(test)]
 mod simulation;
+mod slowdown;
 
 use std::num::NonZeroU32;
 use std::ops::Add;
@@ -30,8 +30,8 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use tokio::time::{Instant, sleep_until};
 
-use self::pace::Pace;
-use self::recent::Recent;
+use self::recent_starts::RecentStarts;
+use self::slowdown::Slowdown;
 use super::options::Rate;
 use crate::clock;
 
@@ -51,10 +51,10 @@ const FAR_APART: Duration = Duration::from_millis(50);
 /// About how long a cell takes to be replenished.
 const CELL: Duration = Duration::from_micros(100);
 
-/// The pause after a refusal that asks for none, or for a shorter one.
+/// The pause after a rejection that asks for none, or for a shorter one.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// While nothing is served, each further refusal doubles that pause up to this one.
+/// While nothing is served, each further rejection doubles that pause up to this one.
 const LONGEST_OWN_PAUSE: Duration = Duration::from_secs(30);
 
 type Spacing = RateLimiter<NotKeyed, InMemoryState, Ticks, NoOpMiddleware<Tick>>;
@@ -89,8 +89,8 @@ pub struct Limiter {
     /// Cells per request.
     cells: NonZeroU32,
     interval: Duration,
-    recent: Recent,
-    pace: Pace,
+    recent: RecentStarts,
+    slowdown: Slowdown,
     /// The start of the last request.
     last: Option<Instant>,
     /// The next request starts no earlier, to keep its distance from one before it.
@@ -119,8 +119,8 @@ impl Limiter {
             spacing,
             cells,
             interval,
-            recent: Recent::new(rate.requests, rate.window + HEADROOM),
-            pace: Pace::new(rate.window),
+            recent: RecentStarts::new(rate.requests, rate.window + HEADROOM),
+            slowdown: Slowdown::new(rate.window),
             last: None,
             spaced: None,
             paused: None,
@@ -139,7 +139,7 @@ impl Limiter {
 
     /// The share of the rate that is in use, above 0 and at most 1.
     pub fn share(&self) -> f64 {
-        self.pace.share()
+        self.slowdown.share()
     }
 
     /// What is left of the pause, if there is one.
@@ -186,20 +186,20 @@ impl Limiter {
         if signal != LimitSignal::Nothing {
             self.learn_arrival(start, connecting, now);
         }
-        let share = self.pace.share();
+        let share = self.slowdown.share();
         match signal {
             LimitSignal::Served => {
                 if self.pause_began.is_none_or(|began| start > began) {
                     self.pauses = 0;
                 }
-                self.pace.served(now);
+                self.slowdown.served(now);
             }
             LimitSignal::Throttled { retry_after } => {
                 let known = self.pause_began.is_some_and(|began| start <= began);
                 if !known {
                     self.pauses += 1;
                     self.pause_began = Some(now);
-                    self.pace.throttled(self.recent.share_before(start), now);
+                    self.slowdown.throttled(self.recent.share_before(start), now);
                 }
                 let doublings = self.pauses.saturating_sub(1).min(31);
                 let own = SHORTEST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_OWN_PAUSE);
@@ -208,8 +208,8 @@ impl Limiter {
             }
             LimitSignal::Nothing => {}
         }
-        if (self.pace.share() - share).abs() > f64::EPSILON {
-            self.interval = interval(self.rate, self.pace.share());
+        if (self.slowdown.share() - share).abs() > f64::EPSILON {
+            self.interval = interval(self.rate, self.slowdown.share());
             (self.spacing, self.cells) = spacing(self.rate, self.interval);
             // The new one knows nothing of the requests before it.
             self.spaced = self.spaced.max(self.last.map(|last| last + self.interval));

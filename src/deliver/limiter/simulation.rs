@@ -112,7 +112,7 @@ const NEAR: Network = Network {
 
 /// What came of it.
 #[derive(Clone, Debug, Default)]
-struct Outcome {
+struct Simulated {
     refused: usize,
     /// When each program had its last answer, since the start.
     took: Vec<Duration>,
@@ -213,7 +213,7 @@ fn rate(requests: u32, seconds: u64) -> Rate {
 }
 
 /// Runs so many programs against one server, each with the whole rate, and starts them a little apart.
-fn simulate(counting: Counting, network: Network, rate: Rate, programs: &[usize], seed: u64) -> Outcome {
+fn simulate(counting: Counting, network: Network, rate: Rate, programs: &[usize], seed: u64) -> Simulated {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
@@ -234,7 +234,7 @@ fn simulate(counting: Counting, network: Network, rate: Rate, programs: &[usize]
         let mut ends: Vec<_> = running.join_all().await;
         ends.sort_unstable_by_key(|(number, _)| *number);
         let refused = ends.iter().map(|(_, (refused, _))| refused).sum();
-        Outcome { refused, took: ends.iter().map(|(_, (_, end))| *end - begin).collect() }
+        Simulated { refused, took: ends.iter().map(|(_, (_, end))| *end - begin).collect() }
     })
 }
 

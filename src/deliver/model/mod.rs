@@ -1,8 +1,8 @@
 //! The core against a model of a server, in virtual time: what each kind of server costs, and that nothing good fails.
 
-mod figures;
+mod faulty_server;
 mod random;
-mod world;
+mod request_counts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -13,21 +13,21 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::Instant;
 
-use self::world::World;
-use super::core::{Ask, Core, Pacing, What};
+use self::faulty_server::FaultyServer;
+use super::core::{ApiCall, Core, Pacing, StartedRequest};
 use super::event::{Event, Outcome, Stop};
 use super::options::{Options, Rate};
-use super::part::Part;
 use super::transport::{Reply, SendError};
+use super::user_set::UserSet;
 use crate::clock;
 use crate::input::{Dictionary, Row, Sink as _};
 use crate::plan::{Builder, OnConflict, Plan};
 
 const LATENCY: Duration = Duration::from_millis(50);
 
-fn body_length(plan: &Plan, part: &Part) -> usize {
+fn body_length(plan: &Plan, users: &UserSet) -> usize {
     let mut body = Vec::new();
-    plan.body_of(part.group, part.batches(), &mut body);
+    plan.body_of(users.group, users.batches(), &mut body);
     body.len()
 }
 
@@ -70,11 +70,17 @@ fn options() -> Options {
 }
 
 /// Drives the core against a server, and checks what must hold of any run.
-fn run(plan: &Arc<Plan>, options: &Options, world: &World) -> Run {
-    run_until(plan, options, world, 1, None)
+fn run(plan: &Arc<Plan>, options: &Options, server: &FaultyServer) -> Run {
+    run_until(plan, options, server, 1, None)
 }
 
-fn run_until(plan: &Arc<Plan>, options: &Options, world: &World, seed: u64, kill: Option<Duration>) -> Run {
+fn run_until(
+    plan: &Arc<Plan>,
+    options: &Options,
+    server: &FaultyServer,
+    seed: u64,
+    kill: Option<Duration>,
+) -> Run {
     let mut dice = StdRng::seed_from_u64(seed);
     let mut chance = StdRng::seed_from_u64(seed + 1);
     let begun = clock::monotonic_now();
@@ -115,26 +121,26 @@ fn run_until(plan: &Arc<Plan>, options: &Options, world: &World, seed: u64, kill
         let decided = room && core.decide(now);
         if decided && now >= slot {
             let is_again = core.decided_is_check();
-            let Ask { ticket, what } = core.start(now).unwrap();
+            let StartedRequest { id, call } = core.start(now).unwrap();
             run.requests += 1;
             run.starts.push(at);
-            assert!(run.requests < 30_000, "no end: seed {seed} {world:?}");
-            let (answer, made) = world.answer(plan, &what, at, &mut dice);
+            assert!(run.requests < 30_000, "no end: seed {seed} {server:?}");
+            let (answer, made) = server.answer(plan, &call, at, &mut dice);
             let mut bytes = 0;
-            if let What::Update(part) = &what {
-                bytes = body_length(plan, part);
-                for place in part.places() {
+            if let ApiCall::Update(users) = &call {
+                bytes = body_length(plan, users);
+                for place in users.places() {
                     if is_again {
-                        run.sent_again.insert(row(part.group, place));
+                        run.sent_again.insert(row(users.group, place));
                     }
-                    *run.carried.entry(row(part.group, place)).or_default() += 1;
+                    *run.carried.entry(row(users.group, place)).or_default() += 1;
                     if made {
-                        let value = plan.value(part.group).unwrap().into_owned();
-                        run.applied.insert(row(part.group, place), value);
+                        let value = plan.value(users.group).unwrap().into_owned();
+                        run.applied.insert(row(users.group, place), value);
                     }
                 }
             }
-            in_flight.insert((now + LATENCY.mul_f64(dice.random_range(0.5..1.5)), ticket), (answer, bytes));
+            in_flight.insert((now + LATENCY.mul_f64(dice.random_range(0.5..1.5)), id), (answer, bytes));
             slot = now + interval;
         } else if !decided && !stopping && in_flight.is_empty() && core.is_done(now) {
             break;
@@ -149,8 +155,8 @@ fn run_until(plan: &Arc<Plan>, options: &Options, world: &World, seed: u64, kill
             while let Some(entry) = in_flight.first_entry()
                 && entry.key().0 <= now
             {
-                let ((_, ticket), (answer, bytes)) = entry.remove_entry();
-                let pacing = core.answered(ticket, &answer, bytes, now, &mut chance);
+                let ((_, id), (answer, bytes)) = entry.remove_entry();
+                let pacing = core.answered(id, &answer, bytes, now, &mut chance);
                 if let Pacing::Throttled(pause) = pacing {
                     slot = slot.max(now + pause.unwrap_or(Duration::from_secs(1)));
                 }

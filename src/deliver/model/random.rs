@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::world::{Naming, World, words};
+use super::faulty_server::{FaultyServer, Naming, words};
 use super::{ATTRIBUTES, options, plan_of, run_until};
 use crate::deliver::event::Stop;
 use crate::deliver::options::Options;
@@ -50,57 +50,57 @@ fn random_server(seed: u64) -> f64 {
     }
     let batch = dice.random_range(1..200);
     let plan = plan_of(rows.iter().map(|(user, name, value)| (*user, *name, value.as_str())), batch);
-    let mut world = World { shows_users: true, ..World::default() };
+    let mut server = FaultyServer { shows_users: true, ..FaultyServer::default() };
     let some = |dice: &mut StdRng, share: f64| -> BTreeSet<u64> {
         (1..=users).filter(|_| dice.random_bool(share)).collect()
     };
     if dice.random_bool(0.5) {
         let share = [0.005, 0.02, 0.3][dice.random_range(0..3)];
-        world.unknown = some(&mut dice, share);
+        server.unknown = some(&mut dice, share);
     }
-    world.naming =
+    server.naming =
         [Naming::All, Naming::Some(1), Naming::Some(10), Naming::Positions, Naming::Nobody, Naming::NotFound]
             [dice.random_range(0..6)];
     if dice.random_bool(0.2) {
-        world.poison = some(&mut dice, 0.01);
-        world.poison_status = [500, 500, 502, 409][dice.random_range(0..4)];
+        server.poison = some(&mut dice, 0.01);
+        server.poison_status = [500, 500, 502, 409][dice.random_range(0..4)];
     }
     let bodies = [r#"{"value": ["bad"]}"#, r#"{"detail": "no"}"#, "", "<html>403</html>"];
     if dice.random_bool(0.3) {
         let body = bodies[dice.random_range(0..bodies.len())];
-        world.bad_values.insert(names[0].clone(), words([400, 422, 403][dice.random_range(0..3)], body));
+        server.bad_values.insert(names[0].clone(), words([400, 422, 403][dice.random_range(0..3)], body));
     }
     if dice.random_bool(0.1) {
-        world
+        server
             .bad_attributes
             .insert(ATTRIBUTES[0].to_owned(), words(400, bodies[dice.random_range(0..bodies.len())]));
     }
     if dice.random_bool(0.2) {
-        world.most_users = Some((dice.random_range(1..120), dice.random_bool(0.5)));
+        server.most_users = Some((dice.random_range(1..120), dice.random_bool(0.5)));
     }
     if dice.random_bool(0.2) {
-        world.chance = dice.random_range(0.0..0.03);
+        server.chance = dice.random_range(0.0..0.03);
     }
     if dice.random_bool(0.2) {
-        world.errors = dice.random_range(0.0..0.1);
+        server.errors = dice.random_range(0.0..0.1);
     }
     if dice.random_bool(0.3) {
         let from = Duration::from_millis(dice.random_range(0..60_000));
-        world.outages.push((from, from + Duration::from_secs(dice.random_range(1..200))));
+        server.outages.push((from, from + Duration::from_secs(dice.random_range(1..200))));
     }
     let kill = dice.random_bool(0.2).then(|| Duration::from_millis(dice.random_range(0..60_000)));
     // Where errors come by chance, a row may run out of few attempts.
-    let least = if world.errors > 0.0 { 6 } else { 1 };
+    let least = if server.errors > 0.0 { 6 } else { 1 };
     let options =
         Options { max_attempts: NonZeroU32::new(dice.random_range(least..7)).unwrap(), ..options() };
-    let run = run_until(&plan, &options, &world, seed, kill);
+    let run = run_until(&plan, &options, &server, seed, kill);
     let value_of: BTreeMap<(String, u64), &str> =
         rows.iter().map(|(user, name, value)| (((*name).to_owned(), *user), value.as_str())).collect();
     for (name, user) in run.failed() {
         let value = value_of[&(name.clone(), user)];
         assert!(
-            !world.is_good(user, &name, value),
-            "seed {seed}: {name} of {user} failed: {:?}\n{world:?}",
+            !server.is_good(user, &name, value),
+            "seed {seed}: {name} of {user} failed: {:?}\n{server:?}",
             run.settled[&(name.clone(), user)]
         );
     }
@@ -109,7 +109,7 @@ fn random_server(seed: u64) -> f64 {
     if kill.is_none() && !is_away {
         assert!(
             matches!(run.stop, None | Some(Stop::KeyRefused(_) | Stop::Refused(_))),
-            "seed {seed}: {:?}\n{world:?}",
+            "seed {seed}: {:?}\n{server:?}",
             run.stop
         );
     }
@@ -117,9 +117,9 @@ fn random_server(seed: u64) -> f64 {
     for batch in plan.batches() {
         let (name, value) = (&plan.attribute(batch.group).name, plan.value(batch.group).unwrap());
         let good = (batch.first..batch.first + batch.len)
-            .filter(|place| world.is_good(plan.user_number(batch.group, *place), name, &value))
+            .filter(|place| server.is_good(plan.user_number(batch.group, *place), name, &value))
             .count();
-        needed += good.div_ceil(world.most_users.map_or(usize::MAX, |(most, _)| most));
+        needed += good.div_ceil(server.most_users.map_or(usize::MAX, |(most, _)| most));
     }
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     let ratio = run.requests as f64 / needed.max(1) as f64;

@@ -11,7 +11,7 @@ const MOST_KEPT: u32 = 1024;
 
 /// The starts within the last window, and when the next window opens.
 #[derive(Debug)]
-pub(super) struct Recent {
+pub(super) struct RecentStarts {
     /// The window, with its headroom.
     span: Duration,
     /// One start of this many is kept.
@@ -32,7 +32,7 @@ struct Start {
     late: Duration,
 }
 
-impl Recent {
+impl RecentStarts {
     pub(super) fn new(requests: NonZeroU32, span: Duration) -> Self {
         let every = requests.get().div_ceil(MOST_KEPT);
         let most = usize::try_from(requests.get() / every).unwrap_or(usize::MAX);
@@ -95,7 +95,7 @@ mod tests {
     fn a_window_opens_when_its_first_request_has_left_it() {
         let now = clock::monotonic_now();
         let at = |millis| now + Duration::from_millis(millis);
-        let mut recent = Recent::new(NonZeroU32::new(2).unwrap(), Duration::from_secs(1));
+        let mut recent = RecentStarts::new(NonZeroU32::new(2).unwrap(), Duration::from_secs(1));
         recent.push(at(0));
         assert_eq!(recent.opens(), None);
         recent.push(at(100));
@@ -111,7 +111,7 @@ mod tests {
     fn a_large_window_is_kept_in_little_memory_and_holds_no_more_than_it_may() {
         let now = clock::monotonic_now();
         for requests in [1_u32, 1023, 1024, 1025, 4000, 10_007] {
-            let mut recent = Recent::new(NonZeroU32::new(requests).unwrap(), Duration::from_secs(1));
+            let mut recent = RecentStarts::new(NonZeroU32::new(requests).unwrap(), Duration::from_secs(1));
             let mut starts = Vec::new();
             for n in 0..3 * requests {
                 // A burst as fast as it can go.

@@ -1,19 +1,19 @@
-//! Finding out why a request was refused, and for whom.
+//! Finding out why a request was rejected, and for whom.
 //!
-//! A [`Case`] is opened for the users of one refused request. It asks one [`Question`] at a time and settles users as
+//! A [`Diagnosis`] is opened for the users of one rejected request. It asks one [`Question`] at a time and settles users as
 //! evidence comes in, until nobody is left. The suspects are, from the widest to the narrowest: the address, the key, the
 //! attribute, the value, the size, some of the users, chance. Words order the suspects; what is believed takes an answer
 //! that tells them apart:
 //!
 //! - the address: a GET of the operation is not found, too;
-//! - the key, after a 403: a GET is refused, too;
-//! - the value: two users who exist are each refused alone with it, while nobody gets it;
-//! - a user: it is refused alone twice while others get the value; or it is refused, and a GET does not find it; or the
+//! - the key, after a 403: a GET is rejected, too;
+//! - the value: two users who exist are each rejected alone with it, while nobody gets it;
+//! - a user: it is rejected alone twice while others get the value; or it is rejected, and a GET does not find it; or the
 //!   server names it and takes everyone else;
 //! - the size: parts are accepted that the whole was not, and nothing as large ever was;
 //! - chance: the same request is accepted when it comes again.
 //!
-//! What one case learns serves the next ones ([`Facts`]): words that evidence confirmed once are believed from then on,
+//! What one diagnosis learns serves the next ones ([`Knowledge`]): words that evidence confirmed once are believed from then on,
 //! until the same words turn out to be chance.
 
 mod evidence;
@@ -21,26 +21,26 @@ mod evidence;
 use std::ops::Range;
 
 use super::event::{Outcome, Reason};
-use super::facts::{Facts, Offender};
-use super::hint::Hint;
-use super::part::Part;
+use super::knowledge::{Knowledge, Offender};
 use super::search::{Search, Side};
+use super::suggested_cause::SuggestedCause;
+use super::user_set::UserSet;
 use crate::plan::Plan;
 
-/// A refusal, with what its words suggest.
+/// A rejection, with what its words suggest.
 #[derive(Clone, Debug)]
-pub(super) struct Refusal {
+pub(super) struct Rejection {
     pub(super) reason: Reason,
     /// The words without what differs from one request to the next.
-    pub(super) class: String,
+    pub(super) pattern: String,
     /// The words are those of a field's error.
     pub(super) is_structured: bool,
-    pub(super) hint: Hint,
-    /// It is not an answer that refuses but trouble that stayed with these users.
+    pub(super) suggested: SuggestedCause,
+    /// It is not an answer that rejects but trouble that stayed with these users.
     pub(super) is_trouble: bool,
 }
 
-/// What a case asks next.
+/// What a diagnosis asks next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Question {
     /// Is there anything at the operation's address? A GET of it.
@@ -58,8 +58,8 @@ pub(super) enum Question {
 pub(super) enum Evidence {
     /// The mass update was acknowledged.
     Accepted,
-    /// It was refused.
-    Refused(Refusal),
+    /// It was rejected.
+    Rejected(Rejection),
     /// Whether what the GET asked for is there; `None` where the answer doesn't tell.
     Exists(Option<bool>),
 }
@@ -69,12 +69,12 @@ pub(super) enum Evidence {
 pub(super) enum Stage {
     /// Nothing was ever acknowledged: is it the account?
     AwaitsAnyone,
-    /// Other values of the attribute were refused alike.
+    /// Other values of the attribute were rejected alike.
     AwaitsAttribute,
     /// Another batch of the same value is looked into.
     AwaitsGroup,
-    /// Another case makes a long search, from which this one will learn.
-    AwaitsCase,
+    /// Another diagnosis makes a long search, from which this one will learn.
+    AwaitsDiagnosis,
     /// The address is asked.
     Address,
     /// The key is asked.
@@ -86,41 +86,41 @@ pub(super) enum Stage {
 }
 
 impl Stage {
-    /// Whether the case asks nothing by itself.
+    /// Whether the diagnosis waits for something else and asks nothing itself.
     pub(super) fn awaits(self) -> bool {
-        matches!(self, Self::AwaitsAnyone | Self::AwaitsAttribute | Self::AwaitsGroup | Self::AwaitsCase)
+        matches!(self, Self::AwaitsAnyone | Self::AwaitsAttribute | Self::AwaitsGroup | Self::AwaitsDiagnosis)
     }
 }
 
-/// What a case tells the run.
+/// What a diagnosis tells the run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Finding {
     /// Nothing of note.
     Nothing,
     /// There is no such operation at this address.
     WrongAddress,
-    /// The key is refused.
+    /// The key is rejected.
     KeyRefused,
-    /// The value is refused, whoever gets it.
+    /// The value is rejected, whoever gets it.
     Group(Reason),
-    /// The attribute is refused, whatever the value.
+    /// The attribute is rejected, whatever the value.
     Attribute(Reason),
 }
 
 /// What became of some users.
 #[derive(Debug)]
-pub(super) struct Settlement {
-    pub(super) part: Part,
+pub(super) struct FinishedUsers {
+    pub(super) users: UserSet,
     pub(super) outcome: Outcome,
     pub(super) attempts: u32,
 }
 
-/// The users of one refused request, until all are settled.
+/// The users of one rejected request, until all are settled.
 #[derive(Debug)]
-pub(super) struct Case {
+pub(super) struct Diagnosis {
     pub(super) group: u32,
     pub(super) stage: Stage,
-    pub(super) refusal: Refusal,
+    pub(super) rejection: Rejection,
     users: Vec<Candidate>,
     search: Search,
     /// Users who exist, to be asked for when the others are done with.
@@ -129,22 +129,22 @@ pub(super) struct Case {
     named: Vec<Candidate>,
     /// Users for whom other requests failed, to be asked for one by one.
     apart: Vec<Candidate>,
-    /// A refusal of several `users` is a refusal of each: they were named, or are known not to exist.
+    /// A rejection of several `users` is a rejection of each: they were named, or are known not to exist.
     together: bool,
     /// Users are asked for one by one.
     singly: bool,
     check: Option<Check>,
-    /// Users who exist and were refused alone, while nobody has got the value.
+    /// Users who exist and were rejected alone, while nobody has got the value.
     witnesses: Vec<u32>,
     /// Users who were asked for alone to test the value.
     tests: u32,
-    refused_in_a_row: u32,
-    /// The size of the smallest part that was refused.
-    refused: u32,
+    rejected_in_a_row: u32,
+    /// The size of the smallest part that was rejected.
+    rejected: u32,
     /// How many users it was opened for.
     opened_with: u32,
     asked: Option<Question>,
-    settled: Vec<Settlement>,
+    settled: Vec<FinishedUsers>,
 }
 
 /// A user, and how many requests carried it.
@@ -158,7 +158,7 @@ struct Candidate {
 #[derive(Clone, Copy, Debug)]
 struct Check {
     position: u32,
-    /// How many times it was refused alone.
+    /// How many times it was rejected alone.
     alone: u32,
     exists: Option<bool>,
     /// The API doesn't tell.
@@ -166,23 +166,23 @@ struct Check {
 }
 
 impl Check {
-    /// A user who exists and was refused alone is looked at once more.
+    /// A user who exists and was rejected alone is looked at once more.
     fn again(position: u32) -> Self {
         Self { position, alone: 1, exists: Some(true), is_asked: true }
     }
 }
 
-impl Case {
-    /// A case for the users of a refused request that `carried` requests have carried.
-    pub(super) fn new(part: &Part, carried: u32, refusal: Refusal) -> Self {
+impl Diagnosis {
+    /// A diagnosis for the users of a rejected request that `carried` requests have carried.
+    pub(super) fn new(part: &UserSet, carried: u32, rejection: Rejection) -> Self {
         let users: Vec<_> = part.places().map(|place| Candidate { place, carried }).collect();
         let search = Search::suspecting(length(&users));
         Self {
             group: part.group,
             stage: Stage::Search,
-            refused: length(&users),
+            rejected: length(&users),
             opened_with: length(&users),
-            refusal,
+            rejection,
             users,
             search,
             present: Vec::new(),
@@ -193,96 +193,98 @@ impl Case {
             check: None,
             witnesses: Vec::new(),
             tests: 0,
-            refused_in_a_row: 0,
+            rejected_in_a_row: 0,
             asked: None,
             settled: Vec::new(),
         }
     }
 
-    /// A case for users who are known to be offenders: all together where they don't exist, else one by one.
-    pub(super) fn of_offenders(part: &Part, why: Offender, refusal: Refusal) -> Self {
-        let mut case = Self::new(part, 0, refusal);
-        case.search = Search::unknowing(length(&case.users));
-        case.together = why == Offender::Unknown;
-        case.singly = why == Offender::Refused;
-        case
+    /// A diagnosis for users who are known to be offenders: all together where they don't exist, else one by one.
+    pub(super) fn of_offenders(part: &UserSet, why: Offender, rejection: Rejection) -> Self {
+        let mut diagnosis = Self::new(part, 0, rejection);
+        diagnosis.search = Search::unknowing(length(&diagnosis.users));
+        diagnosis.together = why == Offender::Unknown;
+        diagnosis.singly = why == Offender::Rejected;
+        diagnosis
     }
 
     /// Decides where to begin.
-    pub(super) fn begin(&mut self, facts: &mut Facts, plan: &Plan) -> Finding {
-        if self.refusal.reason.status == Some(404) && !facts.address_exists {
+    pub(super) fn begin(&mut self, knowledge: &mut Knowledge, plan: &Plan) -> Finding {
+        if self.rejection.reason.status == Some(404) && !knowledge.address_exists {
             self.stage = Stage::Address;
             return Finding::Nothing;
         }
-        if self.refusal.reason.status == Some(403) {
+        if self.rejection.reason.status == Some(403) {
             self.stage = Stage::Key;
             return Finding::Nothing;
         }
-        self.look_into(facts, plan)
+        self.look_into(knowledge, plan)
     }
 
     /// Decides what to ask first, once the address and the key are known to be right.
-    pub(super) fn look_into(&mut self, facts: &mut Facts, plan: &Plan) -> Finding {
+    pub(super) fn look_into(&mut self, knowledge: &mut Knowledge, plan: &Plan) -> Finding {
         self.stage = Stage::Search;
-        if let Some(reason) = facts.condemned(self.group, plan).cloned() {
+        if let Some(reason) = knowledge.rejected_because(self.group, plan).cloned() {
             return self.fail_all(&reason);
         }
-        self.leave_out_offenders(facts, plan);
-        if facts.users.explains(length(&self.users)) {
-            // Its size explains the refusal.
+        self.leave_out_offenders(knowledge, plan);
+        if knowledge.users.explains(length(&self.users)) {
+            // Its size explains the rejection.
             self.search.clear_suspicion();
         }
         if self.take_named(&(0..length(&self.users))) {
             return Finding::Nothing;
         }
         if length(&self.users) == 1 && self.opened_with == 1 {
-            self.check = Some(self.check_of(0, facts, plan));
-            return self.go_on(facts, plan);
+            self.check = Some(self.check_of(0, knowledge, plan));
+            return self.go_on(knowledge, plan);
         }
-        let is_accepted = facts.is_accepted(self.group);
-        let trusted = facts.trusts(&self.refusal.class);
+        let is_accepted = knowledge.is_accepted(self.group);
+        let trusted = knowledge.trusts(&self.rejection.pattern);
         if !is_accepted && self.suspects_value() {
-            if trusted && self.refusal.is_structured {
-                return self.condemn(facts, plan);
+            if trusted && self.rejection.is_structured {
+                return self.reject_value(knowledge, plan);
             }
             self.search.isolate(Side::First);
-        } else if facts.are_chances_seen() && !(trusted && self.refusal.is_structured) {
+        } else if knowledge.rejects_at_random() && !(trusted && self.rejection.is_structured) {
             self.stage = Stage::Again;
         }
         Finding::Nothing
     }
 
-    /// Goes on after another case from which this one could learn.
-    pub(super) fn resume(&mut self, facts: &Facts, plan: &Plan) -> Finding {
+    /// Goes on after another diagnosis from which this one could learn.
+    pub(super) fn resume(&mut self, knowledge: &Knowledge, plan: &Plan) -> Finding {
         self.stage = Stage::Search;
-        if let Some(reason) = facts.condemned(self.group, plan).cloned() {
+        if let Some(reason) = knowledge.rejected_because(self.group, plan).cloned() {
             return self.fail_all(&reason);
         }
-        self.leave_out_offenders(facts, plan);
-        if facts.users.explains(self.refused) {
+        self.leave_out_offenders(knowledge, plan);
+        if knowledge.users.explains(self.rejected) {
             self.search.clear_suspicion();
         }
         Finding::Nothing
     }
 
     /// The next question; `None` when it waits for others, or is done.
-    pub(super) fn ask(&mut self, most: u32, facts: &mut Facts, plan: &Plan) -> Option<Question> {
+    pub(super) fn ask(&mut self, most: u32, knowledge: &mut Knowledge, plan: &Plan) -> Option<Question> {
         let question = match self.stage {
-            Stage::AwaitsAnyone | Stage::AwaitsAttribute | Stage::AwaitsGroup | Stage::AwaitsCase => None,
+            Stage::AwaitsAnyone | Stage::AwaitsAttribute | Stage::AwaitsGroup | Stage::AwaitsDiagnosis => {
+                None
+            }
             Stage::Address => Some(Question::Address),
             Stage::Key => Some(Question::Key),
             Stage::Again => Some(Question::Update(0..length(&self.users))),
-            Stage::Search => self.ask_for_users(most, facts, plan),
+            Stage::Search => self.ask_for_users(most, knowledge, plan),
         };
         self.asked.clone_from(&question);
         question
     }
 
-    fn ask_for_users(&mut self, most: u32, facts: &mut Facts, plan: &Plan) -> Option<Question> {
+    fn ask_for_users(&mut self, most: u32, knowledge: &mut Knowledge, plan: &Plan) -> Option<Question> {
         if let Some(check) = self.check {
             let position = check.position;
             return Some(match check {
-                Check { exists: None, is_asked: false, .. } if !self.refusal.is_trouble => {
+                Check { exists: None, is_asked: false, .. } if !self.rejection.is_trouble => {
                     Question::Exists(position)
                 }
                 _ => Question::Update(position..position + 1),
@@ -293,7 +295,7 @@ impl Case {
         }
         if let Some(part) = self.search.ask(most) {
             let in_doubt = self.search.confirms() || (self.search.is_dense() && !self.together);
-            if in_doubt && !self.refusal.is_trouble && !self.is_known(part.start, facts, plan) {
+            if in_doubt && !self.rejection.is_trouble && !self.is_known(part.start, knowledge, plan) {
                 return Some(Question::Exists(part.start));
             }
             return Some(Question::Update(part));
@@ -317,7 +319,7 @@ impl Case {
             return None;
         }
         self.replace_users(users);
-        self.ask_for_users(most, facts, plan)
+        self.ask_for_users(most, knowledge, plan)
     }
 
     /// Goes on with these users, and with those who wait as witnesses.
@@ -329,8 +331,8 @@ impl Case {
     }
 
     /// The users of a question that carries any.
-    pub(super) fn part(&self, positions: &Range<u32>) -> Part {
-        Part::of(self.group, self.range(positions).iter().map(|user| user.place))
+    pub(super) fn users_at(&self, positions: &Range<u32>) -> UserSet {
+        UserSet::of(self.group, self.range(positions).iter().map(|user| user.place))
     }
 
     /// The place of a user.
@@ -343,32 +345,32 @@ impl Case {
         self.search.is_dense() && !self.together
     }
 
-    /// The size of the smallest part that was refused, unless it is explained.
-    pub(super) fn refused_size(&self) -> u32 {
+    /// The size of the smallest part that was rejected, unless it is explained.
+    pub(super) fn rejected_size(&self) -> u32 {
         let is_searching = self.search.rest().next().is_some() && !self.together && !self.singly;
-        if is_searching { self.refused } else { 0 }
+        if is_searching { self.rejected } else { 0 }
     }
 
-    /// Whether the server names the users whom it refuses.
+    /// Whether the server names the users whom it rejects.
     pub(super) fn names_users(&self) -> bool {
-        matches!(self.refusal.hint, Hint::Users(_)) || self.together || self.singly
+        matches!(self.rejection.suggested, SuggestedCause::Users(_)) || self.together || self.singly
     }
 
-    /// Takes users out whom other cases have found to be offenders.
-    fn leave_out_offenders(&mut self, facts: &Facts, plan: &Plan) {
-        if !facts.has_offenders() || self.together || self.singly {
+    /// Takes users out whom other diagnoses have found to be offenders.
+    fn leave_out_offenders(&mut self, knowledge: &Knowledge, plan: &Plan) {
+        if !knowledge.has_offenders() || self.together || self.singly {
             return;
         }
-        let why = |user: &Candidate| facts.offender(plan.user_number(self.group, user.place));
+        let why = |user: &Candidate| knowledge.offender(plan.user_number(self.group, user.place));
         let open: Vec<Candidate> = self.search.rest().flat_map(|part| self.range(&part).to_vec()).collect();
         let (offenders, others): (Vec<_>, Vec<_>) = open.into_iter().partition(|user| why(user).is_some());
         if offenders.is_empty() {
             return;
         }
-        let (unknown, refused): (Vec<_>, Vec<_>) =
+        let (unknown, rejected): (Vec<_>, Vec<_>) =
             offenders.into_iter().partition(|user| why(user) == Some(Offender::Unknown));
         self.named.extend(unknown);
-        self.apart.extend(refused);
+        self.apart.extend(rejected);
         self.replace_users(others);
     }
 
@@ -385,23 +387,23 @@ impl Case {
     }
 
     /// What became of users since the last time.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Settlement> + '_ {
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = FinishedUsers> + '_ {
         self.settled.drain(..)
     }
 
     /// Fails whoever is left, for this reason.
     pub(super) fn fail_all(&mut self, reason: &Reason) -> Finding {
-        self.settle_all(&Outcome::Failed(reason.clone()));
+        self.finish_all(&Outcome::Failed(reason.clone()));
         Finding::Nothing
     }
 
     /// Leaves whoever is left unsent: the run is stopped.
     pub(super) fn leave_all(&mut self) {
-        let reason = self.refusal.reason.clone();
-        self.settle_all(&Outcome::Unsent(reason));
+        let reason = self.rejection.reason.clone();
+        self.finish_all(&Outcome::Unsent(reason));
     }
 
-    fn settle_all(&mut self, outcome: &Outcome) {
+    fn finish_all(&mut self, outcome: &Outcome) {
         let mut left: Vec<Candidate> = std::mem::take(&mut self.named);
         left.append(&mut self.present);
         left.append(&mut self.apart);
@@ -414,12 +416,12 @@ impl Case {
         self.check = None;
         self.witnesses.clear();
         self.stage = Stage::Search;
-        self.settle(&left, outcome);
+        self.finish_users(&left, outcome);
     }
 
     /// Whether the words speak of the value or the attribute.
     fn suspects_value(&self) -> bool {
-        matches!(self.refusal.hint, Hint::Value | Hint::Attribute)
+        matches!(self.rejection.suggested, SuggestedCause::Value | SuggestedCause::Attribute)
     }
 
     fn range(&self, part: &Range<u32>) -> &[Candidate] {
@@ -427,10 +429,10 @@ impl Case {
     }
 
     /// Notes what became of users, in runs of those that as many requests carried.
-    fn settle(&mut self, users: &[Candidate], outcome: &Outcome) {
+    fn finish_users(&mut self, users: &[Candidate], outcome: &Outcome) {
         for alike in users.chunk_by(|a, b| a.carried == b.carried) {
-            self.settled.push(Settlement {
-                part: Part::of(self.group, alike.iter().map(|user| user.place)),
+            self.settled.push(FinishedUsers {
+                users: UserSet::of(self.group, alike.iter().map(|user| user.place)),
                 outcome: outcome.clone(),
                 attempts: alike[0].carried,
             });

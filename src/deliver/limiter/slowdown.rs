@@ -3,36 +3,36 @@
 //! Refusals come for two reasons. A request was delayed less on its way than one before it: then a window was full of our
 //! own requests, and a little less pace is enough. Or others use the same limit: then our own requests filled only part
 //! of the window, and that part is what there is for us. The constants were chosen by the simulation beside this file:
-//! each refusal costs a pause of a second, so a pace that is refused once in a dozen seconds and one that stays a
+//! each rejection costs a pause of a second, so a pace that is refused once in a dozen seconds and one that stays a
 //! twentieth below the limit cost about the same.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A refusal within this many windows of the one before it shows that refusals go on. One alone costs no pace.
+/// A rejection within this many windows of the one before it shows that refusals go on. One alone costs no pace.
 const GOES_ON: f64 = 30.0;
 
 /// Refused this soon again, a second of pause included, our own requests don't fill a window yet: how much of it they
 /// had says nothing.
 const SOON: f64 = 1.4;
 
-/// What such a refusal leaves of the pace.
+/// What such a rejection leaves of the pace.
 const LOWER_SOON: f64 = 0.8;
 
-/// What any other refusal leaves of the share that was granted.
+/// What any other rejection leaves of the share that was granted.
 const LOWER: f64 = 0.95;
 
 /// A window with at least this share of our own requests was full of them.
 const FULL: f64 = 0.8;
 
-/// No single refusal shows that there is less than this share for us.
+/// No single rejection shows that there is less than this share for us.
 const LEAST_GRANTED: f64 = 0.3;
 
 /// The least share of the rate.
 const LEAST: f64 = 0.02;
 
-/// After this many windows without a refusal the pace is back where it was refused, …
+/// After this many windows without a rejection the pace is back where it was refused, …
 const BACK: f64 = 12.0;
 
 /// … or after twice as many each time that happens to a window full of our own requests, up to these.
@@ -46,7 +46,7 @@ const STEP: f64 = 0.01;
 
 /// The share of the allowed rate that is used.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct Slowdown {
     window: Duration,
     share: f64,
     refused: Option<Instant>,
@@ -64,7 +64,7 @@ struct Lowered {
     to: f64,
 }
 
-impl Pace {
+impl Slowdown {
     /// The whole rate, per window.
     pub(super) fn new(window: Duration) -> Self {
         Self { window, share: 1.0, refused: None, lowered: None, back: BACK }
@@ -75,7 +75,7 @@ impl Pace {
         self.share
     }
 
-    /// A request was refused that had started after the last refusal was known. `own` is the share of the window up to it
+    /// A request was refused that had started after the last rejection was known. `own` is the share of the window up to it
     /// that our own requests took.
     pub(super) fn throttled(&mut self, own: f64, now: Instant) {
         let since = self.refused.map(|last| now.duration_since(last).div_duration_f64(self.window));
@@ -123,9 +123,9 @@ mod tests {
     const WINDOW: Duration = Duration::from_secs(1);
 
     /// The pace after refusals at these seconds, each with this share of own requests in its window.
-    fn refused(at: &[(f64, f64)]) -> (Pace, Instant) {
+    fn refused(at: &[(f64, f64)]) -> (Slowdown, Instant) {
         let begin = clock::monotonic_now();
-        let mut pace = Pace::new(WINDOW);
+        let mut pace = Slowdown::new(WINDOW);
         for (seconds, own) in at {
             pace.throttled(*own, begin + Duration::from_secs_f64(*seconds));
         }

@@ -2,97 +2,105 @@
 
 use std::ops::Range;
 
-use super::{Candidate, Case, Check, Evidence, Finding, Question, Refusal, Stage, length};
+use super::{Candidate, Check, Diagnosis, Evidence, Finding, Question, Rejection, Stage, length};
 use crate::deliver::event::{Outcome, Reason};
-use crate::deliver::facts::{Facts, Offender};
-use crate::deliver::hint::Hint;
+use crate::deliver::knowledge::{Knowledge, Offender};
 use crate::deliver::search::{Found, Side};
+use crate::deliver::suggested_cause::SuggestedCause;
 use crate::plan::Plan;
 
-/// Refusals in a row, while nobody has got the value, after which single users are asked for. One unknown user makes two
-/// in a row in a quarter of all cases; a bad value always does.
+/// Rejections in a row, while nobody has got the value, after which single users are asked for. One unknown user makes two
+/// in a row in a quarter of all diagnoses; a bad value always does.
 const TURNS: u32 = 2;
 
 /// Users that a GET didn't find before the value is no longer tested, as the batch seems to hold nobody who exists.
 const MOST_TESTS: u32 = 4;
 
-/// The same where refusals come by chance: at 3 in 100, one user in a million is refused four times in a row.
+/// The same where rejections come by chance: at 3 in 100, one user in a million is rejected four times in a row.
 const ALONE_WITH_CHANCE: u32 = 4;
 
-/// How many times a user must be refused alone, when its value is fine and nothing else is known of it.
+/// How many times a user must be rejected alone, when its value is fine and nothing else is known of it.
 const ALONE: u32 = 2;
 
-/// Users refused alone that condemn a value where the API can't tell who exists.
+/// Users rejected alone that reject a value where the API can't tell who exists.
 const WITHOUT_EXISTENCE: usize = 5;
 
-impl Case {
+impl Diagnosis {
     /// Learns from the answer to the last question.
     pub(in crate::deliver) fn answer(
         &mut self,
         evidence: Evidence,
-        facts: &mut Facts,
+        knowledge: &mut Knowledge,
         plan: &Plan,
     ) -> Finding {
         let Some(question) = self.asked.take() else { return Finding::Nothing };
         match (question, evidence) {
             (Question::Address, Evidence::Exists(Some(false))) => Finding::WrongAddress,
             (Question::Address, _) => {
-                facts.address_exists = true;
-                self.look_into(facts, plan)
+                knowledge.address_exists = true;
+                self.look_into(knowledge, plan)
             }
-            (Question::Key, Evidence::Exists(Some(_))) => self.look_into(facts, plan),
+            (Question::Key, Evidence::Exists(Some(_))) => self.look_into(knowledge, plan),
             (Question::Key, _) => Finding::KeyRefused,
             (Question::Exists(position), Evidence::Exists(exists)) => {
-                self.exists(position, exists, facts, plan)
+                self.exists(position, exists, knowledge, plan)
             }
-            (Question::Update(part), Evidence::Accepted) => self.accepted(&part, facts, plan),
-            (Question::Update(part), Evidence::Refused(refusal)) => self.refused(&part, refusal, facts, plan),
+            (Question::Update(part), Evidence::Accepted) => self.accepted(&part, knowledge, plan),
+            (Question::Update(part), Evidence::Rejected(rejection)) => {
+                self.rejected(&part, rejection, knowledge, plan)
+            }
             (Question::Exists(_) | Question::Update(_), _) => Finding::Nothing,
         }
     }
 
-    fn accepted(&mut self, part: &Range<u32>, facts: &mut Facts, plan: &Plan) -> Finding {
+    fn accepted(&mut self, part: &Range<u32>, knowledge: &mut Knowledge, plan: &Plan) -> Finding {
         let users = self.range(part).to_vec();
-        self.settle(&users, &Outcome::Acknowledged);
+        self.finish_users(&users, &Outcome::Acknowledged);
         let again = self.stage == Stage::Again;
         self.stage = Stage::Search;
         if again || self.check.take().is_some_and(|check| check.alone > 0) {
-            facts.add_chance(&self.refusal.class);
+            knowledge.add_random_rejection(&self.rejection.pattern);
         }
         let was_sole = self.witnesses.contains(&part.start) && part.len() == 1;
         self.witnesses.retain(|position| *position != part.start || part.len() > 1);
         let found = if was_sole { Found::Nothing } else { self.search.accepted(part) };
         if found == Found::Contradiction && !again {
             // It was never its users: the size, if nothing as large was ever accepted, or chance.
-            if facts.users.is_plausible(self.refused)
-                && self.refused > length(&users)
-                && !self.refusal.is_trouble
+            if knowledge.users.is_plausible(self.rejected)
+                && self.rejected > length(&users)
+                && !self.rejection.is_trouble
             {
-                facts.users.refuse(self.refused);
+                knowledge.users.reject(self.rejected);
             } else {
-                facts.add_chance(&self.refusal.class);
+                knowledge.add_random_rejection(&self.rejection.pattern);
             }
         }
-        self.refused_in_a_row = 0;
-        // The value is fine. Whoever was refused alone with it is asked for again.
+        self.rejected_in_a_row = 0;
+        // The value is fine. Whoever was rejected alone with it is asked for again.
         self.check = self.witnesses.pop().map(Check::again);
-        self.go_on(facts, plan)
+        self.go_on(knowledge, plan)
     }
 
-    fn refused(&mut self, part: &Range<u32>, refusal: Refusal, facts: &mut Facts, plan: &Plan) -> Finding {
+    fn rejected(
+        &mut self,
+        part: &Range<u32>,
+        rejection: Rejection,
+        knowledge: &mut Knowledge,
+        plan: &Plan,
+    ) -> Finding {
         let was_again = std::mem::replace(&mut self.stage, Stage::Search) == Stage::Again;
         let len = part.end - part.start;
-        self.refusal = refusal;
-        self.refused = self.refused.min(len);
-        if let Some(reason) = facts.condemned(self.group, plan).cloned() {
+        self.rejection = rejection;
+        self.rejected = self.rejected.min(len);
+        if let Some(reason) = knowledge.rejected_because(self.group, plan).cloned() {
             return self.fail_all(&reason);
         }
         if self.together {
             let users = self.range(part).to_vec();
             for user in &users {
-                facts.add_offender(plan.user_number(self.group, user.place), Offender::Unknown);
+                knowledge.add_offender(plan.user_number(self.group, user.place), Offender::Unknown);
             }
-            facts.confirm(&self.refusal.class);
+            knowledge.confirm(&self.rejection.pattern);
             self.fail(&users);
             self.search.accepted(part);
             return Finding::Nothing;
@@ -100,39 +108,45 @@ impl Case {
         if len == 1 {
             let check = match self.check.take() {
                 Some(check) if check.position == part.start => Check { alone: check.alone + 1, ..check },
-                _ => self.check_of(part.start, facts, plan),
+                _ => self.check_of(part.start, knowledge, plan),
             };
             self.check = Some(check);
-            return self.go_on(facts, plan);
+            return self.go_on(knowledge, plan);
         }
         if self.take_named(part) {
             return Finding::Nothing;
         }
-        let is_accepted = facts.is_accepted(self.group);
+        let is_accepted = knowledge.is_accepted(self.group);
         if !was_again {
-            let is_size = match self.refusal.hint {
-                Hint::Size(_) => facts.users.is_plausible(len),
-                Hint::Nothing => facts.users.explains(len) && !self.refusal.is_trouble,
+            let is_size = match self.rejection.suggested {
+                SuggestedCause::Size(_) => knowledge.users.is_plausible(len),
+                SuggestedCause::Nothing => knowledge.users.explains(len) && !self.rejection.is_trouble,
                 _ => false,
             };
             if is_size {
-                facts.users.refuse(len);
+                knowledge.users.reject(len);
                 self.search.clear_suspicion();
                 return Finding::Nothing;
             }
-            self.search.refused(part);
-            self.refused_in_a_row += 1;
+            self.search.rejected(part);
+            self.rejected_in_a_row += 1;
         }
         let turns = if self.suspects_value() { 1 } else { TURNS };
-        if !is_accepted && self.refused_in_a_row >= turns && self.tests < MOST_TESTS {
+        if !is_accepted && self.rejected_in_a_row >= turns && self.tests < MOST_TESTS {
             self.search.isolate(Side::First);
         }
         Finding::Nothing
     }
 
-    fn exists(&mut self, position: u32, exists: Option<bool>, facts: &mut Facts, plan: &Plan) -> Finding {
+    fn exists(
+        &mut self,
+        position: u32,
+        exists: Option<bool>,
+        knowledge: &mut Knowledge,
+        plan: &Plan,
+    ) -> Finding {
         if exists == Some(true) {
-            facts.add_existing(plan.user_number(self.group, self.place(position)));
+            knowledge.add_existing(plan.user_number(self.group, self.place(position)));
         }
         match &mut self.check {
             Some(check) => {
@@ -147,46 +161,46 @@ impl Case {
             }
             None => self.check = Some(Check { position, alone: 0, exists, is_asked: true }),
         }
-        self.go_on(facts, plan)
+        self.go_on(knowledge, plan)
     }
 
     /// Draws the conclusion about the one user who is looked at, if there is enough evidence.
-    pub(super) fn go_on(&mut self, facts: &mut Facts, plan: &Plan) -> Finding {
+    pub(super) fn go_on(&mut self, knowledge: &mut Knowledge, plan: &Plan) -> Finding {
         let Some(Check { position, alone, exists, is_asked }) = self.check else { return Finding::Nothing };
         let user = plan.user_number(self.group, self.place(position));
-        let is_accepted = facts.is_accepted(self.group);
+        let is_accepted = knowledge.is_accepted(self.group);
         let group_is_user = plan.group_len(self.group) == 1;
-        let trusted = facts.trusts(&self.refusal.class) && self.refusal.is_structured;
+        let trusted = knowledge.trusts(&self.rejection.pattern) && self.rejection.is_structured;
         if exists == Some(false) {
-            facts.add_offender(user, Offender::Unknown);
-            facts.confirm(&self.refusal.class);
+            knowledge.add_offender(user, Offender::Unknown);
+            knowledge.confirm(&self.rejection.pattern);
             self.tests += 1;
-            let reason = &mut self.refusal.reason;
+            let reason = &mut self.rejection.reason;
             if alone == 0 {
                 *reason = Reason { status: reason.status, error: no_such_user(&reason.error) };
             }
             self.drop_user(position);
-            self.test_value(facts);
+            self.test_value(knowledge);
             return Finding::Nothing;
         }
         if is_accepted || group_is_user || self.singly {
             // Trouble comes here only after all tries of a request for this user alone.
-            let enough = match (trusted || self.refusal.is_trouble, facts.are_chances_seen()) {
+            let enough = match (trusted || self.rejection.is_trouble, knowledge.rejects_at_random()) {
                 (true, _) => 1,
                 (false, false) => ALONE,
                 (false, true) => ALONE_WITH_CHANCE,
             };
             if alone >= enough {
-                facts.confirm(&self.refusal.class);
+                knowledge.confirm(&self.rejection.pattern);
                 if !group_is_user {
-                    facts.add_offender(user, Offender::Refused);
+                    knowledge.add_offender(user, Offender::Rejected);
                 }
                 self.drop_user(position);
             }
             return Finding::Nothing;
         }
-        let is_too_large = matches!(self.refusal.hint, Hint::Size(_));
-        let is_witness = exists == Some(true) || is_asked || self.refusal.is_trouble || is_too_large;
+        let is_too_large = matches!(self.rejection.suggested, SuggestedCause::Size(_));
+        let is_witness = exists == Some(true) || is_asked || self.rejection.is_trouble || is_too_large;
         if alone == 0 || !is_witness {
             return Finding::Nothing;
         }
@@ -200,24 +214,24 @@ impl Case {
         self.tests += 1;
         let enough = match exists {
             _ if is_too_large => 1,
-            Some(true) if self.suspects_value() && self.refusal.is_structured => 1,
+            Some(true) if self.suspects_value() && self.rejection.is_structured => 1,
             Some(true) => 2,
-            _ if self.refusal.is_trouble => 2,
+            _ if self.rejection.is_trouble => 2,
             _ => WITHOUT_EXISTENCE,
         };
         if is_too_large {
-            facts.size_is_no_matter = true;
+            knowledge.size_is_no_matter = true;
         }
         if self.witnesses.len() >= enough || is_last {
-            return self.condemn(facts, plan);
+            return self.reject_value(knowledge, plan);
         }
         self.search.isolate(Side::Last);
         Finding::Nothing
     }
 
     /// Asks for a single user next, if the value is still in doubt.
-    fn test_value(&mut self, facts: &Facts) {
-        if !facts.is_accepted(self.group)
+    fn test_value(&mut self, knowledge: &Knowledge) {
+        if !knowledge.is_accepted(self.group)
             && self.tests < MOST_TESTS
             && !self.search.is_dense()
             && !self.singly
@@ -227,22 +241,22 @@ impl Case {
     }
 
     /// The value fails for all of the group, or the attribute for all values.
-    pub(super) fn condemn(&mut self, facts: &mut Facts, plan: &Plan) -> Finding {
-        let reason = self.refusal.reason.clone();
-        facts.confirm(&self.refusal.class);
+    pub(super) fn reject_value(&mut self, knowledge: &mut Knowledge, plan: &Plan) -> Finding {
+        let reason = self.rejection.reason.clone();
+        knowledge.confirm(&self.rejection.pattern);
         if plan.group_len(self.group) > self.opened_with {
-            facts.condemn_group(self.group, &reason);
+            knowledge.reject_group(self.group, &reason);
         }
-        facts.show_refused(self.group, &self.refusal.class, plan);
+        knowledge.show_rejected(self.group, &self.rejection.pattern, plan);
         self.fail_all(&reason);
-        let is_attribute =
-            self.refusal.hint == Hint::Attribute && !facts.attribute_is_accepted(self.group, plan);
+        let is_attribute = self.rejection.suggested == SuggestedCause::Attribute
+            && !knowledge.attribute_is_accepted(self.group, plan);
         if is_attribute { Finding::Attribute(reason) } else { Finding::Group(reason) }
     }
 
     /// Takes users whom the server names out, so that the others go as one request. False where it names nobody new.
     pub(super) fn take_named(&mut self, part: &Range<u32>) -> bool {
-        let Hint::Users(places) = &self.refusal.hint else { return false };
+        let SuggestedCause::Users(places) = &self.rejection.suggested else { return false };
         let named: Vec<u32> =
             part.clone().filter(|at| places.binary_search(&self.users[*at as usize].place).is_ok()).collect();
         if named.is_empty() || length(&self.users) == 1 {
@@ -258,7 +272,7 @@ impl Case {
         let (named, others) = (pick(named), pick(others));
         self.named.extend(named);
         self.replace_users(others);
-        self.refused_in_a_row = 0;
+        self.rejected_in_a_row = 0;
         true
     }
 
@@ -270,18 +284,18 @@ impl Case {
     }
 
     fn fail(&mut self, users: &[Candidate]) {
-        let outcome = Outcome::Failed(self.refusal.reason.clone());
-        self.settle(users, &outcome);
+        let outcome = Outcome::Failed(self.rejection.reason.clone());
+        self.finish_users(users, &outcome);
     }
 
-    pub(super) fn check_of(&self, position: u32, facts: &mut Facts, plan: &Plan) -> Check {
-        let exists = self.is_known(position, facts, plan);
+    pub(super) fn check_of(&self, position: u32, knowledge: &mut Knowledge, plan: &Plan) -> Check {
+        let exists = self.is_known(position, knowledge, plan);
         Check { position, alone: 1, exists: exists.then_some(true), is_asked: exists }
     }
 
     /// Whether a user is known to exist.
-    pub(super) fn is_known(&self, position: u32, facts: &mut Facts, plan: &Plan) -> bool {
-        facts.exists(plan.user_number(self.group, self.place(position)), plan)
+    pub(super) fn is_known(&self, position: u32, knowledge: &mut Knowledge, plan: &Plan) -> bool {
+        knowledge.exists(plan.user_number(self.group, self.place(position)), plan)
     }
 }
 

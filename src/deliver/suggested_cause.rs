@@ -1,4 +1,4 @@
-//! What the words of a refusal suggest.
+//! What the words of a rejection suggest.
 //!
 //! Words are no evidence: they say which cause to look into first. Understood are the fields of Django REST framework's
 //! errors, a value in quotes, ids of the request where the text speaks of users, and limits on the number of ids. JSON
@@ -8,13 +8,13 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::part::Part;
 use super::transport::Reply;
+use super::user_set::UserSet;
 use crate::plan::{Plan, User};
 
-/// What the words of a refusal suggest.
+/// What the words of a rejection suggest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Hint {
+pub(super) enum SuggestedCause {
     /// The value.
     Value,
     /// The attribute, whatever the value.
@@ -50,9 +50,9 @@ const USER_WORDS: [&str; 16] = [
 /// Words that may stand between these and the id.
 const FILLERS: [&str; 7] = ["with", "no", "and", "or", "number", "nr", "value"];
 
-impl Hint {
-    /// What the refusal of these users suggests. Naming users wins over naming the value: an id may look like a value.
-    pub(super) fn of(reply: &Reply, plan: &Plan, part: &Part) -> Self {
+impl SuggestedCause {
+    /// What the rejection of these users suggests. Naming users wins over naming the value: an id may look like a value.
+    pub(super) fn of(reply: &Reply, plan: &Plan, users: &UserSet) -> Self {
         if reply.status == 413 {
             return Self::Size(None);
         }
@@ -63,15 +63,15 @@ impl Hint {
             None => said.texts.push((String::from_utf8_lossy(&reply.body).into_owned(), false)),
         }
         if let Some(most) = said.texts.iter().find_map(|(text, _)| most_users(text))
-            && most < part.len()
+            && most < users.len()
         {
             return Self::Size(Some(most));
         }
-        let users = said.users(plan, part);
-        if !users.is_empty() {
-            return Self::Users(users);
+        let named = said.users(plan, users);
+        if !named.is_empty() {
+            return Self::Users(named);
         }
-        let value = plan.value(part.group);
+        let value = plan.value(users.group);
         let quoted = value.is_some_and(|value| said.texts.iter().any(|(text, _)| quotes(text, &value)));
         if quoted || (said.fields.contains("value") && !said.fields.contains("ids")) {
             return Self::Value;
@@ -125,7 +125,7 @@ impl Said {
     }
 
     /// The places of the users who are named.
-    fn users(&self, plan: &Plan, part: &Part) -> Vec<u32> {
+    fn users(&self, plan: &Plan, users: &UserSet) -> Vec<u32> {
         let mut names = HashSet::new();
         for (text, of_users) in &self.texts {
             collect_names(text, *of_users, &mut names);
@@ -136,14 +136,13 @@ impl Said {
         };
         let mut places = Vec::new();
         if !names.is_empty() {
-            let users = part.batches().flat_map(|batch| plan.users(batch));
-            places
-                .extend(part.places().zip(users).filter(|(_, user)| is_named(user)).map(|(place, _)| place));
+            let ids = users.batches().flat_map(|batch| plan.users(batch));
+            places.extend(users.places().zip(ids).filter(|(_, user)| is_named(user)).map(|(place, _)| place));
         }
         if places.is_empty() {
             let positions: HashSet<usize> = self.positions.iter().copied().collect();
             places.extend(
-                part.places().enumerate().filter(|(at, _)| positions.contains(at)).map(|(_, place)| place),
+                users.places().enumerate().filter(|(at, _)| positions.contains(at)).map(|(_, place)| place),
             );
         }
         places
@@ -198,8 +197,8 @@ mod tests {
     use crate::input::{Dictionary, Options, Row, Sink as _};
     use crate::plan::{Builder, OnConflict};
 
-    /// What is suggested when users 1 to 1,000 are refused this value with this answer.
-    fn hint(value: &str, status: u16, body: &str) -> Hint {
+    /// What is suggested when users 1 to 1,000 are rejected this value with this answer.
+    fn hint(value: &str, status: u16, body: &str) -> SuggestedCause {
         let mut dictionary = Dictionary::new(&Options::default());
         let mut builder = Builder::new(OnConflict::Last);
         let attribute = dictionary.attribute_id("city").unwrap();
@@ -210,12 +209,12 @@ mod tests {
         let plan = builder.finish(dictionary, NonZeroU32::new(1000).unwrap()).unwrap();
         let batch = plan.batches().next().unwrap();
         let reply = Reply { status, body: body.to_owned().into(), ..Reply::default() };
-        Hint::of(&reply, &plan, &batch.into())
+        SuggestedCause::of(&reply, &plan, &batch.into())
     }
 
     /// The place of a user is its id less one.
-    fn users(ids: &[u32]) -> Hint {
-        Hint::Users(ids.iter().map(|id| id - 1).collect())
+    fn users(ids: &[u32]) -> SuggestedCause {
+        SuggestedCause::Users(ids.iter().map(|id| id - 1).collect())
     }
 
     #[test]
@@ -246,24 +245,24 @@ mod tests {
             ("Oslo", "<html><title>400 Bad Request</title>"),
             ("Oslo", ""),
         ] {
-            assert_eq!(hint(value, 400, body), Hint::Nothing, "{body}");
+            assert_eq!(hint(value, 400, body), SuggestedCause::Nothing, "{body}");
         }
     }
 
     #[test]
     fn fields_and_quotes_name_the_value_or_the_attribute() {
-        assert_eq!(hint("Oslo", 400, r#"{"value": ["too long"]}"#), Hint::Value);
-        assert_eq!(hint("Oslo", 400, r#"{"errors": {"value": ["too long"]}}"#), Hint::Value);
-        assert_eq!(hint("Oslo", 400, r#"{"detail": "\"Oslo\" is not a city"}"#), Hint::Value);
-        assert_eq!(hint("Oslo", 400, r#"{"attribute": ["no such choice"]}"#), Hint::Attribute);
-        assert_eq!(hint("Oslo", 400, r#"{"ids": ["odd"], "value": ["odd"]}"#), Hint::Nothing);
+        assert_eq!(hint("Oslo", 400, r#"{"value": ["too long"]}"#), SuggestedCause::Value);
+        assert_eq!(hint("Oslo", 400, r#"{"errors": {"value": ["too long"]}}"#), SuggestedCause::Value);
+        assert_eq!(hint("Oslo", 400, r#"{"detail": "\"Oslo\" is not a city"}"#), SuggestedCause::Value);
+        assert_eq!(hint("Oslo", 400, r#"{"attribute": ["no such choice"]}"#), SuggestedCause::Attribute);
+        assert_eq!(hint("Oslo", 400, r#"{"ids": ["odd"], "value": ["odd"]}"#), SuggestedCause::Nothing);
     }
 
     #[test]
     fn limits_are_read_where_they_could_be_the_cause() {
-        assert_eq!(hint("Oslo", 413, "<html>"), Hint::Size(None));
+        assert_eq!(hint("Oslo", 413, "<html>"), SuggestedCause::Size(None));
         let words = |most| format!(r#"{{"ids": ["Ensure this field has no more than {most} elements."]}}"#);
-        assert_eq!(hint("Oslo", 400, &words(300)), Hint::Size(Some(300)));
-        assert_eq!(hint("Oslo", 400, r#"{"detail": "no more than 3000 items"}"#), Hint::Nothing);
+        assert_eq!(hint("Oslo", 400, &words(300)), SuggestedCause::Size(Some(300)));
+        assert_eq!(hint("Oslo", 400, r#"{"detail": "no more than 3000 items"}"#), SuggestedCause::Nothing);
     }
 }

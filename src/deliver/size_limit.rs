@@ -1,13 +1,13 @@
 //! How large a request may be, as far as answers tell.
 
-/// The largest size that the server takes, found between sizes that it accepted and sizes that it refused.
+/// The largest size that the server takes, found between sizes that it accepted and sizes that it rejected.
 ///
 /// Any request of a size in between narrows the bounds, and the users in it are served meanwhile. A limit that proves
-/// wrong is given up: an accepted request as large as one that was refused shows that size was not the cause.
+/// wrong is given up: an accepted request as large as one that was rejected shows that size was not the cause.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Limit {
+pub(super) struct SizeLimit {
     accepted: u32,
-    refused: Option<u32>,
+    rejected: Option<u32>,
     /// How far apart the two may stay.
     precision: u32,
     /// Requests accepted at the limit since it was last tested, …
@@ -20,7 +20,7 @@ pub(super) struct Limit {
 /// is a small price for a limit that was a mistake.
 const TEST_AFTER: u32 = 64;
 
-impl Limit {
+impl SizeLimit {
     /// No limit is known yet; it is found up to this precision.
     pub(super) fn new(precision: u32) -> Self {
         Self { precision, ..Self::default() }
@@ -28,48 +28,48 @@ impl Limit {
 
     /// The size that the next request may have; `None` where there is no limit.
     pub(super) fn size(&self) -> Option<u32> {
-        let refused = self.refused?;
+        let rejected = self.rejected?;
         if self.accepted == 0 {
-            return Some((refused / 2).max(1));
+            return Some((rejected / 2).max(1));
         }
-        if refused - self.accepted > self.precision {
-            return Some(self.accepted + (refused - self.accepted) / 2);
+        if rejected - self.accepted > self.precision {
+            return Some(self.accepted + (rejected - self.accepted) / 2);
         }
         let test = self.quiet >= TEST_AFTER << self.confirmed.min(16);
-        Some(if test { refused } else { self.accepted })
+        Some(if test { rejected } else { self.accepted })
     }
 
     /// A request of this size was accepted.
     pub(super) fn accept(&mut self, size: u32) {
         self.accepted = self.accepted.max(size);
-        if self.refused.is_some_and(|refused| size >= refused) {
-            self.refused = None;
+        if self.rejected.is_some_and(|rejected| size >= rejected) {
+            self.rejected = None;
         }
         self.quiet = self.quiet.saturating_add(1);
     }
 
-    /// Whether a request of this size may have been refused for it.
+    /// Whether a request of this size may have been rejected for it.
     pub(super) fn is_plausible(&self, size: u32) -> bool {
         size > self.accepted && size > 1
     }
 
-    /// A request of this size was refused, and its size is the likely cause.
-    pub(super) fn refuse(&mut self, size: u32) {
-        if self.refused.is_some_and(|refused| size >= refused) {
+    /// A request of this size was rejected, and its size is the likely cause.
+    pub(super) fn reject(&mut self, size: u32) {
+        if self.rejected.is_some_and(|rejected| size >= rejected) {
             self.confirmed += 1;
         }
-        self.refused = Some(self.refused.map_or(size, |refused| refused.min(size)));
+        self.rejected = Some(self.rejected.map_or(size, |rejected| rejected.min(size)));
         self.quiet = 0;
     }
 
-    /// Whether the limit explains the refusal of a request of this size.
+    /// Whether the limit explains the rejection of a request of this size.
     pub(super) fn explains(&self, size: u32) -> bool {
-        self.refused.is_some() && self.is_plausible(size)
+        self.rejected.is_some() && self.is_plausible(size)
     }
 
     /// The server says that it takes this many: the next request tries.
     pub(super) fn suggest(&mut self, most: u32) {
-        if self.refused.is_some_and(|refused| most > self.accepted && most < refused) {
+        if self.rejected.is_some_and(|rejected| most > self.accepted && most < rejected) {
             // Accepted as long as nothing shows the contrary; the search upwards goes on from there.
             self.accepted = most;
         }
@@ -80,9 +80,9 @@ impl Limit {
 mod tests {
     use super::*;
 
-    /// Sends this many users to a server that takes `most` in a request. Returns requests accepted and refused.
-    fn send(limit: &mut Limit, mut users: u32, most: u32) -> (u32, u32) {
-        let (mut accepted, mut refused) = (0, 0);
+    /// Sends this many users to a server that takes `most` in a request. Returns requests accepted and rejected.
+    fn send(limit: &mut SizeLimit, mut users: u32, most: u32) -> (u32, u32) {
+        let (mut accepted, mut rejected) = (0, 0);
         while users > 0 {
             let size = limit.size().unwrap_or(1000).min(users).min(1000);
             if size <= most {
@@ -90,38 +90,38 @@ mod tests {
                 users -= size;
                 accepted += 1;
             } else {
-                limit.refuse(size);
-                refused += 1;
+                limit.reject(size);
+                rejected += 1;
             }
         }
-        (accepted, refused)
+        (accepted, rejected)
     }
 
     #[test]
     fn the_limit_is_found_exactly() {
         for most in [1, 7, 100, 512, 999] {
-            let mut limit = Limit::new(1);
-            let (accepted, refused) = send(&mut limit, 100_000, most);
-            assert!(refused <= 20, "{most}: {refused}");
+            let mut limit = SizeLimit::new(1);
+            let (accepted, rejected) = send(&mut limit, 100_000, most);
+            assert!(rejected <= 20, "{most}: {rejected}");
             assert!(accepted <= 100_000 / most + 20, "{most}: {accepted}");
         }
     }
 
     #[test]
     fn a_limit_that_was_a_mistake_is_given_up() {
-        let mut limit = Limit::new(1);
+        let mut limit = SizeLimit::new(1);
         limit.accept(100);
-        limit.refuse(1000);
-        let (accepted, refused) = send(&mut limit, 100_000, 1000);
-        assert!(accepted < 120 && refused == 0, "{accepted}, {refused}");
+        limit.reject(1000);
+        let (accepted, rejected) = send(&mut limit, 100_000, 1000);
+        assert!(accepted < 120 && rejected == 0, "{accepted}, {rejected}");
         assert_eq!(limit.size(), None);
         assert!(!limit.is_plausible(1000));
     }
 
     #[test]
     fn what_the_server_says_is_tried_first_and_not_believed_for_ever() {
-        let mut limit = Limit::new(1);
-        limit.refuse(1000);
+        let mut limit = SizeLimit::new(1);
+        limit.reject(1000);
         limit.suggest(1);
         let (accepted, _) = send(&mut limit, 100_000, 1000);
         assert!(accepted < 120, "{accepted}");

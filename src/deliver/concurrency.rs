@@ -32,7 +32,7 @@ const CONVINCED: u32 = 8;
 /// What the API bears is found by its latency: when that grows, fewer are let in flight until it is back, for more would
 /// only queue up there. An API that stays slow with few in flight is just slower than it was.
 #[derive(Debug)]
-pub(super) struct Window {
+pub(super) struct Concurrency {
     most: usize,
     /// The mean of late.
     latency: Option<Duration>,
@@ -43,7 +43,7 @@ pub(super) struct Window {
     slow: u32,
 }
 
-impl Window {
+impl Concurrency {
     #[expect(clippy::cast_precision_loss, reason = "a number of connections")]
     pub(super) fn new(most: NonZeroUsize) -> Self {
         Self { most: most.get(), latency: None, best: Duration::MAX, limit: most.get() as f64, slow: 0 }
@@ -85,15 +85,15 @@ impl Window {
 mod tests {
     use super::*;
 
-    fn window(most: usize, answers: &[u64]) -> Window {
-        let mut window = Window::new(NonZeroUsize::new(most).unwrap());
+    fn window(most: usize, answers: &[u64]) -> Concurrency {
+        let mut window = Concurrency::new(NonZeroUsize::new(most).unwrap());
         for millis in answers {
             window.observe(Duration::from_millis(*millis));
         }
         window
     }
 
-    fn size(window: &Window) -> usize {
+    fn size(window: &Concurrency) -> usize {
         window.size(Duration::from_millis(100), Duration::ZERO)
     }
 

@@ -9,7 +9,7 @@ const MOST_CHARS: usize = 500;
 ///
 /// Knows the shapes of Django REST framework, `{"detail": "…"}` and `{"field": ["…"]}`, and takes the title of an HTML
 /// page for the page.
-pub(super) fn words(body: &[u8]) -> String {
+pub(super) fn message(body: &[u8]) -> String {
     let text = match serde_json::from_slice::<Value>(body) {
         Ok(value) => {
             let mut said = Vec::new();
@@ -18,7 +18,7 @@ pub(super) fn words(body: &[u8]) -> String {
         }
         Err(_) => page(&String::from_utf8_lossy(body)),
     };
-    clean(&text)
+    one_line(&text)
 }
 
 /// Each text of a nested error with the path to it: `ids.0: A valid integer is required.`
@@ -74,7 +74,7 @@ fn page(text: &str) -> String {
 }
 
 /// One line, without control characters, of at most [`MOST_CHARS`] characters and, where it is cut, how many there were.
-pub(super) fn clean(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let mut line = String::new();
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
         if !line.is_empty() {
@@ -100,13 +100,13 @@ mod tests {
 
     #[test]
     fn says_what_the_framework_says() {
-        assert_eq!(words(br#"{"detail":"Not found."}"#), "Not found.");
+        assert_eq!(message(br#"{"detail":"Not found."}"#), "Not found.");
         assert_eq!(
-            words(br#"{"ids":["Invalid pk \"42\""],"value":["too long","odd"]}"#),
+            message(br#"{"ids":["Invalid pk \"42\""],"value":["too long","odd"]}"#),
             r#"ids: Invalid pk "42"; value: too long, odd"#
         );
         assert_eq!(
-            words(br#"{"ids": {"0": ["A valid integer is required."]}, "errors": [{"code": "x"}, "y"]}"#),
+            message(br#"{"ids": {"0": ["A valid integer is required."]}, "errors": [{"code": "x"}, "y"]}"#),
             "ids.0: A valid integer is required.; errors.0.code: x; errors.1: y"
         );
     }
@@ -114,26 +114,26 @@ mod tests {
     #[test]
     fn survives_pages_garbage_and_silence() {
         assert_eq!(
-            words(b"<html><head><TITLE> 502 Bad\nGateway </title>"),
+            message(b"<html><head><TITLE> 502 Bad\nGateway </title>"),
             "an HTML page, `502 Bad Gateway`"
         );
-        assert_eq!(words(b"<!doctype html><p>no"), "an HTML page");
-        assert_eq!(words(b"\xff\x00a\x1b[31mb"), "\u{fffd} a [31mb");
-        assert_eq!(words(b""), "");
+        assert_eq!(message(b"<!doctype html><p>no"), "an HTML page");
+        assert_eq!(message(b"\xff\x00a\x1b[31mb"), "\u{fffd} a [31mb");
+        assert_eq!(message(b""), "");
     }
 
     #[test]
     fn cuts_what_is_too_long_between_characters() {
-        let cut = clean(&"ż".repeat(1000));
+        let cut = one_line(&"ż".repeat(1000));
         assert_eq!(cut, format!("{} … (1000 characters in all)", "ż".repeat(MOST_CHARS)));
-        assert_eq!(clean(&"ż".repeat(MOST_CHARS)), "ż".repeat(MOST_CHARS));
+        assert_eq!(one_line(&"ż".repeat(MOST_CHARS)), "ż".repeat(MOST_CHARS));
     }
 
     #[test]
     fn cuts_between_words_wherever_the_limit_falls() {
         for first in 1..30 {
             let ids = " 1234567".repeat(6000);
-            let cut = clean(&format!("{}{ids}", "x".repeat(first)));
+            let cut = one_line(&format!("{}{ids}", "x".repeat(first)));
             let (kept, mark) = cut.split_once(" … ").unwrap();
             assert_eq!(mark, format!("({} characters in all)", first + ids.len()));
             assert!((MOST_CHARS - 8..=MOST_CHARS).contains(&kept.len()), "{first}: {}", kept.len());

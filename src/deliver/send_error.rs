@@ -11,7 +11,7 @@ use super::transport::{Delivered, SendError, SendErrorCause};
 
 /// Where a request went.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct Destination {
     /// The host, without its port: what a certificate names.
     pub(super) host: String,
     /// The host and its port.
@@ -30,7 +30,7 @@ pub(super) enum Sent {
 }
 
 /// Why there was no answer.
-pub(super) fn lost(error: &reqwest::Error, place: &Place, sent: Sent) -> SendError {
+pub(super) fn lost(error: &reqwest::Error, place: &Destination, sent: Sent) -> SendError {
     let delivered = if error.is_connect() { Delivered::No } else { Delivered::Maybe };
     let causes: Vec<&(dyn Error + 'static)> = causes(error).collect();
     let (cause, words) = tunnel(&causes, place)
@@ -65,7 +65,7 @@ fn io_kind(causes: &[&(dyn Error + 'static)]) -> Option<io::ErrorKind> {
 }
 
 /// hyper-util doesn't export its type for these.
-fn tunnel(causes: &[&(dyn Error + 'static)], place: &Place) -> Option<(SendErrorCause, String)> {
+fn tunnel(causes: &[&(dyn Error + 'static)], place: &Destination) -> Option<(SendErrorCause, String)> {
     let proxy = place.proxy.as_deref()?;
     let text = causes.iter().map(ToString::to_string).find(|text| text.starts_with("tunnel error: "))?;
     let words = match text.trim_start_matches("tunnel error: ") {
@@ -80,7 +80,7 @@ fn tunnel(causes: &[&(dyn Error + 'static)], place: &Place) -> Option<(SendError
     Some((SendErrorCause::Proxy, words))
 }
 
-fn tls(causes: &[&(dyn Error + 'static)], place: &Place) -> Option<(SendErrorCause, String)> {
+fn tls(causes: &[&(dyn Error + 'static)], place: &Destination) -> Option<(SendErrorCause, String)> {
     // A proxy that is reached by TLS has a certificate of its own.
     let to_proxy = causes.iter().any(|cause| cause.to_string().starts_with("tunnel error: "));
     let (host, address) = match &place.proxy {
@@ -175,7 +175,7 @@ fn plain_name(name: &str) -> &str {
 fn connection(
     error: &reqwest::Error,
     causes: &[&(dyn Error + 'static)],
-    place: &Place,
+    place: &Destination,
 ) -> Option<(SendErrorCause, String)> {
     let to = match &place.proxy {
         Some(proxy) => format!("the proxy `{proxy}`"),
@@ -260,7 +260,8 @@ mod tests {
 
     #[test]
     fn protocols_that_do_not_fit_are_named_with_their_place() {
-        let place = Place { host: "acme.user.com".into(), address: "acme.user.com:443".into(), proxy: None };
+        let place =
+            Destination { host: "acme.user.com".into(), address: "acme.user.com:443".into(), proxy: None };
         let words = |error: rustls::Error| {
             let error = io::Error::new(io::ErrorKind::InvalidData, error);
             tls(&causes(&error).collect::<Vec<_>>(), &place)

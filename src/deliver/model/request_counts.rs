@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::world::{Naming, World, words};
+use super::faulty_server::{FaultyServer, Naming, words};
 use super::{ATTRIBUTES, attributes, groups_of, one_group, options, plan, run, run_until};
 use crate::deliver::event::Stop;
 use crate::deliver::options::{Options, Rate};
@@ -17,8 +17,8 @@ fn an_api_that_refuses_everything_stops_the_run_after_a_handful_of_requests() {
     let plan = plan(groups_of(1000, 1000));
     for status in [400, 402, 405, 415, 422, 451] {
         for body in [r#"{"detail": "Account is frozen."}"#, "<html>no</html>", ""] {
-            let world = World { refuses_all: Some(words(status, body)), ..World::default() };
-            let run = run(&plan, &options(), &world);
+            let server = FaultyServer { refuses_all: Some(words(status, body)), ..FaultyServer::default() };
+            let run = run(&plan, &options(), &server);
             assert!(matches!(run.stop, Some(Stop::Refused(_))), "{status} {body}: {:?}", run.stop);
             assert!(run.requests <= 12, "{status} {body}: {}", run.requests);
             assert!(run.failed().is_empty());
@@ -32,11 +32,11 @@ fn an_account_that_is_frozen_on_the_way_stops_the_run() {
     let rows = groups_of(100, 50).chain((1..=50).map(|user| (user, "country", "PL".to_owned())));
     let plan = plan(rows);
     let frozen = words(400, r#"{"detail": "Account is frozen."}"#);
-    let world = World {
+    let server = FaultyServer {
         bad_attributes: ATTRIBUTES.iter().map(|name| ((*name).to_owned(), frozen.clone())).collect(),
-        ..World::default()
+        ..FaultyServer::default()
     };
-    let run = run(&plan, &options(), &world);
+    let run = run(&plan, &options(), &server);
     assert!(matches!(run.stop, Some(Stop::Refused(_))), "{:?}", run.stop);
     assert!(run.requests <= 12 + 2, "{}", run.requests);
 }
@@ -45,9 +45,9 @@ fn an_account_that_is_frozen_on_the_way_stops_the_run() {
 fn updates_that_are_nowhere_stop_the_run_although_users_are_found() {
     for users in [1, 50] {
         let nowhere = words(404, r#"{"detail": "Not found."}"#);
-        let world = World {
+        let world = FaultyServer {
             bad_attributes: ATTRIBUTES.iter().map(|name| ((*name).to_owned(), nowhere.clone())).collect(),
-            ..World::default()
+            ..FaultyServer::default()
         };
         let run = run(&plan(groups_of(300, users)), &options(), &world);
         assert!(matches!(run.stop, Some(Stop::Refused(_) | Stop::WrongAddress { .. })), "{:?}", run.stop);
@@ -63,11 +63,11 @@ fn a_refused_attribute_fails_alone() {
             let bad = groups_of(200, 30);
             let rows: Vec<_> = if first { bad.chain(good).collect() } else { good.chain(bad).collect() };
             let plan = plan(rows);
-            let world = World {
+            let server = FaultyServer {
                 bad_attributes: BTreeMap::from([("city".to_owned(), words(400, body))]),
-                ..World::default()
+                ..FaultyServer::default()
             };
-            let run = run(&plan, &options(), &world);
+            let run = run(&plan, &options(), &server);
             assert_eq!((&run.stop, run.failed().len()), (&None, 6000), "{body}");
             assert!(run.requests <= 3 + 40, "{body}: {}", run.requests);
         }
@@ -87,11 +87,11 @@ fn a_refused_value_fails_its_group_and_no_other() {
                 let good = good.chain(more);
                 let rows: Vec<_> = if first { bad.chain(good).collect() } else { good.chain(bad).collect() };
                 let plan = plan(rows);
-                let world = World {
+                let server = FaultyServer {
                     bad_values: BTreeMap::from([("Oslo".to_owned(), words(400, body))]),
-                    ..World::default()
+                    ..FaultyServer::default()
                 };
-                let run = run(&plan, &options(), &world);
+                let run = run(&plan, &options(), &server);
                 assert_eq!(
                     (&run.stop, run.failed().len() as u64),
                     (&None, batches * 1000),
@@ -108,15 +108,15 @@ fn unknown_users_who_are_named_cost_two_requests_and_one_for_each_further_attrib
     for naming in [Naming::All, Naming::Positions] {
         for count in [1, 2, 10, 499, 500, 501, 900, 999, 1000] {
             let unknown: BTreeSet<u64> = (1..=1000).filter(|user| user * 7919 % 1000 < count).collect();
-            let world = World { unknown: unknown.clone(), naming, ..World::default() };
-            let run_one = run(&one_group(1000), &options(), &world);
+            let server = FaultyServer { unknown: unknown.clone(), naming, ..FaultyServer::default() };
+            let run_one = run(&one_group(1000), &options(), &server);
             assert_eq!(
                 (&run_one.stop, run_one.failed_users()),
                 (&None, unknown.clone()),
                 "{naming:?} {count}"
             );
             assert!(run_one.extra() <= 2, "{naming:?} {count}: {}", run_one.extra());
-            let run_five = run(&attributes(5, 1000), &options(), &world);
+            let run_five = run(&attributes(5, 1000), &options(), &server);
             assert_eq!(run_five.failed_users(), unknown);
             assert!(run_five.extra() <= 6, "{naming:?} {count}: {}", run_five.extra());
         }
@@ -127,8 +127,9 @@ fn unknown_users_who_are_named_cost_two_requests_and_one_for_each_further_attrib
 fn unknown_users_who_are_named_ten_at_a_time_cost_a_tenth_of_a_request_each() {
     for (most, count) in [(10, 100), (10, 1000), (10, 505), (1, 40)] {
         let unknown: BTreeSet<u64> = (1..=1000).filter(|user| user * 7919 % 1000 < count).collect();
-        let world = World { unknown: unknown.clone(), naming: Naming::Some(most), ..World::default() };
-        let run = run(&one_group(1000), &options(), &world);
+        let server =
+            FaultyServer { unknown: unknown.clone(), naming: Naming::Some(most), ..FaultyServer::default() };
+        let run = run(&one_group(1000), &options(), &server);
         assert_eq!((&run.stop, run.failed_users()), (&None, unknown));
         let bound = i64::try_from(count).unwrap() / i64::try_from(most).unwrap() + 2;
         assert!(run.extra() <= bound, "{most} {count}: {} of {bound}", run.extra());
@@ -146,8 +147,8 @@ fn unknown_users_whom_nobody_names_cost_a_logarithm_each() {
                 while unknown.len() < count {
                     unknown.insert(dice.random_range(1..=1000));
                 }
-                let world = World { unknown: unknown.clone(), naming, ..World::default() };
-                let run = run(&one_group(1000), &options(), &world);
+                let server = FaultyServer { unknown: unknown.clone(), naming, ..FaultyServer::default() };
+                let run = run(&one_group(1000), &options(), &server);
                 assert_eq!((&run.stop, run.failed_users()), (&None, unknown));
                 sum += run.extra();
             }
@@ -157,9 +158,9 @@ fn unknown_users_whom_nobody_names_cost_a_logarithm_each() {
         }
     }
     let unknown: BTreeSet<u64> = (1..=50).map(|n| n * 19).collect();
-    let world = World { unknown: unknown.clone(), ..World::default() };
-    let one = run(&one_group(1000), &options(), &world);
-    let five = run(&attributes(5, 1000), &options(), &world);
+    let server = FaultyServer { unknown: unknown.clone(), ..FaultyServer::default() };
+    let one = run(&one_group(1000), &options(), &server);
+    let five = run(&attributes(5, 1000), &options(), &server);
     assert_eq!(five.failed().len(), 250);
     assert!(five.extra() <= one.extra() + 4 * 50, "{} after {}", five.extra(), one.extra());
 }
@@ -167,8 +168,8 @@ fn unknown_users_whom_nobody_names_cost_a_logarithm_each() {
 #[test]
 fn a_batch_in_which_nobody_exists_says_nothing_of_the_value() {
     for naming in [Naming::Nobody, Naming::NotFound, Naming::All, Naming::Some(1)] {
-        let world = World { unknown: (1..=1000).collect(), naming, ..World::default() };
-        let run = run(&attributes(3, 3000), &options(), &world);
+        let server = FaultyServer { unknown: (1..=1000).collect(), naming, ..FaultyServer::default() };
+        let run = run(&attributes(3, 3000), &options(), &server);
         assert_eq!((&run.stop, run.failed().len()), (&None, 3000), "{naming:?}");
         assert_eq!(run.failed_users(), (1..=1000).collect());
         assert!(run.extra() <= 1050, "{naming:?}: {}", run.extra());
@@ -177,9 +178,9 @@ fn a_batch_in_which_nobody_exists_says_nothing_of_the_value() {
 
 #[test]
 fn a_wrong_address_costs_two_requests_and_the_right_one_is_never_taken_for_it() {
-    let world = World { wrong_address: true, ..World::default() };
+    let server = FaultyServer { wrong_address: true, ..FaultyServer::default() };
     let plan = groups_of(100, 10);
-    let run = run(&self::plan(plan), &options(), &world);
+    let run = run(&self::plan(plan), &options(), &server);
     assert!(matches!(run.stop, Some(Stop::WrongAddress { .. })), "{:?}", run.stop);
     assert_eq!(run.requests, 2);
 }
@@ -196,8 +197,8 @@ fn a_user_who_makes_the_server_fail_fails_alone() {
                 rows.extend((5001..=5500).map(|user| (user, "timezone", format!("zone {user}"))));
             }
             let plan = plan(rows);
-            let world = World { poison: BTreeSet::from([user]), ..World::default() };
-            let run = run(&plan, &options(), &world);
+            let server = FaultyServer { poison: BTreeSet::from([user]), ..FaultyServer::default() };
+            let run = run(&plan, &options(), &server);
             assert_eq!((&run.stop, run.failed().len()), (&None, count), "{user} {others}");
             assert_eq!(run.failed_users(), BTreeSet::from([user]));
             // Alone, each attempt that is to count takes a request that shows the API at work.
@@ -216,8 +217,8 @@ fn batches_that_the_server_chokes_on_at_the_end_are_no_outage() {
             (0..10).map(move |user| (100_000 + n * 10 + user, "email", format!("{n}@x.example")))
         });
         let plan = plan(good.chain(rest));
-        let world = World { poison: poison.clone(), ..World::default() };
-        let run = run(&plan, &options(), &world);
+        let server = FaultyServer { poison: poison.clone(), ..FaultyServer::default() };
+        let run = run(&plan, &options(), &server);
         assert_eq!((&run.stop, run.failed_users()), (&None, poison), "{bad}");
     }
 }
@@ -228,8 +229,8 @@ fn a_limit_on_size_is_found_and_kept_to() {
         for said in [true, false] {
             for groups in [1, 20] {
                 let plan = plan(groups_of(groups, 1000));
-                let world = World { most_users: Some((most, said)), ..World::default() };
-                let run = run(&plan, &options(), &world);
+                let server = FaultyServer { most_users: Some((most, said)), ..FaultyServer::default() };
+                let run = run(&plan, &options(), &server);
                 assert_eq!((&run.stop, run.failed().len()), (&None, 0), "{most} {said}");
                 let at_limit =
                     i64::try_from(groups).unwrap() * i64::try_from(1000usize.div_ceil(most)).unwrap();
@@ -245,8 +246,8 @@ fn a_limit_on_size_is_found_and_kept_to() {
     }
     for most in [4_000, 5_000, 7_777] {
         let plan = plan(groups_of(20, 1000));
-        let world = World { most_bytes: Some(most), ..World::default() };
-        let run = run(&plan, &options(), &world);
+        let server = FaultyServer { most_bytes: Some(most), ..FaultyServer::default() };
+        let run = run(&plan, &options(), &server);
         assert_eq!((&run.stop, run.failed().len()), (&None, 0), "{most}");
         assert!(run.requests <= 20 * 3 + 40, "{most}: {}", run.requests);
     }
@@ -260,9 +261,11 @@ fn one_413_for_one_value_leaves_the_others_alone() {
         if first {
             rows.rotate_right(1);
         }
-        let world =
-            World { bad_values: BTreeMap::from([("XX".to_owned(), words(413, ""))]), ..World::default() };
-        let run = run(&plan(rows), &options(), &world);
+        let server = FaultyServer {
+            bad_values: BTreeMap::from([("XX".to_owned(), words(413, ""))]),
+            ..FaultyServer::default()
+        };
+        let run = run(&plan(rows), &options(), &server);
         assert_eq!((&run.stop, run.failed().len()), (&None, 1));
         assert!(run.extra() <= 3, "{}", run.extra());
     }
@@ -270,8 +273,8 @@ fn one_413_for_one_value_leaves_the_others_alone() {
     let rows = (1..=100)
         .map(|user| (user, "city", long.clone()))
         .chain(groups_of(20, 100).map(|(user, _, value)| (user, "country", value)));
-    let world = World { most_bytes: Some(50_000), ..World::default() };
-    let run = run(&plan(rows), &options(), &world);
+    let server = FaultyServer { most_bytes: Some(50_000), ..FaultyServer::default() };
+    let run = run(&plan(rows), &options(), &server);
     assert_eq!((&run.stop, run.failed().len()), (&None, 100));
     assert!(run.extra() <= 3, "{}", run.extra());
 }
@@ -282,8 +285,8 @@ fn refusals_by_chance_cost_about_a_request_each_and_fail_nobody() {
         let plan = plan(groups_of(1000, 20));
         let mut extra = 0;
         for seed in 0..5 {
-            let world = World { chance: f64::from(percent) / 100.0, ..World::default() };
-            let run = run_until(&plan, &options(), &world, seed, None);
+            let server = FaultyServer { chance: f64::from(percent) / 100.0, ..FaultyServer::default() };
+            let run = run_until(&plan, &options(), &server, seed, None);
             assert_eq!((&run.stop, run.failed().len()), (&None, 0), "{percent}% {seed}");
             extra += run.extra();
         }
@@ -311,8 +314,8 @@ fn an_outage_costs_no_row_whatever_it_meets() {
         let all = (rate.window / requests) * u32::try_from(plan.requests()).unwrap();
         let from = all.mul_f64(dice.random_range(0.0..1.1));
         let length = Duration::from_secs(dice.random_range(1..600));
-        let world = World { outages: vec![(from, from + length)], ..World::default() };
-        let run = run_until(&plan, &options, &world, seed, None);
+        let server = FaultyServer { outages: vec![(from, from + length)], ..FaultyServer::default() };
+        let run = run_until(&plan, &options, &server, seed, None);
         assert_eq!((&run.stop, run.failed().len()), (&None, 0), "{seed}");
         assert!(run.extra() <= 120, "{seed}: {} extra", run.extra());
         let during = run.starts.iter().filter(|at| **at >= from && **at < from + length).count();

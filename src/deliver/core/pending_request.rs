@@ -4,23 +4,23 @@ use std::fmt;
 
 use tokio::time::Instant;
 
-use super::What;
-use crate::deliver::case::Question;
+use super::ApiCall;
+use crate::deliver::diagnosis::Question;
 use crate::deliver::event::{Purpose, Reason};
 use crate::deliver::outage::Attempts;
-use crate::deliver::part::Part;
+use crate::deliver::user_set::UserSet;
 
-/// A job, and when to send it at the earliest; of those at one time, the older first.
+/// A request, and when to send it at the earliest; of those at one time, the older first.
 #[derive(Debug)]
-pub(super) struct Due {
+pub(super) struct Scheduled {
     pub(super) at: Instant,
     pub(super) number: u64,
-    pub(super) job: Job,
+    pub(super) request: PendingRequest,
 }
 
 /// Something to send, and what came of it so far.
 #[derive(Clone, Debug)]
-pub(super) struct Job {
+pub(super) struct PendingRequest {
     pub(super) task: Task,
     /// What its next request is.
     pub(super) purpose: Purpose,
@@ -42,13 +42,13 @@ pub(super) struct Job {
 #[derive(Clone, Debug)]
 pub(super) enum Task {
     /// A planned batch, or a part of one.
-    Update(Part),
-    /// What a case asks.
-    Ask { case: u64, question: Question },
+    Update(UserSet),
+    /// What a diagnosis asks.
+    Ask { diagnosis: u64, question: Question },
     /// Whether the API serves anyone: an acknowledged row again, or a user.
-    Probe(What),
+    Probe(ApiCall),
     /// Whether the account is well: an acknowledged row again.
-    Account(Part),
+    Account(UserSet),
     /// What the API holds of a user.
     ReadBack(usize),
 }
@@ -57,8 +57,8 @@ impl fmt::Display for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let update = |f: &mut fmt::Formatter<'_>, users: u32| write!(f, "mass update, users: {users}");
         match self {
-            Self::Update(part) => update(f, part.len()),
-            Self::Account(part) => write!(f, "check of the account, users: {}", part.len()),
+            Self::Update(users) => update(f, users.len()),
+            Self::Account(users) => write!(f, "check of the account, users: {}", users.len()),
             Self::Probe(_) => f.write_str("probe"),
             Self::ReadBack(_) => f.write_str("user read back"),
             Self::Ask { question, .. } => match question {
@@ -71,7 +71,7 @@ impl fmt::Display for Task {
     }
 }
 
-impl Job {
+impl PendingRequest {
     pub(super) fn new(task: Task, purpose: Purpose) -> Self {
         Self {
             task,
@@ -88,28 +88,28 @@ impl Job {
     /// Whether it is a mass update, and not a question.
     pub(super) fn is_update(&self) -> bool {
         match &self.task {
-            Task::Update(_) | Task::Account(_) | Task::Probe(What::Update(_)) => true,
+            Task::Update(_) | Task::Account(_) | Task::Probe(ApiCall::Update(_)) => true,
             Task::Ask { question, .. } => matches!(question, Question::Update(_)),
             Task::Probe(_) | Task::ReadBack(_) => false,
         }
     }
 }
 
-impl PartialEq for Due {
+impl PartialEq for Scheduled {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Due {}
+impl Eq for Scheduled {}
 
-impl PartialOrd for Due {
+impl PartialOrd for Scheduled {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Due {
+impl Ord for Scheduled {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         (self.at, self.number).cmp(&(other.at, other.number))
     }

@@ -7,9 +7,9 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 
 use super::body_length;
-use crate::deliver::core::What;
-use crate::deliver::part::Part;
+use crate::deliver::core::ApiCall;
 use crate::deliver::transport::{Delivered, Reply, SendError, SendErrorCause};
+use crate::deliver::user_set::UserSet;
 use crate::plan::Plan;
 
 /// How a server names the users whom it doesn't know.
@@ -26,7 +26,7 @@ pub(super) enum Naming {
 
 /// A server, as a list of what is wrong with it.
 #[derive(Clone, Debug)]
-pub(super) struct World {
+pub(super) struct FaultyServer {
     pub(super) unknown: BTreeSet<u64>,
     pub(super) naming: Naming,
     /// Users for whom the server fails with this status.
@@ -47,7 +47,7 @@ pub(super) struct World {
     pub(super) shows_users: bool,
 }
 
-impl Default for World {
+impl Default for FaultyServer {
     fn default() -> Self {
         Self {
             unknown: BTreeSet::new(),
@@ -77,12 +77,12 @@ pub(super) fn words(status: u16, body: &str) -> (u16, String) {
     (status, body.to_owned())
 }
 
-impl World {
+impl FaultyServer {
     /// Answers, and says whether the update was made.
     pub(super) fn answer(
         &self,
         plan: &Plan,
-        what: &What,
+        call: &ApiCall,
         at: Duration,
         dice: &mut StdRng,
     ) -> (Result<Reply, SendError>, bool) {
@@ -100,11 +100,13 @@ impl World {
         if self.wrong_address {
             return (reply(404, "<html>nothing here</html>"), false);
         }
-        let part = match what {
-            What::Update(part) => part,
-            What::Operation(_) => return (reply(405, r#"{"detail":"Method \"GET\" not allowed."}"#), false),
-            What::User(_) if !self.shows_users => return (reply(405, ""), false),
-            What::User(user) => {
+        let users = match call {
+            ApiCall::Update(users) => users,
+            ApiCall::Operation(_) => {
+                return (reply(405, r#"{"detail":"Method \"GET\" not allowed."}"#), false);
+            }
+            ApiCall::User(_) if !self.shows_users => return (reply(405, ""), false),
+            ApiCall::User(user) => {
                 let known = !self.unknown.contains(&user.parse::<u64>().unwrap());
                 return (if known { reply(200, r#"{"id": 1}"#) } else { reply(404, "") }, false);
             }
@@ -113,7 +115,7 @@ impl World {
         if errs && dice.random_bool(0.5) {
             return (reply(502, "<html>"), false);
         }
-        let answer = self.update(plan, part, dice);
+        let answer = self.update(plan, users, dice);
         let made = answer.is_none();
         if errs {
             let lost = SendError {
@@ -127,9 +129,9 @@ impl World {
     }
 
     /// Why an update is refused.
-    fn update(&self, plan: &Plan, part: &Part, dice: &mut StdRng) -> Option<Result<Reply, SendError>> {
-        let ids: Vec<u64> = part.places().map(|place| plan.user_number(part.group, place)).collect();
-        let bytes = body_length(plan, part);
+    fn update(&self, plan: &Plan, users: &UserSet, dice: &mut StdRng) -> Option<Result<Reply, SendError>> {
+        let ids: Vec<u64> = users.places().map(|place| plan.user_number(users.group, place)).collect();
+        let bytes = body_length(plan, users);
         if self.most_bytes.is_some_and(|most| bytes > most) {
             return Some(reply(413, "<html>413</html>"));
         }
@@ -143,10 +145,10 @@ impl World {
             };
             return Some(reply(400, &body));
         }
-        if let Some((status, body)) = self.bad_attributes.get(&plan.attribute(part.group).name) {
+        if let Some((status, body)) = self.bad_attributes.get(&plan.attribute(users.group).name) {
             return Some(reply(*status, body));
         }
-        if let Some((status, body)) = self.bad_values.get(plan.value(part.group).unwrap().as_ref()) {
+        if let Some((status, body)) = self.bad_values.get(plan.value(users.group).unwrap().as_ref()) {
             return Some(reply(*status, body));
         }
         let unknown: Vec<(usize, u64)> =

@@ -6,19 +6,19 @@ use crate::plan::Batch;
 
 /// Some users of one group, by their places in it: a batch, or what is left of one when users are taken out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct UserSet {
     pub(super) group: u32,
     /// Ascending, not empty, with a gap between any two.
     ranges: Vec<Range<u32>>,
 }
 
-impl From<Batch> for Part {
+impl From<Batch> for UserSet {
     fn from(Batch { group, first, len }: Batch) -> Self {
         Self { group, ranges: std::iter::once(first..first + len).collect() }
     }
 }
 
-impl Part {
+impl UserSet {
     /// These places of a group, which ascend.
     pub(super) fn of(group: u32, places: impl IntoIterator<Item = u32>) -> Self {
         let mut ranges: Vec<Range<u32>> = Vec::new();
@@ -85,15 +85,15 @@ mod tests {
 
     #[test]
     fn parts_are_divided_without_losing_a_place() {
-        let whole = Part::from(Batch { group: 3, first: 10, len: 10 });
+        let whole = UserSet::from(Batch { group: 3, first: 10, len: 10 });
         let (odd, even) = whole.partition(|place| place % 2 == 1);
         assert_eq!((odd.len(), even.len(), odd.batches().count()), (5, 5, 5));
-        let mut rest = Part::of(3, [1, 2, 3, 7, 8, 20]);
+        let mut rest = UserSet::of(3, [1, 2, 3, 7, 8, 20]);
         assert_eq!(rest.batches().count(), 3);
         let front = rest.split_front(4);
-        assert_eq!(front, Part::of(3, [1, 2, 3, 7]));
-        assert_eq!(rest, Part::of(3, [8, 20]));
-        assert_eq!(rest.split_front(9), Part::of(3, [8, 20]));
+        assert_eq!(front, UserSet::of(3, [1, 2, 3, 7]));
+        assert_eq!(rest, UserSet::of(3, [8, 20]));
+        assert_eq!(rest.split_front(9), UserSet::of(3, [8, 20]));
         assert!(rest.is_empty());
     }
 }

@@ -16,17 +16,17 @@ use tower_service::Service;
 use crate::clock;
 
 tokio::task_local! {
-    static REQUEST: Arc<Connecting>;
+    static REQUEST: Arc<ConnectTiming>;
 }
 
 /// What is known of one request's connection.
 #[derive(Debug, Default)]
-pub(super) struct Connecting {
+pub(super) struct ConnectTiming {
     begun: AtomicBool,
     done: OnceLock<Instant>,
 }
 
-impl Connecting {
+impl ConnectTiming {
     /// Watches a request.
     pub(super) async fn watch<F: Future>(self: &Arc<Self>, request: F) -> F::Output {
         REQUEST.scope(Arc::clone(self), request).await
@@ -49,20 +49,20 @@ impl Connecting {
 
 /// Watches the connector of a client.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Watch;
+pub(super) struct TimingLayer;
 
 #[derive(Clone, Debug)]
-pub(super) struct Watched<S>(S);
+pub(super) struct TimingService<S>(S);
 
-impl<S> Layer<S> for Watch {
-    type Service = Watched<S>;
+impl<S> Layer<S> for TimingLayer {
+    type Service = TimingService<S>;
 
-    fn layer(&self, connector: S) -> Watched<S> {
-        Watched(connector)
+    fn layer(&self, connector: S) -> TimingService<S> {
+        TimingService(connector)
     }
 }
 
-impl<S, R> Service<R> for Watched<S>
+impl<S, R> Service<R> for TimingService<S>
 where
     S: Service<R>,
     S::Future: Send + 'static,
