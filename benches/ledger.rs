@@ -12,7 +12,8 @@ use std::time::Duration;
 use attrsync::clock;
 use attrsync::input::{self, IdType, Options, Source};
 use attrsync::ledger::{
-    Description, Extent, Fingerprint, Ledger, LedgerError, Outcome, Reader, RowCounts, TargetKey, Told,
+    Fingerprint, KnownAttribute, Ledger, LedgerError, LedgerReader, RowCounts, RunDescription, RunOutcome,
+    SkipScope, TargetKey,
 };
 use attrsync::plan::{Builder, OnConflict, Plan};
 use attrsync::spill::Resources;
@@ -90,7 +91,7 @@ fn fill(path: &Path, plan: &Plan) {
     let mut ledger = Ledger::open(path, &target(), clock::utc_now()).expect("there is room");
     let inputs = vec!["input.csv".to_owned()];
     let description =
-        Description { fingerprint: Fingerprint::default(), inputs, content: plan.fingerprint() };
+        RunDescription { fingerprint: Fingerprint::default(), inputs, content: plan.fingerprint() };
     let run = ledger.begin(&description, None, clock::utc_now()).expect("there is room");
     let batches: Vec<_> = plan.batches().collect();
     let (recording, ()) = timed(|| {
@@ -102,7 +103,7 @@ fn fill(path: &Path, plan: &Plan) {
         }
     });
     say("batches recorded, thousands a second", per(batches.len() as u64, 1000) / recording.as_secs_f64());
-    ledger.finish(run, Outcome::Complete, &RowCounts::default(), clock::utc_now()).expect("there is room");
+    ledger.finish(run, RunOutcome::Complete, &RowCounts::default(), clock::utc_now()).expect("there is room");
     let size = fs::metadata(path).map_or(0, |file| file.len());
     say("file before it is compacted, bytes a fact", per(size, plan.rows()));
     let (compacting, ()) =
@@ -111,11 +112,16 @@ fn fill(path: &Path, plan: &Plan) {
 }
 
 fn less_known(path: &Path, whole: Plan) -> (Plan, u64) {
-    let reader = Reader::open(path).expect("it was just made");
-    let recall =
-        reader.recall(&target(), &whole.fingerprint(), Extent::EveryRun, None).expect("it is intact");
+    let reader = LedgerReader::open(path).expect("it was just made");
+    let known = reader
+        .known_values(&target(), &whole.fingerprint(), SkipScope::EveryRun, None)
+        .expect("it is intact");
     let (left, spared) = whole
-        .skip_known::<_, LedgerError>(&resources(), |attribute| Ok(recall.of(&attribute.name)), Told::tell)
+        .skip_known::<_, LedgerError>(
+            &resources(),
+            |attribute| Ok(known.of(&attribute.name)),
+            KnownAttribute::replay,
+        )
         .expect("it is intact");
     (left, spared.unchanged)
 }

@@ -11,8 +11,8 @@ use super::sync::Failed;
 use crate::clock;
 use crate::config::{LedgerFile, Memory, Resume, Settings};
 use crate::ledger::{
-    Description, Extent, Input, Ledger, LedgerError, NotContinued, Outcome, PassedOver, Reader, Recorder,
-    RowCounts, RunId, TargetKey, Told, Unfinished,
+    InputState, KnownAttribute, Ledger, LedgerError, LedgerReader, NotContinued, NotContinuedRun, Recorder,
+    RowCounts, RunDescription, RunId, RunOutcome, SkipScope, TargetKey, UnfinishedRun,
 };
 use crate::plan::{Batch, Phase, Plan, SkippedRows};
 use crate::report::{ExitCode, Fates, Message, StopReason};
@@ -67,7 +67,9 @@ impl Books {
             Continuation::Of(continued) => Some(continuing(&continued, spared)),
             Continuation::Unwanted(unfinished) => Some(unwanted(&unfinished)),
             Continuation::None if description.fingerprint.is_of_reports() => None,
-            Continuation::None => reader.passed_over(&self.target, &description)?.as_ref().map(passing_over),
+            Continuation::None => {
+                reader.not_continued(&self.target, &description)?.as_ref().map(passing_over)
+            }
         };
         let run = self.ledger.begin(&description, continuation.continued(), clock::utc_now())?;
         Ok((Spare { plan, spared, note }, Begun { ledger: self.ledger, run, file: self.file }))
@@ -87,7 +89,7 @@ pub(super) fn spare_plan(
         return Ok((plan, SkippedRows::default(), Some(unknown(why))));
     };
     let target = TargetKey { base_url: canonical(base_url), id_type: settings.input.id_type };
-    let reader = match Reader::open(&file.path) {
+    let reader = match LedgerReader::open(&file.path) {
         Err(error @ LedgerError::Missing { .. }) => {
             return Ok((plan, SkippedRows::default(), Some(unknown(error.to_string()))));
         }
@@ -102,13 +104,13 @@ pub(super) fn spare_plan(
 #[derive(Clone, Copy)]
 enum Continuation {
     None,
-    Of(Unfinished),
+    Of(UnfinishedRun),
     /// It could, and is not to.
-    Unwanted(Unfinished),
+    Unwanted(UnfinishedRun),
 }
 
 impl Continuation {
-    fn continued(&self) -> Option<&Unfinished> {
+    fn continued(&self) -> Option<&UnfinishedRun> {
         match self {
             Self::Of(unfinished) => Some(unfinished),
             Self::None | Self::Unwanted(_) => None,
@@ -116,12 +118,12 @@ impl Continuation {
     }
 }
 
-fn description(plan: &Plan, settings: &Settings) -> Description {
+fn description(plan: &Plan, settings: &Settings) -> RunDescription {
     let fingerprint = fingerprint(settings);
     // They come last.
     let last = plan.groups().checked_sub(1).map(|group| Batch { group, first: 0, len: 1 });
     let renames = last.is_some_and(|batch| plan.phase(batch) == Phase::Identity);
-    Description {
+    RunDescription {
         fingerprint: if renames { fingerprint.that_renames() } else { fingerprint },
         inputs: settings.inputs.iter().map(ToString::to_string).collect(),
         content: plan.fingerprint(),
@@ -130,9 +132,9 @@ fn description(plan: &Plan, settings: &Settings) -> Description {
 
 /// Takes out of a plan what need not be sent.
 fn spare(
-    reader: &Reader,
+    reader: &LedgerReader,
     target: &TargetKey,
-    description: &Description,
+    description: &RunDescription,
     plan: Plan,
     settings: &Settings,
 ) -> Result<(Plan, SkippedRows, Continuation), LedgerError> {
@@ -143,12 +145,15 @@ fn spare(
         (Some(unfinished), Resume::Never) => Continuation::Unwanted(unfinished),
     };
     let extent = match file.memory {
-        Memory::ContinuedRun => Extent::ContinuedRun,
-        Memory::EveryRun => Extent::EveryRun,
+        Memory::ContinuedRun => SkipScope::ContinuedRun,
+        Memory::EveryRun => SkipScope::EveryRun,
     };
-    let recall = reader.recall(target, &description.content, extent, continuation.continued())?;
-    let (plan, spared) =
-        plan.skip_known(&settings.input.resources, |attribute| Ok(recall.of(&attribute.name)), Told::tell)?;
+    let known = reader.known_values(target, &description.content, extent, continuation.continued())?;
+    let (plan, spared) = plan.skip_known(
+        &settings.input.resources,
+        |attribute| Ok(known.of(&attribute.name)),
+        KnownAttribute::replay,
+    )?;
     Ok((plan, spared, continuation))
 }
 
@@ -214,7 +219,7 @@ fn check_place(path: &Path) -> Result<(), Failed> {
 /// A ledger that can't be used, as a message. It may be the wrong one, or in use; else the disk failed.
 pub(super) fn failed(error: &LedgerError) -> Failed {
     let code = match error {
-        LedgerError::Held { .. }
+        LedgerError::Locked { .. }
         | LedgerError::Missing { .. }
         | LedgerError::NoLedger { .. }
         | LedgerError::NoPlace { .. }
@@ -226,7 +231,7 @@ pub(super) fn failed(error: &LedgerError) -> Failed {
         }
     };
     let reason = match (error, code) {
-        (LedgerError::Held { .. }, _) => StopReason::LedgerHeld,
+        (LedgerError::Locked { .. }, _) => StopReason::LedgerHeld,
         (_, ExitCode::Usage) => StopReason::Usage,
         _ => StopReason::Disk,
     };
@@ -234,12 +239,12 @@ pub(super) fn failed(error: &LedgerError) -> Failed {
 }
 
 /// What continuing a run means, in a sentence.
-fn continuing(continued: &Unfinished, spared: SkippedRows) -> Message {
-    let Unfinished { run, started, input } = continued;
+fn continuing(continued: &UnfinishedRun, spared: SkippedRows) -> Message {
+    let UnfinishedRun { run, started, input } = continued;
     let begun = started.strftime(TIME);
     let changed = match input {
-        Input::Same => "",
-        Input::Changed => {
+        InputState::Same => "",
+        InputState::Changed => {
             "; its input has changed since, so that only rows that are still the same are skipped"
         }
     };
@@ -247,8 +252,8 @@ fn continuing(continued: &Unfinished, spared: SkippedRows) -> Message {
 }
 
 /// That a run could have been continued.
-fn unwanted(unfinished: &Unfinished) -> Message {
-    let Unfinished { run, started, .. } = unfinished;
+fn unwanted(unfinished: &UnfinishedRun) -> Message {
+    let UnfinishedRun { run, started, .. } = unfinished;
     Message::note(format!(
         "run {run}, begun {}, is not continued, as `--no-resume` is set",
         started.strftime(TIME)
@@ -256,8 +261,8 @@ fn unwanted(unfinished: &Unfinished) -> Message {
 }
 
 /// Why a run is not continued, in a sentence.
-fn passing_over(passed_over: &PassedOver) -> Message {
-    let PassedOver { run, started, why } = passed_over;
+fn passing_over(not_continued: &NotContinuedRun) -> Message {
+    let NotContinuedRun { run, started, why } = not_continued;
     let why = match why {
         NotContinued::OtherTarget => "it went to another account, or to ids of another type".to_owned(),
         NotContinued::OtherSettings(names) => differing(names),
@@ -280,13 +285,13 @@ fn canonical(base_url: &Url) -> String {
     url.to_string()
 }
 
-fn outcome(exit: ExitCode) -> Outcome {
+fn outcome(exit: ExitCode) -> RunOutcome {
     match exit {
-        ExitCode::Complete => Outcome::Complete,
-        ExitCode::Incomplete => Outcome::Incomplete,
-        ExitCode::Stopped => Outcome::Stopped,
-        ExitCode::HungUp | ExitCode::Interrupted | ExitCode::Terminated => Outcome::Interrupted,
-        ExitCode::Usage | ExitCode::Refused | ExitCode::Internal => Outcome::Internal,
+        ExitCode::Complete => RunOutcome::Complete,
+        ExitCode::Incomplete => RunOutcome::Incomplete,
+        ExitCode::Stopped => RunOutcome::Stopped,
+        ExitCode::HungUp | ExitCode::Interrupted | ExitCode::Terminated => RunOutcome::Interrupted,
+        ExitCode::Usage | ExitCode::Refused | ExitCode::Internal => RunOutcome::Internal,
     }
 }
 

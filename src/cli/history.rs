@@ -13,7 +13,7 @@ use super::reading::wrong;
 use super::sync::Failed;
 use crate::config::{Surroundings, settle_ledger};
 use crate::input::IdType;
-use crate::ledger::{Reader, RunId};
+use crate::ledger::{LedgerReader, RunId};
 use crate::plan::User;
 use crate::report::{ExitCode, Message, RunScreen, RunsScreen, UserScreen, visible_json};
 
@@ -62,7 +62,7 @@ pub(super) fn run(flags: &HistoryFlags, surroundings: &Surroundings) -> ExitCode
 
 fn tell(flags: &HistoryFlags, surroundings: &Surroundings, console: Console) -> Result<ExitCode, Failed> {
     let path = settle_ledger(flags.ledger.as_deref(), surroundings).map_err(|error| wrong(&error))?;
-    let reader = Reader::open(&path).map_err(|error| failed(&error))?;
+    let reader = LedgerReader::open(&path).map_err(|error| failed(&error))?;
     match &flags.about {
         None => {
             let runs = reader.runs().map_err(|error| failed(&error))?;
@@ -88,7 +88,7 @@ fn tell(flags: &HistoryFlags, surroundings: &Surroundings, console: Console) -> 
 fn show(
     id: RunId,
     top: usize,
-    reader: &Reader,
+    reader: &LedgerReader,
     format: Format,
     console: Console,
 ) -> Result<ExitCode, Failed> {
@@ -101,9 +101,9 @@ fn show(
         let message = Message::error(format!("the ledger has no run {id}")).with_hint(hint);
         return Err((message, ExitCode::Usage));
     };
-    let deeds = reader.deeds(id).map_err(|error| failed(&error))?;
+    let sent_rows = reader.sent_rows(id).map_err(|error| failed(&error))?;
     let columns = Console::columns_of_output();
-    Ok(print(&RunScreen { run, deeds: &deeds, top, columns }, format, console))
+    Ok(print(&RunScreen { run, sent_rows: &sent_rows, top, columns }, format, console))
 }
 
 fn named(id: &str, id_type: IdType) -> Result<User<'_>, Failed> {

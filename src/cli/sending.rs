@@ -118,7 +118,7 @@ impl Sending {
                 listening.await.map_err(|error| panicked(&error))?;
             if let (Some(recorder), Some(verified)) = (&mut recorder, &verified) {
                 for Mismatch { row, .. } in &verified.mismatches {
-                    recorder.doubt(Batch { group: row.group, first: row.place, len: 1 });
+                    recorder.mark_uncertain(Batch { group: row.group, first: row.place, len: 1 });
                 }
             }
             let ended = end.clone();

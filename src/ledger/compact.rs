@@ -7,8 +7,8 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use jiff::Timestamp;
 
 use super::groups::{self, Groups, Malformed};
-use super::renames::{self, IDENTITY, Renamed, is_identity};
-use super::store::{Attribute, Heading, Run, State, Store};
+use super::id_changes::{self, IDENTITY, Renamed, is_identity};
+use super::sqlite::{AttributeRow, Database, EntryHeader, LedgerState, RunRow};
 use super::{Ledger, LedgerError};
 use crate::input::{AttributeId, Dictionary, Options, Row, Sink, Vocabulary};
 use crate::plan::{Batches, Builder, OnConflict, Plan, SentValue, User};
@@ -28,11 +28,11 @@ impl Ledger {
     /// Merges superseded knowledge away if that is worthwhile, forgets what was sent when for all that was sent before
     /// `keep_since`, and gives back the room. What an unfinished run recorded stays as long as it can be continued.
     ///
-    /// Takes as much memory and temporary files as `resources` allow.
+    /// Takes as much memory as `resources` allow, and temporary files where they say.
     pub fn compact(&mut self, keep_since: Timestamp, resources: &Resources) -> Result<(), LedgerError> {
-        let mut state = self.store().state()?;
-        let headings = self.store().headings(state.expired)?;
-        let attributes = self.store().attributes()?;
+        let mut state = self.database().state()?;
+        let headings = self.database().headings(state.expired)?;
+        let attributes = self.database().attributes()?;
         let news =
             headings.iter().filter(|heading| heading.entry > state.merged).map(|heading| heading.facts);
         let (news, known): (u64, u64) =
@@ -41,26 +41,26 @@ impl Ledger {
             self.merge(&mut state, &headings, attributes, resources)?;
         }
         self.expire(&mut state, &headings, keep_since)?;
-        self.store().tidy()
+        self.database().shrink()
     }
 
-    /// Whether the last run went to its end. Before that it is too early to drop what is doubted: the run that goes on
+    /// Whether the last run went to its end. Before that it is too early to drop what is untrusted: the run that goes on
     /// may settle it.
     fn last_is_final(&self) -> Result<bool, LedgerError> {
-        let runs = self.store().runs()?;
+        let runs = self.database().runs()?;
         runs.last().map_or(Ok(false), |run| self.reader().is_final(run))
     }
 
     fn merge(
         &self,
-        state: &mut State,
-        headings: &[Heading],
-        attributes: Vec<Attribute>,
+        state: &mut LedgerState,
+        headings: &[EntryHeader],
+        attributes: Vec<AttributeRow>,
         resources: &Resources,
     ) -> Result<(), LedgerError> {
-        let store = self.store();
-        let targets = store.targets()?;
-        let runs = store.runs()?;
+        let database = self.database();
+        let targets = database.targets()?;
+        let runs = database.runs()?;
         let last = headings.last().map_or(state.merged, |heading| heading.entry);
         let identities: HashMap<u64, u64> = targets
             .iter()
@@ -70,16 +70,17 @@ impl Ledger {
                 Some((target.id, identity.id))
             })
             .collect();
-        store.in_one_commit(|| {
+        database.in_one_commit(|| {
             for mut attribute in attributes {
                 let identity = identities.get(&attribute.target).copied();
-                let matters =
-                    |heading: &&Heading| [Some(attribute.id), identity].contains(&Some(heading.attribute));
-                let news: Vec<News> = headings
+                let matters = |heading: &&EntryHeader| {
+                    [Some(attribute.id), identity].contains(&Some(heading.attribute))
+                };
+                let news: Vec<NewEntry> = headings
                     .iter()
                     .filter(|heading| heading.entry > state.merged)
                     .filter(matters)
-                    .map(|heading| News {
+                    .map(|heading| NewEntry {
                         entry: heading.entry,
                         renames: Some(heading.attribute) == identity,
                     })
@@ -89,21 +90,21 @@ impl Ledger {
                 else {
                     continue;
                 };
-                let doubted = self.reader().doubt(&runs, target, None)?.of(&attribute.name);
+                let untrusted = self.reader().untrusted_up_to(&runs, target, None)?.of(&attribute.name);
                 let generation = newest.entry;
-                let merged = Merge::of(store, &attribute, &news, doubted, resources)?;
+                let merged = Compaction::of(database, &attribute, &news, untrusted, resources)?;
                 attribute.generation = generation;
-                store.replace_known(&mut attribute, Parts::of(&merged))?;
+                database.replace_known(&mut attribute, KnownParts::of(&merged))?;
             }
             state.merged = last;
-            store.put_state(state)
+            database.put_state(state)
         })
     }
 
     fn expire(
         &self,
-        state: &mut State,
-        headings: &[Heading],
+        state: &mut LedgerState,
+        headings: &[EntryHeader],
         keep_since: Timestamp,
     ) -> Result<(), LedgerError> {
         let kept = headings.iter().find(|heading| heading.at >= keep_since);
@@ -114,16 +115,16 @@ impl Ledger {
             return Ok(());
         }
         state.expired = through;
-        self.store().in_one_commit(|| {
-            self.store().forget_entries(through)?;
-            self.store().put_state(state)
+        self.database().in_one_commit(|| {
+            self.database().forget_entries(through)?;
+            self.database().put_state(state)
         })
     }
 
     /// The entry before the first one that a run could be continued from.
     fn still_needed(&self, keep_since: Timestamp) -> Result<u64, LedgerError> {
-        let runs = self.store().runs()?;
-        let mut newest: HashMap<(u64, &str), &Run> = HashMap::new();
+        let runs = self.database().runs()?;
+        let mut newest: HashMap<(u64, &str), &RunRow> = HashMap::new();
         for run in &runs {
             newest.insert((run.target, &run.settings), run);
         }
@@ -138,7 +139,7 @@ impl Ledger {
 }
 
 /// An entry that is not merged yet.
-struct News {
+struct NewEntry {
     entry: u64,
     /// Whether it renames users.
     renames: bool,
@@ -146,7 +147,7 @@ struct News {
 
 /// Merges facts by the machine that settles conflicts between rows: facts are rows, values stand for themselves, and the
 /// last row wins. What is more than the memory goes to temporary files, as it does for rows.
-struct Merge {
+struct Compaction {
     dictionary: Dictionary,
     attribute: AttributeId,
     builder: Builder,
@@ -154,16 +155,16 @@ struct Merge {
     rows: u32,
 }
 
-impl Merge {
+impl Compaction {
     /// Rows between two looks.
     const STRIDE: u32 = 4096;
 
     /// Of all that is known of an attribute, and of these entries; but of nothing up to the doubted one.
     fn of(
-        store: &Store,
-        attribute: &Attribute,
-        news: &[News],
-        doubted: u64,
+        database: &Database,
+        attribute: &AttributeRow,
+        news: &[NewEntry],
+        untrusted: u64,
         resources: &Resources,
     ) -> Result<Plan, LedgerError> {
         let options = Options {
@@ -175,29 +176,29 @@ impl Merge {
         let id = dictionary.attribute_id("merged").expect("custom attributes are allowed");
         let builder = Builder::new(OnConflict::Last).resources(&options.resources);
         let mut merge = Self { dictionary, attribute: id, builder, rows: 0 };
-        let parts = if attribute.generation > doubted { attribute.parts } else { 0 };
+        let parts = if attribute.generation > untrusted { attribute.parts } else { 0 };
         for part in 0..parts {
-            merge.take(&store.known_part(attribute, part)?, store)?;
+            merge.take(&database.known_part(attribute, part)?, database)?;
         }
-        for news in news.iter().filter(|news| news.entry > doubted) {
-            let groups = store.entry(news.entry)?.groups;
+        for news in news.iter().filter(|news| news.entry > untrusted) {
+            let groups = database.entry(news.entry)?.groups;
             if news.renames {
-                merge.take_renames(&groups, attribute, store)?;
+                merge.take_renames(&groups, attribute, database)?;
             } else {
-                merge.take(&groups, store)?;
+                merge.take(&groups, database)?;
             }
         }
         merge.finish()
     }
 
-    fn take(&mut self, groups: &[u8], store: &Store) -> Result<(), LedgerError> {
+    fn take(&mut self, groups: &[u8], database: &Database) -> Result<(), LedgerError> {
         for group in Groups::of(groups) {
-            let mut group = group.map_err(|Malformed| store.malformed())?;
+            let mut group = group.map_err(|Malformed| database.malformed())?;
             let value = tagged(group.value.as_ref());
             for user in &mut group.users {
                 self.accept(&user, &value)?;
             }
-            group.users.finish().map_err(|Malformed| store.malformed())?;
+            group.users.finish().map_err(|Malformed| database.malformed())?;
         }
         Ok(())
     }
@@ -206,15 +207,15 @@ impl Merge {
     fn take_renames(
         &mut self,
         groups: &[u8],
-        attribute: &Attribute,
-        store: &Store,
+        attribute: &AttributeRow,
+        database: &Database,
     ) -> Result<(), LedgerError> {
         let own = attribute.name == IDENTITY;
         for group in Groups::of(groups) {
-            let mut group = group.map_err(|Malformed| store.malformed())?;
+            let mut group = group.map_err(|Malformed| database.malformed())?;
             let value = tagged(group.value.as_ref());
             let mut result = Ok(());
-            renames::each(&mut group, |renamed| {
+            id_changes::each(&mut group, |renamed| {
                 let accepted = match renamed {
                     Renamed::Unknown(user) => self.accept(&user, &tagged(None)),
                     Renamed::Kept(user) if own => self.accept(&user, &value),
@@ -224,7 +225,7 @@ impl Merge {
                     result = accepted;
                 }
             })
-            .map_err(|Malformed| store.malformed())?;
+            .map_err(|Malformed| database.malformed())?;
             result?;
         }
         Ok(())
@@ -261,20 +262,20 @@ impl Merge {
 }
 
 /// The facts of a merge, in the order of their values, a part at a time.
-pub(super) struct Parts<'p> {
+pub(super) struct KnownParts<'p> {
     merged: &'p Plan,
     batches: Batches<'p>,
     /// How many facts there were so far.
     pub(super) facts: u64,
 }
 
-impl<'p> Parts<'p> {
+impl<'p> KnownParts<'p> {
     fn of(merged: &'p Plan) -> Self {
         Self { merged, batches: merged.batches(), facts: 0 }
     }
 }
 
-impl Iterator for Parts<'_> {
+impl Iterator for KnownParts<'_> {
     type Item = Vec<u8>;
 
     fn next(&mut self) -> Option<Vec<u8>> {

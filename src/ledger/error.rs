@@ -8,7 +8,7 @@ use super::lock::Holder;
 pub enum LedgerError {
     /// Another run is using it. Nothing was changed.
     #[error("another run is using the ledger `{}`{}", path.display(), Holder::introduce(holder.as_ref()))]
-    Held {
+    Locked {
         /// The ledger.
         path: PathBuf,
         /// The other run's process, where the system lets it be known.
@@ -86,7 +86,7 @@ impl LedgerError {
     /// What to do about it.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Held { .. } => "wait until the other run ends, or name another file with `--ledger`",
+            Self::Locked { .. } => "wait until the other run ends, or name another file with `--ledger`",
             Self::Missing { .. } => "name the file with `--ledger`; `attrsync sync` makes one",
             Self::NoLedger { .. } => "name another file with `--ledger`",
             Self::TooNew { .. } => "update attrsync, or name another file with `--ledger`",

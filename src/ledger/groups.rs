@@ -16,7 +16,7 @@ pub(super) struct Group<'a> {
     /// The value; `None` where requests went wrong, so that nobody knows what the users have now.
     pub(super) value: Option<SentValue<'a>>,
     /// Who got it.
-    pub(super) users: Users<'a>,
+    pub(super) users: GroupUsers<'a>,
 }
 
 /// What is read was never written like this.
@@ -31,16 +31,16 @@ pub(super) struct Groups<'a> {
 
 /// The users of a group, ascending. What is malformed ends them early.
 #[derive(Clone, Debug)]
-pub(super) struct Users<'a> {
+pub(super) struct GroupUsers<'a> {
     left: usize,
     bytes: &'a [u8],
-    kind: Kind,
+    kind: IdKind,
     /// The least that the next id can be.
     least: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+enum IdKind {
     Id,
     Custom,
 }
@@ -119,13 +119,13 @@ impl<'a> Groups<'a> {
             _ => return None,
         };
         let kind = match *from.split_off_first()? {
-            IDS => Kind::Id,
-            CUSTOM => Kind::Custom,
+            IDS => IdKind::Id,
+            CUSTOM => IdKind::Custom,
             _ => return None,
         };
         let left = usize::try_from(varint::read(from)?).ok()?;
         let len = usize::try_from(varint::read(from)?).ok()?;
-        let users = Users { left, bytes: from.split_off(..len)?, kind, least: 0 };
+        let users = GroupUsers { left, bytes: from.split_off(..len)?, kind, least: 0 };
         Some(Group { attempts, value, users })
     }
 }
@@ -145,14 +145,14 @@ impl<'a> Iterator for Groups<'a> {
     }
 }
 
-impl Users<'_> {
+impl GroupUsers<'_> {
     /// Whether all users came, and nothing else was there.
     pub(super) fn finish(self) -> Result<(), Malformed> {
         if self.left == 0 && self.bytes.is_empty() { Ok(()) } else { Err(Malformed) }
     }
 }
 
-impl<'a> Iterator for Users<'a> {
+impl<'a> Iterator for GroupUsers<'a> {
     type Item = User<'a>;
 
     #[inline]
@@ -161,12 +161,12 @@ impl<'a> Iterator for Users<'a> {
             return None;
         }
         let user = match self.kind {
-            Kind::Id => {
+            IdKind::Id => {
                 let id = self.least.checked_add(varint::read(&mut self.bytes)?)?;
                 self.least = id.saturating_add(1);
                 User::Id(id)
             }
-            Kind::Custom => User::Custom(read_text(&mut self.bytes)?.into()),
+            IdKind::Custom => User::Custom(read_text(&mut self.bytes)?.into()),
         };
         self.left -= 1;
         Some(user)
@@ -177,7 +177,7 @@ impl<'a> Iterator for Users<'a> {
     }
 }
 
-impl ExactSizeIterator for Users<'_> {}
+impl ExactSizeIterator for GroupUsers<'_> {}
 
 #[cfg(test)]
 mod tests {

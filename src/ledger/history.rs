@@ -8,11 +8,11 @@ use serde::Serialize;
 
 use super::LedgerError;
 use super::groups::{Group, Groups, Malformed};
+use super::id_changes::{self, UntrustedUpTo, is_identity};
 use super::lock::{self, Holder};
-use super::reader::Reader;
-use super::renames::{self, Doubt, is_identity};
-use super::run::{Outcome, RowCounts, RunId};
-use super::store::{Attribute, Run};
+use super::reader::LedgerReader;
+use super::run::{RowCounts, RunId, RunOutcome};
+use super::sqlite::{AttributeRow, RunRow};
 use crate::plan::{SentValue, User};
 
 /// A run of the past, or of this moment.
@@ -29,7 +29,7 @@ pub struct PastRun {
     /// When it ended; `None` where it was killed, or still runs.
     pub finished_at: Option<Timestamp>,
     /// How it ended.
-    pub outcome: Option<Outcome>,
+    pub outcome: Option<RunOutcome>,
     /// The process that is running it at this moment.
     pub process: Option<u32>,
     /// What it read.
@@ -40,7 +40,7 @@ pub struct PastRun {
 
 /// What a run got acknowledged of one attribute and value.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Deed {
+pub struct SentRows {
     /// The attribute.
     pub attribute: String,
     /// The value, as sent.
@@ -59,7 +59,7 @@ pub struct Deed {
 
 /// What one user got.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct UserFact {
+pub struct UserValue {
     /// The API where the user is.
     pub base_url: String,
     /// The attribute.
@@ -69,25 +69,27 @@ pub struct UserFact {
     /// By which run, and when; `None` where that was so long ago that only the value is still known.
     pub by: Option<(RunId, Timestamp)>,
     /// Whether the API still holds it.
-    pub standing: Standing,
+    pub standing: ValueState,
 }
 
 /// Whether the API still holds what a user got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Standing {
+pub enum ValueState {
     /// As far as any run knows.
-    Held,
+    #[serde(rename = "held")]
+    Current,
     /// The user got something else since.
     Replaced,
     /// Later requests went wrong, or a later run has no recorded end: they may have set something else. Or the id was
     /// given to another user since.
-    Doubted,
+    #[serde(rename = "doubted")]
+    Uncertain,
 }
 
 /// What the ledger says of a user and an attribute, once.
 struct Mention<'a> {
-    attribute: &'a Attribute,
+    attribute: &'a AttributeRow,
     /// The entry that says so.
     entry: u64,
     /// `None` where requests went wrong.
@@ -104,16 +106,16 @@ impl PastRun {
     }
 }
 
-impl Reader {
+impl LedgerReader {
     /// Every run, the oldest first.
     pub fn runs(&self) -> Result<Vec<PastRun>, LedgerError> {
         let base_urls = self.base_urls()?;
-        let holder = lock::holder(self.store.path());
-        let process = |run: &Run| {
+        let holder = lock::holder(self.database.path());
+        let process = |run: &RunRow| {
             let took_hold = |holder: &&Holder| run.ending.is_none() && holder.since <= run.started;
             holder.as_ref().filter(took_hold).map(|holder| holder.process)
         };
-        let runs = self.store.runs()?;
+        let runs = self.database.runs()?;
         let last = runs.last().and_then(process);
         let mut past: Vec<_> =
             runs.into_iter().map(|run| self.past(run, &base_urls)).collect::<Result<_, LedgerError>>()?;
@@ -124,22 +126,22 @@ impl Reader {
     }
 
     /// What a run got acknowledged, in the order in which it began to; without what was sent longer ago than is kept.
-    pub fn deeds(&self, run: RunId) -> Result<Vec<Deed>, LedgerError> {
+    pub fn sent_rows(&self, run: RunId) -> Result<Vec<SentRows>, LedgerError> {
         let attributes = self.attributes()?;
         let mut places: HashMap<(u64, SentValue<'static>), usize> = HashMap::new();
-        let mut deeds: Vec<Deed> = Vec::new();
-        for heading in self.store.headings(self.store.state()?.expired)? {
+        let mut sent_rows: Vec<SentRows> = Vec::new();
+        for heading in self.database.headings(self.database.state()?.expired)? {
             if heading.run != run.0 {
                 continue;
             }
             let attribute = self.of_entry(&attributes, heading.attribute)?;
             let at = heading.at;
-            self.each_group(&self.store.entry(heading.entry)?.groups, |group| {
+            self.each_group(&self.database.entry(heading.entry)?.groups, |group| {
                 let Some(value) = group.value.clone().map(SentValue::into_owned) else { return };
                 let (users, attempts) = (group.users.len() as u64, u64::from(group.attempts));
                 let place = *places.entry((attribute.id, value)).or_insert_with_key(|(_, value)| {
                     let (attribute, value) = (attribute.name.clone(), value.clone());
-                    let none = Deed {
+                    let none = SentRows {
                         attribute,
                         value,
                         users: 0,
@@ -148,25 +150,25 @@ impl Reader {
                         first_at: at,
                         last_at: at,
                     };
-                    deeds.push(none);
-                    deeds.len() - 1
+                    sent_rows.push(none);
+                    sent_rows.len() - 1
                 });
-                let deed = &mut deeds[place];
-                deed.users += users;
-                deed.batches += 1;
-                deed.attempts += attempts;
-                deed.last_at = at;
+                let sent = &mut sent_rows[place];
+                sent.users += users;
+                sent.batches += 1;
+                sent.attempts += attempts;
+                sent.last_at = at;
             })?;
         }
-        Ok(deeds)
+        Ok(sent_rows)
     }
 
     /// What a user got, at any API of the ledger, the oldest first.
-    pub fn user(&self, user: &User<'_>) -> Result<Vec<UserFact>, LedgerError> {
+    pub fn user(&self, user: &User<'_>) -> Result<Vec<UserValue>, LedgerError> {
         let attributes = self.attributes()?;
         let base_urls = self.base_urls()?;
-        let doubts = self.doubts()?;
-        let doubted = |attribute: &Attribute| {
+        let doubts = self.untrusted_targets()?;
+        let untrusted = |attribute: &AttributeRow| {
             doubts.get(&attribute.target).copied().unwrap_or_default().of(&attribute.name)
         };
         let (mut newer, mut shaken, mut renamed) = (HashSet::new(), HashSet::new(), HashSet::new());
@@ -183,17 +185,17 @@ impl Reader {
             };
             let is_newest = newer.insert(attribute.id);
             let standing = if !is_newest {
-                Standing::Replaced
+                ValueState::Replaced
             } else if shaken.contains(&attribute.id)
                 || renamed.contains(&attribute.target)
-                || entry <= doubted(attribute)
+                || entry <= untrusted(attribute)
             {
-                Standing::Doubted
+                ValueState::Uncertain
             } else {
-                Standing::Held
+                ValueState::Current
             };
             let base_url = base_urls.get(&attribute.target).cloned().unwrap_or_default();
-            facts.push(UserFact { base_url, attribute: attribute.name.clone(), value, by, standing });
+            facts.push(UserValue { base_url, attribute: attribute.name.clone(), value, by, standing });
         }
         facts.reverse();
         Ok(facts)
@@ -203,19 +205,19 @@ impl Reader {
     fn mentions<'a>(
         &self,
         user: &User<'_>,
-        attributes: &'a BTreeMap<u64, Attribute>,
+        attributes: &'a BTreeMap<u64, AttributeRow>,
     ) -> Result<Vec<Mention<'a>>, LedgerError> {
-        let state = self.store.state()?;
-        let targets = self.store.targets()?;
+        let state = self.database.state()?;
+        let targets = self.database.targets()?;
         let mut dated = Vec::new();
         let mut also_known = HashSet::new();
-        for heading in self.store.headings(state.expired)? {
+        for heading in self.database.headings(state.expired)? {
             let attribute = self.of_entry(attributes, heading.attribute)?;
             let (entry, by) = (heading.entry, Some((RunId(heading.run), heading.at)));
             let names_users =
                 targets.iter().any(|target| target.goes_by_custom_ids() && is_identity(attribute, target.id));
-            self.each_group(&self.store.entry(entry)?.groups, |group| {
-                let named = group.value.as_ref().and_then(renames::named);
+            self.each_group(&self.database.entry(entry)?.groups, |group| {
+                let named = group.value.as_ref().and_then(id_changes::named);
                 let names_it = names_users && named.as_ref() == Some(user);
                 let has_it = group.users.clone().any(|other| other == *user);
                 // Whoever had the id before, if it is given to somebody else now.
@@ -237,7 +239,7 @@ impl Reader {
         for attribute in attributes.values().filter(|attribute| !also_known.contains(&attribute.id)) {
             let entry = attribute.generation;
             for part in 0..attribute.parts {
-                self.each_group(&self.store.known_part(attribute, part)?, |group| {
+                self.each_group(&self.database.known_part(attribute, part)?, |group| {
                     if group.users.clone().any(|other| other == *user) {
                         let value = group.value.clone().map(SentValue::into_owned);
                         mentions.push(Mention { attribute, entry, value, renames: false, by: None });
@@ -250,15 +252,15 @@ impl Reader {
     }
 
     /// By target, how far what is known of it is doubted.
-    fn doubts(&self) -> Result<HashMap<u64, Doubt>, LedgerError> {
-        let runs = self.store.runs()?;
-        let targets = self.store.targets()?;
-        targets.iter().map(|target| Ok((target.id, self.doubt(&runs, target, None)?))).collect()
+    fn untrusted_targets(&self) -> Result<HashMap<u64, UntrustedUpTo>, LedgerError> {
+        let runs = self.database.runs()?;
+        let targets = self.database.targets()?;
+        targets.iter().map(|target| Ok((target.id, self.untrusted_up_to(&runs, target, None)?))).collect()
     }
 
-    fn past(&self, run: Run, base_urls: &HashMap<u64, String>) -> Result<PastRun, LedgerError> {
+    fn past(&self, run: RunRow, base_urls: &HashMap<u64, String>) -> Result<PastRun, LedgerError> {
         let outcome = self.outcome(&run)?;
-        let unreadable = |_| self.store.damaged("what is said of a run can't be read");
+        let unreadable = |_| self.database.damaged("what is said of a run can't be read");
         let rows = run.ending.as_ref().map(|ending| serde_json::from_str(&ending.rows));
         Ok(PastRun {
             run: RunId(run.id),
@@ -274,20 +276,20 @@ impl Reader {
     }
 
     fn base_urls(&self) -> Result<HashMap<u64, String>, LedgerError> {
-        Ok(self.store.targets()?.into_iter().map(|target| (target.id, target.base_url)).collect())
+        Ok(self.database.targets()?.into_iter().map(|target| (target.id, target.base_url)).collect())
     }
 
-    fn attributes(&self) -> Result<BTreeMap<u64, Attribute>, LedgerError> {
-        let attributes = self.store.attributes()?;
+    fn attributes(&self) -> Result<BTreeMap<u64, AttributeRow>, LedgerError> {
+        let attributes = self.database.attributes()?;
         Ok(attributes.into_iter().map(|attribute| (attribute.id, attribute)).collect())
     }
 
     fn of_entry<'a>(
         &self,
-        attributes: &'a BTreeMap<u64, Attribute>,
+        attributes: &'a BTreeMap<u64, AttributeRow>,
         id: u64,
-    ) -> Result<&'a Attribute, LedgerError> {
-        attributes.get(&id).ok_or_else(|| self.store.damaged("an attribute is missing"))
+    ) -> Result<&'a AttributeRow, LedgerError> {
+        attributes.get(&id).ok_or_else(|| self.database.damaged("an attribute is missing"))
     }
 
     fn each_group(&self, groups: &[u8], mut see: impl FnMut(&Group<'_>)) -> Result<(), LedgerError> {
@@ -297,6 +299,6 @@ impl Reader {
             group.users.by_ref().for_each(drop);
             group.users.finish()
         });
-        seen.map_err(|Malformed| self.store.malformed())
+        seen.map_err(|Malformed| self.database.malformed())
     }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::error::in_words;
-use super::{LedgerError, private};
+use super::{LedgerError, owner_only};
 
 /// Where the line says how far the ledger got: after its identity in 16 hexadecimal digits.
 const PROGRESS_AT: u64 = 17;
@@ -43,7 +43,7 @@ pub(super) struct Lock {
 
 /// What the last holder left behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Note {
+pub(super) struct LockInfo {
     /// Which ledger it was.
     pub(super) identity: u64,
     /// The last entry that it wrote.
@@ -53,7 +53,7 @@ pub(super) struct Note {
 
 /// Takes the lock, also if it is given up in this very moment: by a run that just ends, or by a process that another
 /// one has just started and that has not yet let go of what it inherited.
-fn patiently(file: &File) -> Result<(), TryLockError> {
+fn lock_with_retries(file: &File) -> Result<(), TryLockError> {
     const TRIES: u32 = 40;
     const WAIT: Duration = Duration::from_millis(5);
     for _ in 1..TRIES {
@@ -72,9 +72,9 @@ fn lock_itself(ledger: &Path) -> Result<Option<File>, LedgerError> {
         return Ok(None);
     }
     let file = File::open(ledger).map_err(|error| LedgerError::unopened(ledger, &error))?;
-    match patiently(&file) {
+    match lock_with_retries(&file) {
         Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Err(LedgerError::Held { path: ledger.to_owned(), holder: None }),
+        Err(TryLockError::WouldBlock) => Err(LedgerError::Locked { path: ledger.to_owned(), holder: None }),
         Err(TryLockError::Error(error)) => Err(LedgerError::no_locks(ledger, &error)),
     }
 }
@@ -83,21 +83,21 @@ fn lock_itself(ledger: &Path) -> Result<Option<File>, LedgerError> {
 pub(super) fn holder(ledger: &Path) -> Option<Holder> {
     let mut file = File::open(path_beside(ledger)).ok()?;
     match file.try_lock_shared() {
-        Err(TryLockError::WouldBlock) => Note::read(&mut file).ok()?.map(|note| note.holder),
+        Err(TryLockError::WouldBlock) => LockInfo::read(&mut file).ok()?.map(|note| note.holder),
         Ok(()) | Err(TryLockError::Error(_)) => None,
     }
 }
 
 impl Lock {
     /// Takes the lock of the ledger at this path, where there is a file, or says who has it.
-    pub(super) fn take(ledger: &Path) -> Result<(Self, Option<Note>), LedgerError> {
+    pub(super) fn take(ledger: &Path) -> Result<(Self, Option<LockInfo>), LedgerError> {
         let path = path_beside(ledger);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        let opened = private::open_here(&mut options, &path);
+        let opened = owner_only::open_here(&mut options, &path);
         let mut file = opened.map_err(|error| LedgerError::unopened(&path, &error))?;
-        let locked = patiently(&file);
-        let note = Note::read(&mut file);
+        let locked = lock_with_retries(&file);
+        let note = LockInfo::read(&mut file);
         match locked {
             // What can't be read says nothing: the line is a courtesy and a second guard, not the record.
             Ok(()) => {
@@ -106,14 +106,14 @@ impl Lock {
             }
             Err(TryLockError::WouldBlock) => {
                 let holder = note.ok().flatten().map(|note| note.holder);
-                Err(LedgerError::Held { path: ledger.to_owned(), holder })
+                Err(LedgerError::Locked { path: ledger.to_owned(), holder })
             }
             Err(TryLockError::Error(error)) => Err(LedgerError::no_locks(&path, &error)),
         }
     }
 
     /// Names the holder, and how far the ledger has got.
-    pub(super) fn introduce(&mut self, note: &Note) -> Result<(), LedgerError> {
+    pub(super) fn introduce(&mut self, note: &LockInfo) -> Result<(), LedgerError> {
         let line = note.to_string();
         self.write(0, line.as_bytes())?;
         let len = line.len() as u64;
@@ -135,7 +135,7 @@ impl Lock {
     }
 }
 
-impl Note {
+impl LockInfo {
     pub(super) fn of_this_process(identity: u64, last: u64, since: Timestamp) -> Self {
         Self { identity, last, holder: Holder { process: std::process::id(), since } }
     }
@@ -161,7 +161,7 @@ impl Note {
     }
 }
 
-impl fmt::Display for Note {
+impl fmt::Display for LockInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { identity, last, holder: Holder { process, since } } = self;
         writeln!(f, "{identity:016x} {last:020} {process} {since}")

@@ -11,26 +11,27 @@ mod error;
 mod fingerprint;
 mod groups;
 mod history;
+mod id_changes;
+mod known_values;
 mod lock;
-mod place;
-mod private;
+mod owner_only;
+mod path;
 mod reader;
-mod recall;
 mod recorder;
-mod renames;
 mod run;
-mod store;
+mod sqlite;
 mod varint;
 mod writer;
 
 pub use error::LedgerError;
 pub use fingerprint::{Fingerprint, INPUTS};
-pub use history::{Deed, PastRun, Standing, UserFact};
+pub use history::{PastRun, SentRows, UserValue, ValueState};
+pub use known_values::{KnownAttribute, KnownValues, SkipScope};
 pub use lock::Holder;
-pub use reader::Reader;
-pub use recall::{Extent, Recall, Told};
+pub use reader::LedgerReader;
 pub use recorder::Recorder;
 pub use run::{
-    Description, Input, NotContinued, Outcome, PassedOver, RowCounts, RunId, TargetKey, Unfinished,
+    InputState, NotContinued, NotContinuedRun, RowCounts, RunDescription, RunId, RunOutcome, TargetKey,
+    UnfinishedRun,
 };
 pub use writer::Ledger;

@@ -44,7 +44,9 @@ impl Recorder {
             match outcome {
                 Outcome::Acknowledged => self.ledger.record(&self.plan, batch, attempts),
                 Outcome::Unsent(_) if attempts == 0 => {}
-                Outcome::Failed(_) | Outcome::Unsent(_) => self.ledger.doubt(&self.plan, batch, attempts),
+                Outcome::Failed(_) | Outcome::Unsent(_) => {
+                    self.ledger.mark_uncertain(&self.plan, batch, attempts);
+                }
             }
             self.since.get_or_insert(now);
         }
@@ -72,8 +74,8 @@ impl Recorder {
     }
 
     /// Takes down that the API doesn't hold what it acknowledged. It is recorded when the run is finished.
-    pub fn doubt(&mut self, batch: Batch) {
-        self.ledger.doubt(&self.plan, batch, 1);
+    pub fn mark_uncertain(&mut self, batch: Batch) {
+        self.ledger.mark_uncertain(&self.plan, batch, 1);
     }
 
     /// The ledger, to finish the run in.

@@ -22,7 +22,7 @@ pub struct TargetKey {
 
 /// What a run is about to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Description {
+pub struct RunDescription {
     /// Which command it is. Nothing secret.
     pub fingerprint: Fingerprint,
     /// The names of the inputs, in order, as they are shown.
@@ -38,18 +38,18 @@ pub struct RunId(pub u64);
 
 /// A run that left rows unsent, and that the same command continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Unfinished {
+pub struct UnfinishedRun {
     /// The run.
     pub run: RunId,
     /// When it began.
     pub started: Timestamp,
     /// What has become of its input since.
-    pub input: Input,
+    pub input: InputState,
 }
 
 /// A run that left rows unsent, and that this one does not continue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PassedOver {
+pub struct NotContinuedRun {
     /// The run.
     pub run: RunId,
     /// When it began.
@@ -73,7 +73,7 @@ pub enum NotContinued {
 
 /// An input, compared with the one of an earlier run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Input {
+pub enum InputState {
     /// It says the same.
     Same,
     /// It says something else.
@@ -83,7 +83,7 @@ pub enum Input {
 /// How a run ended. The names are the summary's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum RunOutcome {
     /// Every valid row is held by the API.
     Complete,
     /// It went to its end; some rows are invalid or failed.
@@ -111,7 +111,7 @@ pub struct RowCounts {
     pub unsent: u64,
 }
 
-impl Outcome {
+impl RunOutcome {
     const ALL: [Self; 5] =
         [Self::Complete, Self::Incomplete, Self::Stopped, Self::Interrupted, Self::Internal];
 
@@ -136,7 +136,7 @@ impl Outcome {
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for RunOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.name().fmt(f)
     }

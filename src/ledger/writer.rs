@@ -5,19 +5,19 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
-use super::lock::{Lock, Note};
-use super::reader::{self, Reader};
-use super::renames::{self, IDENTITY};
-use super::run::{Description, Outcome, RowCounts, RunId, TargetKey, Unfinished};
-use super::store::{Access, Attribute, Ending, Entry, Heading, Run, Store, Target};
-use super::{LedgerError, groups, place};
+use super::id_changes::{self, IDENTITY};
+use super::lock::{Lock, LockInfo};
+use super::reader::{self, LedgerReader};
+use super::run::{RowCounts, RunDescription, RunId, RunOutcome, TargetKey, UnfinishedRun};
+use super::sqlite::{Access, AttributeRow, Database, EntryHeader, JournalEntry, RunEnd, RunRow, TargetRow};
+use super::{LedgerError, groups, path};
 use crate::input::IdType;
 use crate::plan::{Batch, Plan, SentValue};
 
 /// A ledger that no other run can write while this lives.
 #[derive(Debug)]
 pub struct Ledger {
-    reader: Reader,
+    reader: LedgerReader,
     lock: Lock,
     target: u64,
     /// Whether users go by the client's ids.
@@ -29,7 +29,7 @@ pub struct Ledger {
     /// The highest number of an attribute of any target.
     last_attribute: u64,
     /// Attributes that came up since the last commit.
-    new: Vec<Attribute>,
+    new: Vec<AttributeRow>,
     /// What was recorded since the last commit, by attribute.
     pending: BTreeMap<u64, Pending>,
 }
@@ -43,16 +43,16 @@ struct Pending {
 impl Ledger {
     /// Opens the ledger at this path for a run on this target; makes one where there is none.
     pub fn open(path: &Path, target: &TargetKey, now: Timestamp) -> Result<Self, LedgerError> {
-        let path = &place::make(path)?;
+        let path = &path::make(path)?;
         let (mut lock, note) = Lock::take(path)?;
-        let store = Store::open(path, Access::Write)?;
-        reader::check_progress(&store, note.as_ref())?;
-        let last = store.last()?;
-        lock.introduce(&Note::of_this_process(store.state()?.identity, last, now))?;
-        let reader = Reader { store };
+        let database = Database::open(path, Access::Write)?;
+        reader::check_progress(&database, note.as_ref())?;
+        let last = database.last()?;
+        lock.introduce(&LockInfo::of_this_process(database.state()?.identity, last, now))?;
+        let reader = LedgerReader { database };
         let by_custom_id = target.id_type == IdType::CustomId;
         let target = named(&reader, target)?;
-        let all = reader.store.attributes()?;
+        let all = reader.database.attributes()?;
         let last_attribute = all.last().map_or(0, |attribute| attribute.id);
         let own = all.into_iter().filter(|attribute| attribute.target == target);
         let attributes = own.map(|attribute| (attribute.name, attribute.id)).collect();
@@ -61,20 +61,20 @@ impl Ledger {
     }
 
     /// The ledger, to be read.
-    pub fn reader(&self) -> &Reader {
+    pub fn reader(&self) -> &LedgerReader {
         &self.reader
     }
 
     /// Records that a run begins, and which one it continues.
     pub fn begin(
         &mut self,
-        description: &Description,
-        continues: Option<&Unfinished>,
+        description: &RunDescription,
+        continues: Option<&UnfinishedRun>,
         now: Timestamp,
     ) -> Result<RunId, LedgerError> {
-        let runs = self.store().runs()?;
+        let runs = self.database().runs()?;
         let continued = continues.and_then(|unfinished| runs.iter().find(|run| run.id == unfinished.run.0));
-        let run = Run {
+        let run = RunRow {
             id: runs.last().map_or(1, |run| run.id + 1),
             target: self.target,
             continues: continued.map_or(0, |run| run.id),
@@ -86,18 +86,18 @@ impl Ledger {
             content: description.content.clone(),
             ending: None,
         };
-        self.store().put_run(&run)?;
+        self.database().put_run(&run)?;
         Ok(RunId(run.id))
     }
 
     /// Takes down that the API acknowledged a batch. It is recorded when [`commit`](Self::commit) says so.
     pub fn record(&mut self, plan: &Plan, batch: Batch, attempts: u32) {
-        self.take_down(plan, batch, attempts, Some(&plan.sent_value(batch.group)));
+        self.add(plan, batch, attempts, Some(&plan.sent_value(batch.group)));
     }
 
     /// Takes down that requests for a batch went wrong: the API may hold its value, or what it held before.
-    pub fn doubt(&mut self, plan: &Plan, batch: Batch, attempts: u32) {
-        self.take_down(plan, batch, attempts, None);
+    pub fn mark_uncertain(&mut self, plan: &Plan, batch: Batch, attempts: u32) {
+        self.add(plan, batch, attempts, None);
     }
 
     /// How many bytes wait to be committed.
@@ -111,16 +111,16 @@ impl Ledger {
             return Ok(());
         }
         let numbered = (self.last + 1..).zip(std::mem::take(&mut self.pending));
-        let entries: Vec<Entry> = numbered
-            .map(|(entry, (attribute, Pending { facts, groups }))| Entry {
-                heading: Heading { entry, run: run.0, attribute, at, facts },
+        let entries: Vec<JournalEntry> = numbered
+            .map(|(entry, (attribute, Pending { facts, groups }))| JournalEntry {
+                heading: EntryHeader { entry, run: run.0, attribute, at, facts },
                 groups,
             })
             .collect();
-        let store = self.store();
-        store.in_one_commit(|| {
-            self.new.iter().try_for_each(|attribute| store.put_attribute(attribute))?;
-            entries.iter().try_for_each(|entry| store.append(entry))
+        let database = self.database();
+        database.in_one_commit(|| {
+            self.new.iter().try_for_each(|attribute| database.put_attribute(attribute))?;
+            entries.iter().try_for_each(|entry| database.append(entry))
         })?;
         self.new.clear();
         self.last += entries.len() as u64;
@@ -131,24 +131,24 @@ impl Ledger {
     pub fn finish(
         &mut self,
         run: RunId,
-        outcome: Outcome,
+        outcome: RunOutcome,
         rows: &RowCounts,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
         self.commit(run, now)?;
         let begun = self.reader.run_of(run)?;
-        let mut run = begun.ok_or_else(|| self.store().damaged("the run that just ended is missing"))?;
+        let mut run = begun.ok_or_else(|| self.database().damaged("the run that just ended is missing"))?;
         let rows = serde_json::to_string(rows).expect("counts are JSON");
-        run.ending = Some(Ending { at: now, outcome: outcome.name().to_owned(), rows });
-        self.store().put_run(&run)
+        run.ending = Some(RunEnd { at: now, outcome: outcome.name().to_owned(), rows });
+        self.database().put_run(&run)
     }
 
-    pub(super) fn store(&self) -> &Store {
-        &self.reader.store
+    pub(super) fn database(&self) -> &Database {
+        &self.reader.database
     }
 
-    fn take_down(&mut self, plan: &Plan, batch: Batch, attempts: u32, value: Option<&SentValue<'_>>) {
-        let name = renames::known_as(&plan.attribute(batch.group).name);
+    fn add(&mut self, plan: &Plan, batch: Batch, attempts: u32, value: Option<&SentValue<'_>>) {
+        let name = id_changes::known_as(&plan.attribute(batch.group).name);
         let id = self.attribute(name);
         let Pending { facts, groups } = self.pending.entry(id).or_default();
         *facts += u64::from(batch.len);
@@ -156,7 +156,7 @@ impl Ledger {
         if value.is_none() && name == IDENTITY && self.by_custom_id {
             // The new id may name another user by now.
             let sent = plan.sent_value(batch.group);
-            let named = renames::named(&sent);
+            let named = id_changes::named(&sent);
             *facts += u64::from(named.is_some());
             groups::write(0, None, named.into_iter(), groups);
         }
@@ -171,18 +171,18 @@ impl Ledger {
         let id = self.last_attribute;
         self.attributes.insert(name.to_owned(), id);
         let (name, target) = (name.to_owned(), self.target);
-        self.new.push(Attribute { id, target, name, parts: 0, generation: 0, facts: 0 });
+        self.new.push(AttributeRow { id, target, name, parts: 0, generation: 0, facts: 0 });
         id
     }
 }
 
 /// The number of a target, which gets one when it comes up for the first time.
-fn named(reader: &Reader, key: &TargetKey) -> Result<u64, LedgerError> {
+fn named(reader: &LedgerReader, key: &TargetKey) -> Result<u64, LedgerError> {
     if let Some(target) = reader.target(key)? {
         return Ok(target.id);
     }
-    let id = reader.store.targets()?.last().map_or(1, |target| target.id + 1);
-    let target = Target { id, base_url: key.base_url.clone(), users: key.users().to_owned() };
-    reader.store.put_target(&target)?;
+    let id = reader.database.targets()?.last().map_or(1, |target| target.id + 1);
+    let target = TargetRow { id, base_url: key.base_url.clone(), users: key.users().to_owned() };
+    reader.database.put_target(&target)?;
     Ok(id)
 }

@@ -19,7 +19,7 @@ use super::style::{BAD, DOUBTFUL, GOOD};
 use super::visible::Visible;
 use super::wording::Cut;
 use super::wrap::wrapped;
-use crate::ledger::{Outcome, PastRun, RowCounts};
+use crate::ledger::{PastRun, RowCounts, RunOutcome};
 use crate::plan::SentValue;
 
 /// How wide tables are where there is no screen, and what is narrow.
@@ -46,13 +46,13 @@ fn moment(at: Timestamp) -> String {
 }
 
 /// How a run ended, in a word, and how that looks.
-fn ending(outcome: Option<Outcome>) -> (&'static str, Style) {
+fn ending(outcome: Option<RunOutcome>) -> (&'static str, Style) {
     let style = match outcome {
-        Some(Outcome::Complete) => GOOD,
-        Some(Outcome::Incomplete | Outcome::Interrupted) | None => DOUBTFUL,
-        Some(Outcome::Stopped | Outcome::Internal) => BAD,
+        Some(RunOutcome::Complete) => GOOD,
+        Some(RunOutcome::Incomplete | RunOutcome::Interrupted) | None => DOUBTFUL,
+        Some(RunOutcome::Stopped | RunOutcome::Internal) => BAD,
     };
-    (outcome.map_or("unfinished", Outcome::name), style)
+    (outcome.map_or("unfinished", RunOutcome::name), style)
 }
 
 /// Why there is no end of a run.
@@ -137,7 +137,7 @@ mod tests {
             continues: Some(crate::ledger::RunId(2)),
             started_at: at(0),
             finished_at: Some(at(123)),
-            outcome: Some(Outcome::Incomplete),
+            outcome: Some(RunOutcome::Incomplete),
             process: None,
             inputs: vec!["/srv/crm/exports/users.csv".into(), "more\u{1b}[2J.csv".into()],
             rows: Some(RowCounts {

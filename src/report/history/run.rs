@@ -8,16 +8,16 @@ use super::super::style::Styled;
 use super::super::table::Table;
 use super::super::wording::{Cut, counted, grouped, time};
 use super::{ATTRIBUTE, COLUMNS, RunJson, ending, fates, moment, shown, unfinished, write_line};
-use crate::ledger::{Deed, PastRun};
+use crate::ledger::{PastRun, SentRows};
 
 /// One run: how it went, and what it got acknowledged. Displayed with ANSI styles, with a line end; serialised as an
-/// object that has every deed.
+/// object that has every sent.
 #[derive(Clone, Copy, Debug)]
 pub struct RunScreen<'a> {
     /// The run.
     pub run: &'a PastRun,
     /// What it got acknowledged, as far as that is still known.
-    pub deeds: &'a [Deed],
+    pub sent_rows: &'a [SentRows],
     /// How many values to show, those with the most users.
     pub top: usize,
     /// How wide the screen is; `None`: texts may be of any length.
@@ -72,13 +72,13 @@ impl RunScreen<'_> {
 
     fn attributes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut attributes: Vec<(&str, Sums)> = Vec::new();
-        for deed in self.deeds {
-            let known = attributes.iter().position(|(name, _)| *name == deed.attribute);
+        for sent in self.sent_rows {
+            let known = attributes.iter().position(|(name, _)| *name == sent.attribute);
             let place = known.unwrap_or_else(|| {
-                attributes.push((&deed.attribute, Sums::default()));
+                attributes.push((&sent.attribute, Sums::default()));
                 attributes.len() - 1
             });
-            attributes[place].1.add(deed);
+            attributes[place].1.add(sent);
         }
         let mut table = vec![["attribute", "values", "users", "requests"].map(str::to_owned)];
         table.extend(attributes.into_iter().map(|(name, Sums { values, users, requests })| {
@@ -93,15 +93,15 @@ impl RunScreen<'_> {
         if self.top == 0 {
             return Ok(());
         }
-        let mut deeds: Vec<&Deed> = self.deeds.iter().collect();
-        deeds.sort_by_key(|deed| Reverse(deed.users));
+        let mut sent_rows: Vec<&SentRows> = self.sent_rows.iter().collect();
+        sent_rows.sort_by_key(|sent| Reverse(sent.users));
         writeln!(f, "\nvalues with the most users")?;
-        for deed in deeds.iter().take(self.top) {
-            let (attribute, value) = (Cut(&deed.attribute, ATTRIBUTE), shown(&deed.value, VALUE));
-            let line = format!("  {attribute} = {value} for {}", counted(deed.users, "user"));
+        for sent in sent_rows.iter().take(self.top) {
+            let (attribute, value) = (Cut(&sent.attribute, ATTRIBUTE), shown(&sent.value, VALUE));
+            let line = format!("  {attribute} = {value} for {}", counted(sent.users, "user"));
             write_line(f, &line, 4, self.columns)?;
         }
-        match deeds.len().saturating_sub(self.top) {
+        match sent_rows.len().saturating_sub(self.top) {
             0 => Ok(()),
             hidden => writeln!(f, "  and {} more", HumanCount(hidden as u64)),
         }
@@ -110,22 +110,22 @@ impl RunScreen<'_> {
     /// Rows that were acknowledged so long ago that the ledger no longer says which they were.
     fn forgotten(&self) -> u64 {
         let acknowledged = self.run.rows.map_or(0, |rows| rows.acknowledged);
-        acknowledged.saturating_sub(self.deeds.iter().map(|deed| deed.users).sum())
+        acknowledged.saturating_sub(self.sent_rows.iter().map(|sent| sent.users).sum())
     }
 }
 
 impl Sums {
-    fn add(&mut self, deed: &Deed) {
+    fn add(&mut self, sent: &SentRows) {
         self.values += 1;
-        self.users += deed.users;
-        self.requests += deed.attempts;
+        self.users += sent.users;
+        self.requests += sent.attempts;
     }
 }
 
 impl Display for RunScreen<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.head(f)?;
-        if !self.deeds.is_empty() {
+        if !self.sent_rows.is_empty() {
             self.attributes(f)?;
             self.largest(f)?;
         }
@@ -147,9 +147,9 @@ impl Serialize for RunScreen<'_> {
         struct Json<'a> {
             #[serde(flatten)]
             run: RunJson<'a>,
-            sent: &'a [Deed],
+            sent: &'a [SentRows],
         }
-        Json { run: RunJson::of(self.run), sent: self.deeds }.serialize(serializer)
+        Json { run: RunJson::of(self.run), sent: self.sent_rows }.serialize(serializer)
     }
 }
 
@@ -157,12 +157,12 @@ impl Serialize for RunScreen<'_> {
 mod tests {
     use super::super::tests::{at, fits, page, past_run};
     use super::*;
-    use crate::ledger::Outcome;
+    use crate::ledger::RunOutcome;
     use crate::plan::SentValue;
 
-    fn deed(attribute: &str, value: SentValue<'static>, users: u64) -> Deed {
+    fn sent(attribute: &str, value: SentValue<'static>, users: u64) -> SentRows {
         let batches = users.div_ceil(1000);
-        Deed {
+        SentRows {
             attribute: attribute.to_owned(),
             value,
             users,
@@ -173,23 +173,23 @@ mod tests {
         }
     }
 
-    fn deeds() -> [Deed; 4] {
+    fn sent_rows() -> [SentRows; 4] {
         [
-            deed("country", SentValue::Text("Norway".into()), 12),
-            deed(
+            sent("country", SentValue::Text("Norway".into()), 12),
+            sent(
                 "country",
                 SentValue::Text("United Kingdom of Great Britain and Northern Ireland".into()),
                 999_900,
             ),
-            deed("a_custom_attribute_with_a_long_name", SentValue::Null, 88),
-            deed("score", SentValue::Json("7".into()), 1),
+            sent("a_custom_attribute_with_a_long_name", SentValue::Null, 88),
+            sent("score", SentValue::Json("7".into()), 1),
         ]
     }
 
     #[test]
     fn one_run_is_told_whole() {
         let run = past_run();
-        insta::assert_snapshot!(page(&RunScreen { run: &run, deeds: &deeds()[..3], top: 2, columns: None }), @r"
+        insta::assert_snapshot!(page(&RunScreen { run: &run, sent_rows: &sent_rows()[..3], top: 2, columns: None }), @r"
         run 3: incomplete
 
         target     https://acme.user.com/api/public/
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn a_run_that_was_killed_has_done_what_it_recorded() {
         let run = PastRun { finished_at: None, outcome: None, rows: None, continues: None, ..past_run() };
-        insta::assert_snapshot!(page(&RunScreen { run: &run, deeds: &deeds()[3..], top: 5, columns: None }), @r"
+        insta::assert_snapshot!(page(&RunScreen { run: &run, sent_rows: &sent_rows()[3..], top: 5, columns: None }), @r"
         run 3: unfinished
 
         target     https://acme.user.com/api/public/
@@ -241,16 +241,17 @@ mod tests {
 
     #[test]
     fn narrow_screens_have_fewer_columns_and_longer_lists() {
-        let (run, deeds) = (past_run(), deeds());
-        let screen =
-            |columns| RunScreen { run: &run, deeds: &deeds, top: 9, columns: Some(columns) }.to_string();
+        let (run, sent_rows) = (past_run(), sent_rows());
+        let screen = |columns| {
+            RunScreen { run: &run, sent_rows: &sent_rows, top: 9, columns: Some(columns) }.to_string()
+        };
         fits(screen, &["attribute", "users", "999,912", "for 999,900", "1,000,045 read"]);
     }
 
     #[test]
     fn what_is_no_longer_kept_is_not_passed_over() {
-        let run = PastRun { outcome: Some(Outcome::Complete), ..past_run() };
-        let page = page(&RunScreen { run: &run, deeds: &[], top: 5, columns: None });
+        let run = PastRun { outcome: Some(RunOutcome::Complete), ..past_run() };
+        let page = page(&RunScreen { run: &run, sent_rows: &[], top: 5, columns: None });
         assert!(
             page.ends_with("\nof 1,000,000 acknowledged rows the ledger no longer keeps what they were\n"),
             "{page}"

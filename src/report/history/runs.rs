@@ -120,7 +120,7 @@ impl Serialize for RunsScreen<'_> {
 mod tests {
     use super::super::tests::{at, fits, page, past_run};
     use super::*;
-    use crate::ledger::{Outcome, RowCounts, RunId};
+    use crate::ledger::{RowCounts, RunId, RunOutcome};
 
     #[test]
     fn the_newest_run_comes_first_and_every_fate_is_told() {
@@ -140,7 +140,7 @@ mod tests {
             continues: None,
             started_at: at(-90_000),
             finished_at: Some(at(-90_000)),
-            outcome: Some(Outcome::Complete),
+            outcome: Some(RunOutcome::Complete),
             rows: Some(RowCounts { read: 1, acknowledged: 1, ..RowCounts::default() }),
             ..killed.clone()
         };

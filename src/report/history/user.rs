@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::super::wording::Cut;
 use super::{ATTRIBUTE, COLUMNS, moment, shown, write_line};
-use crate::ledger::{RunId, Standing, UserFact};
+use crate::ledger::{RunId, UserValue, ValueState};
 use crate::plan::{SentValue, User};
 
 /// What one user got, and what of it the API still holds. Displayed with a line end; serialised as an object.
@@ -15,7 +15,7 @@ pub struct UserScreen<'a> {
     /// The user.
     pub user: User<'a>,
     /// What was recorded, the oldest first.
-    pub facts: &'a [UserFact],
+    pub facts: &'a [UserValue],
     /// How wide the screen is; `None`: 80 columns.
     pub columns: Option<usize>,
 }
@@ -34,16 +34,16 @@ impl UserScreen<'_> {
         write_line(f, line, 4, Some(self.width()))
     }
 
-    fn target(&self, base_url: &str, facts: &[&UserFact], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn target(&self, base_url: &str, facts: &[&UserValue], f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let user = self.user.to_string();
         let head = format!("user {} at {base_url}", Cut(&user, ID));
         self.line(f, &head)?;
-        let mut now: Vec<_> = facts.iter().filter(|fact| fact.standing != Standing::Replaced).collect();
+        let mut now: Vec<_> = facts.iter().filter(|fact| fact.standing != ValueState::Replaced).collect();
         now.sort_by_key(|fact| &fact.attribute);
         let sections = [
-            (Standing::Held, "the API is known to hold"),
+            (ValueState::Current, "the API is known to hold"),
             (
-                Standing::Doubted,
+                ValueState::Uncertain,
                 "not certain: a later request went wrong or changed the id, or a run was killed",
             ),
         ];
@@ -89,7 +89,7 @@ impl Display for UserScreen<'_> {
         if self.facts.is_empty() {
             return writeln!(f, "nothing is recorded of user {}", Cut(&self.user.to_string(), ID));
         }
-        let mut targets: BTreeMap<&str, Vec<&UserFact>> = BTreeMap::new();
+        let mut targets: BTreeMap<&str, Vec<&UserValue>> = BTreeMap::new();
         for fact in self.facts.iter().rev() {
             targets.entry(&fact.base_url).or_default().push(fact);
         }
@@ -120,14 +120,14 @@ struct Fact<'a> {
     base_url: &'a str,
     attribute: &'a str,
     value: &'a SentValue<'static>,
-    standing: Standing,
+    standing: ValueState,
     run: Option<RunId>,
     at: Option<Timestamp>,
 }
 
 impl<'a> Fact<'a> {
-    fn of(fact: &'a UserFact) -> Self {
-        let UserFact { base_url, attribute, value, by, standing } = fact;
+    fn of(fact: &'a UserValue) -> Self {
+        let UserValue { base_url, attribute, value, by, standing } = fact;
         let (run, at) = by.unzip();
         Self { base_url, attribute, value, standing: *standing, run, at }
     }
@@ -138,8 +138,8 @@ mod tests {
     use super::super::tests::{at, fits, page};
     use super::*;
 
-    fn fact(attribute: &str, value: SentValue<'static>, standing: Standing, run: Option<u64>) -> UserFact {
-        UserFact {
+    fn fact(attribute: &str, value: SentValue<'static>, standing: ValueState, run: Option<u64>) -> UserValue {
+        UserValue {
             base_url: "https://acme.user.com/api/public/".into(),
             attribute: attribute.to_owned(),
             value,
@@ -151,15 +151,15 @@ mod tests {
     #[test]
     fn a_user_has_what_is_held_and_what_was_set_before() {
         let facts = [
-            fact("status", SentValue::Json("2".into()), Standing::Held, None),
-            fact("city", SentValue::Text("Rome".into()), Standing::Replaced, Some(1)),
+            fact("status", SentValue::Json("2".into()), ValueState::Current, None),
+            fact("city", SentValue::Text("Rome".into()), ValueState::Replaced, Some(1)),
             fact(
                 "a_custom_attribute_with_a_long_name",
                 SentValue::Text("x".repeat(90).into()),
-                Standing::Doubted,
+                ValueState::Uncertain,
                 Some(2),
             ),
-            fact("city", SentValue::Text("Oslo\u{1b}[2J".into()), Standing::Held, Some(12_345)),
+            fact("city", SentValue::Text("Oslo\u{1b}[2J".into()), ValueState::Current, Some(12_345)),
         ];
         insta::assert_snapshot!(page(&UserScreen { user: User::Id(42), facts: &facts, columns: None }), @r"
         user 42 at https://acme.user.com/api/public/
@@ -182,8 +182,8 @@ mod tests {
     #[test]
     fn narrow_screens_have_values_on_lines_of_their_own() {
         let facts = [
-            fact("city", SentValue::Text("Oslo".into()), Standing::Held, Some(12_345)),
-            fact("status", SentValue::Json("2".into()), Standing::Doubted, None),
+            fact("city", SentValue::Text("Oslo".into()), ValueState::Current, Some(12_345)),
+            fact("status", SentValue::Json("2".into()), ValueState::Uncertain, None),
         ];
         let screen =
             |columns| UserScreen { user: User::Id(42), facts: &facts, columns: Some(columns) }.to_string();
@@ -192,8 +192,8 @@ mod tests {
 
     #[test]
     fn each_target_has_its_own_part() {
-        let here = fact("city", SentValue::Null, Standing::Held, Some(1));
-        let there = UserFact { base_url: "https://other.user.com/api/public/".into(), ..here.clone() };
+        let here = fact("city", SentValue::Null, ValueState::Current, Some(1));
+        let there = UserValue { base_url: "https://other.user.com/api/public/".into(), ..here.clone() };
         let page =
             page(&UserScreen { user: User::Custom("x-1".into()), facts: &[here, there], columns: None });
         let heads: Vec<_> = page.lines().filter(|line| line.starts_with("user x-1 at ")).collect();
@@ -208,8 +208,8 @@ mod tests {
     #[test]
     fn facts_are_json_newest_first() {
         let facts = [
-            fact("city", SentValue::Null, Standing::Replaced, None),
-            fact("city", SentValue::Text("Oslo".into()), Standing::Held, Some(1)),
+            fact("city", SentValue::Null, ValueState::Replaced, None),
+            fact("city", SentValue::Text("Oslo".into()), ValueState::Current, Some(1)),
         ];
         let json =
             serde_json::to_string_pretty(&UserScreen { user: User::Id(42), facts: &facts, columns: None })

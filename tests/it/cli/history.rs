@@ -4,7 +4,7 @@ use std::fs;
 use std::num::NonZeroU32;
 
 use attrsync::input::{Dictionary, IdType, Options, Row, Sink, Vocabulary};
-use attrsync::ledger::{Description, Fingerprint, Ledger, Outcome, RowCounts, TargetKey};
+use attrsync::ledger::{Fingerprint, Ledger, RowCounts, RunDescription, RunOutcome, TargetKey};
 use attrsync::plan::{Builder, OnConflict, Plan};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -51,9 +51,9 @@ impl Past {
     }
 
     /// Records a run that sends these rows; without an outcome, one that is killed after that.
-    fn run(&mut self, rows: &[(&str, &str, &str)], began: i64, outcome: Option<Outcome>) {
+    fn run(&mut self, rows: &[(&str, &str, &str)], began: i64, outcome: Option<RunOutcome>) {
         let plan = plan(&self.options, rows);
-        let description = Description {
+        let description = RunDescription {
             fingerprint: Fingerprint::default(),
             inputs: vec!["users.csv".to_owned()],
             content: plan.fingerprint(),
@@ -79,8 +79,8 @@ fn three_runs(desk: &Desk) -> Past {
     let mut past = Past::new(desk, DEFAULT, IdType::Id);
     let first =
         [("1", "city", "Oslo"), ("2", "city", "Oslo"), ("3", "city", "Oslo"), ("1", "country", "Norway")];
-    past.run(&first, 0, Some(Outcome::Incomplete));
-    past.run(&SECOND, 3600, Some(Outcome::Complete));
+    past.run(&first, 0, Some(RunOutcome::Incomplete));
+    past.run(&SECOND, 3600, Some(RunOutcome::Complete));
     past.run(&KILLED, 7200, None);
     past
 }
@@ -92,7 +92,7 @@ fn desk() -> Desk {
 }
 
 fn after_one_run(desk: &Desk, ledger: &str, id_type: IdType, row: (&str, &str, &str)) {
-    Past::new(desk, ledger, id_type).run(&[row], 0, Some(Outcome::Complete));
+    Past::new(desk, ledger, id_type).run(&[row], 0, Some(RunOutcome::Complete));
 }
 
 fn parsed(desk: &Desk, arguments: &str) -> Value {
@@ -186,7 +186,7 @@ fn after_a_killed_run_what_was_known_before_is_not_certain() {
     let mut past = three_runs(&desk);
     let standing = || parsed(&desk, "history user 3 --format json")["facts"][0]["standing"].clone();
     assert_eq!(standing(), "doubted");
-    past.run(&KILLED, 9000, Some(Outcome::Complete));
+    past.run(&KILLED, 9000, Some(RunOutcome::Complete));
     assert_eq!(standing(), "held");
 }
 

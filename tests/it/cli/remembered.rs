@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use attrsync::ledger::{LedgerError, Reader};
+use attrsync::ledger::{LedgerError, LedgerReader};
 use attrsync::sandbox::{ErrorBody, Fault, Log, Mishap, Moment, Options};
 use proptest::prelude::*;
 use rand::SeedableRng as _;
@@ -61,12 +61,12 @@ pub(super) fn kill(mut child: Child) {
 
 /// How many rows the ledger has as acknowledged, each as often as a run recorded it.
 pub(super) fn recorded(desk: &Desk) -> u64 {
-    let reader = match Reader::open(&desk.path("attrsync.ledger")) {
+    let reader = match LedgerReader::open(&desk.path("attrsync.ledger")) {
         Err(LedgerError::Missing { .. }) => return 0,
         reader => reader.unwrap(),
     };
     let runs = reader.runs().unwrap().into_iter();
-    runs.flat_map(|past| reader.deeds(past.run).unwrap()).map(|deed| deed.users).sum()
+    runs.flat_map(|past| reader.sent_values(past.run).unwrap()).map(|sent| sent.users).sum()
 }
 
 /// `users.csv` with this in place of that.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use attrsync::ledger::{Extent, LedgerError, Outcome, Reader};
+use attrsync::ledger::{LedgerError, LedgerReader, RunOutcome, SkipScope};
 use attrsync::plan::User;
 
 use super::world::{Changes, Facts, Resume, all_facts, at, begin, bounds, left_of, plan, row, some};
@@ -33,7 +33,7 @@ fn ledger() -> BTreeMap<&'static str, Vec<u8>> {
     let mut server = Facts::new();
     let mut run = begin(&path, &rows(0), Changes::All, Resume::Yes, at(1)).unwrap();
     run.send_all(&mut server, at(1));
-    run.finish(Outcome::Complete, at(2)).compact(at(0), &bounds()).unwrap();
+    run.finish(RunOutcome::Complete, at(2)).compact(at(0), &bounds()).unwrap();
     let mut run = begin(&path, &rows(1), Changes::Only, Resume::Yes, at(3)).unwrap();
     for half in 0..2 {
         let batches = some(&run.plan, |place| place % 20 == half);
@@ -44,16 +44,16 @@ fn ledger() -> BTreeMap<&'static str, Vec<u8>> {
 
 /// All that a ledger says.
 fn read(path: &Path) -> Result<Vec<String>, LedgerError> {
-    let reader = Reader::open(path)?;
+    let reader = LedgerReader::open(path)?;
     let mut all = vec![format!("{:?}", reader.runs()?)];
     for salt in 0..2 {
         let whole = plan(&rows(salt), 3);
         let unfinished = reader.unfinished(&super::world::target(), &super::world::description(&whole))?;
-        let (left, spared) = left_of(&reader, whole, Extent::EveryRun, unfinished.as_ref())?;
+        let (left, spared) = left_of(&reader, whole, SkipScope::EveryRun, unfinished.as_ref())?;
         all.push(format!("{unfinished:?} {spared:?} {:?}", all_facts(&left)));
     }
     for run in reader.runs()? {
-        all.push(format!("{:?}", reader.deeds(run.run)?));
+        all.push(format!("{:?}", reader.sent_values(run.run)?));
     }
     for user in [1, 300, 5000] {
         all.push(format!("{:?}", reader.user(&User::Id(user))?));

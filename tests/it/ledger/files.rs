@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use attrsync::ledger::{Ledger, LedgerError, Outcome, Reader};
+use attrsync::ledger::{Ledger, LedgerError, LedgerReader, RunOutcome};
 use rusqlite::Connection;
 
 use super::world::{Changes, Facts, Resume, at, begin, plan, row, target};
@@ -18,7 +18,7 @@ fn rows() -> Vec<(u64, String, String)> {
 fn complete_run(path: &Path) {
     let mut run = begin(path, &rows(), Changes::All, Resume::Yes, at(1)).unwrap();
     run.send_all(&mut Facts::new(), at(1));
-    run.finish(Outcome::Complete, at(2));
+    run.finish(RunOutcome::Complete, at(2));
 }
 
 #[cfg(unix)]
@@ -48,13 +48,13 @@ fn a_second_run_is_told_who_holds_it() {
     let path = folder.path().join("l");
     let first = Ledger::open(&path, &target(), at(5)).unwrap();
     let error = Ledger::open(&path, &target(), at(6)).unwrap_err();
-    let LedgerError::Held { holder, .. } = &error else { panic!("{error}") };
+    let LedgerError::Locked { holder, .. } = &error else { panic!("{error}") };
     if let Some(holder) = holder {
         assert_eq!((holder.process, holder.since), (std::process::id(), at(5)));
         let end = format!(": process {}, started at {}", std::process::id(), at(5));
         assert!(error.to_string().ends_with(&end), "{error}");
     }
-    Reader::open(&path).unwrap();
+    LedgerReader::open(&path).unwrap();
     drop(first);
     Ledger::open(&path, &target(), at(7)).unwrap();
 }
@@ -72,7 +72,7 @@ fn every_link_leads_to_the_same_lock() {
     let first = Ledger::open(&second, &target(), at(5)).unwrap();
     for path in [&real, &link, &second] {
         let error = Ledger::open(path, &target(), at(6)).unwrap_err();
-        assert!(matches!(&error, LedgerError::Held { holder: Some(_), .. }), "{error}");
+        assert!(matches!(&error, LedgerError::Locked { holder: Some(_), .. }), "{error}");
     }
     drop(first);
     Ledger::open(&real, &target(), at(7)).unwrap();
@@ -88,7 +88,7 @@ fn every_hard_link_leads_to_the_same_lock() {
     fs::hard_link(&one, &other).unwrap();
     let first = Ledger::open(&one, &target(), at(5)).unwrap();
     let error = Ledger::open(&other, &target(), at(6)).unwrap_err();
-    assert!(matches!(&error, LedgerError::Held { holder: None, .. }), "{error}");
+    assert!(matches!(&error, LedgerError::Locked { holder: None, .. }), "{error}");
     drop(first);
     Ledger::open(&other, &target(), at(7)).unwrap();
 }
@@ -120,7 +120,7 @@ fn who_only_reads_leaves_nothing_behind_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("l");
     complete_run(&path);
-    assert_eq!(Reader::open(&path).unwrap().runs().unwrap().len(), 1);
+    assert_eq!(LedgerReader::open(&path).unwrap().runs().unwrap().len(), 1);
     assert_eq!(names(folder.path()), ["l", "l-lock"]);
 
     // What a kill leaves behind stays as it is.
@@ -131,7 +131,7 @@ fn who_only_reads_leaves_nothing_behind_and_changes_nothing() {
         fs::copy(folder.path().join(name), other.path().join(name)).unwrap();
     }
     let before = ["l", "l-wal"].map(|name| fs::read(other.path().join(name)).unwrap());
-    assert_eq!(Reader::open(&other.path().join("l")).unwrap().runs().unwrap().len(), 2);
+    assert_eq!(LedgerReader::open(&other.path().join("l")).unwrap().runs().unwrap().len(), 2);
     assert!(before == ["l", "l-wal"].map(|name| fs::read(other.path().join(name)).unwrap()));
 }
 
@@ -142,13 +142,13 @@ fn what_is_no_ledger_is_left_alone() {
     let text = "user_id,attribute,value\n".repeat(100);
     fs::write(&path, &text).unwrap();
     assert!(matches!(Ledger::open(&path, &target(), at(1)), Err(LedgerError::NoLedger { .. })));
-    assert!(matches!(Reader::open(&path), Err(LedgerError::NoLedger { .. })));
+    assert!(matches!(LedgerReader::open(&path), Err(LedgerError::NoLedger { .. })));
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
 
     let path = folder.path().join("other.sqlite");
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE mine (x)").unwrap();
     assert!(matches!(Ledger::open(&path, &target(), at(1)), Err(LedgerError::NoLedger { .. })));
-    assert!(matches!(Reader::open(&folder.path().join("none")), Err(LedgerError::Missing { .. })));
+    assert!(matches!(LedgerReader::open(&folder.path().join("none")), Err(LedgerError::Missing { .. })));
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn a_later_form_is_not_guessed_at() {
     let path = folder.path().join("l");
     complete_run(&path);
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
-    let error = Reader::open(&path).unwrap_err();
+    let error = LedgerReader::open(&path).unwrap_err();
     assert!(matches!(error, LedgerError::TooNew { found: 2, known: 1, .. }), "{error}");
 }
 
@@ -177,8 +177,8 @@ fn no_error_says_what_a_ledger_holds() {
     complete_run(&path);
     let broken = Connection::open(&path).unwrap();
     broken.execute_batch("UPDATE journal SET groups = zeroblob(9)").unwrap();
-    let reader = Reader::open(&path).unwrap();
-    let error = super::world::left_of(&reader, plan(&rows(), 3), attrsync::ledger::Extent::EveryRun, None);
+    let reader = LedgerReader::open(&path).unwrap();
+    let error = super::world::left_of(&reader, plan(&rows(), 3), attrsync::ledger::SkipScope::EveryRun, None);
     assert_eq!(
         error.unwrap_err().to_string(),
         format!("the ledger `{}` is damaged: a row doesn't agree with its checksum", path.display())
@@ -221,7 +221,7 @@ fn a_full_disk_is_an_error_and_costs_no_record() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.contains(&format!("<the ledger `{}` can't be used: ", path.display())), "{said}");
     assert!(said.contains("<make room"), "{said}");
-    let reader = Reader::open(&path).unwrap();
+    let reader = LedgerReader::open(&path).unwrap();
     let run = reader.runs().unwrap()[0].run;
-    assert!(!reader.deeds(run).unwrap().is_empty());
+    assert!(!reader.sent_values(run).unwrap().is_empty());
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use attrsync::ledger::{Outcome, Reader, RowCounts, Standing};
+use attrsync::ledger::{LedgerReader, RowCounts, RunOutcome, ValueState};
 use attrsync::plan::{SentValue, User};
 
 use super::world::{Changes, Facts, Resume, at, begin, bounds, row};
@@ -16,9 +16,9 @@ fn it_tells_when_a_user_was_set_to_what_and_by_which_run() {
         let rows = [row(42, "country", value), row(43, "country", "Poland")];
         let mut run = begin(&path, &rows, Changes::Only, Resume::Yes, at(now * 10)).unwrap();
         run.send_all(&mut Facts::new(), at(now * 10 + 1));
-        run.finish(Outcome::Complete, at(now * 10 + 2));
+        run.finish(RunOutcome::Complete, at(now * 10 + 2));
     }
-    let reader = Reader::open(&path).unwrap();
+    let reader = LedgerReader::open(&path).unwrap();
 
     let facts = reader.user(&User::Id(42)).unwrap();
     let told: Vec<_> =
@@ -29,22 +29,22 @@ fn it_tells_when_a_user_was_set_to_what_and_by_which_run() {
         .collect();
     assert_eq!(told, expected);
     let standings: Vec<_> = facts.iter().map(|fact| fact.standing).collect();
-    assert_eq!(standings, [Standing::Replaced, Standing::Replaced, Standing::Held]);
+    assert_eq!(standings, [ValueState::Replaced, ValueState::Replaced, ValueState::Current]);
     assert_eq!(reader.user(&User::Id(44)).unwrap(), []);
     assert_eq!(reader.user(&User::Custom("42".into())).unwrap(), []);
 
     let runs = reader.runs().unwrap();
     assert_eq!(runs.len(), 3);
-    assert_eq!(runs[1].outcome, Some(Outcome::Complete));
+    assert_eq!(runs[1].outcome, Some(RunOutcome::Complete));
     assert_eq!((runs[1].started_at, runs[1].finished_at), (at(20), Some(at(22))));
     assert_eq!(runs[1].duration(), Some(Duration::from_secs(2)));
     assert_eq!(runs[1].inputs, ["users.csv"]);
     assert_eq!(runs[1].rows, Some(RowCounts { acknowledged: 1, ..RowCounts::default() }));
 
-    let deeds = reader.deeds(runs[1].run).unwrap();
-    assert_eq!(deeds.len(), 1);
-    assert_eq!(deeds[0].value, SentValue::Text("Norway".into()));
-    assert_eq!((deeds[0].users, deeds[0].batches, deeds[0].attempts), (1, 1, 1));
+    let sent_values = reader.sent_values(runs[1].run).unwrap();
+    assert_eq!(sent_values.len(), 1);
+    assert_eq!(sent_values[0].value, SentValue::Text("Norway".into()));
+    assert_eq!((sent_values[0].users, sent_values[0].batches, sent_values[0].attempts), (1, 1, 1));
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn what_a_request_that_went_wrong_may_have_changed_is_doubted_until_one_goes_wel
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("l");
     let standings = |user| -> Vec<_> {
-        let facts = Reader::open(&path).unwrap().user(&User::Id(user)).unwrap();
+        let facts = LedgerReader::open(&path).unwrap().user(&User::Id(user)).unwrap();
         facts.into_iter().map(|fact| (fact.value.to_string(), fact.standing)).collect()
     };
     let (oslo, rome) = ("Oslo".to_owned(), "Rome".to_owned());
@@ -60,20 +60,20 @@ fn what_a_request_that_went_wrong_may_have_changed_is_doubted_until_one_goes_wel
     let rows = [row(1, "city", "Oslo"), row(2, "city", "Oslo")];
     let mut run = begin(&path, &rows, Changes::All, Resume::No, at(10)).unwrap();
     run.send_all(&mut Facts::new(), at(10));
-    run.finish(Outcome::Complete, at(10));
+    run.finish(RunOutcome::Complete, at(10));
 
     let mut run = begin(&path, &[row(1, "city", "Rome")], Changes::All, Resume::No, at(20)).unwrap();
     let batches: Vec<_> = run.plan.batches().collect();
-    run.doubt(&batches);
-    run.finish(Outcome::Incomplete, at(20));
-    assert_eq!(standings(1), [(oslo.clone(), Standing::Doubted)]);
-    assert_eq!(standings(2), [(oslo.clone(), Standing::Held)]);
+    run.mark_uncertain(&batches);
+    run.finish(RunOutcome::Incomplete, at(20));
+    assert_eq!(standings(1), [(oslo.clone(), ValueState::Uncertain)]);
+    assert_eq!(standings(2), [(oslo.clone(), ValueState::Current)]);
 
     let mut run = begin(&path, &[row(1, "city", "Rome")], Changes::All, Resume::No, at(30)).unwrap();
     run.send_all(&mut Facts::new(), at(30));
-    run.finish(Outcome::Complete, at(30)).compact(at(40), &bounds()).unwrap();
-    assert_eq!(standings(1), [(rome, Standing::Held)]);
-    assert_eq!(standings(2), [(oslo, Standing::Held)]);
+    run.finish(RunOutcome::Complete, at(30)).compact(at(40), &bounds()).unwrap();
+    assert_eq!(standings(1), [(rome, ValueState::Current)]);
+    assert_eq!(standings(2), [(oslo, ValueState::Current)]);
 }
 
 #[test]
@@ -84,9 +84,9 @@ fn what_expired_is_still_known_though_not_since_when() {
         let rows = [row(1, "city", value), row(2, "city", "Lima")];
         let mut run = begin(&path, &rows, Changes::Only, Resume::Yes, at(now)).unwrap();
         run.send_all(&mut Facts::new(), at(now));
-        run.finish(Outcome::Complete, at(now)).compact(at(15), &bounds()).unwrap();
+        run.finish(RunOutcome::Complete, at(now)).compact(at(15), &bounds()).unwrap();
     }
-    let reader = Reader::open(&path).unwrap();
+    let reader = LedgerReader::open(&path).unwrap();
     let told = |user| -> Vec<_> {
         let facts = reader.user(&User::Id(user)).unwrap();
         facts.into_iter().map(|fact| (fact.value.to_string(), fact.by.map(|(run, _)| run.0))).collect()
@@ -104,7 +104,7 @@ fn what_expired_gives_back_its_room() {
     for keep_since in [0, 15] {
         let mut run = begin(&path, &rows, Changes::All, Resume::Yes, at(10)).unwrap();
         run.send_all(&mut Facts::new(), at(10));
-        run.finish(Outcome::Complete, at(10)).compact(at(keep_since), &bounds()).unwrap();
+        run.finish(RunOutcome::Complete, at(10)).compact(at(keep_since), &bounds()).unwrap();
         sizes.push(std::fs::metadata(&path).unwrap().len());
     }
     assert!(sizes[1] < sizes[0], "{sizes:?}");

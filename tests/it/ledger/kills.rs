@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use attrsync::ledger::{Description, Extent, Ledger, Outcome, RowCounts};
+use attrsync::ledger::{Ledger, RowCounts, RunDescription, RunOutcome, SkipScope};
 use attrsync::plan::Batch;
 
 use super::world::{Facts, all_facts, at, bounds, description, facts, left_of, plan, row, target};
@@ -84,9 +84,9 @@ fn sync(folder: &Path, input: u64) {
     let whole = plan(&rows(input), 3);
     let input = input.to_string();
     let fingerprint = super::world::of_inputs(&[&input]);
-    let description = Description { fingerprint, inputs: vec![input], ..description(&whole) };
+    let description = RunDescription { fingerprint, inputs: vec![input], ..description(&whole) };
     let continues = ledger.reader().unfinished(&target(), &description).unwrap();
-    let (plan, _) = left_of(ledger.reader(), whole, Extent::EveryRun, continues.as_ref()).unwrap();
+    let (plan, _) = left_of(ledger.reader(), whole, SkipScope::EveryRun, continues.as_ref()).unwrap();
     let run = ledger.begin(&description, continues.as_ref(), at(0)).unwrap();
     let batches: Vec<Batch> = plan.batches().collect();
     for batches in batches.chunks(BATCHES) {
@@ -101,7 +101,7 @@ fn sync(folder: &Path, input: u64) {
         std::io::stdout().write_all(&[COMMITTED]).unwrap();
         std::io::stdout().flush().unwrap();
     }
-    ledger.finish(run, Outcome::Complete, &RowCounts::default(), at(100)).unwrap();
+    ledger.finish(run, RunOutcome::Complete, &RowCounts::default(), at(100)).unwrap();
     ledger.compact(at(50), &bounds()).unwrap();
 }
 

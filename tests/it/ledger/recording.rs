@@ -9,7 +9,8 @@ use attrsync::clock;
 use attrsync::deliver::{Event, Outcome, Purpose, Reason};
 use attrsync::input::{Dictionary, IdType, Options, Row, Sink};
 use attrsync::ledger::{
-    Description, Extent, Fingerprint, Ledger, LedgerError, Reader, Recorder, RowCounts, TargetKey, Told,
+    Fingerprint, KnownAttribute, Ledger, LedgerError, LedgerReader, Recorder, RowCounts, RunDescription,
+    SkipScope, TargetKey,
 };
 use attrsync::plan::{Builder, OnConflict, Plan, SkippedRows};
 
@@ -23,7 +24,7 @@ fn events_are_held_back_until_what_they_acknowledge_is_recorded() {
     let run = begin(&path, &rows, Changes::All, Resume::Yes, at(1)).unwrap();
     let (id, plan) = (run.run, Arc::new(run.plan));
     let mut recorder = Recorder::new(run.ledger, id, Arc::clone(&plan));
-    let reader = || Reader::open(&path).unwrap().deeds(id).unwrap();
+    let reader = || LedgerReader::open(&path).unwrap().sent_values(id).unwrap();
 
     let now = clock::monotonic_now();
     let failed = || Outcome::Failed(Reason::default());
@@ -38,8 +39,8 @@ fn events_are_held_back_until_what_they_acknowledge_is_recorded() {
     assert!(recorder.is_due(now + Duration::from_millis(50)));
 
     assert_eq!(recorder.commit(at(2)).unwrap().len(), 4);
-    let deeds = reader();
-    assert_eq!((deeds[0].users, deeds[0].batches, deeds[0].attempts), (6, 2, 4));
+    let sent_values = reader();
+    assert_eq!((sent_values[0].users, sent_values[0].batches, sent_values[0].attempts), (6, 2, 4));
     assert!(!recorder.is_due(now + Duration::from_secs(9)));
     assert_eq!(recorder.commit(at(3)).unwrap().len(), 0);
 }
@@ -63,18 +64,26 @@ fn the_clients_own_ids_are_known_by_their_texts() {
     let target = TargetKey { base_url: "https://acme.user.com/".to_owned(), id_type: IdType::CustomId };
     let mut ledger = Ledger::open(&path, &target, at(1)).unwrap();
     let plan = plan_of_custom(30);
-    let description =
-        Description { fingerprint: Fingerprint::default(), inputs: Vec::new(), content: plan.fingerprint() };
+    let description = RunDescription {
+        fingerprint: Fingerprint::default(),
+        inputs: Vec::new(),
+        content: plan.fingerprint(),
+    };
     let run = ledger.begin(&description, None, at(1)).unwrap();
     for batch in plan.batches() {
         ledger.record(&plan, batch, 1);
     }
-    ledger.finish(run, attrsync::ledger::Outcome::Complete, &RowCounts::default(), at(2)).unwrap();
+    ledger.finish(run, attrsync::ledger::RunOutcome::Complete, &RowCounts::default(), at(2)).unwrap();
     for _ in 0..2 {
         let more = plan_of_custom(40);
-        let recall = ledger.reader().recall(&target, &more.fingerprint(), Extent::EveryRun, None).unwrap();
+        let known =
+            ledger.reader().known_values(&target, &more.fingerprint(), SkipScope::EveryRun, None).unwrap();
         let (left, spared) = more
-            .skip_known::<_, LedgerError>(&bounds(), |attribute| Ok(recall.of(&attribute.name)), Told::tell)
+            .without::<_, LedgerError>(
+                &resources(),
+                |attribute| Ok(known.of(&attribute.name)),
+                KnownAttribute::replay,
+            )
             .unwrap();
         assert_eq!((left.rows(), spared), (10, SkippedRows { unchanged: 30, resumed: 0 }));
         ledger.compact(at(1), &bounds()).unwrap();

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use attrsync::input::{Dictionary, IdType, Options, Row, Sink};
 use attrsync::ledger::{
-    Description, Extent, Fingerprint, Ledger, LedgerError, Outcome, Reader, RowCounts, RunId, Standing,
-    TargetKey, Told,
+    Fingerprint, KnownAttribute, Ledger, LedgerError, LedgerReader, RowCounts, RunDescription, RunId,
+    RunOutcome, SkipScope, TargetKey, ValueState,
 };
 use attrsync::plan::{Batch, Builder, OnConflict, Plan, SkippedRows, User};
 use tempfile::TempDir;
@@ -57,37 +57,46 @@ impl Past {
         self.folder.path().join("l")
     }
 
-    fn begin(&self, id_type: IdType, rows: Rows<'_>, extent: Extent) -> Begun {
+    fn begin(&self, id_type: IdType, rows: Rows<'_>, extent: SkipScope) -> Begun {
         let mut ledger = Ledger::open(&self.path(), &target(id_type), at(1)).unwrap();
         let whole = plan(id_type, rows);
         let fingerprint = Fingerprint::default();
         let renames = rows.iter().any(|(_, attribute, _)| attribute.ends_with("_id"));
         let fingerprint = if renames { fingerprint.that_renames() } else { fingerprint };
-        let description = Description { fingerprint, inputs: Vec::new(), content: whole.fingerprint() };
+        let description = RunDescription { fingerprint, inputs: Vec::new(), content: whole.fingerprint() };
         let continued = ledger.reader().unfinished(&target(id_type), &description).unwrap();
-        let recall = ledger
+        let known = ledger
             .reader()
-            .recall(&target(id_type), &description.content, extent, continued.as_ref())
+            .known_values(&target(id_type), &description.content, extent, continued.as_ref())
             .unwrap();
         let (plan, spared) = whole
-            .skip_known::<_, LedgerError>(&tight(), |attribute| Ok(recall.of(&attribute.name)), Told::tell)
+            .without::<_, LedgerError>(
+                &tight(),
+                |attribute| Ok(known.of(&attribute.name)),
+                KnownAttribute::replay,
+            )
             .unwrap();
-        drop(recall);
+        drop(known);
         let run = ledger.begin(&description, continued.as_ref(), at(1)).unwrap();
         Begun { ledger, run, plan, spared }
     }
 
     fn complete(&self, id_type: IdType, rows: Rows<'_>) {
-        self.begin(id_type, rows, Extent::ContinuedRun).acknowledge(usize::MAX).finish();
+        self.begin(id_type, rows, SkipScope::ContinuedRun).acknowledge(usize::MAX).finish();
     }
 
     /// Which rows a run with `--only-changed` would send.
     fn changed(&self, id_type: IdType, rows: Rows<'_>) -> Vec<String> {
-        let reader = Reader::open(&self.path()).unwrap();
+        let reader = LedgerReader::open(&self.path()).unwrap();
         let whole = plan(id_type, rows);
-        let recall = reader.recall(&target(id_type), &whole.fingerprint(), Extent::EveryRun, None).unwrap();
+        let known =
+            reader.known_values(&target(id_type), &whole.fingerprint(), SkipScope::EveryRun, None).unwrap();
         let (left, _) = whole
-            .skip_known::<_, LedgerError>(&tight(), |attribute| Ok(recall.of(&attribute.name)), Told::tell)
+            .without::<_, LedgerError>(
+                &tight(),
+                |attribute| Ok(known.of(&attribute.name)),
+                KnownAttribute::replay,
+            )
             .unwrap();
         all(&left)
     }
@@ -114,7 +123,7 @@ impl Begun {
     }
 
     fn finish(mut self) {
-        self.ledger.finish(self.run, Outcome::Complete, &RowCounts::default(), at(3)).unwrap();
+        self.ledger.finish(self.run, RunOutcome::Complete, &RowCounts::default(), at(3)).unwrap();
     }
 }
 
@@ -156,9 +165,9 @@ fn neither_the_old_nor_the_new_id_is_known_by_what_was_before() {
 fn a_rename_that_went_wrong_is_doubted_with_the_new_id() {
     let past = Past::new();
     past.complete(IdType::CustomId, CITIES);
-    let mut run = past.begin(IdType::CustomId, &[("c1", "custom_id", "c3")], Extent::ContinuedRun);
+    let mut run = past.begin(IdType::CustomId, &[("c1", "custom_id", "c3")], SkipScope::ContinuedRun);
     for batch in run.plan.batches() {
-        run.ledger.doubt(&run.plan, batch, 3);
+        run.ledger.mark_uncertain(&run.plan, batch, 3);
     }
     run.finish();
     past.check_changed(IdType::CustomId, CITIES, &["c1 city Oslo", "c3 city Lima"]);
@@ -184,13 +193,13 @@ fn a_run_that_renames_goes_on_by_the_ids_that_its_input_has() {
         ("c2", "custom_id", "c1"),
     ];
     // It is killed between the two renames.
-    drop(past.begin(IdType::CustomId, rows, Extent::ContinuedRun).acknowledge(3));
-    for extent in [Extent::ContinuedRun, Extent::EveryRun] {
+    drop(past.begin(IdType::CustomId, rows, SkipScope::ContinuedRun).acknowledge(3));
+    for extent in [SkipScope::ContinuedRun, SkipScope::EveryRun] {
         let run = past.begin(IdType::CustomId, rows, extent);
         assert_eq!(run.spared, SkippedRows { resumed: 3, unchanged: 0 }, "{extent:?}");
         assert_eq!(all(&run.plan), ["c2 custom_id c1"]);
     }
-    past.begin(IdType::CustomId, rows, Extent::ContinuedRun).acknowledge(1).finish();
+    past.begin(IdType::CustomId, rows, SkipScope::ContinuedRun).acknowledge(1).finish();
     past.check_changed(IdType::CustomId, &rows[..2], &["c1 city Oslo", "c2 city Rome"]);
 }
 
@@ -222,9 +231,9 @@ fn ids_that_were_given_to_users_of_the_other_type_are_not_known() {
 fn a_killed_run_may_have_given_ids_to_users_of_the_other_type() {
     let past = Past::new();
     past.complete(IdType::CustomId, CITIES);
-    drop(past.begin(IdType::Id, &[("7", "city", "Oslo")], Extent::ContinuedRun));
+    drop(past.begin(IdType::Id, &[("7", "city", "Oslo")], SkipScope::ContinuedRun));
     past.check_changed(IdType::CustomId, CITIES, &[]);
-    drop(past.begin(IdType::Id, &[("7", "custom_id", "c1")], Extent::ContinuedRun));
+    drop(past.begin(IdType::Id, &[("7", "custom_id", "c1")], SkipScope::ContinuedRun));
     assert_eq!(past.changed(IdType::CustomId, CITIES).len(), 3);
 }
 
@@ -233,10 +242,13 @@ fn what_is_told_of_a_user_is_doubted_once_its_id_is_another_ones() {
     let past = Past::new();
     past.complete(IdType::CustomId, CITIES);
     past.complete(IdType::CustomId, &[("c1", "custom_id", "c3")]);
-    let reader = Reader::open(&past.path()).unwrap();
+    let reader = LedgerReader::open(&past.path()).unwrap();
     let city = |id: &'static str| {
         let facts = reader.user(&User::Custom(id.into())).unwrap();
         facts.into_iter().find(|fact| fact.attribute == "city").unwrap().standing
     };
-    assert_eq!(["c1", "c2", "c3"].map(city), [Standing::Doubted, Standing::Held, Standing::Doubted]);
+    assert_eq!(
+        ["c1", "c2", "c3"].map(city),
+        [ValueState::Uncertain, ValueState::Current, ValueState::Uncertain]
+    );
 }

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use attrsync::ledger::{Extent, Input, Ledger, LedgerError, Outcome, Reader, Told};
+use attrsync::ledger::{
+    InputState, KnownAttribute, Ledger, LedgerError, LedgerReader, RunOutcome, SkipScope,
+};
 use attrsync::plan::SkippedRows;
 use proptest::prelude::*;
 
@@ -65,18 +67,18 @@ fn take(run: Begun, step: &Step, server: &mut Facts, now: i64) -> Option<Ledger>
     match step.course {
         Course::Complete => {
             run.send_all(server, at(now));
-            Some(run.finish(Outcome::Complete, at(now)))
+            Some(run.finish(RunOutcome::Complete, at(now)))
         }
         Course::Failures(failed, applied) => {
             let lost = some(&run.plan, |place| has(failed, place));
             run.lose(&lost, |place| has(applied, place), server);
-            run.doubt(&lost);
+            run.mark_uncertain(&lost);
             run.send(some(&run.plan, |place| !has(failed, place)), server, at(now));
-            Some(run.finish(Outcome::Incomplete, at(now)))
+            Some(run.finish(RunOutcome::Incomplete, at(now)))
         }
         Course::Stopped(bits) => {
             run.send(some(&run.plan, |place| has(bits, place)), server, at(now));
-            Some(run.finish(Outcome::Stopped, at(now)))
+            Some(run.finish(RunOutcome::Stopped, at(now)))
         }
         Course::Killed(recorded, lost) => {
             run.send(some(&run.plan, |place| has(recorded, place)), server, at(now));
@@ -114,7 +116,7 @@ proptest! {
         let (input, changes, resume) = last;
         let mut run = begin(&path, &inputs[input], changes, resume, at(1000)).unwrap();
         run.send_all(&mut server, at(1000));
-        run.finish(Outcome::Complete, at(1000)).compact(at(1000), &bounds()).unwrap();
+        run.finish(RunOutcome::Complete, at(1000)).compact(at(1000), &bounds()).unwrap();
         for (place, value) in all_facts(&plan(&inputs[input], 3)) {
             prop_assert_eq!(server.get(&place), Some(&value), "{:?}", place);
         }
@@ -143,7 +145,7 @@ impl House {
 
     fn complete(&mut self, mut run: Begun) {
         run.send_all(&mut self.server, at(self.now));
-        run.finish(Outcome::Complete, at(self.now));
+        run.finish(RunOutcome::Complete, at(self.now));
     }
 }
 
@@ -157,7 +159,7 @@ fn a_run_that_was_killed_goes_on_where_its_records_end() {
     drop(run);
 
     let run = house.begin(&ten(), Changes::All, Resume::Yes);
-    assert_eq!(run.continues.unwrap().input, Input::Same);
+    assert_eq!(run.continues.unwrap().input, InputState::Same);
     assert_eq!(run.spared, SkippedRows { unchanged: 0, resumed: 2 });
     house.complete(run);
     assert_eq!(house.server, all_facts(&plan(&ten(), 3)));
@@ -175,13 +177,13 @@ fn a_changed_input_goes_on_with_what_is_still_equal() {
     let mut house = House::new();
     let mut run = house.begin(&ten(), Changes::All, Resume::Yes);
     run.send_all(&mut house.server, at(house.now));
-    run.finish(Outcome::Stopped, at(house.now));
+    run.finish(RunOutcome::Stopped, at(house.now));
 
     let mut changed = ten();
     changed[4].2 = "Oslo".to_owned();
     changed.rotate_left(3);
     let run = house.begin(&changed, Changes::All, Resume::Yes);
-    assert_eq!(run.continues.unwrap().input, Input::Changed);
+    assert_eq!(run.continues.unwrap().input, InputState::Changed);
     assert_eq!((run.plan.rows(), run.spared.resumed), (1, 9));
 }
 
@@ -226,8 +228,8 @@ fn what_went_wrong_is_not_known_any_more() {
     changed[0].2 = "Lima".to_owned();
     let mut run = house.begin(&changed, Changes::Only, Resume::Yes);
     let batches: Vec<_> = run.plan.batches().collect();
-    run.doubt(&batches);
-    run.finish(Outcome::Incomplete, at(house.now));
+    run.mark_uncertain(&batches);
+    run.finish(RunOutcome::Incomplete, at(house.now));
     let run = house.begin(&ten(), Changes::Only, Resume::Yes);
     assert_eq!(run.plan.rows(), 1, "the server may have taken `Lima`");
 }
@@ -258,7 +260,7 @@ fn merging_changes_nothing_that_is_known() {
             (1..=1000).map(|user| row(user, "city", if user < 600 { value } else { "-" })).collect();
         let mut run = house.begin(&rows, Changes::All, Resume::Yes);
         run.send_all(&mut house.server, at(house.now));
-        let mut ledger = run.finish(Outcome::Complete, at(house.now));
+        let mut ledger = run.finish(RunOutcome::Complete, at(house.now));
         ledger.compact(at(1000), &bounds()).unwrap();
         drop(ledger);
         assert_eq!(house.begin(&rows, Changes::Only, Resume::No).plan.rows(), 0);
@@ -270,19 +272,23 @@ fn nothing_is_known_to_another_target() {
     let mut house = House::new();
     let run = house.begin(&ten(), Changes::All, Resume::Yes);
     house.complete(run);
-    let reader = Reader::open(&house.folder.path().join("l")).unwrap();
+    let reader = LedgerReader::open(&house.folder.path().join("l")).unwrap();
     for other in [
         attrsync::ledger::TargetKey { base_url: "https://other.user.com/api/public/".to_owned(), ..target() },
         attrsync::ledger::TargetKey { id_type: attrsync::input::IdType::CustomId, ..target() },
     ] {
         let whole = plan(&ten(), 3);
-        let recall = reader.recall(&other, &whole.fingerprint(), Extent::EveryRun, None).unwrap();
+        let known = reader.known_values(&other, &whole.fingerprint(), SkipScope::EveryRun, None).unwrap();
         let (left, _) = whole
-            .skip_known::<_, LedgerError>(&bounds(), |attribute| Ok(recall.of(&attribute.name)), Told::tell)
+            .without::<_, LedgerError>(
+                &resources(),
+                |attribute| Ok(known.of(&attribute.name)),
+                KnownAttribute::replay,
+            )
             .unwrap();
         assert_eq!(left.rows(), 10);
         assert_eq!(reader.unfinished(&other, &description(&plan(&ten(), 3))).unwrap(), None);
     }
-    let (left, spared) = left_of(&reader, plan(&ten(), 3), Extent::EveryRun, None).unwrap();
+    let (left, spared) = left_of(&reader, plan(&ten(), 3), SkipScope::EveryRun, None).unwrap();
     assert_eq!((left.rows(), spared.unchanged), (0, 10));
 }

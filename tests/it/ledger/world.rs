@@ -8,8 +8,8 @@ use std::path::Path;
 
 use attrsync::input::{Dictionary, IdType, Options, Row, Sink, Vocabulary};
 use attrsync::ledger::{
-    Description, Extent, Fingerprint, INPUTS, Ledger, LedgerError, Outcome, Reader, RowCounts, RunId,
-    TargetKey, Told, Unfinished,
+    Fingerprint, INPUTS, KnownAttribute, Ledger, LedgerError, LedgerReader, RowCounts, RunDescription, RunId,
+    RunOutcome, SkipScope, TargetKey, UnfinishedRun,
 };
 use attrsync::plan::{Batch, Builder, OnConflict, Plan, SkippedRows};
 use attrsync::spill::Resources;
@@ -71,8 +71,8 @@ pub(super) fn of_inputs(names: &[&str]) -> Fingerprint {
     Fingerprint::of([(INPUTS, Some(names.join(" ")))])
 }
 
-pub(super) fn description(plan: &Plan) -> Description {
-    Description {
+pub(super) fn description(plan: &Plan) -> RunDescription {
+    RunDescription {
         fingerprint: of_inputs(&["users.csv"]),
         inputs: vec!["users.csv".to_owned()],
         content: plan.fingerprint(),
@@ -85,7 +85,7 @@ pub(super) struct Begun {
     pub(super) run: RunId,
     pub(super) plan: Plan,
     pub(super) spared: SkippedRows,
-    pub(super) continues: Option<Unfinished>,
+    pub(super) continues: Option<UnfinishedRun>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,13 +105,13 @@ pub(super) const TWO: NonZeroUsize = NonZeroUsize::new(2).expect("2 is not 0");
 
 /// What the ledger leaves of a plan.
 pub(super) fn left_of(
-    reader: &Reader,
+    reader: &LedgerReader,
     plan: Plan,
-    extent: Extent,
-    continues: Option<&Unfinished>,
+    extent: SkipScope,
+    continues: Option<&UnfinishedRun>,
 ) -> Result<(Plan, SkippedRows), LedgerError> {
-    let recall = reader.recall(&target(), &plan.fingerprint(), extent, continues)?;
-    plan.skip_known(&tight(), |attribute| Ok(recall.of(&attribute.name)), Told::tell)
+    let known = reader.known_values(&target(), &plan.fingerprint(), extent, continues)?;
+    plan.without(&tight(), |attribute| Ok(known.of(&attribute.name)), KnownAttribute::replay)
 }
 
 /// Begins a run as the program does.
@@ -130,8 +130,8 @@ pub(super) fn begin(
         Resume::No => None,
     };
     let extent = match changes {
-        Changes::All => Extent::ContinuedRun,
-        Changes::Only => Extent::EveryRun,
+        Changes::All => SkipScope::ContinuedRun,
+        Changes::Only => SkipScope::EveryRun,
     };
     let (plan, spared) = left_of(ledger.reader(), whole, extent, continues.as_ref())?;
     let run = ledger.begin(&description, continues.as_ref(), now)?;
@@ -161,9 +161,9 @@ impl Begun {
     }
 
     /// Takes down that these batches went wrong.
-    pub(super) fn doubt(&mut self, batches: &[Batch]) {
+    pub(super) fn mark_uncertain(&mut self, batches: &[Batch]) {
         for &batch in batches {
-            self.ledger.doubt(&self.plan, batch, 5);
+            self.ledger.mark_uncertain(&self.plan, batch, 5);
         }
     }
 
@@ -172,7 +172,7 @@ impl Begun {
         self.send(batches, server, now);
     }
 
-    pub(super) fn finish(mut self, outcome: Outcome, now: Timestamp) -> Ledger {
+    pub(super) fn finish(mut self, outcome: RunOutcome, now: Timestamp) -> Ledger {
         let rows = RowCounts { acknowledged: self.plan.rows(), ..RowCounts::default() };
         self.ledger.finish(self.run, outcome, &rows, now).unwrap();
         self.ledger

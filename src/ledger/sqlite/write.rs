@@ -1,40 +1,40 @@
-//! Writing. Each of these is a commit of its own, unless it is done within [`Store::in_one_commit`].
+//! Writing. Each of these is a commit of its own, unless it is done within [`Database::in_one_commit`].
 
 use rusqlite::params;
 
 use super::read::PART_BITS;
-use super::{Attribute, Entry, Run, State, Store, Target};
+use super::{AttributeRow, Database, JournalEntry, LedgerState, RunRow, TargetRow};
 use crate::ledger::LedgerError;
-use crate::ledger::compact::Parts;
+use crate::ledger::compact::KnownParts;
 
-impl Store {
-    pub(in crate::ledger) fn put_state(&self, state: &State) -> Result<(), LedgerError> {
+impl Database {
+    pub(in crate::ledger) fn put_state(&self, state: &LedgerState) -> Result<(), LedgerError> {
         self.sql(|connection| state.put(connection))
     }
 
-    pub(in crate::ledger) fn put_target(&self, target: &Target) -> Result<(), LedgerError> {
+    pub(in crate::ledger) fn put_target(&self, target: &TargetRow) -> Result<(), LedgerError> {
         self.sql(|connection| target.put(connection))
     }
 
     /// A new run, or what became of one.
-    pub(in crate::ledger) fn put_run(&self, run: &Run) -> Result<(), LedgerError> {
+    pub(in crate::ledger) fn put_run(&self, run: &RunRow) -> Result<(), LedgerError> {
         self.sql(|connection| run.put(connection))
     }
 
-    pub(in crate::ledger) fn put_attribute(&self, attribute: &Attribute) -> Result<(), LedgerError> {
+    pub(in crate::ledger) fn put_attribute(&self, attribute: &AttributeRow) -> Result<(), LedgerError> {
         self.sql(|connection| attribute.put(connection))
     }
 
     /// An entry that follows the newest one.
-    pub(in crate::ledger) fn append(&self, entry: &Entry) -> Result<(), LedgerError> {
+    pub(in crate::ledger) fn append(&self, entry: &JournalEntry) -> Result<(), LedgerError> {
         self.sql(|connection| entry.put(connection))
     }
 
     /// Puts parts in the place of all that is known of an attribute, and counts them in it.
     pub(in crate::ledger) fn replace_known(
         &self,
-        attribute: &mut Attribute,
-        mut parts: Parts<'_>,
+        attribute: &mut AttributeRow,
+        mut parts: KnownParts<'_>,
     ) -> Result<(), LedgerError> {
         let first = attribute.id << PART_BITS;
         attribute.parts = self.sql(|connection| {

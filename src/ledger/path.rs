@@ -30,7 +30,7 @@ pub(super) fn real(path: &Path) -> io::Result<PathBuf> {
     if path.is_symlink() { path.canonicalize() } else { Ok(path.to_owned()) }
 }
 
-/// Refuses a file that is no database before anything is done to it: it may be somebody's input.
+/// Refuses a file that is no store before anything is done to it: it may be somebody's input.
 fn refuse_foreign(path: &Path) -> Result<(), LedgerError> {
     const MAGIC: &[u8] = b"SQLite format 3\0";
     let mut start = Vec::new();

@@ -16,10 +16,10 @@ use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
-use super::{LedgerError, private};
+use super::{LedgerError, owner_only};
 use schema::{APPLICATION, FORMS};
 
-pub(super) use rows::{Attribute, Ending, Entry, Heading, Run, State, Target};
+pub(super) use rows::{AttributeRow, EntryHeader, JournalEntry, LedgerState, RunEnd, RunRow, TargetRow};
 
 /// What may be done with a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +32,13 @@ pub(super) enum Access {
 
 /// An open ledger file.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(super) struct Database {
     path: PathBuf,
     /// Several threads may read, one after the other.
     connection: Mutex<Connection>,
 }
 
-impl Store {
+impl Database {
     /// Opens the file, after a look at all of its structure.
     pub(super) fn open(path: &Path, access: Access) -> Result<Self, LedgerError> {
         match access {
@@ -72,26 +72,26 @@ impl Store {
         connection: rusqlite::Result<Connection>,
     ) -> Result<Self, LedgerError> {
         let connection = connection.map_err(|error| fault(path, &error))?;
-        let store = Self { path: path.to_owned(), connection: Mutex::new(connection) };
+        let database = Self { path: path.to_owned(), connection: Mutex::new(connection) };
         if access == Access::Read && has_records_beside(path) {
             // Who only reads leaves the file as it is, also where the last one to write it was killed. Otherwise the last
             // one to close it takes away what `SQLite` put beside it.
-            store.sql(|connection| {
+            database.sql(|connection| {
                 connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(drop)
             })?;
         }
-        let form = store.form()?;
+        let form = database.form()?;
         if form == 0 && access == Access::Write {
             // Only a file without any table takes it on; any other one would be written for nothing.
-            store.sql(|connection| connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL"))?;
+            database.sql(|connection| connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL"))?;
         }
-        store.sql(|connection| configure(connection, access))?;
-        store.migrate(form, access)?;
-        store.look_over()?;
+        database.sql(|connection| configure(connection, access))?;
+        database.migrate(form, access)?;
+        database.check_structure()?;
         if access == Access::Read {
-            store.sql(|connection| connection.execute_batch("BEGIN"))?;
+            database.sql(|connection| connection.execute_batch("BEGIN"))?;
         }
-        Ok(store)
+        Ok(database)
     }
 
     /// Where it is.
@@ -110,7 +110,7 @@ impl Store {
     }
 
     /// Moves what was committed into the file itself, and gives back room that is no longer needed.
-    pub(super) fn tidy(&self) -> Result<(), LedgerError> {
+    pub(super) fn shrink(&self) -> Result<(), LedgerError> {
         self.sql(|connection| {
             // It frees a page with each row that is asked for.
             connection.pragma_query(None, "incremental_vacuum", |_| Ok(()))?;
@@ -172,12 +172,12 @@ impl Store {
                 connection.pragma_update(None, "application_id", APPLICATION)?;
                 connection.pragma_update(None, "user_version", FORMS.len())
             })?;
-            if form == 0 { self.put_state(&State::new()) } else { Ok(()) }
+            if form == 0 { self.put_state(&LedgerState::new()) } else { Ok(()) }
         })
     }
 
     /// Refuses a file whose structure is broken. What lies in the structure is guarded by its checksums.
-    fn look_over(&self) -> Result<(), LedgerError> {
+    fn check_structure(&self) -> Result<(), LedgerError> {
         let verdict: String =
             self.sql(|connection| connection.query_row("PRAGMA quick_check(1)", (), |row| row.get(0)))?;
         if verdict == "ok" { Ok(()) } else { Err(self.damaged("its structure is broken")) }
@@ -220,7 +220,7 @@ fn configure(connection: &Connection, access: Access) -> rusqlite::Result<()> {
 fn make_private(path: &Path) -> Result<(), LedgerError> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    private::open(&mut options, path).map(drop).map_err(|error| LedgerError::unopened(path, &error))
+    owner_only::open(&mut options, path).map(drop).map_err(|error| LedgerError::unopened(path, &error))
 }
 
 fn fault(path: &Path, error: &rusqlite::Error) -> LedgerError {

@@ -6,7 +6,7 @@ use rusqlite::{Connection, Error, Row, params};
 use crate::ledger::checksum::Checksum;
 
 /// A row that can be told from one that rotted.
-pub(in crate::ledger) trait Sealed: Sized {
+pub(in crate::ledger) trait Checksummed: Sized {
     /// All rows, in the order in which they were written.
     const SELECT: &'static str;
 
@@ -19,7 +19,7 @@ pub(in crate::ledger) trait Sealed: Sized {
 
 /// What holds for the whole ledger.
 #[derive(Clone, Debug)]
-pub(in crate::ledger) struct State {
+pub(in crate::ledger) struct LedgerState {
     /// Tells this ledger from any other.
     pub(in crate::ledger) identity: u64,
     /// What is known has everything up to this entry.
@@ -30,7 +30,7 @@ pub(in crate::ledger) struct State {
 
 /// An API and a kind of users.
 #[derive(Clone, Debug)]
-pub(in crate::ledger) struct Target {
+pub(in crate::ledger) struct TargetRow {
     pub(in crate::ledger) id: u64,
     pub(in crate::ledger) base_url: String,
     pub(in crate::ledger) users: String,
@@ -38,7 +38,7 @@ pub(in crate::ledger) struct Target {
 
 /// A run, as it was described when it began, and how it ended.
 #[derive(Clone, Debug)]
-pub(in crate::ledger) struct Run {
+pub(in crate::ledger) struct RunRow {
     pub(in crate::ledger) id: u64,
     pub(in crate::ledger) target: u64,
     /// Another run, or 0.
@@ -52,12 +52,12 @@ pub(in crate::ledger) struct Run {
     /// JSON.
     pub(in crate::ledger) inputs: String,
     pub(in crate::ledger) content: String,
-    pub(in crate::ledger) ending: Option<Ending>,
+    pub(in crate::ledger) ending: Option<RunEnd>,
 }
 
 /// How a run ended.
 #[derive(Clone, Debug)]
-pub(in crate::ledger) struct Ending {
+pub(in crate::ledger) struct RunEnd {
     pub(in crate::ledger) at: Timestamp,
     pub(in crate::ledger) outcome: String,
     /// JSON.
@@ -66,7 +66,7 @@ pub(in crate::ledger) struct Ending {
 
 /// An attribute of a target.
 #[derive(Clone, Debug)]
-pub(in crate::ledger) struct Attribute {
+pub(in crate::ledger) struct AttributeRow {
     pub(in crate::ledger) id: u64,
     pub(in crate::ledger) target: u64,
     pub(in crate::ledger) name: String,
@@ -80,7 +80,7 @@ pub(in crate::ledger) struct Attribute {
 
 /// What the journal says above an entry's facts.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::ledger) struct Heading {
+pub(in crate::ledger) struct EntryHeader {
     pub(in crate::ledger) entry: u64,
     pub(in crate::ledger) run: u64,
     pub(in crate::ledger) attribute: u64,
@@ -91,12 +91,12 @@ pub(in crate::ledger) struct Heading {
 
 /// What one commit recorded of one attribute.
 #[derive(Clone, Debug)]
-pub(in crate::ledger) struct Entry {
-    pub(in crate::ledger) heading: Heading,
+pub(in crate::ledger) struct JournalEntry {
+    pub(in crate::ledger) heading: EntryHeader,
     pub(in crate::ledger) groups: Vec<u8>,
 }
 
-impl State {
+impl LedgerState {
     /// Of a new ledger.
     pub(super) fn new() -> Self {
         Self { identity: rand::random::<u64>() >> 1, merged: 0, expired: 0 }
@@ -108,7 +108,7 @@ impl State {
     }
 }
 
-impl Sealed for State {
+impl Checksummed for LedgerState {
     const SELECT: &'static str = "SELECT identity, merged, expired, sum FROM state";
 
     fn of(row: &Row<'_>) -> rusqlite::Result<(Self, u32)> {
@@ -121,14 +121,14 @@ impl Sealed for State {
     }
 }
 
-impl Target {
+impl TargetRow {
     pub(super) fn put(&self, connection: &Connection) -> rusqlite::Result<()> {
         let fields = params![self.id, self.base_url, self.users, self.sum()];
         connection.execute("REPLACE INTO target VALUES (?, ?, ?, ?)", fields).map(drop)
     }
 }
 
-impl Sealed for Target {
+impl Checksummed for TargetRow {
     const SELECT: &'static str = "SELECT id, base_url, users, sum FROM target ORDER BY id";
 
     fn of(row: &Row<'_>) -> rusqlite::Result<(Self, u32)> {
@@ -140,7 +140,7 @@ impl Sealed for Target {
     }
 }
 
-impl Run {
+impl RunRow {
     pub(super) fn put(&self, connection: &Connection) -> rusqlite::Result<()> {
         let Self { id, target, continues, begun, after, started, settings, inputs, content, ending } = self;
         let finished = ending.as_ref().map_or(0, |ending| ending.at.as_millisecond());
@@ -160,7 +160,7 @@ impl Run {
     }
 }
 
-impl Sealed for Run {
+impl Checksummed for RunRow {
     const SELECT: &'static str = "SELECT id, target, continues, begun, after, started, settings, inputs, content, \
                                   finished, outcome, rows, sum FROM run ORDER BY id";
 
@@ -178,7 +178,7 @@ impl Sealed for Run {
             settings: row.get(6)?,
             inputs: row.get(7)?,
             content: row.get(8)?,
-            ending: outcome.zip(rows).map(|(outcome, rows)| Ending { at, outcome, rows }),
+            ending: outcome.zip(rows).map(|(outcome, rows)| RunEnd { at, outcome, rows }),
         };
         Ok((run, row.get(12)?))
     }
@@ -190,13 +190,13 @@ impl Sealed for Run {
         let sum = sum.text(settings).text(inputs).text(content);
         match ending {
             None => sum.number(0),
-            Some(Ending { at, outcome, rows }) => sum.number(1).number(millis(*at)).text(outcome).text(rows),
+            Some(RunEnd { at, outcome, rows }) => sum.number(1).number(millis(*at)).text(outcome).text(rows),
         }
         .finish()
     }
 }
 
-impl Attribute {
+impl AttributeRow {
     pub(super) fn put(&self, connection: &Connection) -> rusqlite::Result<()> {
         let Self { id, target, name, parts, generation, facts } = self;
         let fields = params![id, target, name, parts, generation, facts, self.sum()];
@@ -210,7 +210,7 @@ impl Attribute {
     }
 }
 
-impl Sealed for Attribute {
+impl Checksummed for AttributeRow {
     const SELECT: &'static str =
         "SELECT id, target, name, parts, generation, facts, sum FROM attribute ORDER BY id";
 
@@ -232,9 +232,9 @@ impl Sealed for Attribute {
     }
 }
 
-impl Entry {
+impl JournalEntry {
     pub(super) fn put(&self, connection: &Connection) -> rusqlite::Result<()> {
-        let Heading { entry, run, attribute, at, facts } = self.heading;
+        let EntryHeader { entry, run, attribute, at, facts } = self.heading;
         let (at, heading) = (at.as_millisecond(), self.heading.sum());
         let fields = params![entry, run, attribute, at, facts, heading, self.groups, self.sum()];
         connection
@@ -244,12 +244,12 @@ impl Entry {
     }
 }
 
-impl Sealed for Entry {
+impl Checksummed for JournalEntry {
     const SELECT: &'static str =
         "SELECT entry, run, attribute, at, facts, heading, groups, sum FROM journal WHERE entry = ?";
 
     fn of(row: &Row<'_>) -> rusqlite::Result<(Self, u32)> {
-        let (heading, _) = Heading::of(row)?;
+        let (heading, _) = EntryHeader::of(row)?;
         Ok((Self { heading, groups: row.get(6)? }, row.get(7)?))
     }
 
@@ -258,7 +258,7 @@ impl Sealed for Entry {
     }
 }
 
-impl Sealed for Heading {
+impl Checksummed for EntryHeader {
     const SELECT: &'static str =
         "SELECT entry, run, attribute, at, facts, heading FROM journal WHERE entry > ? ORDER BY entry";
 

@@ -2,32 +2,32 @@
 
 use rusqlite::{OptionalExtension, Row, ToSql, params};
 
-use super::rows::Sealed;
-use super::{Attribute, Entry, Heading, Run, State, Store, Target};
+use super::rows::Checksummed;
+use super::{AttributeRow, Database, EntryHeader, JournalEntry, LedgerState, RunRow, TargetRow};
 use crate::ledger::LedgerError;
 
 /// Rows of known parts, by attribute.
 pub(super) const PART_BITS: u32 = 32;
 
-impl Store {
-    pub(in crate::ledger) fn state(&self) -> Result<State, LedgerError> {
-        match <[State; 1]>::try_from(self.all::<State>()?) {
+impl Database {
+    pub(in crate::ledger) fn state(&self) -> Result<LedgerState, LedgerError> {
+        match <[LedgerState; 1]>::try_from(self.all::<LedgerState>()?) {
             Ok([state]) => Ok(state),
             Err(_) => Err(self.damaged("its first row is missing")),
         }
     }
 
-    pub(in crate::ledger) fn targets(&self) -> Result<Vec<Target>, LedgerError> {
+    pub(in crate::ledger) fn targets(&self) -> Result<Vec<TargetRow>, LedgerError> {
         self.all()
     }
 
     /// Every run, the oldest first.
-    pub(in crate::ledger) fn runs(&self) -> Result<Vec<Run>, LedgerError> {
+    pub(in crate::ledger) fn runs(&self) -> Result<Vec<RunRow>, LedgerError> {
         self.all()
     }
 
     /// Every attribute of every target.
-    pub(in crate::ledger) fn attributes(&self) -> Result<Vec<Attribute>, LedgerError> {
+    pub(in crate::ledger) fn attributes(&self) -> Result<Vec<AttributeRow>, LedgerError> {
         self.all()
     }
 
@@ -40,8 +40,8 @@ impl Store {
     }
 
     /// What heads each entry of the journal after this one, which has not expired.
-    pub(in crate::ledger) fn headings(&self, after: u64) -> Result<Vec<Heading>, LedgerError> {
-        let headings = self.all_where::<Heading>(&[&after])?;
+    pub(in crate::ledger) fn headings(&self, after: u64) -> Result<Vec<EntryHeader>, LedgerError> {
+        let headings = self.all_where::<EntryHeader>(&[&after])?;
         if (after.saturating_add(1)..).zip(&headings).all(|(number, heading)| number == heading.entry) {
             Ok(headings)
         } else {
@@ -49,9 +49,9 @@ impl Store {
         }
     }
 
-    pub(in crate::ledger) fn entry(&self, number: u64) -> Result<Entry, LedgerError> {
+    pub(in crate::ledger) fn entry(&self, number: u64) -> Result<JournalEntry, LedgerError> {
         let found = self.sql(|connection| {
-            connection.prepare_cached(Entry::SELECT)?.query_row([number], Entry::of).optional()
+            connection.prepare_cached(JournalEntry::SELECT)?.query_row([number], JournalEntry::of).optional()
         })?;
         let (entry, sum) = found.ok_or_else(|| self.damaged("entries are missing from its journal"))?;
         self.intact(entry, sum)
@@ -60,7 +60,7 @@ impl Store {
     /// A part of what is known of an attribute, as groups.
     pub(in crate::ledger) fn known_part(
         &self,
-        attribute: &Attribute,
+        attribute: &AttributeRow,
         part: u64,
     ) -> Result<Vec<u8>, LedgerError> {
         let read = |row: &Row<'_>| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, u32>(1)?));
@@ -77,18 +77,18 @@ impl Store {
         }
     }
 
-    fn all<T: Sealed>(&self) -> Result<Vec<T>, LedgerError> {
+    fn all<T: Checksummed>(&self) -> Result<Vec<T>, LedgerError> {
         self.all_where(&[])
     }
 
-    fn all_where<T: Sealed>(&self, parameters: &[&dyn ToSql]) -> Result<Vec<T>, LedgerError> {
+    fn all_where<T: Checksummed>(&self, parameters: &[&dyn ToSql]) -> Result<Vec<T>, LedgerError> {
         let rows: Vec<(T, u32)> = self.sql(|connection| {
             connection.prepare_cached(T::SELECT)?.query_map(parameters, T::of)?.collect()
         })?;
         rows.into_iter().map(|(row, sum)| self.intact(row, sum)).collect()
     }
 
-    fn intact<T: Sealed>(&self, row: T, sum: u32) -> Result<T, LedgerError> {
+    fn intact<T: Checksummed>(&self, row: T, sum: u32) -> Result<T, LedgerError> {
         if row.sum() == sum { Ok(row) } else { Err(self.rotten()) }
     }
 

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use super::LedgerError;
 use super::fingerprint::Fingerprint;
 use super::groups::{Group, Malformed};
-use super::reader::Reader;
-use super::store::{Attribute, Heading, Run, Target};
+use super::reader::LedgerReader;
+use super::sqlite::{AttributeRow, EntryHeader, RunRow, TargetRow};
 use crate::plan::{SentValue, User};
 
 /// The attribute that names users.
@@ -60,7 +60,7 @@ pub(super) fn each(group: &mut Group<'_>, mut see: impl FnMut(Renamed<'_>)) -> R
 
 /// How far what is known of a target is doubted.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Doubt {
+pub(super) struct UntrustedUpTo {
     by_custom_id: bool,
     /// The entry up to which nothing can be trusted.
     all: u64,
@@ -68,30 +68,30 @@ pub(super) struct Doubt {
     renamed: u64,
 }
 
-impl Doubt {
+impl UntrustedUpTo {
     /// The entry up to which nothing that is recorded of this attribute can be trusted, 0 if all can.
     pub(super) fn of(self, attribute: &str) -> u64 {
         if self.by_custom_id || attribute == IDENTITY { self.all.max(self.renamed) } else { self.all }
     }
 }
 
-impl Target {
+impl TargetRow {
     /// Whether users go by the client's ids.
     pub(super) fn goes_by_custom_ids(&self) -> bool {
         self.users == super::run::CUSTOM_ID
     }
 }
 
-impl Reader {
+impl LedgerReader {
     /// How far what is known of a target is doubted by a run of this content.
-    pub(super) fn doubt(
+    pub(super) fn untrusted_up_to(
         &self,
-        runs: &[Run],
-        target: &Target,
+        runs: &[RunRow],
+        target: &TargetRow,
         content: Option<&str>,
-    ) -> Result<Doubt, LedgerError> {
-        let all = self.doubted(runs, target.id, content)?;
-        Ok(Doubt {
+    ) -> Result<UntrustedUpTo, LedgerError> {
+        let all = self.untrusted(runs, target.id, content)?;
+        Ok(UntrustedUpTo {
             by_custom_id: target.goes_by_custom_ids(),
             all,
             renamed: self.renamed_elsewhere(runs, target)?,
@@ -100,24 +100,25 @@ impl Reader {
 
     /// The last entry by which a run may have changed the custom ids of users whom it named in another way. Whose they
     /// were before, the ledger can't tell.
-    fn renamed_elsewhere(&self, runs: &[Run], target: &Target) -> Result<u64, LedgerError> {
-        let is_sibling = |other: &Target| other.base_url == target.base_url && other.id != target.id;
-        let Some(sibling) = self.store.targets()?.into_iter().find(is_sibling) else { return Ok(0) };
-        let renames =
-            |run: &&Run| Fingerprint::parse(&run.settings).is_some_and(|fingerprint| fingerprint.renames());
-        let renaming: Vec<Run> = runs.iter().filter(renames).cloned().collect();
-        let lost = self.doubted(&renaming, sibling.id, None)?;
-        let attributes = self.store.attributes()?;
+    fn renamed_elsewhere(&self, runs: &[RunRow], target: &TargetRow) -> Result<u64, LedgerError> {
+        let is_sibling = |other: &TargetRow| other.base_url == target.base_url && other.id != target.id;
+        let Some(sibling) = self.database.targets()?.into_iter().find(is_sibling) else { return Ok(0) };
+        let renames = |run: &&RunRow| {
+            Fingerprint::parse(&run.settings).is_some_and(|fingerprint| fingerprint.renames())
+        };
+        let renaming: Vec<RunRow> = runs.iter().filter(renames).cloned().collect();
+        let lost = self.untrusted(&renaming, sibling.id, None)?;
+        let attributes = self.database.attributes()?;
         let identity = attributes.iter().find(|attribute| is_identity(attribute, sibling.id));
         let Some(identity) = identity else { return Ok(lost) };
-        let headings = self.store.headings(self.store.state()?.expired)?;
-        let own = |heading: &&Heading| heading.attribute == identity.id;
+        let headings = self.database.headings(self.database.state()?.expired)?;
+        let own = |heading: &&EntryHeader| heading.attribute == identity.id;
         let recorded = headings.iter().rfind(own).map_or(0, |heading| heading.entry);
         Ok(lost.max(recorded).max(identity.generation))
     }
 }
 
 /// Whether it is the attribute that names users, of this target.
-pub(super) fn is_identity(attribute: &Attribute, target: u64) -> bool {
+pub(super) fn is_identity(attribute: &AttributeRow, target: u64) -> bool {
     attribute.target == target && attribute.name == IDENTITY
 }
