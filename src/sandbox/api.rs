@@ -1,4 +1,4 @@
-//! From a request to its answer.
+//! Handles requests: checks each one, applies it and answers it.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard};
@@ -9,73 +9,73 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName};
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response as HttpResponse, StatusCode};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::answer::Answer;
-use super::fault::{ErrorBody, Fault, Mishap, Moment};
+use super::fault::{ErrorBody, Fault, FaultKind, Moment};
 use super::limiter::Limiter;
-use super::options::{Options, OutageManner};
+use super::options::{Options, OutageKind};
 use super::profile::profile;
+use super::request_log::{RequestEnd, RequestId, RequestLog};
 use super::route::{Operation, Page, Route};
-use super::rules::{Rules, Vocabulary};
-use super::scenario::{Scenario, Turn};
+use super::scenario::{Behavior, Scenario};
 use super::state::{State, User};
-use super::tally::{Ending, Tally, Ticket};
 use super::update::{IdKind, Update, parse};
+use super::validation::{Validator, Vocabulary};
 
-/// All that the connections share.
+/// What all connections share.
 #[derive(Debug)]
 pub(super) struct Api {
     start: Instant,
     scenario: Scenario,
-    rules: Rules,
+    validator: Validator,
     max_body: usize,
-    desk: Mutex<Desk>,
+    admission: Mutex<Admission>,
     state: Mutex<State>,
     stop: CancellationToken,
 }
 
-/// What each arriving request passes by, in one step: so that times never decrease.
+/// What each request goes through when it arrives, under one lock, so that the recorded times never decrease.
 #[derive(Debug)]
-struct Desk {
-    tally: Tally,
+struct Admission {
+    requests: RequestLog,
     limiter: Option<Limiter>,
     admitted: u64,
 }
 
-/// Instead of an answer: the connection breaks.
+/// No answer: the connection is closed instead.
 #[derive(Debug)]
-pub(super) struct HangUp;
+pub(super) struct ConnectionBroken;
 
-impl fmt::Display for HangUp {
+impl fmt::Display for ConnectionBroken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the scenario has the connection broken")
+        f.write_str("the scenario closes this connection")
     }
 }
 
-impl std::error::Error for HangUp {}
+impl std::error::Error for ConnectionBroken {}
 
-/// How a request ends.
-enum Outcome {
+/// What a request gets.
+enum Response {
     Answered(Answer),
-    Faulted(Mishap),
+    Faulted(FaultKind),
 }
 
 impl Api {
-    /// Requests that stall are let go when `stop` says so.
+    /// Stalled requests end when `stop` is cancelled.
     pub(super) fn new(options: &Options, stop: CancellationToken) -> Self {
         let start = now();
         let window = options.rate.map_or(Duration::from_secs(1), |(_, window)| window);
         Self {
             start,
             scenario: Scenario::new(options),
-            rules: Rules::new(options),
+            validator: Validator::new(options),
             max_body: options.max_body.unwrap_or(usize::MAX),
-            desk: Mutex::new(Desk {
-                tally: Tally::new(start, window, options.log),
+            admission: Mutex::new(Admission {
+                requests: RequestLog::new(start, window, options.log),
                 limiter: options.rate.map(|(most, window)| Limiter::new(most as usize, window)),
                 admitted: 0,
             }),
@@ -86,21 +86,24 @@ impl Api {
 
     /// Whether a connection that comes now is reset.
     pub(super) fn is_unreachable(&self) -> bool {
-        self.scenario.outage(now() - self.start) == Some(OutageManner::Unreachable)
+        self.scenario.outage(now() - self.start) == Some(OutageKind::Unreachable)
     }
 
-    /// Looks at the state; nothing changes meanwhile.
+    /// Reads the state under its lock.
     pub(super) fn with_state<T>(&self, look: impl FnOnce(&State) -> T) -> T {
         look(&self.state())
     }
 
-    /// Looks at the tally; nothing is counted meanwhile.
-    pub(super) fn with_tally<T>(&self, look: impl FnOnce(&Tally) -> T) -> T {
-        look(&self.desk().tally)
+    /// Reads the request log under its lock.
+    pub(super) fn with_requests<T>(&self, look: impl FnOnce(&RequestLog) -> T) -> T {
+        look(&self.admission().requests)
     }
 
-    /// Answers a request, or breaks its connection.
-    pub(super) async fn respond(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, HangUp> {
+    /// Answers a request, or closes its connection.
+    pub(super) async fn respond(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<HttpResponse<Full<Bytes>>, ConnectionBroken> {
         let (head, body) = request.into_parts();
         match Route::of(head.uri.path()) {
             Some(Route::Page(page)) => Ok(self.page(&head.method, &page).into()),
@@ -113,7 +116,7 @@ impl Api {
         match page {
             _ if *method != *Page::METHOD => Answer::wrong_method(method, Page::METHOD),
             Page::State => Answer::csv(self.with_state(State::csv)),
-            Page::Counters => Answer::json(&json!(self.with_tally(Tally::counters))),
+            Page::Counters => Answer::json(&json!(self.with_requests(RequestLog::counters))),
         }
     }
 
@@ -122,13 +125,14 @@ impl Api {
         head: &Parts,
         operation: Option<Operation<'_>>,
         body: Incoming,
-    ) -> Result<Response<Full<Bytes>>, HangUp> {
-        let (ticket, admitted) = self.admit(head, operation);
-        // The body is read even where nobody looks at it: an answer that overtakes it can be lost with the connection.
-        let body = body.collect().await.map_err(|_broken_by_the_client| HangUp)?.to_bytes();
+    ) -> Result<HttpResponse<Full<Bytes>>, ConnectionBroken> {
+        let (id, admitted) = self.admit(head, operation);
+        // Read the body even if it is not needed: an answer that is sent before the whole body has arrived can be lost
+        // when the connection closes.
+        let body = body.collect().await.map_err(|_broken_by_the_client| ConnectionBroken)?.to_bytes();
         let (ids, outcome) = match admitted {
             Err(outcome) => (0, outcome),
-            Ok((operation, Turn { delay, fault })) => {
+            Ok((operation, Behavior { delay, fault })) => {
                 if !delay.is_zero() {
                     sleep(delay).await;
                 }
@@ -144,32 +148,38 @@ impl Api {
                 }
             }
         };
-        self.conclude(ticket, ids, outcome).await
+        self.conclude(id, ids, outcome).await
     }
 
-    /// Path, method, key, rate limit, in this order; then lots are drawn.
+    /// Checks path, method, key and rate limit, in this order, and then asks the scenario for a fault.
     fn admit<'a>(
         &self,
         head: &Parts,
         operation: Option<Operation<'a>>,
-    ) -> (Ticket, Result<(Operation<'a>, Turn), Outcome>) {
-        let mut desk = self.desk();
+    ) -> (RequestId, Result<(Operation<'a>, Behavior), Response>) {
+        let mut admission = self.admission();
         let now = now();
-        let ticket = desk.tally.arrive(now);
+        let id = admission.requests.arrive(now);
         let admitted = self.check(head, operation).and_then(|operation| {
-            desk.limiter.as_mut().map_or(Ok(()), |limiter| limiter.admit(now)).map_err(Answer::throttled)?;
+            admission
+                .limiter
+                .as_mut()
+                .map_or(Ok(()), |limiter| limiter.admit(now))
+                .map_err(Answer::throttled)?;
             Ok(operation)
         });
-        let admitted = admitted.map_err(Outcome::Answered).and_then(|operation| {
-            let number = desk.admitted;
-            desk.admitted += 1;
+        let admitted = admitted.map_err(Response::Answered).and_then(|operation| {
+            let number = admission.admitted;
+            admission.admitted += 1;
             match self.scenario.outage(now - self.start) {
-                Some(OutageManner::Unavailable) => Err(Outcome::Faulted(Mishap::Error(503, ErrorBody::Html))),
-                Some(OutageManner::Unreachable) => Err(Outcome::Faulted(Mishap::Drop)),
-                None => Ok((operation, self.scenario.turn(number))),
+                Some(OutageKind::Unavailable) => {
+                    Err(Response::Faulted(FaultKind::Error(503, ErrorBody::Html)))
+                }
+                Some(OutageKind::Unreachable) => Err(Response::Faulted(FaultKind::Drop)),
+                None => Ok((operation, self.scenario.behavior(number))),
             }
         });
-        (ticket, admitted)
+        (id, admitted)
     }
 
     fn check<'a>(&self, head: &Parts, operation: Option<Operation<'a>>) -> Result<Operation<'a>, Answer> {
@@ -177,7 +187,7 @@ impl Api {
         if head.method != *operation.method() {
             return Err(Answer::wrong_method(&head.method, operation.method()));
         }
-        self.rules.authorize(text_of(&head.headers, &AUTHORIZATION))?;
+        self.validator.authorize(text_of(&head.headers, &AUTHORIZATION))?;
         Ok(operation)
     }
 
@@ -186,66 +196,66 @@ impl Api {
         update: Result<Update<'_>, Answer>,
         vocabulary: Vocabulary,
         fault: Option<Fault>,
-    ) -> Outcome {
-        if let Some(Fault { mishap, moment: Moment::BeforeApplying }) = fault {
-            return Outcome::Faulted(mishap);
+    ) -> Response {
+        if let Some(Fault { kind, moment: Moment::BeforeApplying }) = fault {
+            return Response::Faulted(kind);
         }
-        match update.and_then(|update| self.rules.examine(update, vocabulary)) {
-            Err(refusal) => Outcome::Answered(refusal),
+        match update.and_then(|update| self.validator.check_update(update, vocabulary)) {
+            Err(refusal) => Response::Answered(refusal),
             Ok(update) => {
                 self.state().set(update.users, &update.attribute, update.value);
-                fault.map_or_else(|| Outcome::Answered(Answer::ok()), |fault| Outcome::Faulted(fault.mishap))
+                fault.map_or_else(|| Response::Answered(Answer::ok()), |fault| Response::Faulted(fault.kind))
             }
         }
     }
 
-    fn show(&self, ids: IdKind, id: &str, fault: Option<Fault>) -> Outcome {
+    fn show(&self, ids: IdKind, id: &str, fault: Option<Fault>) -> Response {
         if let Some(fault) = fault {
-            return Outcome::Faulted(fault.mishap);
+            return Response::Faulted(fault.kind);
         }
         let user = match ids {
             IdKind::Id => id.parse().ok().map(User::Id),
             IdKind::CustomId => Some(User::CustomId(id)),
         };
-        let user = user.filter(|user| self.rules.knows(*user));
+        let user = user.filter(|user| self.validator.knows(*user));
         let found = user.map(|user| Answer::json(&profile(&self.state(), user)));
-        Outcome::Answered(found.unwrap_or_else(Answer::not_found))
+        Response::Answered(found.unwrap_or_else(Answer::not_found))
     }
 
-    /// Counts the outcome, then makes it happen: a client that waits in vain can go before its request is over.
+    /// Counts the result, then sends it. In this order because a client may leave while its request stalls.
     async fn conclude(
         &self,
-        ticket: Ticket,
+        id: RequestId,
         ids: usize,
-        outcome: Outcome,
-    ) -> Result<Response<Full<Bytes>>, HangUp> {
-        let (ending, answer) = match outcome {
-            Outcome::Answered(answer) => (Ending::Answered(answer.status.as_u16()), Ok(answer)),
-            Outcome::Faulted(Mishap::Error(status, body)) => {
+        outcome: Response,
+    ) -> Result<HttpResponse<Full<Bytes>>, ConnectionBroken> {
+        let (end, answer) = match outcome {
+            Response::Answered(answer) => (RequestEnd::Answered(answer.status.as_u16()), Ok(answer)),
+            Response::Faulted(FaultKind::Error(status, body)) => {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                (Ending::Faulted(Some(status.as_u16())), Ok(Answer::error(status, body)))
+                (RequestEnd::Faulted(Some(status.as_u16())), Ok(Answer::error(status, body)))
             }
-            Outcome::Faulted(mishap) => (Ending::Faulted(None), Err(mishap)),
+            Response::Faulted(kind) => (RequestEnd::Faulted(None), Err(kind)),
         };
-        tracing::debug!(ids, ?ending, "sandbox settled a request");
-        self.desk().tally.settle(ticket, ids, ending);
+        tracing::debug!(ids, ending = ?end, "sandbox settled a request");
+        self.admission().requests.settle(id, ids, end);
         match answer {
             Ok(answer) => Ok(answer.into()),
-            Err(mishap) => {
-                if mishap == Mishap::Stall {
+            Err(kind) => {
+                if kind == FaultKind::Stall {
                     self.stop.cancelled().await;
                 }
-                Err(HangUp)
+                Err(ConnectionBroken)
             }
         }
     }
 
-    fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().expect("nobody panics at the desk")
+    fn admission(&self) -> MutexGuard<'_, Admission> {
+        self.admission.lock().expect("no thread panics while it holds the lock")
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("nobody panics while changing the state")
+        self.state.lock().expect("no thread panics while it holds the lock")
     }
 }
 

@@ -1,41 +1,41 @@
-//! What can go wrong with a request.
+//! The faults that the sandbox can inject.
 
-/// Something that goes wrong with one request, which would else have been served.
+/// A fault that one request meets. Without it, the request would have been served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// What goes wrong.
-    pub mishap: Mishap,
-    /// When, from the state's point of view.
+    pub kind: FaultKind,
+    /// Whether it happens before or after the update is applied.
     pub moment: Moment,
 }
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mishap {
+pub enum FaultKind {
     /// An answer with this status.
     Error(u16, ErrorBody),
-    /// The connection breaks instead of an answer.
+    /// The connection is closed without an answer.
     Drop,
-    /// No answer ever comes, and the connection stays open.
+    /// No answer is sent, and the connection stays open.
     Stall,
 }
 
-/// What stands in the body of an error that isn't the client's fault.
+/// The body of an error answer that isn't the client's fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorBody {
-    /// An object as the API itself writes it.
+    /// A JSON object, as the API writes it.
     Json,
-    /// A page as the server in front of the API writes it.
+    /// An HTML page, as a proxy in front of the API writes it.
     Html,
     /// Nothing.
     Empty,
 }
 
-/// When something goes wrong.
+/// When a fault happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// Before the request was looked at.
+    /// Before the request is processed.
     BeforeApplying,
-    /// When the request was valid and is applied, and only the answer is missing.
+    /// After the update was applied: only the answer is missing.
     AfterApplying,
 }

@@ -1,23 +1,23 @@
-//! An exact sliding window: the limiter, and the measure of how busy it got.
+//! An exact sliding window, for the rate limit and for the busiest window.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// When things happened, as far back as one window reaches. What is exactly one window old is outside.
+/// The times of the events within the last window. An event that is exactly one window old is outside.
 #[derive(Debug)]
-pub(super) struct SlidingLog {
+pub(super) struct SlidingWindow {
     window: Duration,
     times: VecDeque<Instant>,
 }
 
-impl SlidingLog {
+impl SlidingWindow {
     pub(super) fn new(window: Duration) -> Self {
         Self { window, times: VecDeque::new() }
     }
 
-    /// Notes that something happened at `now` and counts all of the window that ends there. Times must not decrease.
+    /// Records an event at `now` and counts the events in the window that ends there. Times must not decrease.
     pub(super) fn note(&mut self, now: Instant) -> usize {
         self.forget_until(now);
         self.times.push_back(now);
@@ -31,16 +31,16 @@ impl SlidingLog {
     }
 }
 
-/// Admits at most so many requests in any window; those that it refuses take no place.
+/// Admits at most this many requests in any window. Requests that it rejects do not count.
 #[derive(Debug)]
 pub(super) struct Limiter {
     most: usize,
-    admitted: SlidingLog,
+    admitted: SlidingWindow,
 }
 
 impl Limiter {
     pub(super) fn new(most: usize, window: Duration) -> Self {
-        Self { most, admitted: SlidingLog::new(window) }
+        Self { most, admitted: SlidingWindow::new(window) }
     }
 
     /// Admits a request at `now`, or says how long it is until a place gets free. Times must not decrease.
@@ -117,7 +117,7 @@ mod tests {
 
         #[test]
         fn counts_what_a_recount_of_the_window_counts(gaps in prop::collection::vec(0_u64..60, 1..200)) {
-            let mut log = SlidingLog::new(WINDOW);
+            let mut log = SlidingWindow::new(WINDOW);
             let times = instants(&gaps);
             for (nth, now) in times.iter().enumerate() {
                 let expected = times.iter().take(nth + 1).filter(|&&time| *now - time < WINDOW).count();

@@ -1,28 +1,29 @@
-//! A local stand-in for the API, over real HTTP: for tests, rehearsals and the first minutes with the program.
+//! A simulated User.com API: a real HTTP server on this computer, for tests, rehearsals and trying the program out.
 //!
-//! It behaves as User.com's API does, as far as that is known, and as badly as it is told to. A request goes through
-//! path, method, key and rate limit; then the [scenario](Fault) may spoil it; then its body is checked and applied;
-//! then the scenario may withhold the answer.
+//! It behaves like User.com's API, as far as that is documented, and injects the faults that its [`Options`] ask for. Each
+//! request is checked for its path, method and key and against the rate limit. Then it may meet a [`Fault`]. Then its
+//! body is validated and the update applied, and a fault may suppress the answer.
 //!
-//! Beside the API there are two pages of its own, which need no key and have no limit: `GET /sandbox/state.csv` is what
-//! all users hold, and `GET /sandbox/counters` is how many requests came to what.
+//! Beside the API it has two pages of its own, which need no key and have no limit: `GET /sandbox/state.csv` shows the
+//! values of all users, and `GET /sandbox/counters` shows how many requests had which result.
 //!
-//! It uses nothing else of this crate, so that no mistake is made on both sides of the wire.
+//! It uses no other module of this crate. If it shared code with the client, a wrong belief about the API could be on
+//! both sides, and the tests would not notice.
 
 mod answer;
 mod api;
-mod attribute;
 mod fault;
 mod limiter;
 mod options;
 mod profile;
+mod request_log;
 mod route;
-mod rules;
 mod scenario;
 mod server;
+mod standard_attributes;
 mod state;
-mod tally;
 mod update;
+mod validation;
 
 use std::io;
 use std::net::SocketAddr;
@@ -33,11 +34,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use api::Api;
-pub use fault::{ErrorBody, Fault, Mishap, Moment};
-pub use options::{Log, Options, Outage, OutageManner, Permission, Reject};
+pub use fault::{ErrorBody, Fault, FaultKind, Moment};
+pub use options::{Log, Options, Outage, OutageKind, Permission, Reject};
+use request_log::RequestLog;
+pub use request_log::{Counters, LoggedRequest};
 pub use state::{State, User};
-use tally::Tally;
-pub use tally::{Arrival, Counters};
 
 /// A running server. Dropping it stops it at once; [`shutdown`](Self::shutdown) lets requests finish.
 #[derive(Debug)]
@@ -61,7 +62,7 @@ impl Sandbox {
         Ok(Self { addr, api, stop, serving })
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -71,27 +72,27 @@ impl Sandbox {
         format!("http://{}{}", self.addr, route::API)
     }
 
-    /// A copy of what every user holds.
+    /// A copy of the values of all users.
     pub fn state(&self) -> State {
         self.api.with_state(State::clone)
     }
 
-    /// What every user holds, as `GET /sandbox/state.csv` tells it.
+    /// The values of all users, as `GET /sandbox/state.csv` shows them.
     pub fn state_csv(&self) -> String {
         self.api.with_state(State::csv)
     }
 
-    /// How many requests came, and what became of them.
+    /// How many requests had which result.
     pub fn counters(&self) -> Counters {
-        self.api.with_tally(Tally::counters)
+        self.api.with_requests(RequestLog::counters)
     }
 
-    /// All requests, in the order in which they came; none without [`Log::Keep`].
-    pub fn log(&self) -> Vec<Arrival> {
-        self.api.with_tally(|tally| tally.log().to_vec())
+    /// All requests in order of arrival; empty without [`Log::Keep`].
+    pub fn log(&self) -> Vec<LoggedRequest> {
+        self.api.with_requests(|requests| requests.log().to_vec())
     }
 
-    /// Takes no more requests, finishes those in progress, then stops. Those that stall are let go.
+    /// Accepts no more requests, finishes those in progress, and stops. Stalled requests are dropped.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
         while let Some(ended) = self.serving.join_next().await {

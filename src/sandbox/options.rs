@@ -1,4 +1,4 @@
-//! How a sandbox is to behave.
+//! The options of a sandbox.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::fault::Fault;
 
-/// How a sandbox is to behave. By default it is a friendly server: no limits, no faults, any token.
+/// The options of a sandbox. By default it has no limits and no faults, and accepts any token.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where to listen; port 0 takes a free one.
@@ -29,25 +29,25 @@ pub struct Options {
     /// The share of requests that are never answered, while their connection stays open: half of them after they
     /// were applied.
     pub stall_rate: f64,
-    /// What befalls the first requests that pass the rate limit, in the order of their arrival. Chance decides on
-    /// the requests after them.
+    /// The faults of the first requests that pass the rate limit, in order of arrival. Later requests meet random
+    /// faults.
     pub script: Vec<Option<Fault>>,
-    /// When the API serves nobody.
+    /// Times when the API serves no request.
     pub outages: Vec<Outage>,
-    /// Users who don't exist, by either kind of id, as text.
+    /// Users that don't exist, by either kind of id, as text.
     pub reject_ids: BTreeSet<String>,
-    /// How a request that names one of them is refused.
+    /// How a request with one of them is rejected.
     pub reject: Reject,
     /// The most ids in one request; above it: 400.
     pub max_ids: Option<usize>,
     /// The most bytes in one body; above it: 413.
     pub max_body: Option<usize>,
-    /// Attributes with a value that is refused with 400, whoever it is for. Values that aren't strings are given as
-    /// their JSON text.
+    /// Pairs of attribute and value that are rejected with 400 for every user. Values that aren't strings are given
+    /// as their JSON text.
     pub reject_values: BTreeSet<(String, String)>,
-    /// Whether each request is remembered.
+    /// Whether each request is logged.
     pub log: Log,
-    /// What all chance comes from: the same seed, the same faults, by the order in which requests arrive.
+    /// The seed of the random numbers. With the same seed, requests that arrive in the same order meet the same faults.
     pub seed: u64,
 }
 
@@ -76,7 +76,7 @@ impl Default for Options {
     }
 }
 
-/// What a key that is known may do.
+/// What an accepted key may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Permission {
     /// Everything.
@@ -86,13 +86,13 @@ pub enum Permission {
     Denied,
 }
 
-/// How a request is refused that names users who don't exist.
+/// How a request with unknown users is rejected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reject {
     /// 400 for the whole request, and the body names the unknown users.
     #[default]
     Naming,
-    /// 400 for the whole request, and the body names nobody.
+    /// 400 for the whole request, and the body doesn't name them.
     Unnamed,
     /// 404 for the whole request.
     NotFound,
@@ -100,32 +100,32 @@ pub enum Reject {
     Ignored,
 }
 
-/// A time in which the API serves nobody.
+/// A time when the API serves no request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outage {
-    /// When it starts, counted from the sandbox's own start.
+    /// When it starts, counted from the start of the sandbox.
     pub start: Duration,
     /// How long it lasts.
     pub length: Duration,
-    /// What clients see of it.
-    pub manner: OutageManner,
+    /// How clients notice it.
+    pub kind: OutageKind,
 }
 
-/// What clients see of an outage.
+/// How clients notice an outage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OutageManner {
+pub enum OutageKind {
     /// Every request is answered 503, without `retry-after`.
     Unavailable,
-    /// New connections are reset, and open ones break at their next request.
+    /// New connections are reset, and open ones are closed at their next request.
     Unreachable,
 }
 
-/// Whether each request is remembered.
+/// Whether each request is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Log {
-    /// Only counters are kept.
+    /// No: only counters are kept.
     #[default]
     Omit,
-    /// Each request is kept, for [`Sandbox::log`](super::Sandbox::log).
+    /// Yes, for [`Sandbox::log`](super::Sandbox::log).
     Keep,
 }

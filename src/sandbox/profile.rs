@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::attribute::{self, STANDARD};
+use super::standard_attributes::{self, STANDARD};
 use super::state::{State, User};
 
 /// All that the API shows of a user: null where a standard attribute was never set. A user that is known by the
@@ -23,7 +23,7 @@ pub(super) fn profile(state: &State, user: User<'_>) -> Value {
     };
     fields.insert("custom_id".to_owned(), own.clone());
     fields.insert("user_id".to_owned(), own);
-    let custom = state.values(user).filter(|(name, _)| attribute::kind(name).is_none());
+    let custom = state.values(user).filter(|(name, _)| standard_attributes::attribute_type(name).is_none());
     let custom: Vec<Value> = custom.map(|(name, value)| json!({ "name": name, "value": value })).collect();
     fields.insert("attributes".to_owned(), Value::Array(custom));
     Value::Object(fields)

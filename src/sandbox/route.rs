@@ -1,16 +1,16 @@
-//! What is asked for, by path.
+//! Finds out by the path what a request is for.
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use super::rules::Vocabulary;
 use super::update::IdKind;
+use super::validation::Vocabulary;
 
 /// The path of the API below the host.
 pub(super) const API: &str = "/api/public/";
 
-/// What is asked for.
+/// What a request is for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Route<'a> {
     Page(Page),
@@ -25,7 +25,7 @@ pub(super) enum Page {
     Counters,
 }
 
-/// Something that the API does.
+/// An operation of the API.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Operation<'a> {
     /// Sets an attribute of many users.

@@ -1,4 +1,4 @@
-//! What every user holds.
+//! The values of all users.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -37,20 +37,20 @@ impl Users {
     }
 }
 
-/// What every user holds. Made for millions of facts: a value that many users share is stored once.
+/// The values of all users. It is made for millions of them: a value that many users share is stored once.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     values: Interner<Value>,
     custom_ids: Interner<Box<str>>,
-    by_id: Facts<u64>,
-    by_custom_id: Facts<u32>,
+    by_id: Values<u64>,
+    by_custom_id: Values<u32>,
 }
 
 /// By attribute, then by user: the number of a value.
-type Facts<U> = BTreeMap<Box<str>, HashMap<U, u32, RandomState>>;
+type Values<U> = BTreeMap<Box<str>, HashMap<U, u32, RandomState>>;
 
 impl State {
-    /// What the user holds of this attribute, if it was ever set and not cleared since.
+    /// The value of this attribute, unless it was never set or was cleared.
     pub fn value(&self, user: User<'_>, attribute: &str) -> Option<&Value> {
         let number = match user {
             User::Id(id) => self.by_id.get(attribute)?.get(&id)?,
@@ -59,7 +59,7 @@ impl State {
         Some(self.values.get(*number))
     }
 
-    /// Everything that the user holds, by attribute.
+    /// All values of a user, by attribute.
     pub fn values<'a>(&'a self, user: User<'a>) -> impl Iterator<Item = (&'a str, &'a Value)> {
         let attributes: Box<dyn Iterator<Item = &Box<str>>> = match user {
             User::Id(_) => Box::new(self.by_id.keys()),
@@ -68,13 +68,13 @@ impl State {
         attributes.filter_map(move |attribute| Some((&**attribute, self.value(user, attribute)?)))
     }
 
-    /// How many (user, attribute) pairs hold a value.
+    /// How many (user, attribute) pairs have a value.
     pub fn len(&self) -> usize {
         self.by_id.values().map(HashMap::len).sum::<usize>()
             + self.by_custom_id.values().map(HashMap::len).sum::<usize>()
     }
 
-    /// Whether nobody holds anything.
+    /// Whether no user has a value.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -146,7 +146,7 @@ pub(super) fn plain_text(value: &Value) -> std::borrow::Cow<'_, str> {
 }
 
 /// All facts by user, as `key` orders them, then by attribute: with the number of the value.
-fn sorted<U: Copy, K: Ord>(facts: &Facts<U>, key: impl Fn(U) -> K) -> impl Iterator<Item = (K, &str, u32)> {
+fn sorted<U: Copy, K: Ord>(facts: &Values<U>, key: impl Fn(U) -> K) -> impl Iterator<Item = (K, &str, u32)> {
     // Attributes go by their place while so many facts are sorted: the places are in order, and take less room.
     let mut all: Vec<(K, u32, u32)> = Vec::with_capacity(facts.values().map(HashMap::len).sum());
     for (attribute, users) in (0..).zip(facts.values()) {

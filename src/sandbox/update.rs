@@ -1,4 +1,4 @@
-//! The body of a mass update: read, or told what is wrong with it.
+//! Parses the body of a mass update, or says what is wrong with it.
 
 use std::borrow::Cow;
 
@@ -17,7 +17,7 @@ pub(super) enum IdKind {
     CustomId,
 }
 
-/// A mass update that has the right shape.
+/// A well-formed mass update.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Update<'a> {
     pub(super) users: Users,
@@ -25,7 +25,7 @@ pub(super) struct Update<'a> {
     pub(super) value: Value,
 }
 
-/// Reads a body, or makes the body of the answer 400.
+/// Parses a body; an error is the body of a 400 answer.
 pub(super) fn parse(body: &[u8], ids: IdKind) -> Result<Update<'_>, Value> {
     let update = match ids {
         IdKind::Id => Body::read(body).map(|body| body.update(Users::Ids)),
@@ -56,7 +56,7 @@ impl<'a, I: DeserializeOwned> Body<'a, I> {
     }
 }
 
-/// Reads a body again that has not the right shape, slowly, to name all of its faults.
+/// Reads a malformed body again, more slowly, to name all of its faults.
 fn diagnose(body: &[u8], ids: IdKind, error: &serde_json::Error) -> Value {
     let unreadable = |error: &serde_json::Error| json!({ "detail": format!("JSON parse error - {error}") });
     let fields = match serde_json::from_slice(body) {

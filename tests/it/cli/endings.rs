@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use attrsync::sandbox::{
-    ErrorBody, Fault, Mishap, Moment, Options, Outage, OutageManner, Permission, Reject,
+    ErrorBody, Fault, FaultKind, Moment, Options, Outage, OutageKind, Permission, Reject,
 };
 
 use super::truth::naive_state;
@@ -82,7 +82,7 @@ fn a_failures_report_fed_back_finishes_the_job() {
 
 #[test]
 fn attempts_that_run_out_fail_the_rows() {
-    let fault = Some(Fault { mishap: Mishap::Error(500, ErrorBody::Json), moment: Moment::BeforeApplying });
+    let fault = Some(Fault { kind: FaultKind::Error(500, ErrorBody::Json), moment: Moment::BeforeApplying });
     // One request at a time, so that the script says which is answered how. After the second and the third try a row that
     // was accepted is sent again, to see whether the API is there.
     let script = vec![None, fault, fault, None, fault, None];
@@ -109,11 +109,11 @@ fn a_server_that_is_down_is_given_up_after_the_outage_that_is_allowed() {
 
 #[test]
 fn an_outage_in_the_middle_costs_no_row() {
-    let outage = |manner| Outage { start: Duration::ZERO, length: Duration::from_millis(400), manner };
-    for manner in [OutageManner::Unavailable, OutageManner::Unreachable] {
+    let outage = |kind| Outage { start: Duration::ZERO, length: Duration::from_millis(400), kind };
+    for kind in [OutageKind::Unavailable, OutageKind::Unreachable] {
         let (desk, server) = (
             Desk::with_cities(20),
-            Server::new(Options { outages: vec![outage(manner)], ..Options::default() }),
+            Server::new(Options { outages: vec![outage(kind)], ..Options::default() }),
         );
         server.sync(&desk, "users.csv --retry-max-delay 50ms").exits(0);
         assert_eq!(server.state(), naive_state(&desk.read("users.csv")));

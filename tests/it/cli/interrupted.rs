@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use attrsync::sandbox::{ErrorBody, Fault, Mishap, Moment, Options};
+use attrsync::sandbox::{ErrorBody, Fault, FaultKind, Moment, Options};
 
 use super::{Desk, Ended, Server};
 
@@ -77,7 +77,7 @@ fn signals_that_were_ignored_at_the_start_stay_ignored() {
 #[test]
 fn a_second_signal_leaves_at_once_and_still_reports() {
     let desk = Desk::with_cities(3);
-    let stall = Fault { mishap: Mishap::Stall, moment: Moment::BeforeApplying };
+    let stall = Fault { kind: FaultKind::Stall, moment: Moment::BeforeApplying };
     let server = Server::new(Options { script: vec![None, Some(stall), Some(stall)], ..Options::default() });
     let mut child = server.command(&desk, "users.csv --summary -").spawn().unwrap();
     server.until(|counters| counters.requests == 3);
@@ -96,7 +96,7 @@ fn a_second_signal_leaves_at_once_and_still_reports() {
 #[test]
 fn a_signal_while_an_outage_is_waited_for_ends_the_wait() {
     let desk = Desk::with_cities(3);
-    let down = Fault { mishap: Mishap::Error(503, ErrorBody::Html), moment: Moment::BeforeApplying };
+    let down = Fault { kind: FaultKind::Error(503, ErrorBody::Html), moment: Moment::BeforeApplying };
     let server = Server::new(Options { script: vec![Some(down); 1000], ..Options::default() });
     let arguments = "users.csv --retry-initial-delay 30s --summary -";
     let child = server.command(&desk, arguments).spawn().unwrap();

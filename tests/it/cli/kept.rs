@@ -4,13 +4,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use attrsync::sandbox::{Fault, Mishap, Moment, Options};
+use attrsync::sandbox::{Fault, FaultKind, Moment, Options};
 
 use super::remembered::{kill, recorded};
 use super::truth::naive_state;
 use super::{Desk, KEY, Server, ended};
 
-const STALL: Fault = Fault { mishap: Mishap::Stall, moment: Moment::BeforeApplying };
+const STALL: Fault = Fault { kind: FaultKind::Stall, moment: Moment::BeforeApplying };
 
 /// Nothing else must have such a name.
 fn ledgers(desk: &Desk) -> Vec<String> {

@@ -4,12 +4,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use attrsync::sandbox::{Fault, Mishap, Moment, Options};
+use attrsync::sandbox::{Fault, FaultKind, Moment, Options};
 
 use super::remembered::kill;
 use super::{Desk, Server, ended};
 
-const STALL: Fault = Fault { mishap: Mishap::Stall, moment: Moment::BeforeApplying };
+const STALL: Fault = Fault { kind: FaultKind::Stall, moment: Moment::BeforeApplying };
 
 #[test]
 fn of_two_runs_with_one_failures_report_the_second_is_told_and_sends_nothing() {

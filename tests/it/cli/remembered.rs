@@ -7,7 +7,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use attrsync::ledger::{LedgerError, LedgerReader};
-use attrsync::sandbox::{ErrorBody, Fault, Log, Mishap, Moment, Options};
+use attrsync::sandbox::{ErrorBody, Fault, FaultKind, Log, Moment, Options};
 use proptest::prelude::*;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
@@ -17,7 +17,7 @@ use super::{Desk, Ended, Server, ended, users_csv};
 
 /// A fault that stops a run: the key is no longer good.
 const KEY_REFUSED: Fault =
-    Fault { mishap: Mishap::Error(401, ErrorBody::Json), moment: Moment::BeforeApplying };
+    Fault { kind: FaultKind::Error(401, ErrorBody::Json), moment: Moment::BeforeApplying };
 
 /// Most requests in flight, by default.
 const CONCURRENCY: u64 = 16;
@@ -83,7 +83,7 @@ fn check_state(server: &Server, desk: &Desk) {
 
 #[test]
 fn what_was_answered_is_recorded_while_nothing_else_happens_and_survives_a_kill() {
-    let stall = Fault { mishap: Mishap::Stall, moment: Moment::BeforeApplying };
+    let stall = Fault { kind: FaultKind::Stall, moment: Moment::BeforeApplying };
     let mut script = vec![None; 12];
     script.push(Some(stall));
     let (desk, server) =

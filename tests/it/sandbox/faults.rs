@@ -7,7 +7,7 @@ use super::*;
 #[tokio::test]
 async fn a_connection_can_break_before_or_after_the_request_is_applied() {
     for (moment, facts) in [(Moment::BeforeApplying, &[][..]), (Moment::AfterApplying, &["1,city,Oslo"])] {
-        let it = Rehearsal::new(scripted(Mishap::Drop, moment)).await;
+        let it = Rehearsal::new(scripted(FaultKind::Drop, moment)).await;
         let error = it.client.set(1).await.unwrap_err();
         assert!(error.is_request() && !error.is_connect() && !error.is_timeout(), "{error:?}");
         assert_eq!(it.facts(), facts);
@@ -25,7 +25,7 @@ async fn a_server_error_can_come_before_or_after_the_request_is_applied() {
             (ErrorBody::Html, "text/html", "<center><h1>502 Bad Gateway</h1></center>"),
             (ErrorBody::Empty, "text/plain", ""),
         ] {
-            let it = Rehearsal::new(scripted(Mishap::Error(502, body), moment)).await;
+            let it = Rehearsal::new(scripted(FaultKind::Error(502, body), moment)).await;
             let reply = it.client.set(1).await.unwrap();
             assert_eq!((reply.status, reply.header("content-type")), (502, content_type));
             assert!(reply.body.contains(text));
@@ -37,7 +37,7 @@ async fn a_server_error_can_come_before_or_after_the_request_is_applied() {
 #[tokio::test]
 async fn a_stalled_request_is_never_answered() {
     for (moment, facts) in [(Moment::BeforeApplying, &[][..]), (Moment::AfterApplying, &["1,city,Oslo"])] {
-        let it = Rehearsal::new(scripted(Mishap::Stall, moment)).await;
+        let it = Rehearsal::new(scripted(FaultKind::Stall, moment)).await;
         tokio::select! {
             biased;
             answer = it.client.set(1) => panic!("{answer:?}"),
@@ -51,7 +51,7 @@ async fn a_stalled_request_is_never_answered() {
 
 #[tokio::test]
 async fn an_invalid_request_is_refused_even_when_a_fault_would_follow_it() {
-    let it = Rehearsal::new(scripted(Mishap::Drop, Moment::AfterApplying)).await;
+    let it = Rehearsal::new(scripted(FaultKind::Drop, Moment::AfterApplying)).await;
     assert_eq!(it.client.update(STANDARD, json!([1]), "x", json!("y")).await.status, 400);
 }
 
@@ -82,7 +82,7 @@ async fn the_same_seed_makes_the_same_run() {
 #[tokio::test]
 async fn an_outage_answers_nobody_until_it_ends() {
     let length = Duration::from_millis(100);
-    let outage = Outage { start: Duration::ZERO, length, manner: OutageManner::Unavailable };
+    let outage = Outage { start: Duration::ZERO, length, kind: OutageKind::Unavailable };
     let it = Rehearsal::new(Options { outages: vec![outage], ..Options::default() }).await;
     while it.client.set(1).await.unwrap().status != 200 {
         assert_eq!(it.client.page("/sandbox/counters").await.status, 200, "only the API is out");
@@ -95,7 +95,7 @@ async fn an_outage_answers_nobody_until_it_ends() {
 #[tokio::test]
 async fn an_unreachable_api_breaks_connections_old_and_new() {
     let start = Duration::from_millis(100);
-    let outage = Outage { start, length: FOREVER, manner: OutageManner::Unreachable };
+    let outage = Outage { start, length: FOREVER, kind: OutageKind::Unreachable };
     let it = Rehearsal::new(Options { outages: vec![outage], ..Options::default() }).await;
     while it.client.set(1).await.is_ok() {}
     for arrival in it.sandbox.log() {

@@ -17,7 +17,8 @@ async fn shutting_down_finishes_what_is_in_progress_and_takes_nothing_new() {
 
 #[tokio::test]
 async fn shutting_down_lets_go_of_stalled_requests() {
-    let Rehearsal { sandbox, client } = Rehearsal::new(scripted(Mishap::Stall, Moment::BeforeApplying)).await;
+    let Rehearsal { sandbox, client } =
+        Rehearsal::new(scripted(FaultKind::Stall, Moment::BeforeApplying)).await;
     let shutdown = async {
         until(|| sandbox.counters().faulted == 1).await;
         sandbox.shutdown().await;

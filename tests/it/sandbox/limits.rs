@@ -47,7 +47,7 @@ async fn the_limit_holds_for_every_sliding_window_and_refuses_nobody_without_nee
         member.await.unwrap();
     }
     let log = it.sandbox.log();
-    let window_before = |at: Duration, log: &[Arrival], status: fn(u16) -> bool| {
+    let window_before = |at: Duration, log: &[LoggedRequest], status: fn(u16) -> bool| {
         let inside = log.iter().filter(|other| other.status.is_some_and(status) && at < other.at + WINDOW);
         inside.count()
     };

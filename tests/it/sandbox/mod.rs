@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use attrsync::sandbox::{
-    Arrival, ErrorBody, Fault, Log, Mishap, Moment, Options, Outage, OutageManner, Permission, Reject,
+    ErrorBody, Fault, FaultKind, Log, LoggedRequest, Moment, Options, Outage, OutageKind, Permission, Reject,
     Sandbox,
 };
 use reqwest::Method;
@@ -126,8 +126,8 @@ fn ids<const N: usize>(ids: [&str; N]) -> BTreeSet<String> {
     ids.into_iter().map(str::to_owned).collect()
 }
 
-fn scripted(mishap: Mishap, moment: Moment) -> Options {
-    Options { script: vec![Some(Fault { mishap, moment })], ..Options::default() }
+fn scripted(kind: FaultKind, moment: Moment) -> Options {
+    Options { script: vec![Some(Fault { kind, moment })], ..Options::default() }
 }
 
 const OK: &str = r#"{"status": "ok"}"#;

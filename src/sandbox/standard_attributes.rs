@@ -1,12 +1,12 @@
-//! The standard attributes: what values they take and how the API shows them.
+//! The standard attributes: which values they accept, and how the API shows them.
 
 use serde_json::{Value, json};
 
 use super::state::plain_text;
 
-/// What values a standard attribute takes.
+/// Which values a standard attribute accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum AttributeType {
     Text,
     /// At most [`NAME_LENGTH`] characters.
     Name,
@@ -19,41 +19,41 @@ pub(super) enum Kind {
 }
 
 const NAME_LENGTH: usize = 40;
-const GENDER: Kind = Kind::Choice(&["unknown", "male", "female"]);
-const STATUS: Kind = Kind::Choice(&["visitor", "user"]);
+const GENDER: AttributeType = AttributeType::Choice(&["unknown", "male", "female"]);
+const STATUS: AttributeType = AttributeType::Choice(&["visitor", "user"]);
 
 /// All standard attributes, by name.
-pub(super) const STANDARD: [(&str, Kind); 22] = [
-    ("assigned_to", Kind::Integer),
-    ("city", Kind::Text),
-    ("company_id", Kind::Integer),
-    ("country", Kind::Text),
-    ("custom_id", Kind::Text),
-    ("email", Kind::Text),
-    ("facebook_url", Kind::Text),
-    ("first_name", Kind::Name),
+pub(super) const STANDARD: [(&str, AttributeType); 22] = [
+    ("assigned_to", AttributeType::Integer),
+    ("city", AttributeType::Text),
+    ("company_id", AttributeType::Integer),
+    ("country", AttributeType::Text),
+    ("custom_id", AttributeType::Text),
+    ("email", AttributeType::Text),
+    ("facebook_url", AttributeType::Text),
+    ("first_name", AttributeType::Name),
     ("gender", GENDER),
-    ("google_url", Kind::Text),
-    ("gravatar_url", Kind::Text),
-    ("last_name", Kind::Name),
-    ("linkedin_url", Kind::Text),
-    ("notifications", Kind::Boolean),
-    ("phone_number", Kind::Phone),
-    ("region", Kind::Text),
-    ("score", Kind::Integer),
+    ("google_url", AttributeType::Text),
+    ("gravatar_url", AttributeType::Text),
+    ("last_name", AttributeType::Name),
+    ("linkedin_url", AttributeType::Text),
+    ("notifications", AttributeType::Boolean),
+    ("phone_number", AttributeType::Phone),
+    ("region", AttributeType::Text),
+    ("score", AttributeType::Integer),
     ("status", STATUS),
-    ("timezone", Kind::Text),
-    ("twitter_url", Kind::Text),
-    ("unsubscribed", Kind::Boolean),
-    ("user_id", Kind::Text),
+    ("timezone", AttributeType::Text),
+    ("twitter_url", AttributeType::Text),
+    ("unsubscribed", AttributeType::Boolean),
+    ("user_id", AttributeType::Text),
 ];
 
-/// What values the standard attribute of this name takes, if it is one.
-pub(super) fn kind(name: &str) -> Option<Kind> {
+/// The type of the standard attribute of this name, if there is one.
+pub(super) fn attribute_type(name: &str) -> Option<AttributeType> {
     STANDARD.binary_search_by_key(&name, |(standard, _)| standard).ok().map(|place| STANDARD[place].1)
 }
 
-impl Kind {
+impl AttributeType {
     /// Says what is wrong with a value. Null, which clears an attribute, is always right, and so is the text of a
     /// number or boolean.
     pub(super) fn check(self, value: &Value) -> Result<(), String> {
@@ -127,13 +127,13 @@ mod tests {
     #[test]
     fn standard_attributes_stand_in_the_order_that_they_are_searched_in() {
         assert!(STANDARD.is_sorted_by_key(|(name, _)| *name));
-        assert_eq!(kind("gender"), Some(GENDER));
-        assert_eq!(kind("shoe_size"), None);
+        assert_eq!(attribute_type("gender"), Some(GENDER));
+        assert_eq!(attribute_type("shoe_size"), None);
     }
 
     #[test]
     fn values_are_checked_by_the_type_of_their_attribute() {
-        let check = |name: &str, value: Value| kind(name).unwrap().check(&value).is_ok();
+        let check = |name: &str, value: Value| attribute_type(name).unwrap().check(&value).is_ok();
         let valid = [
             ("city", json!("")),
             ("city", json!(null)),
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn values_are_shown_in_the_types_of_the_api() {
-        let show = |name: &str, value: Value| kind(name).unwrap().show(&value);
+        let show = |name: &str, value: Value| attribute_type(name).unwrap().show(&value);
         assert_eq!(show("gender", json!("2")), json!("male"));
         assert_eq!(show("status", json!(1)), json!("visitor"));
         assert_eq!(show("score", json!("17")), json!(17));

@@ -1,4 +1,4 @@
-//! What the API accepts, beyond the shape of a body.
+//! Validates requests: key, attributes, values and users.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use hashbrown::HashSet;
 use serde_json::{Value, json};
 
 use super::answer::Answer;
-use super::attribute;
 use super::options::{Options, Permission, Reject};
+use super::standard_attributes;
 use super::state::{User, Users, plain_text};
 use super::update::Update;
 
@@ -23,9 +23,9 @@ pub(super) enum Vocabulary {
 const CUSTOM_NAME_LENGTH: usize = 255;
 const HIGHEST_ID: u64 = i64::MAX.unsigned_abs();
 
-/// Who may do what, and which users and values there are.
+/// Validates requests by the options of the sandbox.
 #[derive(Debug)]
-pub(super) struct Rules {
+pub(super) struct Validator {
     token: Option<String>,
     permission: Permission,
     unknown_ids: HashSet<u64, RandomState>,
@@ -35,7 +35,7 @@ pub(super) struct Rules {
     reject_values: BTreeSet<(String, String)>,
 }
 
-impl Rules {
+impl Validator {
     pub(super) fn new(options: &Options) -> Self {
         Self {
             token: options.token.clone(),
@@ -48,7 +48,7 @@ impl Rules {
         }
     }
 
-    /// Whether this value of the header `authorization` opens the door.
+    /// Checks the value of the header `authorization`.
     pub(super) fn authorize(&self, header: Option<&str>) -> Result<(), Answer> {
         let Some(token) = header.and_then(|header| header.strip_prefix("Token ")) else {
             return Err(Answer::unauthorized("Authentication credentials were not provided."));
@@ -61,8 +61,8 @@ impl Rules {
         }
     }
 
-    /// The update as it is to be applied, or why it is refused.
-    pub(super) fn examine<'a>(
+    /// The update as it is to be applied, or the answer that rejects it.
+    pub(super) fn check_update<'a>(
         &self,
         update: Update<'a>,
         vocabulary: Vocabulary,
@@ -93,7 +93,7 @@ impl Rules {
         if refused {
             return Err(format!("\"{text}\" is not a valid choice."));
         }
-        attribute::kind(attribute).map_or(Ok(()), |kind| kind.check(value))
+        standard_attributes::attribute_type(attribute).map_or(Ok(()), |kind| kind.check(value))
     }
 
     fn known(&self, users: Users) -> Result<Users, Answer> {
@@ -124,7 +124,7 @@ impl Rules {
 }
 
 fn check_attribute(name: &str, vocabulary: Vocabulary) -> Result<(), String> {
-    match (vocabulary, attribute::kind(name)) {
+    match (vocabulary, standard_attributes::attribute_type(name)) {
         (Vocabulary::Standard, Some(_)) => Ok(()),
         (Vocabulary::Standard, None) => Err(format!("\"{name}\" is not a valid choice.")),
         (Vocabulary::Custom, Some(_)) => Err(format!("\"{name}\" is a standard attribute.")),
