@@ -9,10 +9,10 @@ use reqwest::Url;
 use super::fingerprint::{differing, fingerprint};
 use super::sync::Failed;
 use crate::clock;
-use crate::config::{LedgerFile, Memory, Resume, Settings};
+use crate::config::{LedgerFile, Resume, Settings};
 use crate::ledger::{
     InputState, KnownAttribute, Ledger, LedgerError, LedgerReader, NotContinued, NotContinuedRun, Recorder,
-    RowCounts, RunDescription, RunId, RunOutcome, SkipScope, TargetKey, UnfinishedRun,
+    RowCounts, RunDescription, RunId, RunOutcome, TargetKey, UnfinishedRun,
 };
 use crate::plan::{Batch, Phase, Plan, SkippedRows};
 use crate::report::{ExitCode, Fates, Message, StopReason};
@@ -144,11 +144,7 @@ fn spare(
         (Some(unfinished), Resume::IfInterrupted) => Continuation::Of(unfinished),
         (Some(unfinished), Resume::Never) => Continuation::Unwanted(unfinished),
     };
-    let extent = match file.memory {
-        Memory::ContinuedRun => SkipScope::ContinuedRun,
-        Memory::EveryRun => SkipScope::EveryRun,
-    };
-    let known = reader.known_values(target, &description.content, extent, continuation.continued())?;
+    let known = reader.known_values(target, &description.content, file.skip, continuation.continued())?;
     let (plan, spared) = plan.skip_known(
         &settings.input.resources,
         |attribute| Ok(known.of(&attribute.name)),

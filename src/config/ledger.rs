@@ -8,29 +8,21 @@ use super::error::ConfigError;
 use super::flags::{LedgerFlags, SyncOptions};
 use super::layer::Layer;
 use super::target;
+use crate::ledger::SkipScope;
 
 /// The ledger, and what to make of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerFile {
     /// Where it is.
     pub path: PathBuf,
-    /// What is skipped.
-    pub memory: Memory,
+    /// Which rows are skipped.
+    pub skip: SkipScope,
     /// Whether an interrupted run goes on.
     pub resume: Resume,
     /// How long to keep what was sent when.
     pub history_days: u64,
     /// The API of which it is to know; `None`: a sandbox that starts with the run.
     pub base_url: Option<Url>,
-}
-
-/// What is skipped because the ledger knows of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Memory {
-    /// What the run sent that this one continues.
-    ContinuedRun,
-    /// What any run sent.
-    EveryRun,
 }
 
 /// Whether an interrupted run goes on.
@@ -64,7 +56,7 @@ impl LedgerFile {
         }
         Ok(Some(Self {
             path: known.ledger.clone(),
-            memory: if known.only_changed { Memory::EveryRun } else { Memory::ContinuedRun },
+            skip: if known.only_changed { SkipScope::EveryRun } else { SkipScope::ContinuedRun },
             resume: if *no_resume { Resume::Never } else { Resume::IfInterrupted },
             history_days: *history_days,
             base_url,

@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::ConfigError;
 pub use flags::{PlanOptions, SyncOptions};
-pub use ledger::{LedgerFile, Memory, Resume};
+pub use ledger::{LedgerFile, Resume};
 pub use machine::peak_memory;
 pub use repeated::Repeated;
 pub use reports::{Destination, Reports, same_file};
@@ -44,7 +44,7 @@ use names::{Mention, Subject};
 use reports::AtStake;
 
 use crate::input::Source;
-use crate::report::is_planted;
+use crate::ledger::is_planted;
 
 /// Most ids in one request, unless the user says otherwise.
 const BATCH_SIZE: NonZeroU32 = NonZeroU32::new(1000).expect("1000 is not 0");

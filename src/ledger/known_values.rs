@@ -14,12 +14,12 @@ use crate::plan::{SkipFilter, SkipReason};
 /// An entry that no journal gets to.
 const BEYOND: u64 = i64::MAX.cast_unsigned();
 
-/// How far back to remember.
+/// Which rows a run skips because the ledger knows that they were acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SkipScope {
-    /// What the run recorded that this one continues.
+    /// Those that the run acknowledged that this one continues.
     ContinuedRun,
-    /// What any run recorded: `--only-changed`.
+    /// Those that any run acknowledged: `--only-changed`.
     EveryRun,
 }
 
@@ -27,7 +27,7 @@ pub enum SkipScope {
 #[derive(Debug)]
 pub struct KnownValues<'l> {
     database: &'l Database,
-    extent: SkipScope,
+    scope: SkipScope,
     doubt: UntrustedUpTo,
     attributes: HashMap<String, AttributeRow>,
     /// Of attributes, by number: entries and who made them, oldest first.
@@ -44,7 +44,7 @@ impl LedgerReader {
         &self,
         target: &TargetKey,
         content: &str,
-        extent: SkipScope,
+        scope: SkipScope,
         continues: Option<&UnfinishedRun>,
     ) -> Result<KnownValues<'_>, LedgerError> {
         let database = &self.database;
@@ -60,7 +60,7 @@ impl LedgerReader {
             continued.extend(of_failures_reports(&runs, begun));
         }
         // Entries that are merged already change nothing when they are told again, as long as all that follow are, too.
-        let after = match extent {
+        let after = match scope {
             SkipScope::ContinuedRun => begun,
             SkipScope::EveryRun => begun.min(database.state()?.merged),
         };
@@ -73,7 +73,7 @@ impl LedgerReader {
         for heading in database.headings(after.max(doubt.of("")))? {
             entries.entry(heading.attribute).or_default().push(heading);
         }
-        Ok(KnownValues { database, extent, doubt, attributes, entries, identity, continued })
+        Ok(KnownValues { database, scope, doubt, attributes, entries, identity, continued })
     }
 
     /// Follows a run to the one that it continues, and so on; returns the entry before the first one of them all.
@@ -126,9 +126,8 @@ impl KnownValues<'_> {
         let (attribute, untrusted) = (self.attributes.get(name), self.doubt.of(name));
         let own = attribute.map(|attribute| attribute.id);
         let entries = self.entries_of(own).rev().filter(|(entry, _)| *entry > untrusted).collect();
-        let is_known = |attribute: &&AttributeRow| {
-            self.extent == SkipScope::EveryRun && attribute.generation > untrusted
-        };
+        let is_known =
+            |attribute: &&AttributeRow| self.scope == SkipScope::EveryRun && attribute.generation > untrusted;
         KnownAttribute { database: self.database, entries, known: attribute.filter(is_known).cloned() }
     }
 
@@ -138,7 +137,7 @@ impl KnownValues<'_> {
             let headings = attribute.and_then(|attribute| self.entries.get(&attribute));
             headings.into_iter().flatten()
         };
-        let unchanged = match self.extent {
+        let unchanged = match self.scope {
             SkipScope::ContinuedRun => None,
             SkipScope::EveryRun => Some(SkipReason::Unchanged),
         };

@@ -94,7 +94,7 @@ impl Lock {
         let path = path_beside(ledger);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        let opened = owner_only::open_here(&mut options, &path);
+        let opened = owner_only::open_no_follow(&mut options, &path);
         let mut file = opened.map_err(|error| LedgerError::unopened(&path, &error))?;
         let locked = lock_with_retries(&file);
         let note = LockInfo::read(&mut file);

@@ -28,6 +28,7 @@ pub use fingerprint::{Fingerprint, INPUTS};
 pub use history::{PastRun, SentRows, UserValue, ValueState};
 pub use known_values::{KnownAttribute, KnownValues, SkipScope};
 pub use lock::Holder;
+pub use path::is_planted;
 pub use reader::LedgerReader;
 pub use recorder::Recorder;
 pub use run::{

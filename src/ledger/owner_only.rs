@@ -1,42 +1,29 @@
-//! Files for their owner's eyes only.
+//! Files that only their owner can read.
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// The same of a file that lies here, and nowhere else: what a link in its place leads to would be overwritten.
-pub(super) fn open_here(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    let is_link = || io::Error::new(io::ErrorKind::InvalidInput, "is a link");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 
-        use rustix::fs::OFlags;
-        use rustix::io::Errno;
-
-        let opened = open(options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()), path);
-        opened.map_err(
-            |error| if Errno::from_io_error(&error) == Some(Errno::LOOP) { is_link() } else { error },
-        )
+/// Opens a file so that only its owner can read it. If others could read it until now, they lose that right.
+pub(super) fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = options.mode(0o600).open(path)?;
+    let mut permissions = file.metadata()?.permissions();
+    if permissions.mode() & 0o077 != 0 {
+        permissions.set_mode(0o600);
+        file.set_permissions(permissions)?;
     }
-    #[cfg(not(unix))]
-    if path.is_symlink() { Err(is_link()) } else { open(options, path) }
+    Ok(file)
 }
 
-/// Opens a file that only its owner can read, and takes the right from others who had it.
-pub(super) fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-
-        let file = options.mode(0o600).open(path)?;
-        let mut rights = file.metadata()?.permissions();
-        if rights.mode() & 0o077 != 0 {
-            rights.set_mode(0o600);
-            file.set_permissions(rights)?;
-        }
-        Ok(file)
-    }
-    #[cfg(not(unix))]
-    options.open(path)
+/// Does the same, but fails if the path is a symbolic link: writing through it would overwrite some other file.
+pub(super) fn open_no_follow(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let opened = open(options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()), path);
+    opened.map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::LOOP) => io::Error::new(io::ErrorKind::InvalidInput, "is a link"),
+        _ => error,
+    })
 }

@@ -1,42 +1,43 @@
-//! Where a ledger really is.
+//! The path of a ledger: links are resolved, and what is not a ledger is left alone.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::process::geteuid;
 
 use super::LedgerError;
 
-/// Makes the file if there is none, also where a link leads to; returns the path without that link, as what belongs to a
-/// ledger lies beside the file itself. Nothing is done to a file that is there.
-pub(super) fn make(path: &Path) -> Result<PathBuf, LedgerError> {
-    let wrong = |error: &io::Error| LedgerError::unopened(path, error);
+/// Creates the file if there is none, and returns its path with the link at its end resolved, because the files that
+/// belong to a ledger lie beside the file itself. A file that exists is not changed.
+pub(super) fn create(path: &Path) -> Result<PathBuf, LedgerError> {
+    let unopened = |error: io::Error| LedgerError::unopened(path, &error);
     if is_planted(path) {
         return Err(LedgerError::NoPlace {
             path: path.to_owned(),
             error: "it is a link that another user made, in a directory that all may write".to_owned(),
         });
     }
-    refuse_foreign(path)?;
+    check_file_type(path)?;
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map_err(|error| wrong(&error))?;
-    real(path).map_err(|error| wrong(&error))
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.open(path).map_err(unopened)?;
+    resolve(path).map_err(unopened)
 }
 
-/// The path of a ledger that there is, without a link at its end.
-pub(super) fn real(path: &Path) -> io::Result<PathBuf> {
+/// The path of an existing ledger, with the link at its end resolved.
+pub(super) fn resolve(path: &Path) -> io::Result<PathBuf> {
     if path.is_symlink() { path.canonicalize() } else { Ok(path.to_owned()) }
 }
 
-/// Refuses a file that is no store before anything is done to it: it may be somebody's input.
-fn refuse_foreign(path: &Path) -> Result<(), LedgerError> {
+/// Rejects a file that is no database before anything is written to it: it may be an input by mistake.
+fn check_file_type(path: &Path) -> Result<(), LedgerError> {
     const MAGIC: &[u8] = b"SQLite format 3\0";
     let mut start = Vec::new();
     let read = File::open(path).and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut start));
     match read {
-        // What can't be read is told of by whoever opens it.
+        // If it can't be read, opening it as a database gives the better error.
         Err(_unread) => Ok(()),
         Ok(0) => Ok(()),
         Ok(_) if start == MAGIC => Ok(()),
@@ -44,27 +45,34 @@ fn refuse_foreign(path: &Path) -> Result<(), LedgerError> {
     }
 }
 
-/// Whether the path is a link that neither this user nor the owner of the directory made, where all may make some. Linux
-/// can refuse to follow these by itself, but need not.
-fn is_planted(path: &Path) -> bool {
-    #[cfg(target_os = "linux")]
-    {
-        use std::os::unix::fs::MetadataExt;
-
-        const STICKY_FOR_ALL: u32 = 0o1002;
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let directory = parent.unwrap_or(Path::new(".")).metadata();
-        let (Ok(link), Ok(directory)) = (path.symlink_metadata(), directory) else { return false };
-        // The owner of this process's entry is its user.
-        let own = Path::new("/proc/self").metadata().ok().map(|own| own.uid());
-        link.is_symlink()
-            && directory.mode() & STICKY_FOR_ALL == STICKY_FOR_ALL
-            && link.uid() != directory.uid()
-            && own != Some(link.uid())
+/// Whether another user put a link or a FIFO at this path, in a directory where everyone may create files, such as
+/// `/tmp`. Following it would write to a place that the other user chose.
+pub fn is_planted(path: &Path) -> bool {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match (fs::symlink_metadata(path), fs::metadata(parent)) {
+        (Ok(file), Ok(directory)) if file.is_symlink() || file.file_type().is_fifo() => {
+            is_foreign(file.uid(), (directory.mode(), directory.uid()), geteuid().as_raw())
+        }
+        _ => false,
     }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = path;
-        false
+}
+
+/// The rule of Linux's `fs.protected_symlinks`, which is not switched on everywhere.
+fn is_foreign(owner: u32, (mode, directory_owner): (u32, u32), user: u32) -> bool {
+    const STICKY_AND_WORLD_WRITABLE: u32 = 0o1002;
+    mode & STICKY_AND_WORLD_WRITABLE == STICKY_AND_WORLD_WRITABLE && owner != user && owner != directory_owner
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_of_others_are_not_followed_where_everyone_may_put_them() {
+        let (me, other, root) = (1000, 1001, 0);
+        let shared = (0o41777, root);
+        assert!(is_foreign(other, shared, me) && is_foreign(other, shared, root));
+        assert!(!is_foreign(me, shared, me) && !is_foreign(root, shared, me));
+        assert!(!is_foreign(other, (0o40755, root), me));
     }
 }

@@ -20,7 +20,7 @@ pub struct LedgerReader {
 impl LedgerReader {
     /// Opens a ledger that there is. It is read as it is at this moment, whoever writes meanwhile.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        let Ok(path) = &path::real(path) else {
+        let Ok(path) = &path::resolve(path) else {
             return Err(LedgerError::Missing { path: path.to_owned() });
         };
         let note = LockInfo::beside(path);

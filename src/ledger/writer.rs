@@ -43,7 +43,7 @@ struct Pending {
 impl Ledger {
     /// Opens the ledger at this path for a run on this target; makes one where there is none.
     pub fn open(path: &Path, target: &TargetKey, now: Timestamp) -> Result<Self, LedgerError> {
-        let path = &path::make(path)?;
+        let path = &path::create(path)?;
         let (mut lock, note) = Lock::take(path)?;
         let database = Database::open(path, Access::Write)?;
         reader::check_progress(&database, note.as_ref())?;

@@ -3,13 +3,15 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::process::geteuid;
+
+use crate::ledger::is_planted;
 
 /// A file in the making. It stands in a temporary file beside its destination, readable by its owner only, until it is
 /// published; dropped before that, it leaves nothing behind. What is no regular file (`/dev/null`, a FIFO, standard
@@ -249,23 +251,6 @@ fn replaceable(path: &Path) -> io::Result<Option<PathBuf>> {
     Err(io::Error::new(io::ErrorKind::PermissionDenied, "too many symbolic links"))
 }
 
-/// Whether another user has put a link, or a FIFO, where everyone may put files, as in `/tmp`: following it would write
-/// where that user wants it.
-pub fn is_planted(path: &Path) -> bool {
-    match (fs::symlink_metadata(path), fs::metadata(directory(path))) {
-        (Ok(there), Ok(directory)) if there.is_symlink() || there.file_type().is_fifo() => {
-            is_foreign(there.uid(), (directory.mode(), directory.uid()), geteuid().as_raw())
-        }
-        _ => false,
-    }
-}
-
-/// The rule is that of Linux (`fs.protected_symlinks`), which not every system has switched on.
-fn is_foreign(owner: u32, (mode, directory_owner): (u32, u32), user: u32) -> bool {
-    const STICKY_AND_OPEN: u32 = 0o1002;
-    mode & STICKY_AND_OPEN == STICKY_AND_OPEN && owner != user && owner != directory_owner
-}
-
 fn directory(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -276,15 +261,6 @@ fn directory(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn links_of_others_are_not_followed_where_everyone_may_put_them() {
-        let (me, other, root) = (1000, 1001, 0);
-        let shared = (0o41777, root);
-        assert!(is_foreign(other, shared, me) && is_foreign(other, shared, root));
-        assert!(!is_foreign(me, shared, me) && !is_foreign(root, shared, me));
-        assert!(!is_foreign(other, (0o40755, root), me));
-    }
 
     #[test]
     fn a_link_in_the_place_of_a_draft_is_not_followed() {

@@ -27,7 +27,7 @@ pub use advice::Rerun;
 pub use clerk::Clerk;
 pub use closing::Closing;
 pub use command_line::command_line;
-pub use draft::{Discard, Draft, Unwritten, is_planted};
+pub use draft::{Discard, Draft, Unwritten};
 pub use exit_code::ExitCode;
 pub use failures::{FailuresReport, Lost, LostRow};
 pub use fates::{Fates, Requests};

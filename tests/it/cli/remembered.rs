@@ -66,7 +66,7 @@ pub(super) fn recorded(desk: &Desk) -> u64 {
         reader => reader.unwrap(),
     };
     let runs = reader.runs().unwrap().into_iter();
-    runs.flat_map(|past| reader.sent_values(past.run).unwrap()).map(|sent| sent.users).sum()
+    runs.flat_map(|past| reader.sent_rows(past.run).unwrap()).map(|sent| sent.users).sum()
 }
 
 /// `users.csv` with this in place of that.

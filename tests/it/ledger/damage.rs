@@ -53,7 +53,7 @@ fn read(path: &Path) -> Result<Vec<String>, LedgerError> {
         all.push(format!("{unfinished:?} {spared:?} {:?}", all_facts(&left)));
     }
     for run in reader.runs()? {
-        all.push(format!("{:?}", reader.sent_values(run.run)?));
+        all.push(format!("{:?}", reader.sent_rows(run.run)?));
     }
     for user in [1, 300, 5000] {
         all.push(format!("{:?}", reader.user(&User::Id(user))?));

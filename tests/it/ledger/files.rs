@@ -223,5 +223,5 @@ fn a_full_disk_is_an_error_and_costs_no_record() {
     assert!(said.contains("<make room"), "{said}");
     let reader = LedgerReader::open(&path).unwrap();
     let run = reader.runs().unwrap()[0].run;
-    assert!(!reader.sent_values(run).unwrap().is_empty());
+    assert!(!reader.sent_rows(run).unwrap().is_empty());
 }

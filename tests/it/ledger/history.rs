@@ -41,10 +41,10 @@ fn it_tells_when_a_user_was_set_to_what_and_by_which_run() {
     assert_eq!(runs[1].inputs, ["users.csv"]);
     assert_eq!(runs[1].rows, Some(RowCounts { acknowledged: 1, ..RowCounts::default() }));
 
-    let sent_values = reader.sent_values(runs[1].run).unwrap();
-    assert_eq!(sent_values.len(), 1);
-    assert_eq!(sent_values[0].value, SentValue::Text("Norway".into()));
-    assert_eq!((sent_values[0].users, sent_values[0].batches, sent_values[0].attempts), (1, 1, 1));
+    let sent_rows = reader.sent_rows(runs[1].run).unwrap();
+    assert_eq!(sent_rows.len(), 1);
+    assert_eq!(sent_rows[0].value, SentValue::Text("Norway".into()));
+    assert_eq!((sent_rows[0].users, sent_rows[0].batches, sent_rows[0].attempts), (1, 1, 1));
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn events_are_held_back_until_what_they_acknowledge_is_recorded() {
     let run = begin(&path, &rows, Changes::All, Resume::Yes, at(1)).unwrap();
     let (id, plan) = (run.run, Arc::new(run.plan));
     let mut recorder = Recorder::new(run.ledger, id, Arc::clone(&plan));
-    let reader = || LedgerReader::open(&path).unwrap().sent_values(id).unwrap();
+    let reader = || LedgerReader::open(&path).unwrap().sent_rows(id).unwrap();
 
     let now = clock::monotonic_now();
     let failed = || Outcome::Failed(Reason::default());
@@ -39,8 +39,8 @@ fn events_are_held_back_until_what_they_acknowledge_is_recorded() {
     assert!(recorder.is_due(now + Duration::from_millis(50)));
 
     assert_eq!(recorder.commit(at(2)).unwrap().len(), 4);
-    let sent_values = reader();
-    assert_eq!((sent_values[0].users, sent_values[0].batches, sent_values[0].attempts), (6, 2, 4));
+    let sent_rows = reader();
+    assert_eq!((sent_rows[0].users, sent_rows[0].batches, sent_rows[0].attempts), (6, 2, 4));
     assert!(!recorder.is_due(now + Duration::from_secs(9)));
     assert_eq!(recorder.commit(at(3)).unwrap().len(), 0);
 }
@@ -79,8 +79,8 @@ fn the_clients_own_ids_are_known_by_their_texts() {
         let known =
             ledger.reader().known_values(&target, &more.fingerprint(), SkipScope::EveryRun, None).unwrap();
         let (left, spared) = more
-            .without::<_, LedgerError>(
-                &resources(),
+            .skip_known::<_, LedgerError>(
+                &bounds(),
                 |attribute| Ok(known.of(&attribute.name)),
                 KnownAttribute::replay,
             )

@@ -57,7 +57,7 @@ impl Past {
         self.folder.path().join("l")
     }
 
-    fn begin(&self, id_type: IdType, rows: Rows<'_>, extent: SkipScope) -> Begun {
+    fn begin(&self, id_type: IdType, rows: Rows<'_>, scope: SkipScope) -> Begun {
         let mut ledger = Ledger::open(&self.path(), &target(id_type), at(1)).unwrap();
         let whole = plan(id_type, rows);
         let fingerprint = Fingerprint::default();
@@ -67,10 +67,10 @@ impl Past {
         let continued = ledger.reader().unfinished(&target(id_type), &description).unwrap();
         let known = ledger
             .reader()
-            .known_values(&target(id_type), &description.content, extent, continued.as_ref())
+            .known_values(&target(id_type), &description.content, scope, continued.as_ref())
             .unwrap();
         let (plan, spared) = whole
-            .without::<_, LedgerError>(
+            .skip_known::<_, LedgerError>(
                 &tight(),
                 |attribute| Ok(known.of(&attribute.name)),
                 KnownAttribute::replay,
@@ -92,7 +92,7 @@ impl Past {
         let known =
             reader.known_values(&target(id_type), &whole.fingerprint(), SkipScope::EveryRun, None).unwrap();
         let (left, _) = whole
-            .without::<_, LedgerError>(
+            .skip_known::<_, LedgerError>(
                 &tight(),
                 |attribute| Ok(known.of(&attribute.name)),
                 KnownAttribute::replay,
@@ -194,9 +194,9 @@ fn a_run_that_renames_goes_on_by_the_ids_that_its_input_has() {
     ];
     // It is killed between the two renames.
     drop(past.begin(IdType::CustomId, rows, SkipScope::ContinuedRun).acknowledge(3));
-    for extent in [SkipScope::ContinuedRun, SkipScope::EveryRun] {
-        let run = past.begin(IdType::CustomId, rows, extent);
-        assert_eq!(run.spared, SkippedRows { resumed: 3, unchanged: 0 }, "{extent:?}");
+    for scope in [SkipScope::ContinuedRun, SkipScope::EveryRun] {
+        let run = past.begin(IdType::CustomId, rows, scope);
+        assert_eq!(run.spared, SkippedRows { resumed: 3, unchanged: 0 }, "{scope:?}");
         assert_eq!(all(&run.plan), ["c2 custom_id c1"]);
     }
     past.begin(IdType::CustomId, rows, SkipScope::ContinuedRun).acknowledge(1).finish();

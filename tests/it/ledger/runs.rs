@@ -280,8 +280,8 @@ fn nothing_is_known_to_another_target() {
         let whole = plan(&ten(), 3);
         let known = reader.known_values(&other, &whole.fingerprint(), SkipScope::EveryRun, None).unwrap();
         let (left, _) = whole
-            .without::<_, LedgerError>(
-                &resources(),
+            .skip_known::<_, LedgerError>(
+                &bounds(),
                 |attribute| Ok(known.of(&attribute.name)),
                 KnownAttribute::replay,
             )

@@ -107,11 +107,11 @@ pub(super) const TWO: NonZeroUsize = NonZeroUsize::new(2).expect("2 is not 0");
 pub(super) fn left_of(
     reader: &LedgerReader,
     plan: Plan,
-    extent: SkipScope,
+    scope: SkipScope,
     continues: Option<&UnfinishedRun>,
 ) -> Result<(Plan, SkippedRows), LedgerError> {
-    let known = reader.known_values(&target(), &plan.fingerprint(), extent, continues)?;
-    plan.without(&tight(), |attribute| Ok(known.of(&attribute.name)), KnownAttribute::replay)
+    let known = reader.known_values(&target(), &plan.fingerprint(), scope, continues)?;
+    plan.skip_known(&tight(), |attribute| Ok(known.of(&attribute.name)), KnownAttribute::replay)
 }
 
 /// Begins a run as the program does.
@@ -129,11 +129,11 @@ pub(super) fn begin(
         Resume::Yes => ledger.reader().unfinished(&target(), &description)?,
         Resume::No => None,
     };
-    let extent = match changes {
+    let scope = match changes {
         Changes::All => SkipScope::ContinuedRun,
         Changes::Only => SkipScope::EveryRun,
     };
-    let (plan, spared) = left_of(ledger.reader(), whole, extent, continues.as_ref())?;
+    let (plan, spared) = left_of(ledger.reader(), whole, scope, continues.as_ref())?;
     let run = ledger.begin(&description, continues.as_ref(), now)?;
     Ok(Begun { ledger, run, plan, spared, continues })
 }
