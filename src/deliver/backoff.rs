@@ -5,8 +5,8 @@ use std::time::Duration;
 use rand::{Rng, RngExt as _};
 use tokio::time::Instant;
 
-use super::event::Reason;
 use super::options::Options;
+use super::verdict::Reason;
 
 /// How long to wait after this many attempts: anything up to a bound that doubles each time ("full jitter"), so that
 /// requests that failed together don't come back together.

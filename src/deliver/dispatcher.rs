@@ -17,9 +17,9 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use super::Disconnected;
 use super::concurrency::Concurrency;
-use super::core::{ApiCall, Core, Pacing, StartedRequest};
+use super::core::{ApiCall, Core, StartedRequest};
 use super::event::{Delivery, End, Event, Shutdown, Slowed, Status, Stop, Waiting};
-use super::limiter::{LimitSignal, Limiter};
+use super::limiter::Limiter;
 use super::options::Options;
 use super::reservoir::Reservoir;
 use super::transport::{Reply, Request, SendError, Transport};
@@ -190,11 +190,7 @@ impl<T: Transport> Dispatcher<T> {
         let Answered { id, sent_at, bytes, result } = answered;
         let now = clock::monotonic_now();
         self.concurrency.observe(now.duration_since(*sent_at));
-        let signal = match self.core.answered(*id, result, *bytes, now, &mut self.chance) {
-            Pacing::Unchanged => LimitSignal::Nothing,
-            Pacing::Served => LimitSignal::Served,
-            Pacing::Throttled(retry_after) => LimitSignal::Throttled { retry_after },
-        };
+        let signal = self.core.answered(*id, result, *bytes, now, &mut self.chance);
         let connecting = result.as_ref().map_or(Duration::ZERO, |reply| reply.connecting);
         self.limiter.answered(*sent_at, connecting, now, signal);
         self.outbox.take(self.core.events()).await

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::read_back::Verified;
+use super::verdict::{AnswerKind, Reason};
 use crate::plan::Batch;
 
 /// What happens while delivery runs, in order.
@@ -44,19 +45,6 @@ pub enum Purpose {
     Check,
 }
 
-/// What an answer means, for counting: a [`Verdict`](super::Verdict) without its details.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AnswerKind {
-    /// 200, and the body says ok.
-    Acknowledged,
-    /// 429, or 503 with `retry-after`.
-    Throttled,
-    /// The API refused the request because of what it contains.
-    Rejected,
-    /// Anything that may succeed when it is repeated.
-    Transient,
-}
-
 /// How a batch, or a part of one, ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -66,15 +54,6 @@ pub enum Outcome {
     Failed(Reason),
     /// The run stopped first.
     Unsent(Reason),
-}
-
-/// Why rows were not acknowledged.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reason {
-    /// The last answer's status, if there was an answer.
-    pub status: Option<u16>,
-    /// The server's message, cleaned and shortened, or one of ours.
-    pub error: String,
 }
 
 /// The state of delivery at one moment.

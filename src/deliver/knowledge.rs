@@ -1,8 +1,8 @@
 //! What answers have shown about the account, its attributes, values and users, in this run.
 
+use super::verdict::Reason;
 use std::collections::{HashMap, HashSet};
 
-use super::event::Reason;
 use super::size_limit::SizeLimit;
 use super::user_set::UserSet;
 use crate::plan::{Batch, Plan};

@@ -45,16 +45,14 @@ use std::sync::Arc;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
 
-pub use event::{
-    AnswerKind, Delivery, End, Event, Outcome, Purpose, Reason, Shutdown, Slowed, Status, Stop, Waiting,
-};
+pub use event::{Delivery, End, Event, Outcome, Purpose, Shutdown, Slowed, Status, Stop, Waiting};
 pub use http::{Http, HttpError, Target};
 pub use limiter::{LimitSignal, Limiter};
 pub use options::{Options, Rate};
 pub use read_back::{Mismatch, Verified};
 pub use reservoir::{PlanRow, Reservoir};
 pub use transport::{Delivered, Reply, Request, SendError, SendErrorCause, Transport};
-pub use verdict::Verdict;
+pub use verdict::{AnswerKind, Reason, Verdict};
 
 use crate::plan::Plan;
 

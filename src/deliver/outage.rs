@@ -1,50 +1,53 @@
-//! Whether the API serves anyone, and which attempts count.
+//! Detects outages of the API, and decides which failed attempts count against a request.
 //!
-//! When the API serves nobody, that is not the fault of any request. So what counts is an attempt that failed between two
-//! requests that were served, while nothing else failed ([`OutageDetector::count`]): then it was this request. Of attempts
-//! in a row without anyone served between them only one counts, and where others failed as well none does, because that
-//! may have been an outage, or the API asking for fewer requests.
+//! When the API serves no request at all, that says nothing about any one of them. So an attempt counts only if it failed
+//! between two requests that were served, and if no other request failed in that time ([`OutageDetector::count`]): then
+//! the cause was this request. Several attempts in a row with nothing served between them count once. If other requests
+//! failed as well, none counts, because the cause may have been an outage, or the API may have asked for fewer requests.
 //!
-//! After a streak of troubles (or at once where not even a connection comes about, or before anyone was served) the
-//! API is taken to be away. Then one request at a time is sent, at growing intervals; the first one that is served ends it.
+//! After a streak of failures, the API is considered to be down. Without a connection, and before anything was served, the
+//! first failure is enough. From then on one request at a time is sent as a probe, at growing intervals, until one is
+//! served.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::event::Reason;
 use super::transport::Delivered;
+use super::verdict::Reason;
 
-/// A streak of this many troubles is an outage. Fewer come by chance too often: with three in ten requests failing at
-/// random, eight in a row come once in 15,000 requests, and each time costs a pause.
+/// This many failures in a row are an outage. Fewer happen by chance too often: if three requests in ten fail at random,
+/// eight in a row come once in 15,000 requests, and each such mistake costs a pause.
 const STREAK: u32 = 8;
 
-/// How many stretches without service are remembered in which more than one request failed.
+/// How many intervals between served requests are remembered in which more than one request failed. It bounds the memory
+/// of a run of any length; an attempt in a forgotten interval doesn't count.
 const MOST_SHARED: usize = 10_000;
 
-/// How many answers `503` are looked back to.
+/// How many of the latest 503 answers are compared. With up to 16 requests in flight (the default), an API that asks all
+/// of them for less shows it within these.
 const LATELY: usize = 16;
 
-/// What a request is for: a group, and the place of its first user.
+/// Identifies a request: its group, and the place of its first user.
 pub(super) type Key = (u32, u32);
 
-/// Whether the API serves anyone.
+/// Tells from the answers whether the API serves requests at all.
 #[derive(Debug, Default)]
 pub(super) struct OutageDetector {
-    /// Requests that were served. The time between two of them is a stretch, numbered by the first.
+    /// How many requests were served. The time between two of them is an interval, numbered by the first.
     served: u64,
-    /// The troubles since the last one.
+    /// How many requests failed since the last one that was served.
     streak: u32,
-    /// Whose they are.
+    /// Which requests they are.
     troubled: BTreeSet<Key>,
-    /// The latest answers `503`: in which stretch, and whose.
+    /// The latest 503 answers: the interval, and the request.
     unavailable: VecDeque<(u64, Key)>,
-    /// Stretches in which more than one request failed.
+    /// The intervals in which more than one request failed.
     shared: BTreeSet<u64>,
-    /// When the first trouble of the streak, or the first throttling since, came.
+    /// The time of the first failure, or of the first throttled request, since a request was served.
     since: Option<Instant>,
-    /// The last one.
+    /// The last such answer.
     last_reason: Reason,
     open: Option<Open>,
     throttled: bool,
@@ -56,24 +59,24 @@ struct Open {
     next_probe: Instant,
 }
 
-/// The attempts of one request.
+/// The failed attempts of one request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Attempts {
     all: u32,
     counted: u32,
-    /// The stretch of the last one, which counts if others turn out to be served.
+    /// The interval of the last one, which counts if another request is served later.
     last: Option<u64>,
 }
 
 impl Attempts {
-    /// All that ended in trouble.
+    /// How many failed.
     pub(super) fn all(self) -> u32 {
         self.all
     }
 }
 
 impl OutageDetector {
-    /// A request was answered by an API at work, well or not.
+    /// The API processed a request, whatever it answered.
     pub(super) fn served(&mut self) {
         self.served += 1;
         self.streak = 0;
@@ -83,7 +86,7 @@ impl OutageDetector {
         self.throttled = false;
     }
 
-    /// The API asks for a pause: it is there, but serves nobody either.
+    /// The API asks for a pause: it is up, but serves no requests at present.
     pub(super) fn throttled(&mut self, reason: &Reason, now: Instant) {
         self.since.get_or_insert(now);
         self.last_reason = reason.clone();
@@ -91,7 +94,7 @@ impl OutageDetector {
         self.open = None;
     }
 
-    /// A request ended in trouble. `wait` is how long to wait before the next probe, given how many there were.
+    /// A request failed. `wait` returns the time until the next probe, given the number of probes so far.
     pub(super) fn troubled(
         &mut self,
         (key, attempts): (Key, &mut Attempts),
@@ -129,48 +132,51 @@ impl OutageDetector {
         }
     }
 
-    /// Notes an answer `503`. Whether others got it lately: then the API asks all for fewer requests.
+    /// Records a 503 answer. Returns whether other requests got one recently: then the API asks for fewer requests.
     fn is_unavailable_to_others(&mut self, key: Key) -> bool {
         self.unavailable.push_back((self.served, key));
         if self.unavailable.len() > LATELY {
             self.unavailable.pop_front();
         }
         let since = self.served.saturating_sub(2 * LATELY as u64);
-        self.unavailable.iter().any(|(stretch, other)| *other != key && *stretch >= since)
+        self.unavailable.iter().any(|(interval, other)| *other != key && *interval >= since)
     }
 
-    /// When the next probe is due, if the API is away.
+    /// The time of the next probe, if the API is down.
     pub(super) fn next_probe(&self) -> Option<Instant> {
         self.open.as_ref().map(|open| open.next_probe)
     }
 
-    /// Whether anyone was served since the last trouble.
+    /// Whether the latest request did not fail.
     pub(super) fn is_quiet(&self) -> bool {
         self.streak == 0
     }
 
-    /// The troubles in a row.
+    /// How many requests failed in a row.
     pub(super) fn streak(&self) -> u32 {
         self.streak
     }
 
-    /// Why nobody is served.
+    /// The last answer that was a failure.
     pub(super) fn reason(&self) -> &Reason {
         &self.last_reason
     }
 
-    /// When to give up on an API that serves nobody, if nothing changes, and what it said last.
+    /// When to give up on an API that serves no requests, unless that changes, and its last answer.
     pub(super) fn gives_up(&self, max_outage: Duration) -> Option<(Instant, &Reason)> {
         let since = self.since.filter(|_| self.throttled || self.open.is_some())?;
         Some((since + max_outage, &self.last_reason))
     }
 
-    /// How many attempts count.
+    /// How many of these attempts count against the request.
     pub(super) fn count(&self, attempts: Attempts) -> u32 {
         let oldest = self.shared.first().copied().unwrap_or_default();
-        let is_forgotten = |stretch| self.shared.len() >= MOST_SHARED && stretch < oldest;
-        let counts = |stretch: u64| {
-            stretch > 0 && stretch < self.served && !self.shared.contains(&stretch) && !is_forgotten(stretch)
+        let is_forgotten = |interval| self.shared.len() >= MOST_SHARED && interval < oldest;
+        let counts = |interval: u64| {
+            interval > 0
+                && interval < self.served
+                && !self.shared.contains(&interval)
+                && !is_forgotten(interval)
         };
         attempts.counted + u32::from(attempts.last.is_some_and(counts))
     }

@@ -5,10 +5,9 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::event::Reason;
 use super::reservoir::PlanRow;
 use super::transport::{Reply, SendError};
-use super::verdict::Verdict;
+use super::verdict::{Reason, Verdict};
 use crate::input::Attribute;
 use crate::plan::{Batch, Phase, Plan, User};
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::event::{AnswerKind, Reason};
 use super::server_message::{message, one_line};
 use super::transport::{Delivered, Reply, SendError, SendErrorCause};
 
@@ -38,6 +37,28 @@ pub enum Verdict {
     Stale(Reason),
     /// No connection, for a reason that stays as it is: a certificate, a protocol, a proxy.
     Unreachable(Reason),
+}
+
+/// What an answer means, for counting: a [`Verdict`] without its details.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerKind {
+    /// 200, and the body says ok.
+    Acknowledged,
+    /// 429, or 503 with `retry-after`.
+    Throttled,
+    /// The API refused the request because of what it contains.
+    Rejected,
+    /// Anything that may succeed when it is repeated.
+    Transient,
+}
+
+/// Why rows were not acknowledged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reason {
+    /// The last answer's status, if there was an answer.
+    pub status: Option<u16>,
+    /// The server's message, cleaned and shortened, or one of ours.
+    pub error: String,
 }
 
 impl Verdict {

@@ -5,16 +5,17 @@ use tokio::time::Instant;
 use tracing::{debug, info};
 
 use super::pending_request::{PendingRequest, Task};
-use super::{AccountCheck, ApiCall, Core, InDoubt, Pacing, QUIET, STALE, UNREACHABLE};
+use super::{AccountCheck, ApiCall, Core, InDoubt, QUIET, STALE, UNREACHABLE};
 use crate::deliver::backoff::{backoff, exhausted, probe_wait};
 use crate::deliver::diagnosis::{Evidence, Question, Rejection, Stage};
-use crate::deliver::event::{Event, Outcome, Purpose, Reason, Stop};
+use crate::deliver::event::{Event, Outcome, Purpose, Stop};
 use crate::deliver::knowledge::{GROUPS, GROUPS_BY_STATUS, pattern};
+use crate::deliver::limiter::LimitSignal;
 use crate::deliver::outage::Key;
 use crate::deliver::suggested_cause::{SuggestedCause, is_structured};
 use crate::deliver::transport::{Delivered, Reply, SendError};
 use crate::deliver::user_set::UserSet;
-use crate::deliver::verdict::{Verdict, speaks_of_operation};
+use crate::deliver::verdict::{Reason, Verdict, speaks_of_operation};
 use crate::plan::{Batch, Phase};
 
 impl Core {
@@ -26,8 +27,8 @@ impl Core {
         bytes: usize,
         now: Instant,
         chance: &mut StdRng,
-    ) -> Pacing {
-        let Some(mut request) = self.in_flight.remove(&id) else { return Pacing::Unchanged };
+    ) -> LimitSignal {
+        let Some(mut request) = self.in_flight.remove(&id) else { return LimitSignal::Nothing };
         self.reconsider();
         let sent_at = request.started.unwrap_or(now);
         let verdict = if request.is_update() { Verdict::of(result) } else { Verdict::of_question(result) };
@@ -43,7 +44,7 @@ impl Core {
                     "throttled"
                 );
                 self.again(request, reason, now);
-                return Pacing::Throttled(pause);
+                return LimitSignal::Throttled { retry_after: pause };
             }
             Verdict::Unauthorized(reason) => {
                 self.stop_with(Stop::KeyRefused(reason.clone()));
@@ -67,7 +68,7 @@ impl Core {
                 let asks_for_less = reason.status == Some(503) && self.outage.next_probe().is_none();
                 self.troubled(request, delivered, reason, now, chance);
                 if asks_for_less {
-                    return Pacing::Throttled(None);
+                    return LimitSignal::Throttled { retry_after: None };
                 }
             }
             Verdict::Acknowledged => {
@@ -91,19 +92,19 @@ impl Core {
                 return served;
             }
         }
-        Pacing::Unchanged
+        LimitSignal::Nothing
     }
 
-    pub(super) fn served(&mut self, request: &PendingRequest) -> Pacing {
+    pub(super) fn served(&mut self, request: &PendingRequest) -> LimitSignal {
         self.unreachable = 0;
         // As long as nothing was acknowledged, that the API answers a question says little of mass updates.
         let says_little =
             !request.is_update() && !self.knowledge.proven && self.outage.reason().status != Some(500);
         if says_little && !self.outage.is_quiet() {
-            return Pacing::Unchanged;
+            return LimitSignal::Nothing;
         }
         self.outage.served();
-        Pacing::Served
+        LimitSignal::Served
     }
 
     /// The same once more, without counting.

@@ -8,10 +8,11 @@ use tracing::info;
 use super::pending_request::{PendingRequest, Task};
 use super::{Core, WaitingForGroup};
 use crate::deliver::diagnosis::{Diagnosis, Evidence, Finding, Question, Rejection, Stage};
-use crate::deliver::event::{Outcome, Purpose, Reason, Stop};
+use crate::deliver::event::{Outcome, Purpose, Stop};
 use crate::deliver::knowledge::GROUPS;
 use crate::deliver::suggested_cause::SuggestedCause;
 use crate::deliver::user_set::UserSet;
+use crate::deliver::verdict::Reason;
 
 impl Core {
     /// Opens a diagnosis for users who were rejected together.

@@ -14,19 +14,19 @@ mod pending_request;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use self::pending_request::{PendingRequest, Scheduled, Task};
 use super::diagnosis::Diagnosis;
-use super::event::{Event, Outcome, Purpose, Reason, Stop};
+use super::event::{Event, Outcome, Purpose, Stop};
 use super::knowledge::Knowledge;
 use super::options::Options;
 use super::outage::OutageDetector;
 use super::read_back::{ReadBack, Verified};
 use super::reservoir::Reservoir;
 use super::user_set::UserSet;
+use super::verdict::Reason;
 use crate::input::Operation;
 use crate::plan::{Batch, Cursor, Phase, Plan};
 
@@ -72,17 +72,6 @@ pub(super) enum ApiCall {
     User(String),
     /// A GET of an operation's address.
     Operation(Operation),
-}
-
-/// What an answer means for the pace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pacing {
-    /// Nothing.
-    Unchanged,
-    /// A request was served.
-    Served,
-    /// The API asks for a pause, at least as long as this if it says so.
-    Throttled(Option<Duration>),
 }
 
 /// Delivery as a state machine.

@@ -7,10 +7,11 @@ use tokio::time::Instant;
 use super::pending_request::{PendingRequest, Scheduled, Task};
 use super::{AccountCheck, ApiCall, COUNTED, Core, InDoubt, QUESTION_ATTEMPTS, StartedRequest};
 use crate::deliver::diagnosis::{Diagnosis, Evidence, Finding, Question, Rejection};
-use crate::deliver::event::{Event, Outcome, Purpose, Reason};
+use crate::deliver::event::{Event, Outcome, Purpose};
 use crate::deliver::knowledge::Offender;
 use crate::deliver::suggested_cause::SuggestedCause;
 use crate::deliver::user_set::UserSet;
+use crate::deliver::verdict::Reason;
 use crate::input::Operation;
 use crate::plan::Batch;
 

@@ -6,9 +6,10 @@ use tokio::time::Instant;
 
 use super::ApiCall;
 use crate::deliver::diagnosis::Question;
-use crate::deliver::event::{Purpose, Reason};
+use crate::deliver::event::Purpose;
 use crate::deliver::outage::Attempts;
 use crate::deliver::user_set::UserSet;
+use crate::deliver::verdict::Reason;
 
 /// A request, and when to send it at the earliest; of those at one time, the older first.
 #[derive(Debug)]

@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use super::{Candidate, Check, Diagnosis, Evidence, Finding, Question, Rejection, Stage, length};
-use crate::deliver::event::{Outcome, Reason};
+use crate::deliver::event::Outcome;
 use crate::deliver::knowledge::{Knowledge, Offender};
 use crate::deliver::search::{Found, Side};
 use crate::deliver::suggested_cause::SuggestedCause;
+use crate::deliver::verdict::Reason;
 use crate::plan::Plan;
 
 /// Rejections in a row, while nobody has got the value, after which single users are asked for. One unknown user makes two

@@ -20,11 +20,12 @@ mod evidence;
 
 use std::ops::Range;
 
-use super::event::{Outcome, Reason};
+use super::event::Outcome;
 use super::knowledge::{Knowledge, Offender};
 use super::search::{Search, Side};
 use super::suggested_cause::SuggestedCause;
 use super::user_set::UserSet;
+use super::verdict::Reason;
 use crate::plan::Plan;
 
 /// A rejection, with what its words suggest.

@@ -14,8 +14,9 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::Instant;
 
 use self::faulty_server::FaultyServer;
-use super::core::{ApiCall, Core, Pacing, StartedRequest};
+use super::core::{ApiCall, Core, StartedRequest};
 use super::event::{Event, Outcome, Stop};
+use super::limiter::LimitSignal;
 use super::options::{Options, Rate};
 use super::transport::{Reply, SendError};
 use super::user_set::UserSet;
@@ -156,8 +157,8 @@ fn run_until(
                 && entry.key().0 <= now
             {
                 let ((_, id), (answer, bytes)) = entry.remove_entry();
-                let pacing = core.answered(id, &answer, bytes, now, &mut chance);
-                if let Pacing::Throttled(pause) = pacing {
+                let signal = core.answered(id, &answer, bytes, now, &mut chance);
+                if let LimitSignal::Throttled { retry_after: pause } = signal {
                     slot = slot.max(now + pause.unwrap_or(Duration::from_secs(1)));
                 }
             }
