@@ -1,4 +1,4 @@
-//! How long to wait before trying again.
+//! How long to wait before the next attempt.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ pub(super) fn backoff(options: &Options, attempts: u32, chance: &mut impl Rng) -
     bound(options, attempts).mul_f64(chance.random())
 }
 
-/// How long to wait between probes of an API that serves nobody: at least half of the bound. Probes are alone, and need
-/// no jitter to keep apart.
+/// How long to wait before the next probe during an outage: at least half of the bound. Only one probe is in flight at a
+/// time, so the jitter is not needed to keep them apart.
 pub(super) fn probe_wait(options: &Options, probes: u32, chance: &mut impl Rng) -> Duration {
     (bound(options, probes) + backoff(options, probes, chance)) / 2
 }
@@ -25,7 +25,7 @@ fn bound(options: &Options, attempts: u32) -> Duration {
     options.retry_initial_delay.saturating_mul(1 << doublings).min(options.retry_max_delay)
 }
 
-/// Why users fail whose attempts are used up.
+/// The reason of users that fail because no attempts are left.
 pub(super) fn exhausted(attempts: u32, since: Instant, reason: &Reason, now: Instant) -> Reason {
     let attempts = match attempts {
         1 => "1 attempt".to_owned(),

@@ -1,45 +1,49 @@
-//! How many requests are in flight.
+//! How many requests may be in flight.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-/// How much the latest latency counts in the mean.
+/// The weight of the latest latency in the moving average. At 0.2, about the last ten answers matter: few enough to follow
+/// a change within a second at ten a second, and enough that one slow answer doesn't count as a change.
 const WEIGHT: f64 = 0.2;
 
-/// How many more than the pace needs on average.
+/// How many more than the average need may be in flight, for answers that take longer than the average.
 const ROOM: f64 = 1.5;
 
-/// Answers that take no longer than this need no help, whatever they took before.
+/// An API that answers within this time is not overloaded, even if it was faster before.
 const QUICK: Duration = Duration::from_millis(250);
 
-/// Latency has grown when it is more than so many times what it was at its best.
+/// The latency has grown if it is more than this many times the best one. Less is within the usual variation over a day.
 const GROWN: f64 = 2.0;
 
-/// Fewer in flight than these can't be what slows an API down.
+/// With this many in flight or fewer, the load of this run can't be what slows the API down.
 const FEW: f64 = 4.0;
 
-/// What each answer of a slowed-down API leaves of the limit.
+/// Each slow answer multiplies the limit by this: 14 of them halve it. Answers to requests that started before the last
+/// reduction are slow as well, so a stronger reduction would overshoot.
 const BACK_OFF: f64 = 0.95;
 
-/// After so many slow answers with few in flight it is the API that has changed.
+/// After this many slow answers with few requests in flight, the API itself has become slower, and its present latency is
+/// the new best. Fewer could be one short hiccup.
 const CONVINCED: u32 = 8;
 
-/// Finds how many requests must be in flight to hold a pace, and how many the API bears.
+/// Limits the requests in flight to what the rate needs and what the API can handle.
 ///
-/// The need is Little's law, with some room for latencies that differ. What is in flight counts with its age, so that an
-/// API that becomes slow all at once is noticed before its first slow answer.
+/// The need follows from Little's law (rate times latency), with a margin for varying latencies. The age of the oldest
+/// request in flight counts as a latency, so that an API that suddenly becomes slow is noticed before its first slow answer.
 ///
-/// What the API bears is found by its latency: when that grows, fewer are let in flight until it is back, for more would
-/// only queue up there. An API that stays slow with few in flight is just slower than it was.
+/// What the API can handle shows in its latency. While that is higher than at its best, the limit is reduced, because more
+/// requests would only wait in the API's own queue. If the API stays slow with few requests in flight, then it has become
+/// slower, and the limit rises again.
 #[derive(Debug)]
 pub(super) struct Concurrency {
     most: usize,
-    /// The mean of late.
+    /// The moving average.
     latency: Option<Duration>,
-    /// The mean at its best.
+    /// Its lowest value.
     best: Duration,
     limit: f64,
-    /// Slow answers in a row with few in flight.
+    /// Slow answers in a row with few requests in flight.
     slow: u32,
 }
 
@@ -49,7 +53,7 @@ impl Concurrency {
         Self { most: most.get(), latency: None, best: Duration::MAX, limit: most.get() as f64, slow: 0 }
     }
 
-    /// An answer came after this long.
+    /// Records the latency of an answer.
     pub(super) fn observe(&mut self, latency: Duration) {
         let mean = self.latency.map_or(latency, |mean| mean.mul_f64(1.0 - WEIGHT) + latency.mul_f64(WEIGHT));
         self.latency = Some(mean);
@@ -71,7 +75,7 @@ impl Concurrency {
         self.limit = self.limit.clamp(FEW.min(most), most);
     }
 
-    /// The most requests in flight at a start every `interval`, if the oldest one there is `age` old.
+    /// How many requests may be in flight, if one starts every `interval` and the oldest in flight has this `age`.
     pub(super) fn size(&self, interval: Duration, age: Duration) -> usize {
         let Some(latency) = self.latency else { return self.most };
         let needed = latency.max(age).div_duration_f64(interval) * ROOM + 1.0;

@@ -1,7 +1,7 @@
-//! How long a request waits for a connection.
+//! Measures how long a request waits for a connection.
 //!
-//! Neither reqwest nor hyper tells whether a request went on a connection that was there. The connector does: it is called
-//! inside the request's own task, and only when no connection was idle.
+//! Neither reqwest nor hyper tells whether a request used an open connection, but the connector can: it is called inside the
+//! request's own task, and only if no connection is idle.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};

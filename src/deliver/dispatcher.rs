@@ -1,9 +1,9 @@
-//! Sending what the core decides: the one place that waits.
+//! Sends what the core decides. This is the only place that waits.
 //!
-//! One task decides, so that what happens has an order. It asks the [`Core`] for the next request, waits for the limiter,
-//! and starts each request as a task of its own; there is no queue of batches, and no worker that sleeps on one while
-//! others could be sent. Every answer comes back here, is told to the core, and goes out as [`Event`]s before the next one
-//! is looked at.
+//! A single task makes the decisions, so that events have an order. It asks the [`Core`] for the next request, waits for the
+//! limiter, and starts each request as a task of its own. There is no queue of batches, and no worker that sleeps until a retry
+//! while other batches could be sent. Each answer returns to this task and is passed to the core, and its [`Event`]s are sent
+//! before the next answer is processed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,16 +26,17 @@ use super::transport::{Reply, Request, SendError, Transport};
 use crate::clock;
 use crate::plan::{Batch, Plan};
 
-/// How often the state of the pool is told, and the longest that an event waits to be told.
+/// How often the status is sent, which is also the longest that an event is held back.
 const PULSE: Duration = Duration::from_millis(50);
 
-/// Events are told one by one as long as they come no faster than this, …
+/// Events that are further apart than this are sent one by one, …
 const LULL: Duration = Duration::from_millis(5);
 
-/// … and otherwise in bursts of this many.
+/// … and others in bursts of up to this many, which wake the receiver once.
 const BURST: usize = 64;
 
-/// How long requests in flight may take to end once the run is to stop.
+/// How long requests in flight may take once the run is to stop: long enough for a slow answer, and short enough for a user
+/// who pressed Ctrl-C.
 const GRACE: Duration = Duration::from_secs(30);
 
 pub(super) struct Dispatcher<T> {
@@ -51,7 +52,7 @@ pub(super) struct Dispatcher<T> {
     outbox: Outbox,
 }
 
-/// Events on their way to the listener, which each burst wakes once.
+/// Events that are not sent yet. The receiver is woken once for each burst.
 struct Outbox {
     events: mpsc::Sender<Event>,
     waiting: Vec<Event>,

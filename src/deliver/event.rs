@@ -122,18 +122,18 @@ pub enum Stop {
     },
     /// The address answers with a redirect, which is not followed.
     Redirected(Reason),
-    /// The API refuses everything in the same words.
+    /// The API rejects everything with the same message.
     Refused(Reason),
-    /// There is no connection, for a reason that stays as it is: a certificate, a protocol, a proxy.
+    /// There is no connection, for a permanent reason: a certificate, a protocol, a proxy.
     Unreachable(Reason),
-    /// The API served nobody for `max_outage`.
+    /// The API served no request for `max_outage`.
     Outage {
         /// The last answer.
         reason: Reason,
         /// `max_outage`.
         after: Duration,
     },
-    /// The API asks for a pause that goes beyond `max_outage`.
+    /// The API asks for a pause that is longer than `max_outage` allows.
     LongPause {
         /// The answer.
         reason: Reason,

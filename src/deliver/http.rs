@@ -1,4 +1,4 @@
-//! The real transport: reqwest, told to do nothing by itself.
+//! The real transport: reqwest without retries, redirects or other decisions of its own.
 
 use std::io::Read as _;
 use std::num::NonZeroUsize;
@@ -16,7 +16,7 @@ use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::connect_timing::{ConnectTiming, TimingLayer};
-use super::send_error::{Destination, Sent, causes, lost};
+use super::send_error::{ConnectionUse, Destination, causes, send_error};
 use super::transport::{Reply, Request, SendError, Transport};
 use crate::clock;
 use crate::input::{IdType, Operation};
@@ -24,11 +24,11 @@ use crate::input::{IdType, Operation};
 /// The longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection that was idle for this long is not used again: many servers close theirs after 2 or 5 seconds, and a request
-/// that is sent at that moment is lost.
+/// A connection that was idle for this long is not used again. Many servers close theirs after 2 or 5 seconds, and a request
+/// that is sent at that moment gets no answer.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// A pause as long as this one is for ever.
+/// The longest pause, more than a year. It keeps a date in the far future from overflowing.
 const LONGEST_PAUSE: Duration = Duration::from_hours(10_000);
 
 /// The account to send to.
@@ -154,7 +154,7 @@ impl Http {
             let took = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
             // A server that has had the time to process it may have done so.
             let idle = connecting.reused() && took <= self.quickest.load(Ordering::Relaxed);
-            lost(&error, &self.place, if idle { Sent::OnIdleConnection } else { Sent::Otherwise })
+            send_error(&error, &self.place, if idle { ConnectionUse::Idle } else { ConnectionUse::Other })
         })?;
         let answered = clock::monotonic_now();
         let took = u64::try_from(answered.duration_since(start).as_nanos()).unwrap_or(u64::MAX);
@@ -168,7 +168,9 @@ impl Http {
             whole.replace(self.token.expose_secret(), REDACTED)
         });
         let encoding = header(CONTENT_ENCODING).map(str::to_owned);
-        let body = beginning(response).await.map_err(|error| lost(&error, &self.place, Sent::Otherwise))?;
+        let body = beginning(response)
+            .await
+            .map_err(|error| send_error(&error, &self.place, ConnectionUse::Other))?;
         let body = without(decoded(body, encoding.as_deref()), self.token.expose_secret());
         Ok(Reply { status, retry_after, location, body, connecting: connecting.waited(start, answered) })
     }

@@ -1,36 +1,38 @@
-//! What answers have shown about the account, its attributes, values and users, in this run.
+//! What the answers of this run have shown of the account, its attributes, values and users.
 
-use super::verdict::Reason;
 use std::collections::{HashMap, HashSet};
 
 use super::size_limit::SizeLimit;
 use super::user_set::UserSet;
+use super::verdict::Reason;
 use crate::plan::{Batch, Plan};
 
-/// Groups rejected in the same words without an acknowledgement between: the account's doing, or the attribute's.
+/// This many groups in a row, rejected with the same message, suggest that the API rejects the account or the attribute.
+/// Fewer may be bad values in a row; more would waste requests of a run that can't succeed.
 pub(super) const GROUPS: usize = 10;
 
-/// The same where the status itself speaks of the operation or the account.
+/// The same if the status itself is about the operation or the account.
 pub(super) const GROUPS_BY_STATUS: usize = 3;
 
-/// Users whose existence is remembered: beyond that it is asked for when it matters. About 4 MB.
+/// How many existing users are remembered, in about 4 MB. Others are asked for when it matters.
 const MOST_EXISTING: usize = 250_000;
 
-/// Ranges of acknowledged users that are kept until the first rejection asks for them.
+/// How many ranges of acknowledged users are kept until a rejection needs them. They bound the memory of a run in which
+/// nothing is rejected.
 const MOST_RANGES: usize = 10_000;
 
-/// Classes of words that are kept. A server that never repeats itself must not fill the memory.
+/// How many patterns of messages are kept, so that a server whose messages all differ doesn't fill the memory.
 const MOST_PATTERNS: usize = 1_000;
 
-/// How precisely a limit on bytes is found: about the length of one id.
+/// How precisely a limit in bytes is found: about the length of one id, as a user more or less makes no other difference.
 const BYTES_PRECISION: u32 = 24;
 
-/// What answers have shown.
+/// What the answers of a run have shown.
 #[derive(Debug)]
 pub(super) struct Knowledge {
-    /// Something was acknowledged, by this run or the one that it continues: the address and the key work.
+    /// Something was acknowledged, in this run or in the one that it continues, so the address and the key are right.
     pub(super) proven: bool,
-    /// An acknowledged row of an attribute that changes nobody's identity. Sending it again changes nothing.
+    /// An acknowledged row. Sending it again changes nothing, because its attribute is not part of a user's identity.
     pub(super) known_good: Option<(u32, u32)>,
     /// The operation's address exists.
     pub(super) address_exists: bool,
@@ -55,11 +57,11 @@ pub(super) struct Knowledge {
 #[derive(Debug, Default)]
 struct RejectedGroups {
     groups: HashSet<u32>,
-    /// Evidence showed of one of them that it was not for its users.
+    /// It was confirmed for one of them that its users are not the cause.
     is_shown: bool,
 }
 
-/// Why a user is left out of later requests.
+/// Why later requests leave a user out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Offender {
     /// The account doesn't have it.
@@ -68,34 +70,34 @@ pub(super) enum Offender {
     Rejected,
 }
 
-/// What became of rejections in the same words.
+/// The causes of rejections with the same message.
 #[derive(Clone, Copy, Debug, Default)]
 struct PatternRecord {
-    /// How often evidence showed a cause.
+    /// How often a cause was confirmed.
     confirmed: u32,
     /// How often the same request was accepted afterwards.
     chance: u32,
 }
 
-/// Groups that were rejected in the same words since the last acknowledgement.
+/// Groups that were rejected with the same message since the last acknowledgement.
 #[derive(Debug, Default)]
 struct Streak {
     pattern: String,
     groups: HashSet<u32>,
-    /// How many times a streak turned out not to be the account's doing.
+    /// How many streaks were not caused by the account.
     cleared: u32,
 }
 
-/// Users who exist, since something was acknowledged for them.
+/// Users that exist, because something was acknowledged for them.
 #[derive(Debug, Default)]
 struct Existing {
-    /// Not yet looked at.
+    /// Ranges whose users are not in `users` yet.
     ranges: Vec<Batch>,
     users: HashSet<u64>,
 }
 
 impl Knowledge {
-    /// Nothing is known yet, but whether the account acknowledged anything before.
+    /// Nothing is known yet, except whether the account acknowledged anything before.
     pub(super) fn new(proven: bool) -> Self {
         Self {
             proven,
@@ -144,12 +146,12 @@ impl Knowledge {
         self.existing.add(users);
     }
 
-    /// Whether anyone got this value, or the attribute in another group.
+    /// Whether the value of this group was accepted.
     pub(super) fn is_accepted(&self, group: u32) -> bool {
         self.accepted_groups.contains(&group)
     }
 
-    /// Why a group is rejected, if it is known to be.
+    /// Why a group is rejected, if that is known.
     pub(super) fn rejected_because(&self, group: u32, plan: &Plan) -> Option<&Reason> {
         if self.rejected_groups.is_empty() && self.rejected_attributes.is_empty() {
             return None;
@@ -158,12 +160,12 @@ impl Knowledge {
         self.rejected_groups.get(&group).or_else(|| self.rejected_attributes.get(attribute))
     }
 
-    /// The value is rejected, whoever gets it.
+    /// The value is rejected for all users.
     pub(super) fn reject_group(&mut self, group: u32, reason: &Reason) {
         self.rejected_groups.insert(group, reason.clone());
     }
 
-    /// The attribute is rejected, whatever the value.
+    /// The attribute is rejected with all values.
     pub(super) fn reject_attribute(&mut self, group: u32, reason: &Reason, plan: &Plan) {
         self.rejected_attributes.insert(plan.attribute(group).name.clone(), reason.clone());
     }
@@ -188,7 +190,7 @@ impl Knowledge {
         }
     }
 
-    /// Whether so many groups of the attribute were rejected alike that it is the attribute.
+    /// Whether enough groups of the attribute were rejected with the same message to blame the attribute.
     pub(super) fn is_attribute_rejected(&self, group: u32, pattern: &str, plan: &Plan) -> bool {
         let key = (plan.attribute(group).name.clone(), pattern.to_owned());
         self.rejected_of_attribute
@@ -212,7 +214,7 @@ impl Knowledge {
         self.streak.groups.len() >= most << self.streak.cleared.min(10)
     }
 
-    /// The account is well: what was rejected was so for itself.
+    /// The account is not the cause of the streak.
     pub(super) fn clear_streak(&mut self) {
         self.streak = Streak { cleared: self.streak.cleared + 1, ..Streak::default() };
     }
@@ -227,7 +229,7 @@ impl Knowledge {
         self.offenders.get(&user).copied()
     }
 
-    /// Whether anyone is to be left out.
+    /// Whether any user is to be left out.
     pub(super) fn has_offenders(&self) -> bool {
         !self.offenders.is_empty()
     }
@@ -258,7 +260,7 @@ impl Knowledge {
         self.patterns.get(pattern).is_some_and(|pattern| pattern.confirmed > 0 && pattern.chance == 0)
     }
 
-    /// Whether rejections come by chance here, so that asking again is cheaper than searching.
+    /// Whether requests are rejected at random, so that sending one again is cheaper than a search.
     pub(super) fn rejects_at_random(&self) -> bool {
         self.random_rejections > 0
     }

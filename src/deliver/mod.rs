@@ -1,19 +1,28 @@
-//! From batches to answers: the only asynchronous part.
+//! Sends the plan's batches to the API: the only asynchronous layer.
 //!
-//! [`deliver`] sends a plan through a [`Transport`] and tells what happens in [`Event`]s. Each part of it knows one
-//! thing, in a file of its own:
+//! [`deliver`] sends a plan through a [`Transport`] and reports what happens as [`Event`]s. One answer passes through these
+//! types:
 //!
-//! - `core`: what to send next, and what follows from an answer. Pure: no waiting, no sending, no clock. It uses
-//!   - [`Verdict`]: what an answer means by itself; `hint`: what its words suggest;
-//!   - `case`: why a request was refused, and for whom; `search`: finding users; `limits`: finding the largest size;
-//!   - `facts`: what answers have shown of the account, its attributes, values and users;
-//!   - `outage`: whether the API serves anyone, and which attempts count;
-//!   - `read_back`: what the API holds afterwards, for a [`Reservoir`] of rows.
-//! - `dispatcher`: the loop that sends what the core decides. It uses
-//!   - [`Limiter`]: when the next request may start; `window`: how many requests are in flight.
-//! - [`Http`]: the real transport.
+//! - [`Reply`] or [`SendError`]: what came back from the server, uninterpreted.
+//! - [`Verdict`]: what that means by itself, for example "throttled" or "rejected".
+//! - [`AnswerKind`]: the verdict without its details, for counting.
+//! - [`Outcome`]: how a batch or a part of one ended, which may take many requests to find out.
 //!
-//! What happened to a batch is data ([`Outcome`]). The one error is that nobody listens any more.
+//! The modules, each with one responsibility:
+//!
+//! - `core` decides what to send next and what follows from an answer. It is pure: it neither waits nor sends, and is given
+//!   the time. It uses
+//!   - `verdict` and `suggested_cause`, which interpret one answer: its status, and its message;
+//!   - `diagnosis`, which finds out why a request was rejected and for which users, with `search` to find users and
+//!     `size_limit` to find the largest request that the API accepts;
+//!   - `knowledge`, what answers have shown of the account, its attributes, values and users so far;
+//!   - `outage`, which tells a failing request from an API that is down, and `backoff`, how long to wait;
+//!   - `read_back`, which compares a sample of rows with what the API holds at the end.
+//! - `dispatcher` is the loop that sends what the core decides. It uses the [`Limiter`], which says when the next request
+//!   may start, and `concurrency`, how many may be in flight.
+//! - `http` is the real transport, with `send_error` for the messages of failed requests.
+//!
+//! A batch that fails is no error but an [`Outcome`]. The only error is that nobody receives the events any more.
 
 mod backoff;
 mod concurrency;
@@ -56,14 +65,14 @@ pub use verdict::{AnswerKind, Reason, Verdict};
 
 use crate::plan::Plan;
 
-/// Nobody takes the events any more.
+/// The receiver of the events is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("nobody takes the events any more")]
 pub struct Disconnected;
 
-/// Sends a plan, and returns when each of its rows is settled or the run is stopped.
+/// Sends a plan. Returns when each of its rows is finished or the run is stopped.
 ///
-/// `shutdown_rx` may end it early. `chance` is for jitter. Rows that no [`Event::Finished`] names are unsent.
+/// `shutdown_rx` can stop it early. `chance` supplies the jitter. Rows without an [`Event::Finished`] were not sent.
 ///
 /// # Errors
 /// When the receiver of the events is gone.

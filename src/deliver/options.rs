@@ -1,4 +1,4 @@
-//! What delivery may do, and how fast.
+//! The options of delivery.
 
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
@@ -53,14 +53,14 @@ impl FromStr for Rate {
     }
 }
 
-/// What delivery may do, and how fast.
+/// The options of delivery.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The ceiling for all requests, repeated ones included.
+    /// The limit for all requests, repeated ones included.
     pub rate: Rate,
     /// Most requests in flight.
     pub concurrency: NonZeroUsize,
-    /// Tries for one batch while the API is otherwise well.
+    /// The most attempts for one batch. Attempts during an outage don't count.
     pub max_attempts: NonZeroU32,
     /// The longest wait before a batch's first repetition; it doubles with each further one.
     pub retry_initial_delay: Duration,
@@ -68,7 +68,7 @@ pub struct Options {
     pub retry_max_delay: Duration,
     /// For one request, from its start to the end of its answer.
     pub timeout: Duration,
-    /// How long to wait for an API that answers nobody.
+    /// How long an outage of the API may last before the run stops.
     pub max_outage: Duration,
     /// No request starts after this time, from the call of [`deliver`](super::deliver()) on.
     pub max_duration: Option<Duration>,

@@ -1,4 +1,5 @@
-//! Reading back: the API says only that it took a request, so this is the one proof that it did.
+//! Reads a sample of rows back and compares them with what was sent. An acknowledgement only says that the API accepted a
+//! request; this is the only proof that it was applied.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,15 +17,15 @@ use crate::plan::{Batch, Phase, Plan, User};
 pub struct Verified {
     /// How many rows were to be read back.
     pub asked: u64,
-    /// How many were: fewer if the run was stopped, or the API didn't answer.
+    /// How many were read: fewer if the run was stopped or the API didn't answer.
     pub checked: u64,
-    /// Why others were not, if the API said something.
+    /// Why the others were not, if the API gave a reason.
     pub unread: Option<String>,
-    /// Those that the API doesn't hold.
+    /// The rows whose value the API doesn't have.
     pub mismatches: Vec<Mismatch>,
 }
 
-/// A row that was acknowledged and is not there.
+/// A row that was acknowledged, but the API has another value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Mismatch {
     /// The user, as in the input.

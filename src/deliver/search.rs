@@ -1,26 +1,26 @@
-//! Finding the users for whom a request is rejected, so that all others are served.
+//! Searches for the users that make a request fail, so that all others are served.
 //!
-//! The server says only that a set of users is rejected. A [`Search`] asks about parts of it, one after the other, from
-//! the left: of a part known to hold an offender it asks the first half. Accepted, that half is done with and the
-//! offender is in the other one; rejected, it is in this one, and what lies to the right joins what is not known. When
-//! one user is left it is asked for alone, because nothing else shows that it was a user at all: rejections also come by
-//! chance, or from the size of the request. Then the rest is asked for as a whole, and it starts again if that is
-//! rejected.
+//! The server only says that a set of users is rejected. A [`Search`] tests parts of the set from the left, by bisection: of a
+//! part that contains an offender it tests the first half. If that is accepted, the offender is in the other half; if it is
+//! rejected, the offender is in this one, and nothing is known of the rest any more. A single remaining user is tested alone,
+//! because requests are also rejected by chance or because of their size. Then the rest is tested as a whole, and the search
+//! starts again if that is rejected.
 //!
-//! So one offender among `n` users costs `⌈log2 n⌉` requests, one to be sure and one for the rest. Where offenders are
-//! dense that would be wasteful: with two of them found, the rest is asked for in chunks that are likely to hold one
-//! offender or none, down to single users.
+//! One offender among `n` users takes `⌈log2 n⌉` requests, one to confirm it and one for the rest. With many offenders that
+//! would be wasteful, so once two are found, the rest is tested in chunks that are likely to contain one offender or none,
+//! down to single users.
 //!
-//! No I/O, no time, no knowledge of what is asked: a state machine driven by answers. Ranges are positions in a list.
+//! It is a state machine without I/O and time, and ranges are positions in a list.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
-/// A chunk of users of whom a share `d` are offenders is accepted half of the time if it has about `0.7 / d` users
-/// (`ln 2 / d`): then an answer tells most.
+/// If a share `d` of the users are offenders, a chunk of `0.7 / d` users (`ln 2 / d`) is accepted with a probability of one
+/// half. Then its answer carries the most information.
 const LIKELY: f64 = 0.7;
 
-/// Fewer offenders than this expected in the rest, and asking for all of it is cheaper than asking in chunks.
+/// If fewer offenders than this are expected in the rest, testing all of it at once is cheaper than in chunks: with three,
+/// it is still accepted once in 20 times, and otherwise bisection finds the next one.
 const FEW: f64 = 3.0;
 
 /// The search through a list of users.

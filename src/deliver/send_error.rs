@@ -1,4 +1,4 @@
-//! Why there was no answer, in words: from the errors of reqwest, hyper, rustls and the system.
+//! Says why there was no answer, from the errors of reqwest, hyper, rustls and the system.
 
 use std::error::Error;
 use std::fmt;
@@ -20,23 +20,27 @@ pub(super) struct Destination {
     pub(super) proxy: Option<String>,
 }
 
-/// What is known of the request itself.
+/// Which connection a request used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sent {
-    /// It went on a connection that was there, and broke sooner than any answer ever came.
-    OnIdleConnection,
-    /// Anything else.
-    Otherwise,
+pub(super) enum ConnectionUse {
+    /// An idle one, which broke sooner than any answer ever came.
+    Idle,
+    /// Any other.
+    Other,
 }
 
 /// Why there was no answer.
-pub(super) fn lost(error: &reqwest::Error, place: &Destination, sent: Sent) -> SendError {
+pub(super) fn send_error(
+    error: &reqwest::Error,
+    place: &Destination,
+    connection_use: ConnectionUse,
+) -> SendError {
     let delivered = if error.is_connect() { Delivered::No } else { Delivered::Maybe };
     let causes: Vec<&(dyn Error + 'static)> = causes(error).collect();
     let (cause, words) = tunnel(&causes, place)
         .or_else(|| tls(&causes, place))
         .or_else(|| connection(error, &causes, place))
-        .or_else(|| (sent == Sent::OnIdleConnection).then(|| idle(&causes)).flatten())
+        .or_else(|| (connection_use == ConnectionUse::Idle).then(|| idle(&causes)).flatten())
         .unwrap_or_else(|| (SendErrorCause::Other, innermost(&causes)));
     SendError { delivered, cause, error: words }
 }

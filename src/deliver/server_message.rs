@@ -1,14 +1,14 @@
-//! The server's words, made fit for a report: a line, of sane length, without control characters.
+//! The message in a server's answer, made fit for a report: one line, of limited length, without control characters.
 
 use serde_json::Value;
 
-/// The most characters of a server's words that a report repeats, for each row that failed.
+/// Longer messages are cut, because a report repeats them for each failed row.
 const MOST_CHARS: usize = 500;
 
-/// What an answer's body says, in a line; empty where it says nothing.
+/// The message in a body, as one line; empty if there is none.
 ///
-/// Knows the shapes of Django REST framework, `{"detail": "…"}` and `{"field": ["…"]}`, and takes the title of an HTML
-/// page for the page.
+/// It understands the errors of Django REST framework, `{"detail": "…"}` and `{"field": ["…"]}`. Of an HTML page it takes the
+/// title.
 pub(super) fn message(body: &[u8]) -> String {
     let text = match serde_json::from_slice::<Value>(body) {
         Ok(value) => {

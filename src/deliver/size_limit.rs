@@ -1,9 +1,9 @@
-//! How large a request may be, as far as answers tell.
+//! Finds out how large a request may be.
 
-/// The largest size that the server takes, found between sizes that it accepted and sizes that it rejected.
+/// The largest size that the server accepts, found by bisection between accepted and rejected sizes.
 ///
-/// Any request of a size in between narrows the bounds, and the users in it are served meanwhile. A limit that proves
-/// wrong is given up: an accepted request as large as one that was rejected shows that size was not the cause.
+/// Every request is a test, so its users are served at the same time. If a request is accepted that is as large as a rejected
+/// one, size was not the cause, and there is no limit any more.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SizeLimit {
     accepted: u32,
@@ -16,8 +16,8 @@ pub(super) struct SizeLimit {
     confirmed: u32,
 }
 
-/// The limit is tested again after this many requests, then after twice as many, and so on: one request in a hundred
-/// is a small price for a limit that was a mistake.
+/// The limit is tested again after this many requests, then after twice as many, and so on. That costs about one request in
+/// a hundred, and a limit that was a mistake would cost far more.
 const TEST_AFTER: u32 = 64;
 
 impl SizeLimit {

@@ -1,8 +1,8 @@
-//! What the words of a rejection suggest.
+//! Which cause the message of a rejection suggests.
 //!
-//! Words are no evidence: they say which cause to look into first. Understood are the fields of Django REST framework's
-//! errors, a value in quotes, ids of the request where the text speaks of users, and limits on the number of ids. JSON
-//! keys, words of status and numbers in prose are not ids.
+//! A message is no proof. It only decides which cause is tested first. These are understood: the fields of Django REST
+//! framework's errors, a value in quotes, ids of the request in a text about users, and limits on the number of ids. JSON keys,
+//! the words of a status and numbers in prose are not taken for ids.
 
 use std::collections::HashSet;
 
@@ -12,22 +12,22 @@ use super::transport::Reply;
 use super::user_set::UserSet;
 use crate::plan::{Plan, User};
 
-/// What the words of a rejection suggest.
+/// The cause that a message suggests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SuggestedCause {
     /// The value.
     Value,
-    /// The attribute, whatever the value.
+    /// The attribute with all values.
     Attribute,
     /// The users at these places of the group, ascending.
     Users(Vec<u32>),
-    /// The size, of which the server takes this many users.
+    /// The size, and how many users the server accepts if it says so.
     Size(Option<u32>),
     /// Nothing.
     Nothing,
 }
 
-/// Words after which a text names users.
+/// Words that are followed by a user's id.
 const USER_WORDS: [&str; 16] = [
     "user",
     "users",
@@ -47,7 +47,7 @@ const USER_WORDS: [&str; 16] = [
     "custom_ids",
 ];
 
-/// Words that may stand between these and the id.
+/// Words that may come between them and the id.
 const FILLERS: [&str; 7] = ["with", "no", "and", "or", "number", "nr", "value"];
 
 impl SuggestedCause {

@@ -1,4 +1,4 @@
-//! The one door to the network: bytes out, an answer or its absence back.
+//! The interface to the network: sends a request, returns the answer or why there is none.
 
 use std::future::Future;
 use std::time::Duration;
@@ -16,18 +16,18 @@ pub struct Request {
     pub body: Bytes,
 }
 
-/// What the server answered, whatever it means.
+/// An answer of the server, uninterpreted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reply {
     /// The HTTP status.
     pub status: u16,
-    /// How long the server asks to be left alone (`retry-after`, in whichever form it came).
+    /// How long the server asks to wait (`retry-after`, in any of its forms).
     pub retry_after: Option<Duration>,
-    /// Where the server would rather have the request (`location`).
+    /// Where the server redirects the request to (`location`).
     pub location: Option<String>,
     /// The body, or its beginning: never more than [`Reply::MOST_BODY`] bytes.
     pub body: Bytes,
-    /// How long the request may have waited for a connection, from its start: no time on one that was there.
+    /// How long the request may have waited for a connection, from its start. Zero on an open one.
     pub connecting: Duration,
 }
 
@@ -37,14 +37,14 @@ impl Reply {
     pub const MOST_BODY: usize = 256 * 1024;
 }
 
-/// No answer.
+/// A request without an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendError {
-    /// Whether the server may have seen the request.
+    /// Whether the request may have reached the server.
     pub delivered: Delivered,
     /// What kind of failure it was.
     pub cause: SendErrorCause,
-    /// What went wrong, in words, with the host or the proxy by name.
+    /// A message that names the host or the proxy.
     pub error: String,
 }
 
@@ -77,24 +77,24 @@ pub enum SendErrorCause {
     Other,
 }
 
-/// How far a request got.
+/// Whether a request reached the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivered {
-    /// There was no connection to send it on.
+    /// No: there was no connection.
     No,
-    /// It was sent, at least in part: it may have been applied.
+    /// Perhaps: it was sent, at least in part, and may have been applied.
     Maybe,
 }
 
 /// Sends requests. The real one is [`Http`](super::Http); tests script their own.
 pub trait Transport: Send + Sync + 'static {
-    /// Sends one request, once: repeating is the caller's decision alone.
+    /// Sends a request once. Only the caller repeats it.
     fn send(&self, request: Request) -> impl Future<Output = Result<Reply, SendError>> + Send;
 
-    /// Asks, once, for what the API holds of a user, by the kind of id that the run goes by.
+    /// Gets a user once, by the type of id that the run uses.
     fn fetch(&self, user: &str) -> impl Future<Output = Result<Reply, SendError>> + Send;
 
-    /// Asks, once, whether there is anything at the operation's own address: a GET, which changes nothing. Any status but
-    /// 404 and 410 says that there is.
+    /// Sends one GET to the operation's address, which changes nothing. Any status except 404 and 410 shows that the address
+    /// exists.
     fn probe(&self, operation: Operation) -> impl Future<Output = Result<Reply, SendError>> + Send;
 }

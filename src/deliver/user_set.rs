@@ -1,10 +1,10 @@
-//! The users of one request.
+//! The users of one request, as ranges.
 
 use std::ops::Range;
 
 use crate::plan::Batch;
 
-/// Some users of one group, by their places in it: a batch, or what is left of one when users are taken out.
+/// Users of one group, by their places in it: a batch, or a part of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct UserSet {
     pub(super) group: u32,

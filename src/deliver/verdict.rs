@@ -1,4 +1,4 @@
-//! What an answer, or none, means by itself.
+//! Interprets a single answer, or the lack of one.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,34 +8,34 @@ use serde_json::{Map, Value};
 use super::server_message::{message, one_line};
 use super::transport::{Delivered, Reply, SendError, SendErrorCause};
 
-/// What an answer, or none, means by itself. What caused it, and what follows, takes more than one answer to tell.
+/// What a single answer, or the lack of one, means. Its cause, and what follows, may take more answers to find out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// 200, and the body says ok.
     Acknowledged,
-    /// The server is well and asks for a pause: 429, or 503 with `retry-after`.
+    /// The server asks for a pause: 429, or 503 with `retry-after`.
     Throttled {
         /// At least this long; `None`: it doesn't say.
         pause: Option<Duration>,
         /// The answer.
         reason: Reason,
     },
-    /// 401: the key.
+    /// 401: the key is wrong.
     Unauthorized(Reason),
-    /// 403: the key, or something in the request.
+    /// 403: the key, or something in the request, is not allowed.
     Forbidden(Reason),
-    /// Any other 4xx, 501 and redirects: something in the request, or the operation as a whole.
+    /// Any other 4xx, 501 and redirects: something in the request, or the whole operation, is wrong.
     Rejected(Reason),
-    /// Another try may go well: 408, 5xx, a 200 that doesn't say ok, no answer.
+    /// The request may succeed when it is repeated: 408, 5xx, a 200 that doesn't say ok, no answer.
     Transient {
         /// Whether the request may have been applied.
         delivered: Delivered,
         /// The answer, or what came instead of one.
         reason: Reason,
     },
-    /// The request went out on a connection that the server had closed before.
+    /// The request was sent on a connection that the server had already closed.
     Stale(Reason),
-    /// No connection, for a reason that stays as it is: a certificate, a protocol, a proxy.
+    /// There is no connection, for a permanent reason: a certificate, a protocol, a proxy.
     Unreachable(Reason),
 }
 
@@ -131,13 +131,13 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Whether a status speaks of the operation or the account rather than of what a request holds.
+/// Whether a status is about the operation or the account, and not about the content of a request.
 pub(super) fn speaks_of_operation(status: Option<u16>) -> bool {
     matches!(status, Some(300..=399 | 402 | 405..=407 | 411 | 415 | 426 | 451 | 501 | 600..))
 }
 
 fn says_ok(body: &[u8]) -> bool {
-    // As the API writes it; the rest of the world may write it otherwise.
+    // The two usual spellings, without parsing.
     if body == br#"{"status": "ok"}"# || body == br#"{"status":"ok"}"# {
         return true;
     }
@@ -145,7 +145,7 @@ fn says_ok(body: &[u8]) -> bool {
         .is_ok_and(|body| body.get("status").and_then(Value::as_str) == Some("ok"))
 }
 
-/// The status as people know it, then the server's words.
+/// The status with its name, then the server's message.
 fn phrase(reply: &Reply) -> String {
     let name = reqwest::StatusCode::from_u16(reply.status)
         .ok()

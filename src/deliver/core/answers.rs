@@ -1,4 +1,4 @@
-//! Learning from an answer.
+//! Evaluates an answer.
 
 use rand::rngs::StdRng;
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ use crate::deliver::verdict::{Reason, Verdict, speaks_of_operation};
 use crate::plan::{Batch, Phase};
 
 impl Core {
-    /// Learns from an answer. Returns what it means for the pace.
+    /// Evaluates an answer. Returns what it means for the rate limit.
     pub(in crate::deliver) fn answered(
         &mut self,
         id: u64,
@@ -64,7 +64,7 @@ impl Core {
             }
             Verdict::Stale(reason) => self.troubled(request, Delivered::Maybe, reason, now, chance),
             Verdict::Transient { delivered, reason } => {
-                // Some servers ask for fewer requests in this way. If it is an outage, a pause does no harm.
+                // Some servers ask for fewer requests with a 503. If it is an outage, the pause does no harm.
                 let asks_for_less = reason.status == Some(503) && self.outage.next_probe().is_none();
                 self.troubled(request, delivered, reason, now, chance);
                 if asks_for_less {
@@ -107,7 +107,7 @@ impl Core {
         LimitSignal::Served
     }
 
-    /// The same once more, without counting.
+    /// Sends the request again, without counting this attempt.
     pub(super) fn again(&mut self, mut request: PendingRequest, reason: Reason, at: Instant) {
         if matches!(request.task, Task::Probe(_) | Task::Account(_)) {
             return;
@@ -304,8 +304,8 @@ impl Core {
         }
     }
 
-    /// Many groups were rejected alike, with nothing acknowledged between: a row that was acknowledged before, or one of
-    /// another attribute, shows whether it is the account.
+    /// Many groups in a row were rejected with the same message. Whether the whole account is rejected is checked with a row
+    /// that was acknowledged before, or else with one of another attribute.
     pub(super) fn suspect_account(&mut self, group: u32, rejection: &Rejection) {
         if self.account.is_some() {
             return;
@@ -370,7 +370,7 @@ impl Core {
     }
 }
 
-/// What a GET says of what it asked for.
+/// Whether a GET found what it asked for; `None` if its answer doesn't tell.
 fn existence(result: &Result<Reply, SendError>) -> Option<bool> {
     match result.as_ref().map(|reply| reply.status) {
         Ok(404 | 410) => Some(false),

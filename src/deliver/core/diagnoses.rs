@@ -1,4 +1,4 @@
-//! Opening diagnoses, letting them wait for each other, and taking what they find out.
+//! Starts diagnoses, lets them wait for each other, and applies what they find.
 
 use std::sync::Arc;
 

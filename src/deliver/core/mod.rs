@@ -1,10 +1,12 @@
-//! What to send next, and what an answer means: delivery without waiting, sending or a clock.
+//! Decides what to send next and what follows from an answer, without waiting, sending or reading a clock.
 //!
-//! The [`Core`] claims batches from the plan, repeats what ended in trouble, and opens a [`Diagnosis`] for what was rejected.
-//! It is asked to [decide](Core::decide) on the next request, and told each [answer](Core::answered); what became of rows
-//! comes out as events. Times and chance are handed in, so that a model of a server can drive it.
+//! The [`Core`] takes batches from the plan, repeats failed requests, and starts a [`Diagnosis`] for each rejected one. The
+//! dispatcher asks it to [decide](Core::decide) on the next request and passes each [answer](Core::answered) to it. The
+//! core's results are events. Times and random numbers are arguments, so that tests can drive it against a model of a
+//! server.
 //!
-//! `next` decides what to send, `answers` learns from an answer, `diagnoses` holds what waits for what.
+//! `next` decides what to send, `answers` evaluates an answer, and `diagnoses` starts diagnoses and lets them wait for each
+//! other.
 
 mod answers;
 mod diagnoses;
@@ -30,40 +32,43 @@ use super::verdict::Reason;
 use crate::input::Operation;
 use crate::plan::{Batch, Cursor, Phase, Plan};
 
-/// Connections that fail for a reason that doesn't heal, in a row, before the run stops.
+/// The run stops after this many connections in a row failed for a permanent reason. One or two may be a proxy or a
+/// certificate that is just being changed.
 const UNREACHABLE: u32 = 3;
 
-/// Requests on connections that the server had closed, in a row for the same users, that don't count.
+/// This many requests in a row for the same users may meet a connection that the server has closed, without counting as
+/// attempts. It happens once in a while; after the third time it is something else.
 const STALE: u32 = 3;
 
-/// Attempts of a request that must have failed while others were served, before its users are searched or fail: one may
-/// be an outage so short that it met no other request.
+/// This many attempts must count before a request's users are searched or fail. One may have met an outage so short that
+/// no other request did.
 const COUNTED: u32 = 2;
 
-/// Tries for a question that has another answer to fall back on.
+/// Attempts for a question that the diagnosis can do without.
 const QUESTION_ATTEMPTS: u32 = 2;
 
-/// Troubles in a row up to which a trouble inside a search is taken for its users' without further evidence.
+/// While fewer requests than this failed in a row, a failure inside a search is blamed on its users without further
+/// checks. More may be the start of an outage.
 const QUIET: u32 = 3;
 
-/// A request to send.
+/// A request that is to be sent now.
 #[derive(Debug)]
 pub(super) struct StartedRequest {
-    /// To be given back with the answer.
+    /// To be returned with its answer.
     pub(super) id: u64,
     pub(super) call: ApiCall,
 }
 
-/// Whose attempts are in doubt.
+/// A request that failed, perhaps because the API is down.
 #[derive(Clone, Copy, Debug)]
 enum InDoubt {
-    /// Users of this group, the first of them at this place.
+    /// A mass update for users of this group, the first of them at this place.
     Batch(u32, u32),
-    /// A user who is read back.
+    /// Reading a user back.
     ReadBack,
 }
 
-/// What a request is.
+/// A request to the API.
 #[derive(Clone, Debug)]
 pub(super) enum ApiCall {
     /// The mass update for these users.
@@ -84,30 +89,30 @@ pub(super) struct Core {
     next: Option<Batch>,
     phase: Phase,
     queue: BinaryHeap<Reverse<Scheduled>>,
-    /// How many requests were ever queued.
+    /// The last number that was given to a request or a diagnosis.
     requests: u64,
-    /// By id, in the order of their starts.
+    /// By id, which is the order of their starts.
     in_flight: BTreeMap<u64, PendingRequest>,
-    /// The next one to be sent.
+    /// The request to be started next.
     decided: Option<Scheduled>,
     last_id: u64,
     diagnoses: HashMap<u64, Diagnosis>,
-    /// The diagnosis that looks into a value that nobody has got yet, by group.
+    /// The diagnosis that tests a value which was not accepted for any user yet, by group.
     group_diagnosis: HashMap<u32, u64>,
-    /// Batches and diagnoses that wait for it.
+    /// Requests and diagnoses that wait for that one, by group.
     waiting: HashMap<u32, WaitingForGroup>,
-    /// The diagnosis that makes a long search, from which others will learn.
+    /// The diagnosis with a long search. Others wait for it, because they will need less of a search after it.
     leading: Option<u64>,
     knowledge: Knowledge,
     outage: OutageDetector,
-    /// Is it the account that rejects? The request that tells is to be sent, or in flight.
+    /// The API may reject the whole account. A request that shows this is to be sent, or is in flight.
     account: Option<AccountCheck>,
-    /// A row that was sent to look at the account, before its batch. The batch tells what became of it.
+    /// A row that was sent for that check before its batch. It is finished with its batch.
     ahead: Option<(u32, u32)>,
-    /// A request failed whose attempts are used up, and it is not clear whether the API serves anyone: a request that
-    /// is known to be accepted is to be sent next.
+    /// This request failed and has no attempts left, and the API may be down. The next request is a probe, which an API
+    /// that is up accepts.
     probe: Option<InDoubt>,
-    /// The next request is to be sent when nothing else is in flight.
+    /// The next request is sent once nothing else is in flight.
     solo: bool,
     unreachable: u32,
     sample: Option<Reservoir>,
@@ -124,10 +129,10 @@ struct WaitingForGroup {
 
 #[derive(Debug)]
 struct AccountCheck {
-    /// What was rejected alike, and in which words.
+    /// Why groups were rejected, and the pattern of the message.
     reason: Reason,
     pattern: String,
-    /// A row to send: one that was acknowledged, or one of another attribute.
+    /// The row to send: one that was acknowledged, or one of another attribute.
     row: (u32, u32),
 }
 
@@ -169,7 +174,7 @@ impl Core {
         self.stop.as_ref()
     }
 
-    /// Whether all is settled and read back.
+    /// Whether all rows are finished and the sample is read back.
     pub(super) fn is_done(&mut self, now: Instant) -> bool {
         if self.next.is_some() || self.outstanding() > 0 {
             return false;
@@ -180,7 +185,7 @@ impl Core {
         self.outstanding() == 0
     }
 
-    /// What happened since the last time.
+    /// The events since the last call.
     pub(super) fn events(&mut self) -> &mut Vec<Event> {
         &mut self.events
     }
@@ -190,12 +195,12 @@ impl Core {
         self.in_flight.values().next().and_then(|request| request.started)
     }
 
-    /// Whether the API serves anyone.
+    /// Whether the API is down.
     pub(super) fn outage(&self) -> &OutageDetector {
         &self.outage
     }
 
-    /// When to look again although nothing happens.
+    /// When to call [`decide`](Self::decide) again if nothing happens until then.
     pub(super) fn wake(&self) -> Option<Instant> {
         let due = self.queue.peek().map(|Reverse(due)| due.at);
         match self.outage.next_probe() {
@@ -228,7 +233,7 @@ impl Core {
         }
     }
 
-    /// The run ends early.
+    /// Stops the run.
     pub(super) fn stop_with(&mut self, stop: Stop) {
         self.stop.get_or_insert(stop);
     }
@@ -241,7 +246,7 @@ impl Core {
         self.read_back = Some(read_back);
     }
 
-    /// Tells what is known of all that was sent and never settled. What reading back found, if it was asked for.
+    /// Finishes all rows that were sent and have no result. Returns what reading back found, if it was started.
     pub(super) fn finish(&mut self) -> Option<Verified> {
         self.reconsider();
         let in_flight = std::mem::take(&mut self.in_flight);

@@ -1,4 +1,4 @@
-//! Deciding what to send next.
+//! Decides what to send next.
 
 use std::cmp::Reverse;
 

@@ -1,4 +1,4 @@
-//! What is to be sent, and what came of it so far.
+//! A request that is to be sent, with the attempts that were made so far.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::deliver::outage::Attempts;
 use crate::deliver::user_set::UserSet;
 use crate::deliver::verdict::Reason;
 
-/// A request, and when to send it at the earliest; of those at one time, the older first.
+/// A request and its earliest start. Of several with the same time, the one with the lower number goes first.
 #[derive(Debug)]
 pub(super) struct Scheduled {
     pub(super) at: Instant,
@@ -19,38 +19,38 @@ pub(super) struct Scheduled {
     pub(super) request: PendingRequest,
 }
 
-/// Something to send, and what came of it so far.
+/// A request that is to be sent, or sent again.
 #[derive(Clone, Debug)]
 pub(super) struct PendingRequest {
     pub(super) task: Task,
-    /// What its next request is.
+    /// The purpose of the next attempt.
     pub(super) purpose: Purpose,
     /// How many requests carried its users.
     pub(super) carried: u32,
-    /// Those that ended in trouble.
+    /// The attempts that failed.
     pub(super) attempts: Attempts,
     /// Requests on connections that the server had closed.
     pub(super) stale: u32,
-    /// When the first request for it started.
+    /// When its first attempt started.
     pub(super) since: Option<Instant>,
-    /// When the last one did.
+    /// When its last attempt started.
     pub(super) started: Option<Instant>,
-    /// What the last answer said.
+    /// The last answer.
     pub(super) last: Option<Reason>,
 }
 
-/// What a request is sent for.
+/// What a request is for.
 #[derive(Clone, Debug)]
 pub(super) enum Task {
     /// A planned batch, or a part of one.
     Update(UserSet),
-    /// What a diagnosis asks.
+    /// A question of a diagnosis.
     Ask { diagnosis: u64, question: Question },
-    /// Whether the API serves anyone: an acknowledged row again, or a user.
+    /// A probe: whether the API is up. It sends an acknowledged row again, or asks for a user.
     Probe(ApiCall),
-    /// Whether the account is well: an acknowledged row again.
+    /// A check of the account: it sends an acknowledged row again.
     Account(UserSet),
-    /// What the API holds of a user.
+    /// Reads a user back.
     ReadBack(usize),
 }
 

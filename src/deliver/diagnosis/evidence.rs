@@ -1,4 +1,4 @@
-//! What follows from each piece of evidence.
+//! Draws conclusions from the answers to a diagnosis.
 
 use std::ops::Range;
 
@@ -10,20 +10,22 @@ use crate::deliver::suggested_cause::SuggestedCause;
 use crate::deliver::verdict::Reason;
 use crate::plan::Plan;
 
-/// Rejections in a row, while nobody has got the value, after which single users are asked for. One unknown user makes two
-/// in a row in a quarter of all diagnoses; a bad value always does.
+/// After this many rejections in a row, while no user got the value, single users are sent to test the value. A bad value
+/// always leads to two in a row, and a single unknown user to two only in a quarter of all cases.
 const TURNS: u32 = 2;
 
-/// Users that a GET didn't find before the value is no longer tested, as the batch seems to hold nobody who exists.
+/// After this many users that don't exist, the value is no longer tested: it seems that no user of the batch exists, and
+/// each further test would cost two requests.
 const MOST_TESTS: u32 = 4;
 
-/// The same where rejections come by chance: at 3 in 100, one user in a million is rejected four times in a row.
+/// The same where requests are rejected at random: if 3 in 100 are, one user in a million is rejected four times in a row.
 const ALONE_WITH_CHANCE: u32 = 4;
 
-/// How many times a user must be rejected alone, when its value is fine and nothing else is known of it.
+/// How many times a user must be rejected alone before it fails, if its value is accepted for others. Once may be chance.
 const ALONE: u32 = 2;
 
-/// Users rejected alone that reject a value where the API can't tell who exists.
+/// How many users must be rejected alone before a value fails, if the API doesn't tell which users exist. Up to four of them
+/// may well be unknown, see [`MOST_TESTS`].
 const WITHOUT_EXISTENCE: usize = 5;
 
 impl Diagnosis {

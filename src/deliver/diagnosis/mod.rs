@@ -1,20 +1,21 @@
-//! Finding out why a request was rejected, and for whom.
+//! Finds out why a request was rejected, and for which users.
 //!
-//! A [`Diagnosis`] is opened for the users of one rejected request. It asks one [`Question`] at a time and settles users as
-//! evidence comes in, until nobody is left. The suspects are, from the widest to the narrowest: the address, the key, the
-//! attribute, the value, the size, some of the users, chance. Words order the suspects; what is believed takes an answer
-//! that tells them apart:
+//! A [`Diagnosis`] is started for the users of one rejected request. It asks one [`Question`] at a time, each of which is a
+//! request, and finishes users as the answers come in, until none is left. Its possible causes are, from the widest to the
+//! narrowest: the address, the key, the attribute, the value, the size of the request, some of its users, and chance. The
+//! server's message decides which cause is tested first ([`SuggestedCause`]), but no cause is believed until an answer
+//! confirms it:
 //!
-//! - the address: a GET of the operation is not found, too;
-//! - the key, after a 403: a GET is rejected, too;
-//! - the value: two users who exist are each rejected alone with it, while nobody gets it;
-//! - a user: it is rejected alone twice while others get the value; or it is rejected, and a GET does not find it; or the
-//!   server names it and takes everyone else;
-//! - the size: parts are accepted that the whole was not, and nothing as large ever was;
-//! - chance: the same request is accepted when it comes again.
+//! - the address: a GET of the operation is not found either;
+//! - the key, after a 403: a GET is rejected as well;
+//! - the value: it is rejected for each of two existing users alone, and no user got it so far;
+//! - a user: it is rejected twice when it is alone, and others get the value; or it is rejected and a GET doesn't find it;
+//!   or the server names it and accepts all others;
+//! - the size: the parts of the request are accepted, and no request as large ever was;
+//! - chance: the same request is accepted the second time.
 //!
-//! What one diagnosis learns serves the next ones ([`Knowledge`]): words that evidence confirmed once are believed from then on,
-//! until the same words turn out to be chance.
+//! What one diagnosis learns is kept in [`Knowledge`] for the next ones: a message whose cause was confirmed once is believed
+//! from then on, unless a rejection with the same message turns out to be chance.
 
 mod evidence;
 
@@ -28,20 +29,20 @@ use super::user_set::UserSet;
 use super::verdict::Reason;
 use crate::plan::Plan;
 
-/// A rejection, with what its words suggest.
+/// A rejected request: the answer, and what its message suggests.
 #[derive(Clone, Debug)]
 pub(super) struct Rejection {
     pub(super) reason: Reason,
-    /// The words without what differs from one request to the next.
+    /// The message without the parts that differ from request to request.
     pub(super) pattern: String,
-    /// The words are those of a field's error.
+    /// The message is an error about a field, as only the API itself writes it.
     pub(super) is_structured: bool,
     pub(super) suggested: SuggestedCause,
-    /// It is not an answer that rejects but trouble that stayed with these users.
+    /// It was not rejected: its attempts failed until none was left.
     pub(super) is_trouble: bool,
 }
 
-/// What a diagnosis asks next.
+/// A question, which takes one request to answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Question {
     /// Is there anything at the operation's address? A GET of it.
@@ -54,7 +55,7 @@ pub(super) enum Question {
     Exists(u32),
 }
 
-/// What was found out.
+/// The answer to a question.
 #[derive(Debug)]
 pub(super) enum Evidence {
     /// The mass update was acknowledged.
@@ -65,24 +66,24 @@ pub(super) enum Evidence {
     Exists(Option<bool>),
 }
 
-/// What waits for others.
+/// What a diagnosis does next, or waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Nothing was ever acknowledged: is it the account?
+    /// Waits: nothing was acknowledged yet, so it may be the account.
     AwaitsAnyone,
-    /// Other values of the attribute were rejected alike.
+    /// Waits: other values of the attribute were rejected with the same message.
     AwaitsAttribute,
-    /// Another batch of the same value is looked into.
+    /// Waits for the diagnosis of another batch with the same value.
     AwaitsGroup,
-    /// Another diagnosis makes a long search, from which this one will learn.
+    /// Waits for a diagnosis with a long search, after which this one will need less of a search.
     AwaitsDiagnosis,
-    /// The address is asked.
+    /// Tests the address.
     Address,
-    /// The key is asked.
+    /// Tests the key.
     Key,
-    /// All of it once more.
+    /// Sends the whole request again.
     Again,
-    /// Users are searched.
+    /// Searches for the users.
     Search,
 }
 
@@ -93,22 +94,22 @@ impl Stage {
     }
 }
 
-/// What a diagnosis tells the run.
+/// What a diagnosis found that concerns more than its own users.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Finding {
-    /// Nothing of note.
+    /// Nothing.
     Nothing,
     /// There is no such operation at this address.
     WrongAddress,
     /// The key is rejected.
     KeyRefused,
-    /// The value is rejected, whoever gets it.
+    /// The value is rejected for all users.
     Group(Reason),
-    /// The attribute is rejected, whatever the value.
+    /// The attribute is rejected with all values.
     Attribute(Reason),
 }
 
-/// What became of some users.
+/// Users that are finished.
 #[derive(Debug)]
 pub(super) struct FinishedUsers {
     pub(super) users: UserSet,
@@ -116,7 +117,7 @@ pub(super) struct FinishedUsers {
     pub(super) attempts: u32,
 }
 
-/// The users of one rejected request, until all are settled.
+/// The users of one rejected request, until all are finished.
 #[derive(Debug)]
 pub(super) struct Diagnosis {
     pub(super) group: u32,
@@ -124,25 +125,25 @@ pub(super) struct Diagnosis {
     pub(super) rejection: Rejection,
     users: Vec<Candidate>,
     search: Search,
-    /// Users who exist, to be asked for when the others are done with.
+    /// Existing users, to be sent together after the others.
     present: Vec<Candidate>,
-    /// Users whom the server named, to be asked for last.
+    /// Users that the server named, to be sent last.
     named: Vec<Candidate>,
-    /// Users for whom other requests failed, to be asked for one by one.
+    /// Users for which other requests were rejected, to be sent one by one.
     apart: Vec<Candidate>,
-    /// A rejection of several `users` is a rejection of each: they were named, or are known not to exist.
+    /// When several `users` are rejected together, each of them is: the server named them, or they don't exist.
     together: bool,
-    /// Users are asked for one by one.
+    /// Users are sent one by one.
     singly: bool,
     check: Option<Check>,
-    /// Users who exist and were rejected alone, while nobody has got the value.
+    /// Existing users that were rejected alone while no user got the value: evidence against the value.
     witnesses: Vec<u32>,
-    /// Users who were asked for alone to test the value.
+    /// How many users were sent alone to test the value.
     tests: u32,
     rejected_in_a_row: u32,
-    /// The size of the smallest part that was rejected.
+    /// The size of the smallest rejected request.
     rejected: u32,
-    /// How many users it was opened for.
+    /// How many users it started with.
     opened_with: u32,
     asked: Option<Question>,
     settled: Vec<FinishedUsers>,

@@ -1,18 +1,18 @@
-//! When the next request may start.
+//! Decides when the next request may start.
 //!
-//! One limiter stands before every attempt. A server counts the requests that delivered it, and the limiter only knows when
-//! they start, so three things are kept apart:
+//! Every attempt passes one limiter. The server counts requests when they arrive, but the limiter only knows when they
+//! start. It therefore has three parts:
 //!
-//! - **Spacing** is governor's (GCRA, with a burst of one request): one start every [`interval`](Limiter::interval). A
-//!   request is many cells, so that the tolerance beyond that one request can be a fraction of it. It makes up for a timer
-//!   that woke late (tokio wakes to the millisecond, some time after it was asked to).
-//! - **The window** is a record of the last starts: the request after a full window starts no earlier than the window and
-//!   [`HEADROOM`] after the first one in it. A request that had to wait for its connection counts from when it had one. The
-//!   first of all, which may wait for a cold server as well, counts from its answer, less what a round trip takes on a
-//!   connection that is there. Nothing else is inferred from how long an answer takes: that may be the server's work.
-//! - **The pace** is the share of the rate in use. It falls when the server goes on refusing, see [`Slowdown`].
+//! - **Spacing** is done by the governor crate (GCRA, with a burst of one request): one start every
+//!   [`interval`](Limiter::interval). A request consists of many cells, so that the tolerance can be a fraction of a request.
+//!   The tolerance makes up for late timers, as tokio's have a resolution of a millisecond.
+//! - **The window** is a record of the last starts. When it is full, the next request starts no earlier than the window plus
+//!   [`HEADROOM`] after the first start in it. A request that had to wait for a connection counts from the time when it got
+//!   one. The very first request may also wait for a cold server, so it counts from its answer, less the time of a round
+//!   trip on an open connection. No other conclusion is drawn from latencies, as the server may simply be working.
+//! - **The slowdown** is the share of the rate that is in use. It falls while the server keeps throttling, see [`Slowdown`].
 //!
-//! Beside these there is the pause after a rejection, which holds for all requests.
+//! In addition, all requests pause after a throttled one.
 
 mod recent_starts;
 #[cfg(test)]
@@ -35,41 +35,41 @@ use self::slowdown::Slowdown;
 use super::options::Rate;
 use crate::clock;
 
-/// How much more one request may be delayed than another on its way to the server before the server sees too many. At ten
-/// a second it takes 3.2% of the time; a run may take 5% longer than its rate allows, and the first request takes some
-/// of the rest.
+/// By how much the delays of two requests on their way to the server may differ before the server counts too many. At ten
+/// requests a second it costs 3.2% of the time. A run may take 5% longer than its rate allows, and the first request needs
+/// a part of the rest.
 const HEADROOM: Duration = Duration::from_millis(32);
 
-/// How much earlier than its even place a request may start, to make up for one that started late, where starts are so
-/// close that the timer's lateness matters.
+/// How much earlier than its regular time a request may start to make up for one that started late, if requests are so close
+/// that late timers matter.
 const SLACK: Duration = Duration::from_millis(5);
 
-/// Starts at least this far apart never come closer than the rate says: some servers refuse what comes earlier than its
-/// even place.
+/// Requests at least this far apart never start early, because some servers reject a request that comes before its
+/// regular time.
 const FAR_APART: Duration = Duration::from_millis(50);
 
-/// About how long a cell takes to be replenished.
+/// About the time for one cell: small against any interval between requests.
 const CELL: Duration = Duration::from_micros(100);
 
-/// The pause after a rejection that asks for none, or for a shorter one.
+/// The shortest pause after a throttled request, whatever the server asks for.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// While nothing is served, each further rejection doubles that pause up to this one.
+/// While nothing is served, each further throttled request doubles the pause, up to this one.
 const LONGEST_OWN_PAUSE: Duration = Duration::from_secs(30);
 
 type Spacing = RateLimiter<NotKeyed, InMemoryState, Ticks, NoOpMiddleware<Tick>>;
 
-/// What an answer says about the limit.
+/// What an answer says about the rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitSignal {
-    /// The request was processed, well or not: it counted, and it was within the limit.
+    /// The request was processed, with whatever result, so it was within the limit.
     Served,
-    /// There were too many requests: 429, or a 503 between answers that are served.
+    /// There were too many requests: 429, or 503 while other requests are served.
     Throttled {
         /// How long to wait, if the server says so.
         retry_after: Option<Duration>,
     },
-    /// Nothing: there was no answer, or one that says nothing about the limit.
+    /// Nothing: there was no answer, or one that is not about the limit.
     Nothing,
 }
 
@@ -81,7 +81,7 @@ struct First {
     latency: Duration,
 }
 
-/// Says when the next request may start.
+/// Decides when the next request may start.
 #[derive(Debug)]
 pub struct Limiter {
     rate: Rate,
@@ -93,7 +93,7 @@ pub struct Limiter {
     slowdown: Slowdown,
     /// The start of the last request.
     last: Option<Instant>,
-    /// The next request starts no earlier, to keep its distance from one before it.
+    /// The next request starts no earlier, to keep the interval after the one before it.
     spaced: Option<Instant>,
     /// A pause lasts until then.
     paused: Option<Instant>,
@@ -147,8 +147,8 @@ impl Limiter {
         left(self.paused, now)
     }
 
-    /// What is left of a pause that the server asked for, if it asked for one. It may be less than
-    /// [`pause_left`](Self::pause_left), which is never shorter than what we think right.
+    /// What is left of the pause that the server asked for, if it did. [`pause_left`](Self::pause_left) may be longer, because
+    /// pauses have a minimum of their own.
     pub fn asked_left(&self, now: Instant) -> Option<Duration> {
         left(self.asked, now)
     }

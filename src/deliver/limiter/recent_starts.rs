@@ -1,4 +1,4 @@
-//! The last starts, for the window that a server counts in.
+//! A record of the last starts, to stay within the server's window.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Of more requests in a window than these, not every one is kept.
+/// If a window may have more requests than this, only every second or third, and so on, is kept.
 const MOST_KEPT: u32 = 1024;
 
 /// The starts within the last window, and when the next window opens.

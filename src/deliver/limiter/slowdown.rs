@@ -1,66 +1,69 @@
-//! How much of the allowed rate is used.
+//! Lowers the rate while the server throttles the run, and raises it again.
 //!
-//! Refusals come for two reasons. A request was delayed less on its way than one before it: then a window was full of our
-//! own requests, and a little less pace is enough. Or others use the same limit: then our own requests filled only part
-//! of the window, and that part is what there is for us. The constants were chosen by the simulation beside this file:
-//! each rejection costs a pause of a second, so a pace that is refused once in a dozen seconds and one that stays a
-//! twentieth below the limit cost about the same.
+//! A request is throttled for one of two reasons. Either it was delayed less on its way than one before it: then the
+//! server's window was full of our own requests, and a slightly lower rate is enough. Or other programs use the same limit:
+//! then our own requests filled only a part of the window, and that part is our share.
+//!
+//! The constants were tuned with the simulation in `simulation.rs`. Each throttled request costs a pause of a second, so a
+//! rate that is throttled once in a dozen seconds costs about as much as one that stays a twentieth below the limit. Hence
+//! the 5% of [`LOWER`] and the dozen windows of [`BACK`].
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A rejection within this many windows of the one before it shows that refusals go on. One alone costs no pace.
+/// A throttled request within this many windows of the one before it lowers the rate. A single one does not.
 const GOES_ON: f64 = 30.0;
 
-/// Refused this soon again, a second of pause included, our own requests don't fill a window yet: how much of it they
-/// had says nothing.
+/// If a request is throttled again within this many windows, the pause of a second included, our own requests can't have
+/// filled a window yet, so their share of it says nothing.
 const SOON: f64 = 1.4;
 
-/// What such a rejection leaves of the pace.
+/// The factor for the rate in that case.
 const LOWER_SOON: f64 = 0.8;
 
-/// What any other rejection leaves of the share that was granted.
+/// The factor for the granted share in all other cases.
 const LOWER: f64 = 0.95;
 
-/// A window with at least this share of our own requests was full of them.
+/// A window is full of our own requests if they took at least this share of it. Not 1, because the server's window and
+/// ours don't start at the same time.
 const FULL: f64 = 0.8;
 
-/// No single rejection shows that there is less than this share for us.
+/// One throttled request never lowers the rate below this share: it may have met a short burst of another program.
 const LEAST_GRANTED: f64 = 0.3;
 
-/// The least share of the rate.
+/// The lowest share of the rate, at which a run still gets on and notices when the limit is free again.
 const LEAST: f64 = 0.02;
 
-/// After this many windows without a rejection the pace is back where it was refused, …
+/// After this many windows without a throttled request, the rate is back at the value that was throttled, …
 const BACK: f64 = 12.0;
 
-/// … or after twice as many each time that happens to a window full of our own requests, up to these.
+/// … or after twice as many each time when the window was full of our own requests, up to this number.
 const MOST_BACK: f64 = 60.0;
 
-/// From there it grows by this factor per window: whoever else used the limit may be gone.
+/// From there it grows by this factor per window, because the other program may have ended.
 const RISE: f64 = 1.35;
 
-/// The share changes by at least this much at a time.
+/// The smallest change of the share, as each change sets up a new limiter.
 const STEP: f64 = 0.01;
 
-/// The share of the allowed rate that is used.
+/// The share of the configured rate that is in use.
 #[derive(Debug)]
 pub(super) struct Slowdown {
     window: Duration,
     share: f64,
     refused: Option<Instant>,
     lowered: Option<Lowered>,
-    /// The windows that it takes to be back.
+    /// After how many windows the rate is back.
     back: f64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Lowered {
     at: Instant,
-    /// The share that is known to be refused, …
+    /// The share that was throttled, …
     from: f64,
-    /// … and the one that was tried next.
+    /// … and the one after it.
     to: f64,
 }
 
@@ -75,8 +78,8 @@ impl Slowdown {
         self.share
     }
 
-    /// A request was refused that had started after the last rejection was known. `own` is the share of the window up to it
-    /// that our own requests took.
+    /// A request was throttled that started after the last throttled one was answered. `own` is the share of the window
+    /// before it that our own requests took.
     pub(super) fn throttled(&mut self, own: f64, now: Instant) {
         let since = self.refused.map(|last| now.duration_since(last).div_duration_f64(self.window));
         self.refused = Some(now);
