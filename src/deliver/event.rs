@@ -86,7 +86,7 @@ pub enum Slowed {
 pub enum Waiting {
     /// The server asked for a pause.
     Pause,
-    /// The API serves nobody; the time is until the next probe.
+    /// The API is down; the time is until the next probe.
     Outage,
 }
 

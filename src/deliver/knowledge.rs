@@ -53,7 +53,7 @@ pub(super) struct Knowledge {
     streak: Streak,
 }
 
-/// Groups of an attribute that were rejected in the same words.
+/// Groups of an attribute that were rejected with the same message.
 #[derive(Debug, Default)]
 struct RejectedGroups {
     groups: HashSet<u32>,
@@ -170,7 +170,7 @@ impl Knowledge {
         self.rejected_attributes.insert(plan.attribute(group).name.clone(), reason.clone());
     }
 
-    /// Counts a group that is rejected in these words. Returns how many of its attribute were, as long as nothing of the
+    /// Counts a group that is rejected with this message. Returns how many of its attribute were, as long as nothing of the
     /// attribute was ever accepted.
     pub(super) fn rejected_of_attribute(&mut self, group: u32, pattern: &str, plan: &Plan) -> usize {
         let attribute = &plan.attribute(group).name;
@@ -182,7 +182,7 @@ impl Knowledge {
         rejected.groups.len()
     }
 
-    /// Evidence showed that a group is rejected in these words whoever gets the value.
+    /// It was confirmed that a group is rejected with this message for all users.
     pub(super) fn show_rejected(&mut self, group: u32, pattern: &str, plan: &Plan) {
         let key = (plan.attribute(group).name.clone(), pattern.to_owned());
         if let Some(rejected) = self.rejected_of_attribute.get_mut(&key) {
@@ -203,8 +203,8 @@ impl Knowledge {
         self.accepted_attributes.contains(&plan.attribute(group).name)
     }
 
-    /// Counts a rejection in these words. True when so many groups were rejected alike, with nothing acknowledged between,
-    /// that the account is to be asked.
+    /// Counts a rejection with this message. Returns true if so many groups in a row were rejected with it that the account
+    /// is to be checked.
     pub(super) fn is_streak(&mut self, group: u32, pattern: &str, most: usize) -> bool {
         if self.streak.pattern != pattern {
             self.streak =
@@ -244,18 +244,18 @@ impl Knowledge {
         self.existing.insert(user);
     }
 
-    /// Evidence showed the cause of a rejection in these words.
+    /// The cause of a rejection with this message was confirmed.
     pub(super) fn confirm(&mut self, pattern: &str) {
         self.pattern(pattern).confirmed += 1;
     }
 
-    /// A rejection in these words did not come again.
+    /// A request that was rejected with this message was accepted the second time.
     pub(super) fn add_random_rejection(&mut self, pattern: &str) {
         self.random_rejections += 1;
         self.pattern(pattern).chance += 1;
     }
 
-    /// Whether rejections in these words always had a cause so far.
+    /// Whether every rejection with this message had a cause so far.
     pub(super) fn trusts(&self, pattern: &str) -> bool {
         self.patterns.get(pattern).is_some_and(|pattern| pattern.confirmed > 0 && pattern.chance == 0)
     }
@@ -302,7 +302,7 @@ impl Existing {
     }
 }
 
-/// The words of a rejection without what differs from one request to the next: numbers, and what stands in quotes.
+/// The message of a rejection without the parts that differ from request to request: numbers, and text in quotes.
 pub(super) fn pattern(error: &str) -> String {
     let mut pattern = String::new();
     let mut quote = None;

@@ -22,7 +22,7 @@
 //!   may start, and `concurrency`, how many may be in flight.
 //! - `http` is the real transport, with `send_error` for the messages of failed requests.
 //!
-//! A batch that fails is no error but an [`Outcome`]. The only error is that nobody receives the events any more.
+//! A batch that fails is not an error but an [`Outcome`]. The only error is that the receiver of the events is gone.
 
 mod backoff;
 mod concurrency;

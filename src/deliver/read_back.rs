@@ -107,7 +107,7 @@ impl ReadBack {
     }
 }
 
-/// Users by the client's own ids whose ids the run has changed: nobody goes by the old ones any more.
+/// Users by the client's own ids whose ids the run has changed. Their old ids don't name them any more.
 fn renamed(plan: &Plan) -> HashSet<u64> {
     let whole = |group| Batch { group, first: 0, len: plan.group_len(group) };
     let is_custom = |batch: &Batch| matches!(plan.user(batch.group, 0), User::Custom(_));
@@ -118,7 +118,7 @@ fn renamed(plan: &Plan) -> HashSet<u64> {
         .collect()
 }
 
-/// Compares a row with what the API shows: a difference, if there is one. An error says why it can't be told.
+/// Compares a row with what the API shows, and returns the difference, if any. An error says why they can't be compared.
 fn compare(plan: &Plan, row: PlanRow, result: &Result<Reply, SendError>) -> Result<Option<Mismatch>, String> {
     let attribute = plan.attribute(row.group);
     let sent = plan.value_token(row.group);

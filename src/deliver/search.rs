@@ -60,7 +60,7 @@ impl Search {
         Self { unknown: VecDeque::new(), suspect: Some(0..len), single: None, good: 0, bad: 0 }
     }
 
-    /// A search through this many users of whom nothing is known.
+    /// A search through this many users, of which nothing is known.
     pub(super) fn unknowing(len: u32) -> Self {
         let mut search = Self { suspect: None, ..Self::suspecting(len) };
         search.push_front(0..len);
@@ -85,7 +85,7 @@ impl Search {
         }
     }
 
-    /// How many of those of whom nothing is known to ask for at once.
+    /// How many of the users of which nothing is known to test at once.
     fn chunk(&self) -> u32 {
         let len: u32 = self.unknown.iter().map(|part| part.end - part.start).sum();
         let density = f64::from(self.bad) / f64::from((self.good + self.bad).max(1));

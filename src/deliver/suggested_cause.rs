@@ -84,7 +84,7 @@ impl SuggestedCause {
     }
 }
 
-/// Whether the words are those of a field's error, which nothing between us and the API would write.
+/// Whether the message is an error about a field, which a proxy between us and the API would not write.
 pub(super) fn is_structured(body: &[u8]) -> bool {
     let mut said = Said::default();
     if let Ok(json) = serde_json::from_slice::<Value>(body) {
@@ -99,7 +99,7 @@ struct Said {
     fields: HashSet<String>,
     /// Its texts, and whether each is about users.
     texts: Vec<(String, bool)>,
-    /// Positions in the list of ids, if errors are told by these.
+    /// Positions in the list of ids, if the errors are given by position.
     positions: Vec<usize>,
 }
 
@@ -149,7 +149,7 @@ impl Said {
     }
 }
 
-/// The words of a text that may be ids: all of them where the text is about users; else those in quotes, and those after
+/// The words of a text that may be ids: all of them if the text is about users; otherwise those in quotes, and those after
 /// a word for users.
 fn collect_names<'t>(text: &'t str, of_users: bool, names: &mut HashSet<&'t str>) {
     let mut after_user_word = false;

@@ -72,7 +72,7 @@ impl UserSet {
         Self { group: self.group, ranges: front }
     }
 
-    /// Divides the users into those for whom `chosen` holds and the others.
+    /// Divides the users into those that are `chosen` and the others.
     pub(super) fn partition(&self, mut chosen: impl FnMut(u32) -> bool) -> (Self, Self) {
         let (yes, no): (Vec<u32>, Vec<u32>) = self.places().partition(|place| chosen(*place));
         (Self::of(self.group, yes), Self::of(self.group, no))

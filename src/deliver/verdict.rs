@@ -132,8 +132,22 @@ impl fmt::Display for Verdict {
 }
 
 /// Whether a status is about the operation or the account, and not about the content of a request.
-pub(super) fn speaks_of_operation(status: Option<u16>) -> bool {
+pub(super) fn is_about_operation(status: Option<u16>) -> bool {
     matches!(status, Some(300..=399 | 402 | 405..=407 | 411 | 415 | 426 | 451 | 501 | 600..))
+}
+
+/// Whether a GET found what it asked for; `None` if its answer doesn't tell.
+pub(super) fn existence(result: &Result<Reply, SendError>) -> Option<bool> {
+    match result.as_ref().map(|reply| reply.status) {
+        Ok(404 | 410) => Some(false),
+        Ok(200..=299) => Some(true),
+        _ => None,
+    }
+}
+
+/// Whether the key is not allowed what a GET asked for.
+pub(super) fn is_forbidden(result: &Result<Reply, SendError>) -> bool {
+    result.as_ref().is_ok_and(|reply| reply.status == 403)
 }
 
 fn says_ok(body: &[u8]) -> bool {
@@ -246,6 +260,6 @@ mod tests {
             Ok(Reply { status: 301, location: Some("https://x.example/".into()), ..Reply::default() });
         let Verdict::Rejected(reason) = Verdict::of(&moved) else { panic!("not refused") };
         assert_eq!(reason.error, "301 Moved Permanently: redirects to https://x.example/");
-        assert!(speaks_of_operation(reason.status));
+        assert!(is_about_operation(reason.status));
     }
 }

@@ -15,7 +15,7 @@ use crate::deliver::outage::Key;
 use crate::deliver::suggested_cause::{SuggestedCause, is_structured};
 use crate::deliver::transport::{Delivered, Reply, SendError};
 use crate::deliver::user_set::UserSet;
-use crate::deliver::verdict::{Reason, Verdict, speaks_of_operation};
+use crate::deliver::verdict::{Reason, Verdict, existence, is_about_operation, is_forbidden};
 use crate::plan::{Batch, Phase};
 
 impl Core {
@@ -141,7 +141,7 @@ impl Core {
             self.exhausted(request, now);
             return;
         }
-        // Before anything was accepted, a GET that is served shows that the API chokes on these users, and is not away.
+        // If nothing was accepted yet, a GET that is served shows that the API is up and fails for these users.
         if away && !self.knowledge.proven && reason.status == Some(500) {
             self.probe = Some(InDoubt::Batch(key.0, key.1));
         }
@@ -254,7 +254,7 @@ impl Core {
                 .places()
                 .all(|place| self.knowledge.exists(self.plan.user_number(group, place), &self.plan));
         let is_of_users = misses_users || matches!(rejection.suggested, SuggestedCause::Users(_));
-        let by_status = speaks_of_operation(rejection.reason.status);
+        let by_status = is_about_operation(rejection.reason.status);
         let most = if by_status { GROUPS_BY_STATUS } else { GROUPS };
         if !is_of_users && self.knowledge.is_streak(group, &rejection.pattern, most) {
             self.suspect_account(group, &rejection);
@@ -368,17 +368,4 @@ impl Core {
             Task::Ask { .. } | Task::Probe(_) | Task::ReadBack(_) => None,
         }
     }
-}
-
-/// Whether a GET found what it asked for; `None` if its answer doesn't tell.
-fn existence(result: &Result<Reply, SendError>) -> Option<bool> {
-    match result.as_ref().map(|reply| reply.status) {
-        Ok(404 | 410) => Some(false),
-        Ok(200..=299) => Some(true),
-        _ => None,
-    }
-}
-
-fn is_forbidden(result: &Result<Reply, SendError>) -> bool {
-    result.as_ref().is_ok_and(|reply| reply.status == 403)
 }

@@ -127,7 +127,7 @@ impl Core {
         self.claim()
     }
 
-    /// Decides what becomes of a request whose time has come: it is sent, or waits, or is settled.
+    /// Decides whether a request that is due is sent, waits, or is finished without being sent.
     pub(super) fn prepare(&mut self, request: PendingRequest, now: Instant) -> bool {
         if let Task::Ask { diagnosis, question: Question::Exists(_) | Question::Address } = request.task
             && request.attempts.all() >= QUESTION_ATTEMPTS
@@ -188,13 +188,13 @@ impl Core {
     /// How many attempts must count before anything follows from them.
     pub(super) fn needed(request: &PendingRequest) -> u32 {
         match &request.task {
-            // Whatever follows, nobody fails for it.
+            // No user fails because of what follows.
             Task::Ask { question: Question::Update(positions), .. } if positions.len() > 1 => 1,
             _ => COUNTED,
         }
     }
 
-    /// A request that shows whether the API serves anyone: one that was acknowledged, again. Before there is one, a
+    /// A request that shows whether the API is up: one that was acknowledged is sent again. Before there is one, a
     /// planned batch will do; or else a user.
     pub(super) fn probe_for(&self, doubt: InDoubt) -> ApiCall {
         match (doubt, self.knowledge.known_good) {

@@ -79,7 +79,7 @@ impl Diagnosis {
             }
         }
         self.rejected_in_a_row = 0;
-        // The value is fine. Whoever was rejected alone with it is asked for again.
+        // The value is fine, so the users that were rejected alone with it are tested again.
         self.check = self.witnesses.pop().map(Check::again);
         self.go_on(knowledge, plan)
     }
@@ -187,7 +187,7 @@ impl Diagnosis {
             return Finding::Nothing;
         }
         if is_accepted || group_is_user || self.singly {
-            // Trouble comes here only after all tries of a request for this user alone.
+            // A failure gets here only after all attempts for this user alone.
             let enough = match (trusted || self.rejection.is_trouble, knowledge.rejects_at_random()) {
                 (true, _) => 1,
                 (false, false) => ALONE,
@@ -257,7 +257,7 @@ impl Diagnosis {
         if is_attribute { Finding::Attribute(reason) } else { Finding::Group(reason) }
     }
 
-    /// Takes users whom the server names out, so that the others go as one request. False where it names nobody new.
+    /// Takes out the users that the server names, so that the others can be sent together. False if it names no new ones.
     pub(super) fn take_named(&mut self, part: &Range<u32>) -> bool {
         let SuggestedCause::Users(places) = &self.rejection.suggested else { return false };
         let named: Vec<u32> =

@@ -353,12 +353,12 @@ impl Diagnosis {
         if is_searching { self.rejected } else { 0 }
     }
 
-    /// Whether the server names the users whom it rejects.
+    /// Whether the server names the users that it rejects.
     pub(super) fn names_users(&self) -> bool {
         matches!(self.rejection.suggested, SuggestedCause::Users(_)) || self.together || self.singly
     }
 
-    /// Takes users out whom other diagnoses have found to be offenders.
+    /// Takes out users that other diagnoses found to be offenders.
     fn leave_out_offenders(&mut self, knowledge: &Knowledge, plan: &Plan) {
         if !knowledge.has_offenders() || self.together || self.singly {
             return;
@@ -388,18 +388,18 @@ impl Diagnosis {
         }
     }
 
-    /// What became of users since the last time.
+    /// The users that were finished since the last call.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = FinishedUsers> + '_ {
         self.settled.drain(..)
     }
 
-    /// Fails whoever is left, for this reason.
+    /// Fails all remaining users, for this reason.
     pub(super) fn fail_all(&mut self, reason: &Reason) -> Finding {
         self.finish_all(&Outcome::Failed(reason.clone()));
         Finding::Nothing
     }
 
-    /// Leaves whoever is left unsent: the run is stopped.
+    /// Leaves all remaining users unsent, because the run stops.
     pub(super) fn leave_all(&mut self) {
         let reason = self.rejection.reason.clone();
         self.finish_all(&Outcome::Unsent(reason));
@@ -421,7 +421,7 @@ impl Diagnosis {
         self.finish_users(&left, outcome);
     }
 
-    /// Whether the words speak of the value or the attribute.
+    /// Whether the message is about the value or the attribute.
     fn suspects_value(&self) -> bool {
         matches!(self.rejection.suggested, SuggestedCause::Value | SuggestedCause::Attribute)
     }
@@ -430,7 +430,7 @@ impl Diagnosis {
         &self.users[part.start as usize..part.end as usize]
     }
 
-    /// Notes what became of users, in runs of those that as many requests carried.
+    /// Finishes users, grouped by how many requests carried them.
     fn finish_users(&mut self, users: &[Candidate], outcome: &Outcome) {
         for alike in users.chunk_by(|a, b| a.carried == b.carried) {
             self.settled.push(FinishedUsers {
