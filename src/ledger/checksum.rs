@@ -1,8 +1,8 @@
-//! What tells a row of the ledger from one that rotted.
+//! A checksum over the fields of a row, to detect a damaged ledger.
 
 use crc32fast::Hasher;
 
-/// A checksum of a row's fields, one after the other.
+/// The checksum of a row, computed field by field.
 #[derive(Debug)]
 pub(super) struct Checksum(Hasher);
 

@@ -1,4 +1,4 @@
-//! Keeping the ledger small.
+//! Keeps the ledger small.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -14,21 +14,21 @@ use crate::input::{AttributeId, Dictionary, Options, Row, Sink, Vocabulary};
 use crate::plan::{Batches, Builder, OnConflict, Plan, SentValue, User};
 use crate::spill::Resources;
 
-/// The journal is merged when it has at least this share of what is known, as a divisor: less often, and each run reads
-/// much that is superseded; more often, and each run writes much that is unchanged.
+/// The journal is compacted when it has at least a quarter as many values as are known. Less often, and each run would read
+/// many superseded values; more often, and each run would write many unchanged ones.
 const WORTHWHILE: u64 = 4;
 
-/// About how many bytes a part of what is known has.
+/// The approximate size of a part of the known values, which is read into memory as a whole.
 const PART_BYTES: usize = 256 << 10;
 
-/// Most users in a group of a part.
+/// The most users in a group of a part.
 const GROUP_USERS: NonZeroU32 = NonZeroU32::new(1 << 16).expect("a power of two is not 0");
 
 impl Ledger {
-    /// Merges superseded knowledge away if that is worthwhile, forgets what was sent when for all that was sent before
-    /// `keep_since`, and gives back the room. What an unfinished run recorded stays as long as it can be continued.
+    /// Compacts the journal if that is worthwhile, deletes entries older than `keep_since`, and shrinks the file. The entries of
+    /// an unfinished run stay as long as it can be continued.
     ///
-    /// Takes as much memory as `resources` allow, and temporary files where they say.
+    /// `resources` limit the memory and name the directory for temporary files.
     pub fn compact(&mut self, keep_since: Timestamp, resources: &Resources) -> Result<(), LedgerError> {
         let mut state = self.database().state()?;
         let headings = self.database().headings(state.expired)?;
@@ -44,8 +44,8 @@ impl Ledger {
         self.database().shrink()
     }
 
-    /// Whether the last run went to its end. Before that it is too early to drop what is untrusted: the run that goes on
-    /// may settle it.
+    /// Whether the last run ended normally. If not, it is too early to delete values that can't be trusted, because the run
+    /// that continues it may confirm them.
     fn last_is_final(&self) -> Result<bool, LedgerError> {
         let runs = self.database().runs()?;
         runs.last().map_or(Ok(false), |run| self.reader().is_final(run))
@@ -145,8 +145,8 @@ struct NewEntry {
     renames: bool,
 }
 
-/// Merges facts by the machine that settles conflicts between rows: facts are rows, values stand for themselves, and the
-/// last row wins. What is more than the memory goes to temporary files, as it does for rows.
+/// Merges entries with the code that resolves conflicts between input rows: each recorded value is a row, and the last row
+/// wins. As with input rows, what doesn't fit the memory goes to temporary files.
 struct Compaction {
     dictionary: Dictionary,
     attribute: AttributeId,

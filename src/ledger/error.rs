@@ -1,9 +1,11 @@
+//! The errors of a ledger, and what a user can do about each.
+
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::lock::Holder;
 
-/// Why a ledger can't be used. Then a run has to stop: what it goes on to claim would not be recorded.
+/// Why a ledger can't be used. A run has to stop then, because nothing that it does would be recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// Another run is using it. Nothing was changed.

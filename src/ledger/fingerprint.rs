@@ -1,18 +1,18 @@
-//! Which command a run is, spelled out: runs of the same command continue each other.
+//! The fingerprint of a command, as readable text. A run continues another one with the same fingerprint.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The form in which fingerprints are kept. A run of another form is never continued, so a change of this number costs
-/// those who update in the middle of a run that rows are sent again.
+/// The version of the format. A run with another version is never continued, so after a change of this number, an update in
+/// the middle of a run makes it send rows again.
 const VERSION: u32 = 1;
 
-/// Longer values are kept as their checksum and length.
+/// Longer values are stored as their checksum and length.
 const LONGEST: usize = 200;
 
-/// What decides which values a run sends and to whom, by name. Settings that say what holds anyway are left out, so that
-/// a default may be written down, and a setting may be added, without making another command of it.
+/// The settings that decide which values a run sends to which users. Settings with their default value are left out, so that
+/// writing a default down, or adding a setting in a later version, doesn't change the fingerprint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fingerprint {

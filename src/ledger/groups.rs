@@ -1,25 +1,26 @@
-//! Who got which value, in few bytes: how the ledger keeps its facts.
+//! The encoding of users and their values, in few bytes.
 //!
-//! A group is how many requests it took, the value as sent, how many users it has, in how many bytes, and the users:
-//! ids by how far each is from the one before, which on a dense id space takes a byte; the client's ids as they are.
+//! A group consists of the number of requests it took, the value as sent, the number of users, the length of the users in bytes,
+//! and the users. Numeric ids are stored as differences from the one before, which takes one byte each if they are dense. The
+//! client's own ids are stored as text.
 
 use std::borrow::Cow;
 
 use super::varint;
 use crate::plan::{SentValue, User};
 
-/// Users who got one value, or who may have.
+/// Users that got one value, or may have got it.
 #[derive(Debug)]
 pub(super) struct Group<'a> {
     /// How many requests carried it.
     pub(super) attempts: u32,
-    /// The value; `None` where requests went wrong, so that nobody knows what the users have now.
+    /// The value; `None` if the requests failed, so that the present value is not known.
     pub(super) value: Option<SentValue<'a>>,
     /// Who got it.
     pub(super) users: GroupUsers<'a>,
 }
 
-/// What is read was never written like this.
+/// The bytes are not an encoded group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 

@@ -1,4 +1,4 @@
-//! What was sent when.
+//! Lists runs, and what was sent when.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -26,7 +26,7 @@ pub struct PastRun {
     pub continues: Option<RunId>,
     /// When it began.
     pub started_at: Timestamp,
-    /// When it ended; `None` where it was killed, or still runs.
+    /// When it ended; `None` if it was killed or is still running.
     pub finished_at: Option<Timestamp>,
     /// How it ended.
     pub outcome: Option<RunOutcome>,
@@ -34,11 +34,11 @@ pub struct PastRun {
     pub process: Option<u32>,
     /// What it read.
     pub inputs: Vec<String>,
-    /// What became of the rows.
+    /// How many rows had which result.
     pub rows: Option<RowCounts>,
 }
 
-/// What a run got acknowledged of one attribute and value.
+/// One value of one attribute that a run sent successfully.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SentRows {
     /// The attribute.
@@ -57,7 +57,7 @@ pub struct SentRows {
     pub last_at: Timestamp,
 }
 
-/// What one user got.
+/// A value that a user got.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct UserValue {
     /// The API where the user is.
@@ -66,7 +66,7 @@ pub struct UserValue {
     pub attribute: String,
     /// The value, as sent.
     pub value: SentValue<'static>,
-    /// By which run, and when; `None` where that was so long ago that only the value is still known.
+    /// By which run, and when; `None` if that is too long ago, so that only the value is known.
     pub by: Option<(RunId, Timestamp)>,
     /// Whether the API still holds it.
     pub standing: ValueState,
@@ -76,23 +76,23 @@ pub struct UserValue {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ValueState {
-    /// As far as any run knows.
+    /// Yes, as far as any run knows.
     #[serde(rename = "held")]
     Current,
-    /// The user got something else since.
+    /// No, the user got another value since.
     Replaced,
-    /// Later requests went wrong, or a later run has no recorded end: they may have set something else. Or the id was
-    /// given to another user since.
+    /// Not certain: a later request failed or a later run was killed, either of which may have set another value; or the id
+    /// was given to another user.
     #[serde(rename = "doubted")]
     Uncertain,
 }
 
-/// What the ledger says of a user and an attribute, once.
+/// One record of a user and an attribute.
 struct Mention<'a> {
     attribute: &'a AttributeRow,
     /// The entry that says so.
     entry: u64,
-    /// `None` where requests went wrong.
+    /// `None` if the request failed.
     value: Option<SentValue<'static>>,
     /// Whether this took the user's id away, or gave it to another one.
     renames: bool,
@@ -125,7 +125,8 @@ impl LedgerReader {
         Ok(past)
     }
 
-    /// What a run got acknowledged, in the order in which it began to; without what was sent longer ago than is kept.
+    /// The values that a run sent successfully, in the order of their first acknowledgement. Entries that have expired are
+    /// missing.
     pub fn sent_rows(&self, run: RunId) -> Result<Vec<SentRows>, LedgerError> {
         let attributes = self.attributes()?;
         let mut places: HashMap<(u64, SentValue<'static>), usize> = HashMap::new();
@@ -163,7 +164,7 @@ impl LedgerReader {
         Ok(sent_rows)
     }
 
-    /// What a user got, at any API of the ledger, the oldest first.
+    /// The values that a user got, at all APIs of the ledger, oldest first.
     pub fn user(&self, user: &User<'_>) -> Result<Vec<UserValue>, LedgerError> {
         let attributes = self.attributes()?;
         let base_urls = self.base_urls()?;
@@ -201,7 +202,7 @@ impl LedgerReader {
         Ok(facts)
     }
 
-    /// Everything that is said of a user, the oldest first.
+    /// All records of a user, oldest first.
     fn mentions<'a>(
         &self,
         user: &User<'_>,

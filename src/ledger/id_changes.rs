@@ -1,7 +1,7 @@
-//! Users who are no longer who they were.
+//! Handles users whose own ids were changed.
 //!
-//! `custom_id`, which is called `user_id` as well, is what names a user where users go by the client's ids. Once it was
-//! set there, whoever went by the old id goes by the new one: nothing that was known by either holds any longer.
+//! If a target uses the client's own ids, the attribute `custom_id` (also called `user_id`) is the user's id. After a run has
+//! changed it, the user with the old id has the new one, so nothing that was known of either id holds any more.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! What is known, told to the plan.
+//! Passes what is known of earlier runs to the plan, which then skips rows.
 
 use std::collections::{HashMap, HashSet};
 use std::iter;
@@ -23,23 +23,23 @@ pub enum SkipScope {
     EveryRun,
 }
 
-/// What a ledger knows of a target, for [`Plan::skip_known`](crate::plan::Plan::skip_known).
+/// The values that a ledger knows of a target, for [`Plan::skip_known`](crate::plan::Plan::skip_known).
 #[derive(Debug)]
 pub struct KnownValues<'l> {
     database: &'l Database,
     scope: SkipScope,
     doubt: UntrustedUpTo,
     attributes: HashMap<String, AttributeRow>,
-    /// Of attributes, by number: entries and who made them, oldest first.
+    /// By attribute number: the headers of its entries, oldest first.
     entries: HashMap<u64, Vec<EntryHeader>>,
-    /// The number of the attribute that names users, where they go by the client's ids.
+    /// The number of the attribute that is the users' id, if the target uses the client's own ids.
     identity: Option<u64>,
     /// The run that is continued, the one that it continues, and so on.
     continued: HashSet<u64>,
 }
 
 impl LedgerReader {
-    /// Makes ready to tell what is known of a target to a run of this content.
+    /// Collects what is known of a target, for a run with this content.
     pub fn known_values(
         &self,
         target: &TargetKey,
@@ -59,7 +59,7 @@ impl LedgerReader {
             begun = self.chain(&runs, unfinished.run, &mut continued)?;
             continued.extend(of_failures_reports(&runs, begun));
         }
-        // Entries that are merged already change nothing when they are told again, as long as all that follow are, too.
+        // Entries that were compacted already may be replayed again, as long as all later ones are replayed, too.
         let after = match scope {
             SkipScope::ContinuedRun => begun,
             SkipScope::EveryRun => begun.min(database.state()?.merged),
@@ -76,7 +76,7 @@ impl LedgerReader {
         Ok(KnownValues { database, scope, doubt, attributes, entries, identity, continued })
     }
 
-    /// Follows a run to the one that it continues, and so on; returns the entry before the first one of them all.
+    /// Follows a run to the one that it continues, and so on. Returns the entry before the first of these runs.
     fn chain(&self, runs: &[RunRow], from: RunId, continued: &mut HashSet<u64>) -> Result<u64, LedgerError> {
         let mut next = from.0;
         let mut begun = BEYOND;
@@ -89,8 +89,8 @@ impl LedgerReader {
     }
 }
 
-/// Runs since this entry that read nothing but failures reports. What they got acknowledged counts as acknowledged by
-/// the run that the report came from: had it changed since, something newer would say so.
+/// Runs since this entry that only read failures reports. What was acknowledged to them counts as acknowledged to the run that
+/// wrote the report. If it had changed since, there would be a newer entry.
 fn of_failures_reports(runs: &[RunRow], begun: u64) -> impl Iterator<Item = u64> {
     let of_reports = |run: &&RunRow| {
         Fingerprint::parse(&run.settings).is_some_and(|fingerprint| fingerprint.is_of_reports())
@@ -98,24 +98,24 @@ fn of_failures_reports(runs: &[RunRow], begun: u64) -> impl Iterator<Item = u64>
     runs.iter().filter(move |run| run.after >= begun).filter(of_reports).map(|run| run.id)
 }
 
-/// All that is known of an attribute, to be told as often as it is asked for. It is read while it is told.
+/// All that is known of an attribute. It can be replayed several times, and is read from the file each time.
 #[derive(Debug)]
 pub struct KnownAttribute<'l> {
     database: &'l Database,
     /// Newest first.
     entries: Vec<(u64, EntryEffect)>,
-    /// What was known before these.
+    /// The known values from before these entries.
     known: Option<AttributeRow>,
 }
 
-/// What facts mean to a row of an attribute.
+/// What an entry means for the rows of an attribute.
 #[derive(Clone, Copy, Debug)]
 enum EntryEffect {
-    /// Users have the value; whether that spares a row.
+    /// Users have the value; and whether a row with it is skipped.
     Value(Option<SkipReason>),
-    /// Users were renamed by these facts of the attribute that names them.
+    /// The ids of users were changed.
     Renames,
-    /// The same, where it is the attribute itself that is told of; whether users who kept their ids are spared.
+    /// The same, if the attribute itself is the users' id; and whether rows of users that kept their id are skipped.
     OwnRenames(Option<SkipReason>),
 }
 
@@ -162,7 +162,7 @@ impl KnownValues<'_> {
 }
 
 impl KnownAttribute<'_> {
-    /// Tells it, from newest to oldest.
+    /// Passes it to the plan, newest first.
     pub fn replay(&self, known: &mut SkipFilter<'_>) -> Result<(), LedgerError> {
         let Self { database, entries, known: before } = self;
         let malformed = |Malformed| database.malformed();

@@ -1,12 +1,12 @@
-//! One run at a time.
+//! Allows one run at a time to write a ledger.
 //!
-//! The lock is on a file beside the ledger. It is the system's, so it goes when its holder does, however that ends. A
-//! ledger that has several names, by hard links, has several such files; so on Linux the ledger itself is locked, too, in
-//! a way of which `SQLite` knows nothing. (Elsewhere both ways are one, and would get into each other's way.) Closing any
-//! handle of the ledger drops `SQLite`'s own locks: this one is closed last.
+//! The lock is on a file beside the ledger. It belongs to the system, so it is released when its process ends, however that
+//! happens. A ledger with several names (hard links) has several such files, so on Linux the ledger itself is locked as well,
+//! with a kind of lock that `SQLite` does not use. (On other systems both kinds are one and would conflict.) Closing any handle
+//! of the ledger would release `SQLite`'s own locks, so this one is closed last.
 //!
-//! The file's one line says who holds it, and how far the ledger had got: a ledger that has since lost its newest
-//! records, with its `-wal` file or a part of it, is otherwise as good as any.
+//! The one line in the lock file says which process holds the lock, and the newest entry of the ledger. Without that number, a
+//! ledger that lost its newest entries, for example with its `-wal` file, would look intact.
 
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -23,16 +23,16 @@ use super::{LedgerError, owner_only};
 /// Where the line says how far the ledger got: after its identity in 16 hexadecimal digits.
 const PROGRESS_AT: u64 = 17;
 
-/// Who holds a ledger.
+/// The process that is writing a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// The number of the process.
     pub process: u32,
-    /// When it took hold.
+    /// When it took the lock.
     pub since: Timestamp,
 }
 
-/// The right to write a ledger, for as long as this lives.
+/// The lock on a ledger. It is released when this is dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
     path: PathBuf,
@@ -41,7 +41,7 @@ pub(super) struct Lock {
     _ledger: Option<File>,
 }
 
-/// What the last holder left behind.
+/// The line in the lock file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct LockInfo {
     /// Which ledger it was.
@@ -51,8 +51,8 @@ pub(super) struct LockInfo {
     holder: Holder,
 }
 
-/// Takes the lock, also if it is given up in this very moment: by a run that just ends, or by a process that another
-/// one has just started and that has not yet let go of what it inherited.
+/// Takes the lock, and tries for a fifth of a second if it is held: its process may just be ending, or a child process that
+/// was just started may not have closed the inherited file yet.
 fn lock_with_retries(file: &File) -> Result<(), TryLockError> {
     const TRIES: u32 = 40;
     const WAIT: Duration = Duration::from_millis(5);
@@ -65,8 +65,8 @@ fn lock_with_retries(file: &File) -> Result<(), TryLockError> {
     file.try_lock()
 }
 
-/// Locks the ledger's file, whatever names it has. Who holds that lock has another name for it, so that nothing beside
-/// this one says who it is.
+/// Locks the ledger's own file. If that is held, the other run uses another name for the ledger, so the lock file beside this
+/// name doesn't say which process it is.
 fn lock_itself(ledger: &Path) -> Result<Option<File>, LedgerError> {
     if !cfg!(target_os = "linux") {
         return Ok(None);
@@ -79,7 +79,7 @@ fn lock_itself(ledger: &Path) -> Result<Option<File>, LedgerError> {
     }
 }
 
-/// The run that holds the lock of the ledger at this path at this moment, if it can be known.
+/// The process that holds the lock of the ledger at this path, if there is one and it can be found out.
 pub(super) fn holder(ledger: &Path) -> Option<Holder> {
     let mut file = File::open(path_beside(ledger)).ok()?;
     match file.try_lock_shared() {
@@ -89,7 +89,7 @@ pub(super) fn holder(ledger: &Path) -> Option<Holder> {
 }
 
 impl Lock {
-    /// Takes the lock of the ledger at this path, where there is a file, or says who has it.
+    /// Takes the lock of the ledger at this path, where a file exists. The error says which process has it.
     pub(super) fn take(ledger: &Path) -> Result<(Self, Option<LockInfo>), LedgerError> {
         let path = path_beside(ledger);
         let mut options = OpenOptions::new();
@@ -112,7 +112,7 @@ impl Lock {
         }
     }
 
-    /// Names the holder, and how far the ledger has got.
+    /// Writes the line.
     pub(super) fn introduce(&mut self, note: &LockInfo) -> Result<(), LedgerError> {
         let line = note.to_string();
         self.write(0, line.as_bytes())?;
@@ -120,7 +120,7 @@ impl Lock {
         self.file.set_len(len).map_err(|error| self.unusable(&error))
     }
 
-    /// Notes how far the ledger has got. Need not outlive a power cut: it may lag behind, never run ahead.
+    /// Writes the number of the newest entry. It need not survive a power failure: it may be too low, but never too high.
     pub(super) fn advance(&mut self, last: u64) -> Result<(), LedgerError> {
         self.write(PROGRESS_AT, format!("{last:020}").as_bytes())
     }
@@ -140,7 +140,7 @@ impl LockInfo {
         Self { identity, last, holder: Holder { process: std::process::id(), since } }
     }
 
-    /// What the last holder of the lock of the ledger at this path left behind, if that can be known.
+    /// The line that the last holder wrote for the ledger at this path, if it can be read.
     pub(super) fn beside(ledger: &Path) -> Option<Self> {
         Self::read(&mut File::open(path_beside(ledger)).ok()?).ok()?
     }

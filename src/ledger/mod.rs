@@ -1,9 +1,18 @@
-//! What the API acknowledged, kept between runs.
+//! Records what the API acknowledged, so that later runs can use it.
 //!
-//! A killed run can be continued, a nightly run sends only what changed, and it can be asked when a user got a value.
-//! The ledger is one file. Its journal has an entry for each commit and attribute; what the journal says is merged from
-//! time to time into what is known, in which each user of an attribute has one value. No row is trusted that doesn't
-//! agree with its checksum, and no gap goes unnoticed: a ledger says what was recorded, or that it can't.
+//! With the ledger, a killed run can be continued, a nightly run can send only what changed, and `attrsync history` can say
+//! when a user got a value. It is one `SQLite` file with two parts. The journal gets an entry for each commit and attribute.
+//! From time to time it is compacted into the known values, in which each user of an attribute has one value.
+//!
+//! A ledger must never claim something that was not recorded. Every row has a checksum, entries are numbered without gaps, and
+//! a ledger that fails one of these tests is an error. A run that can't record what it does stops.
+//!
+//! - `writer` records a run ([`Ledger`]), and `recorder` holds events back until they are committed ([`Recorder`]);
+//! - `reader` opens a ledger and finds the run to continue ([`LedgerReader`]), `known_values` says which rows need not be sent,
+//!   and `history` lists what was sent;
+//! - `compact` compacts the journal; `id_changes` handles users whose own ids were changed;
+//! - `sqlite` is the file, and the only module that uses SQL; `groups`, `varint` and `checksum` are its encoding;
+//! - `lock` keeps two runs apart; `path` and `owner_only` open the files safely.
 
 mod checksum;
 mod compact;

@@ -1,4 +1,4 @@
-//! Reading a ledger, also while a run writes it.
+//! Reads a ledger, also while a run writes it.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -11,14 +11,14 @@ use super::run::{
 use super::sqlite::{Access, Database, RunRow, TargetRow};
 use super::{Fingerprint, LedgerError, path};
 
-/// A ledger to be read.
+/// A ledger that is open for reading.
 #[derive(Debug)]
 pub struct LedgerReader {
     pub(super) database: Database,
 }
 
 impl LedgerReader {
-    /// Opens a ledger that there is. It is read as it is at this moment, whoever writes meanwhile.
+    /// Opens an existing ledger. It is read as it is at this moment, even if a run writes it at the same time.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
         let Ok(path) = &path::resolve(path) else {
             return Err(LedgerError::Missing { path: path.to_owned() });
@@ -29,8 +29,8 @@ impl LedgerReader {
         Ok(Self { database })
     }
 
-    /// The run that this one would continue: the last one of the same command, if it left rows unsent and no other run
-    /// has continued it.
+    /// The run that this one would continue: the last run of the same command, if it left rows unsent and no other run has
+    /// continued it.
     pub fn unfinished(
         &self,
         target: &TargetKey,
@@ -72,16 +72,16 @@ impl LedgerReader {
         Ok(Some(NotContinuedRun { run: RunId(run.id), started: run.started, why }))
     }
 
-    /// Whether a run left rows unsent that no other run has gone on with.
+    /// Whether a run left rows unsent and was not continued.
     pub(super) fn is_open(&self, run: &RunRow, runs: &[RunRow]) -> Result<bool, LedgerError> {
         Ok(!self.is_final(run)? && runs.iter().all(|other| other.continues != run.id))
     }
 
-    /// The entry up to which nothing that is recorded of a target can be trusted, 0 if all can.
+    /// The entry up to which nothing that is recorded of a target can be trusted, 0 if everything can.
     ///
-    /// A run that was killed may have sent what it didn't record: who was in its plan may have the value from there, or
-    /// the one that was known before. That doesn't matter to a run of the same content, which wants what that run wanted;
-    /// and not to any other, once a run of the same content went to its end.
+    /// A killed run may have sent values that it didn't record, so a user of its plan may have either the value from there or
+    /// the one before. That makes no difference to a run with the same content, as it would send the same value. It makes no
+    /// difference to other runs either, once a run with the same content has ended normally.
     pub(super) fn untrusted(
         &self,
         runs: &[RunRow],
@@ -122,8 +122,8 @@ impl LedgerReader {
     }
 }
 
-/// Whether the run is of the command that is described: of the same settings; or of others that come to the same, as
-/// the same inputs made the same plan.
+/// Whether a run is of the same command: with the same settings, or with others that had no effect, because the same inputs
+/// resulted in the same plan.
 fn is_same_command(run: &RunRow, description: &RunDescription) -> bool {
     let Some(fingerprint) = Fingerprint::parse(&run.settings) else { return false };
     let differing = fingerprint.differing(&description.fingerprint);
@@ -131,7 +131,7 @@ fn is_same_command(run: &RunRow, description: &RunDescription) -> bool {
         || (run.content == description.content && !differing.iter().any(|name| name == INPUTS))
 }
 
-/// Refuses a ledger that once had got further than it has now.
+/// Rejects a ledger that has fewer entries than it once had.
 pub(super) fn check_progress(database: &Database, note: Option<&LockInfo>) -> Result<(), LedgerError> {
     let Some(note) = note else { return Ok(()) };
     if note.identity == database.state()?.identity && database.last()? < note.last {
@@ -140,7 +140,7 @@ pub(super) fn check_progress(database: &Database, note: Option<&LockInfo>) -> Re
     Ok(())
 }
 
-/// Names of inputs, as the ledger keeps them.
+/// The names of inputs, as the ledger stores them.
 pub(super) fn names(inputs: &[String]) -> String {
     serde_json::Value::from(inputs).to_string()
 }

@@ -1,4 +1,4 @@
-//! Nothing is shown as done that a crash would forget.
+//! Holds events back until the ledger has recorded them, so that nothing is shown as done that a crash would lose.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,19 +10,18 @@ use super::{Ledger, LedgerError, RunId};
 use crate::deliver::{Event, Outcome};
 use crate::plan::{Batch, Plan};
 
-/// How long an acknowledgement may wait here for its commit. With what it waits before it is told, a crash costs no more
-/// than 100 ms of them, beside what is in flight.
+/// How long an acknowledgement may wait for its commit. Delivery holds an event back for up to 50 ms as well, so a crash loses
+/// at most the acknowledgements of 100 ms.
 const LONGEST_WAIT: Duration = Duration::from_millis(50);
 
-/// How much may wait for its commit.
+/// How many bytes may wait for a commit: enough that commits are few, and little memory.
 const MOST_BYTES: usize = 1 << 20;
 
-/// Stands between delivery and those who count and show: it holds events back, in their order, until the ledger has
-/// recorded what they acknowledge.
+/// Holds events back, in order, until the ledger has recorded what they acknowledge.
 ///
-/// The consumer takes events for as long as more are there and it is not [due](Self::is_due), then commits, and passes
-/// on what that releases. So a slow run commits every batch by itself; and in a fast one, what comes in while one
-/// commit is written makes up the next one, so that the disk's pace doesn't matter.
+/// The consumer takes events while more are available and no commit is [due](Self::is_due). Then it commits, and passes the
+/// released events on. So a slow run commits each batch by itself. In a fast one, all events that arrive during one commit
+/// are in the next one, so a slow disk doesn't slow the run down.
 #[derive(Debug)]
 pub struct Recorder {
     ledger: Ledger,
@@ -59,21 +58,21 @@ impl Recorder {
             || self.ledger.pending_bytes() >= MOST_BYTES
     }
 
-    /// Records what was acknowledged, and releases the events held back. On an error none is: the run has to stop, as
-    /// nothing more can be recorded.
+    /// Records what was acknowledged, and releases the events. After an error none is released, and the run has to stop,
+    /// because nothing more can be recorded.
     pub fn commit(&mut self, at: Timestamp) -> Result<Vec<Event>, LedgerError> {
         self.ledger.commit(self.run, at)?;
         self.since = None;
         Ok(std::mem::take(&mut self.held))
     }
 
-    /// After an error: what was held back, without what it says of rows, which can't be recorded. Requests were made, and
-    /// count, whatever is known of them later.
+    /// The events to release after an error: all except those about rows, which can't be recorded. The requests were made, so
+    /// they count.
     pub fn requests(&mut self) -> impl Iterator<Item = Event> {
         self.held.drain(..).filter(|event| !matches!(event, Event::Finished { .. }))
     }
 
-    /// Takes down that the API doesn't hold what it acknowledged. It is recorded when the run is finished.
+    /// Notes that the API doesn't have the value that it acknowledged. It is recorded when the run is finished.
     pub fn mark_uncertain(&mut self, batch: Batch) {
         self.ledger.mark_uncertain(&self.plan, batch, 1);
     }

@@ -1,4 +1,4 @@
-//! Runs, as they are described to the ledger.
+//! The description and the result of a run, as the ledger stores them.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::Fingerprint;
 use crate::input::IdType;
 
-/// What names users where they go by the client's ids.
+/// The id type of targets that use the client's own ids.
 pub(super) const CUSTOM_ID: &str = "custom-id";
 
-/// Which API, and what names its users there. What is known of one target says nothing of another.
+/// An API and the type of ids that are used there. What is known of one target says nothing about another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetKey {
     /// Where the API is, without anything secret.
@@ -20,7 +20,7 @@ pub struct TargetKey {
     pub id_type: IdType,
 }
 
-/// What a run is about to do.
+/// The description of a run that is about to start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunDescription {
     /// Which command it is. Nothing secret.
@@ -36,18 +36,18 @@ pub struct RunDescription {
 #[serde(transparent)]
 pub struct RunId(pub u64);
 
-/// A run that left rows unsent, and that the same command continues.
+/// A run that left rows unsent and that the same command continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnfinishedRun {
     /// The run.
     pub run: RunId,
     /// When it began.
     pub started: Timestamp,
-    /// What has become of its input since.
+    /// Whether its input has changed.
     pub input: InputState,
 }
 
-/// A run that left rows unsent, and that this one does not continue.
+/// A run that left rows unsent and that this run does not continue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotContinuedRun {
     /// The run.
@@ -71,12 +71,12 @@ pub enum NotContinued {
     Expired,
 }
 
-/// An input, compared with the one of an earlier run.
+/// Whether an input is the same as in an earlier run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputState {
-    /// It says the same.
+    /// It has the same content.
     Same,
-    /// It says something else.
+    /// Its content has changed.
     Changed,
 }
 
@@ -96,7 +96,7 @@ pub enum RunOutcome {
     Internal,
 }
 
-/// What became of the rows of a run.
+/// How many rows of a run had which result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are those of the fates")]
 pub struct RowCounts {

@@ -1,4 +1,4 @@
-//! Writing a ledger: one run at a time.
+//! Writes a ledger, one run at a time.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -14,13 +14,13 @@ use super::{LedgerError, groups, path};
 use crate::input::IdType;
 use crate::plan::{Batch, Plan, SentValue};
 
-/// A ledger that no other run can write while this lives.
+/// A ledger that is open for writing. No other run can write it at the same time.
 #[derive(Debug)]
 pub struct Ledger {
     reader: LedgerReader,
     lock: Lock,
     target: u64,
-    /// Whether users go by the client's ids.
+    /// Whether users are named by the client's own ids.
     by_custom_id: bool,
     /// The newest entry that is committed.
     last: u64,
@@ -28,7 +28,7 @@ pub struct Ledger {
     attributes: HashMap<String, u64>,
     /// The highest number of an attribute of any target.
     last_attribute: u64,
-    /// Attributes that came up since the last commit.
+    /// Attributes that are new since the last commit.
     new: Vec<AttributeRow>,
     /// What was recorded since the last commit, by attribute.
     pending: BTreeMap<u64, Pending>,
@@ -41,7 +41,7 @@ struct Pending {
 }
 
 impl Ledger {
-    /// Opens the ledger at this path for a run on this target; makes one where there is none.
+    /// Opens the ledger at this path for a run on this target. Creates it if there is none.
     pub fn open(path: &Path, target: &TargetKey, now: Timestamp) -> Result<Self, LedgerError> {
         let path = &path::create(path)?;
         let (mut lock, note) = Lock::take(path)?;
@@ -90,12 +90,12 @@ impl Ledger {
         Ok(RunId(run.id))
     }
 
-    /// Takes down that the API acknowledged a batch. It is recorded when [`commit`](Self::commit) says so.
+    /// Adds a batch that the API acknowledged. It is recorded by the next [`commit`](Self::commit).
     pub fn record(&mut self, plan: &Plan, batch: Batch, attempts: u32) {
         self.add(plan, batch, attempts, Some(&plan.sent_value(batch.group)));
     }
 
-    /// Takes down that requests for a batch went wrong: the API may hold its value, or what it held before.
+    /// Adds a batch whose requests failed: the API may have the new value, or the one before.
     pub fn mark_uncertain(&mut self, plan: &Plan, batch: Batch, attempts: u32) {
         self.add(plan, batch, attempts, None);
     }
@@ -105,7 +105,7 @@ impl Ledger {
         self.pending.values().map(|pending| pending.groups.len()).sum()
     }
 
-    /// Records all that was taken down, as done by this run at this time. When this returns well, it is on the disk.
+    /// Records everything that was added, as done by this run at this time. If this succeeds, it is on the disk.
     pub fn commit(&mut self, run: RunId, at: Timestamp) -> Result<(), LedgerError> {
         if self.pending.is_empty() {
             return Ok(());

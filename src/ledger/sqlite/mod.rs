@@ -1,7 +1,7 @@
-//! The file: `SQLite`, and the only place that knows so.
+//! The ledger's file: `SQLite`. No other module uses SQL.
 //!
-//! Another store fits here: one that keeps rows of these kinds, commits a list of them at once, and hands them out
-//! again as they were or says that it can't. All that the ledger makes of them lies above.
+//! It stores rows of a few types, commits several of them at once, and returns them as they were written or reports damage.
+//! What the rows mean is decided by the other modules of the ledger.
 
 mod read;
 mod rows;

@@ -1,4 +1,4 @@
-//! Reading: every row is as it was written, and none is missing, or it is an error.
+//! Reads rows. Each one must be as it was written, and none may be missing; anything else is an error.
 
 use rusqlite::{OptionalExtension, Row, ToSql, params};
 

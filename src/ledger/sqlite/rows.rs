@@ -1,11 +1,11 @@
-//! Rows as values.
+//! The types of rows.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Error, Row, params};
 
 use crate::ledger::checksum::Checksum;
 
-/// A row that can be told from one that rotted.
+/// A row with a checksum.
 pub(in crate::ledger) trait Checksummed: Sized {
     /// All rows, in the order in which they were written.
     const SELECT: &'static str;
@@ -13,7 +13,7 @@ pub(in crate::ledger) trait Checksummed: Sized {
     /// The row, and the checksum that it was written with.
     fn of(row: &Row<'_>) -> rusqlite::Result<(Self, u32)>;
 
-    /// Of all fields.
+    /// The checksum of all fields.
     fn sum(&self) -> u32;
 }
 

@@ -1,4 +1,4 @@
-//! The form of the file, and how it came about.
+//! The schema of the file, and its earlier versions.
 
 /// Tells a ledger from other databases: `atts`.
 pub(super) const APPLICATION: i64 = 0x6174_7473;

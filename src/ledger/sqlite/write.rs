@@ -1,4 +1,4 @@
-//! Writing. Each of these is a commit of its own, unless it is done within [`Database::in_one_commit`].
+//! Writes rows. Each call is a commit of its own, unless it is within [`Database::in_one_commit`].
 
 use rusqlite::params;
 
