@@ -83,7 +83,7 @@ fn median(ratios: &mut [f64]) -> f64 {
 
 /// So many groups of as many users.
 fn plan(groups: u64) -> Arc<Plan> {
-    let mut dictionary = Dictionary::new(&attrsync::input::Options::default());
+    let mut dictionary = Dictionary::new(&attrsync::input::ReadOptions::default());
     let mut builder = Builder::new(OnConflict::Last);
     let attribute = dictionary.attribute_id("city").unwrap();
     for group in 0..groups {

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use attrsync::clock;
-use attrsync::input::{self, IdType, Options, Source};
+use attrsync::input::{self, IdType, ReadOptions, Source};
 use attrsync::ledger::{
     Fingerprint, KnownAttribute, Ledger, LedgerError, LedgerReader, RowCounts, RunDescription, RunOutcome,
     SkipScope, TargetKey,
@@ -73,7 +73,7 @@ fn generate(path: &Path, facts: u64, change_one_in: u64) {
 }
 
 fn plan(path: &Path) -> Plan {
-    let options = Options { resources: resources(), ..Options::default() };
+    let options = ReadOptions { resources: resources(), ..ReadOptions::default() };
     let builder = Builder::new(OnConflict::Last).resources(&resources());
     let source = Source::File(path.to_owned());
     let reading = input::read(&[source], &options, builder).expect("the file is well formed");

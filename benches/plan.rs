@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::num::{NonZeroU32, NonZeroUsize};
 
-use attrsync::input::{AttributeId, Dictionary, Options, Row, Sink, ValueId};
+use attrsync::input::{AttributeId, Dictionary, ReadOptions, Row, Sink, ValueId};
 use attrsync::plan::{Builder, OnConflict, Plan};
 use attrsync::spill::Resources;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -36,7 +36,7 @@ const SKINNY: [(&str, u64); 3] =
 
 impl Input {
     fn new(name: &'static str, attributes: &[(&str, u64)], user: impl Fn(u64) -> u64) -> Self {
-        let mut dictionary = Dictionary::new(&Options::default());
+        let mut dictionary = Dictionary::new(&ReadOptions::default());
         let ids: Vec<AttributeId> = attributes
             .iter()
             .map(|(name, _)| dictionary.attribute_id(name).expect("a standard attribute"))

@@ -8,7 +8,7 @@ use std::io::{BufWriter, Write};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use attrsync::input::{self, Options, Renumber, Row, Sink, Source};
+use attrsync::input::{self, ReadOptions, Renumber, Row, Sink, Source};
 use attrsync::spill::Resources;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -36,7 +36,7 @@ impl Sink for Sum {
 fn read(path: &Path, threads: usize) -> u64 {
     let threads = NonZeroUsize::new(threads).expect("not 0");
     let resources = Resources { threads, ..Resources::default() };
-    let options = Options { resources, ..Options::default() };
+    let options = ReadOptions { resources, ..ReadOptions::default() };
     let reading =
         input::read(&[Source::File(path.to_owned())], &options, Sum(0)).expect("the file is well formed");
     assert_eq!(reading.counts.invalid, 0);

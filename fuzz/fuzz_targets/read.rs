@@ -6,7 +6,7 @@ use std::io::Write;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::Path;
 
-use attrsync::input::{self, Counts, InvalidRow, Options, InputError, Source};
+use attrsync::input::{self, Counts, InvalidRow, ReadOptions, InputError, Source};
 use attrsync::plan::{Builder, OnConflict};
 use attrsync::spill::Resources;
 use libfuzzer_sys::fuzz_target;
@@ -17,7 +17,7 @@ type Planned = (Vec<u8>, Counts, Vec<InvalidRow>);
 fn plan(path: &Path, threads: NonZeroUsize, memory: u64) -> Result<Planned, InputError> {
     let resources = Resources { threads, memory, temp_dir: None };
     let builder = Builder::new(OnConflict::Last).resources(&resources);
-    let options = Options { bytes_per_thread: NonZeroU64::MIN, resources, ..Options::default() };
+    let options = ReadOptions { bytes_per_thread: NonZeroU64::MIN, resources, ..ReadOptions::default() };
     let mut reading = input::read(&[Source::File(path.to_owned())], &options, builder)?;
     let invalid = reading.invalid.iter().map(|row| row.expect("there is room")).collect();
     let batch_size = NonZeroU32::MIN.saturating_add(2);

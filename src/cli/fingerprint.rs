@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use crate::config::Settings;
-use crate::input::{AttributeRule, Empty, Json, Options, Source, Vocabulary, is_failures_report};
+use crate::input::{AttributeRule, Empty, JsonType, ReadOptions, Source, Vocabulary, is_failures_report};
 use crate::ledger::{Fingerprint, INPUTS};
 use crate::plan::OnConflict;
 
@@ -36,7 +36,7 @@ const STDIN: &str = "/dev/stdin";
 /// The fingerprint of a run with these settings.
 pub(super) fn fingerprint(settings: &Settings) -> Fingerprint {
     // Every field is named, so that who adds one decides whether it belongs here.
-    let Options {
+    let ReadOptions {
         columns,
         attributes,
         null_token,
@@ -109,10 +109,10 @@ fn is_report(path: &Path) -> bool {
 
 fn spelled(AttributeRule { json, map }: &AttributeRule) -> Value {
     let kind = match json {
-        Json::String => "string",
-        Json::Integer => "integer",
-        Json::Float => "float",
-        Json::Boolean => "boolean",
+        JsonType::String => "string",
+        JsonType::Integer => "integer",
+        JsonType::Float => "float",
+        JsonType::Boolean => "boolean",
     };
     json!({ "type": kind, "map": map })
 }

@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::ConfigError;
 use super::layer::{Entry, Layer, Origin, names};
 use super::names::{Mention, Subject};
-use crate::input::{AttributeRule, Json, Options};
+use crate::input::{AttributeRule, JsonType, ReadOptions};
 
 /// What a configuration file says.
 #[derive(Debug, Default)]
@@ -92,7 +92,7 @@ impl Reader<'_> {
         let mut columns = BTreeMap::new();
         for (ours, theirs) in self.table("columns", table)? {
             let (name, ours) = (format!("columns.{}", ours.get_ref()), ours.get_ref().to_string());
-            let is_ignored = ours == Options::IGNORED;
+            let is_ignored = ours == ReadOptions::IGNORED;
             let names: Option<Vec<&str>> = match theirs.get_ref() {
                 DeValue::Array(names) if is_ignored => {
                     names.iter().map(|name| name.get_ref().as_str()).collect()
@@ -140,10 +140,10 @@ impl Reader<'_> {
             match key.get_ref().as_ref() {
                 "type" => {
                     rule.json = match value.get_ref().as_str() {
-                        Some("string") => Json::String,
-                        Some("integer") => Json::Integer,
-                        Some("float") => Json::Float,
-                        Some("boolean") => Json::Boolean,
+                        Some("string") => JsonType::String,
+                        Some("integer") => JsonType::Integer,
+                        Some("float") => JsonType::Float,
+                        Some("boolean") => JsonType::Boolean,
                         _ => {
                             let types = "expected `\"string\"`, `\"integer\"`, `\"float\"` or `\"boolean\"`";
                             return Err(self.wrong(value, &name, types));

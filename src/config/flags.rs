@@ -185,7 +185,7 @@ pub(super) struct InputFlags {
     #[arg(long, value_name = "CHAR")]
     pub(super) delimiter: Option<Delimiter>,
     /// Encoding of inputs without a byte-order mark, such as windows-1250
-    #[arg(long, value_name = "NAME", default_value_t = Encoding(input::Options::default().encoding))]
+    #[arg(long, value_name = "NAME", default_value_t = Encoding(input::ReadOptions::default().encoding))]
     pub(super) encoding: Encoding,
     /// What to do with an empty value: call the row invalid, leave it out, or send it [default: reject; in a wide input skip]
     #[arg(long, value_name = "ACTION", value_enum)]

@@ -19,7 +19,7 @@ pub struct Settings {
     /// What to read, in this order; never empty.
     pub inputs: Vec<Source>,
     /// How to read it.
-    pub input: input::Options,
+    pub input: input::ReadOptions,
     /// How many invalid rows are too many.
     pub tolerance: Tolerance,
     /// Which row wins where one user has several values for one attribute.
@@ -92,7 +92,7 @@ impl Settings {
         let columns = input.columns.unwrap_or_default();
         Self {
             inputs,
-            input: input::Options {
+            input: input::ReadOptions {
                 layout: input.layout,
                 delimiter: input.delimiter.map(super::Delimiter::byte),
                 encoding: input.encoding.0,
@@ -111,7 +111,7 @@ impl Settings {
                         .map_or_else(|| surroundings.half_of_memory(), |size| size.0.get()),
                     temp_dir: Some(planning.temp_dir.unwrap_or_else(|| surroundings.temp_dir.clone())),
                 },
-                ..input::Options::default()
+                ..input::ReadOptions::default()
             },
             tolerance: match planning.max_invalid {
                 _ if planning.strict => Tolerance::Strict,

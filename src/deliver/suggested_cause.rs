@@ -194,12 +194,12 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
-    use crate::input::{Dictionary, Options, Row, Sink as _};
+    use crate::input::{Dictionary, ReadOptions, Row, Sink as _};
     use crate::plan::{Builder, OnConflict};
 
     /// What is suggested when users 1 to 1,000 are rejected this value with this answer.
     fn hint(value: &str, status: u16, body: &str) -> SuggestedCause {
-        let mut dictionary = Dictionary::new(&Options::default());
+        let mut dictionary = Dictionary::new(&ReadOptions::default());
         let mut builder = Builder::new(OnConflict::Last);
         let attribute = dictionary.attribute_id("city").unwrap();
         for user in 1..=1000 {

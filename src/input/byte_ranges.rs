@@ -16,7 +16,7 @@ use super::read_records::{ReadEnd, ReadError, read_records};
 use super::record::Boundary;
 use super::record_reader::RecordReader;
 use super::row_builder::{InputContext, RowBuilder};
-use super::{Options, Sink};
+use super::{ReadOptions, Sink};
 
 /// How far to search for a line end. A file with longer lines is divided into fewer ranges.
 const LONGEST_SEARCH: u64 = 1 << 20;
@@ -47,7 +47,12 @@ pub(super) struct ByteRanges {
 
 impl ByteRanges {
     /// Divides a file from `start` to `size` at line ends; `None` if it is too small.
-    pub(super) fn divide(file: File, start: u64, size: u64, options: &Options) -> io::Result<Option<Self>> {
+    pub(super) fn divide(
+        file: File,
+        start: u64,
+        size: u64,
+        options: &ReadOptions,
+    ) -> io::Result<Option<Self>> {
         let file = Arc::new(file);
         let count = count(
             size.saturating_sub(start),

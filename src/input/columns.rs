@@ -4,11 +4,11 @@ use super::dictionary::AttributeError;
 use super::invisible::{trim, trim_text};
 use super::record::{Record, SyntaxError};
 use super::rules::STANDARD_ATTRIBUTES;
-use super::{AttributeId, Dictionary, Layout, Options, Vocabulary};
+use super::{AttributeId, Dictionary, Layout, ReadOptions, Vocabulary};
 
 /// The columns of an input.
 #[derive(Clone, Debug)]
-pub(super) struct Columns {
+pub(super) struct InputColumns {
     /// The header as it is, to recognize repetitions of it.
     pub(super) names: Vec<Vec<u8>>,
     pub(super) row_layout: RowLayout,
@@ -28,7 +28,7 @@ pub(super) enum RowLayout {
 pub(super) struct AttributeColumn {
     pub(super) column: usize,
     pub(super) name: String,
-    /// 0 until [`Columns::resolve_attributes`] is called.
+    /// 0 until [`InputColumns::resolve_attributes`] is called.
     pub(super) attribute: AttributeId,
 }
 
@@ -58,8 +58,8 @@ enum Role {
     Ignored,
 }
 
-impl Columns {
-    pub(super) fn from_header(names: &[Vec<u8>], options: &Options) -> Result<Self, HeaderError> {
+impl InputColumns {
+    pub(super) fn from_header(names: &[Vec<u8>], options: &ReadOptions) -> Result<Self, HeaderError> {
         if let Some(name) =
             options.required.iter().find(|name| !names.iter().any(|found| is_called(found, name)))
         {
@@ -140,13 +140,13 @@ impl Columns {
 
 /// The roles of all columns. A name that the options map takes precedence over a column that has our name for that
 /// role.
-fn roles(names: &[Vec<u8>], options: &Options) -> Vec<Role> {
+fn roles(names: &[Vec<u8>], options: &ReadOptions) -> Vec<Role> {
     let mapped: Vec<Option<Role>> = names
         .iter()
         .map(|name| {
             let same = |(from, _): &(&String, &String)| is_called(name, from);
             options.columns.iter().find(same).map(|(_, to)| match trim_text(to) {
-                Options::IGNORED => Role::Ignored,
+                ReadOptions::IGNORED => Role::Ignored,
                 ours => role(ours),
             })
         })

@@ -8,7 +8,7 @@ use super::options::DELIMITERS;
 use super::preamble::Preamble;
 use super::record::{NextRecord, Record};
 use super::record_reader::RecordReader;
-use super::{Layout, Options, STANDARD};
+use super::{Layout, ReadOptions, STANDARD};
 
 /// The columns of a failures report. An input with the first four of them is read as one, and the options for layout,
 /// delimiter, encoding and columns do not apply to it. It may have been edited in a spreadsheet: other columns may be
@@ -60,10 +60,10 @@ impl InputKind {
     }
 
     /// The options to read this kind of input with.
-    pub(super) fn options(self, options: &Options) -> Options {
+    pub(super) fn options(self, options: &ReadOptions) -> ReadOptions {
         match self {
             Self::Ordinary => options.clone(),
-            Self::FailuresReport { .. } => Options {
+            Self::FailuresReport { .. } => ReadOptions {
                 layout: Layout::Long,
                 columns: BTreeMap::new(),
                 required: BTreeSet::new(),

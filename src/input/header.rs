@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::iter;
 use std::path::Path;
 
-use super::columns::{Columns, HeaderError};
+use super::columns::{HeaderError, InputColumns};
 use super::failures_input::InputKind;
 use super::file_type::{self, FileType};
 use super::invisible::trim;
@@ -13,7 +13,7 @@ use super::preamble::Preamble;
 use super::record::{LineEnd, NextRecord};
 use super::record_reader::RecordReader;
 use super::source::OpenedInput;
-use super::{InputError, Options, Source, excerpt, suggest};
+use super::{InputError, ReadOptions, Source, excerpt, suggest};
 
 /// Quotes that other programs write. They are not quotes in CSV.
 const OTHER_QUOTES: [char; 9] = ['\'', '`', '‘', '’', '“', '”', '„', '«', '»'];
@@ -27,7 +27,7 @@ const RECORDS_ABOVE: usize = 20;
 /// A valid header.
 #[derive(Debug)]
 pub(super) struct Header {
-    pub(super) columns: Columns,
+    pub(super) columns: InputColumns,
     pub(super) line: u64,
     pub(super) delimiter: u8,
     pub(super) kind: InputKind,
@@ -43,12 +43,12 @@ struct HeaderCandidate {
     line: u64,
     records: RecordReader<io::Empty>,
     kind: InputKind,
-    columns: Result<Columns, HeaderError>,
+    columns: Result<InputColumns, HeaderError>,
 }
 
 /// Whether the file has the columns of a failures report. Fails if it cannot be opened or read.
 pub fn is_failures_report(path: &Path) -> io::Result<bool> {
-    let options = Options::default();
+    let options = ReadOptions::default();
     let header = OpenedInput::new(&Source::File(path.to_owned()), &options)
         .and_then(|mut opened| read(&mut opened, &options));
     match header {
@@ -61,7 +61,7 @@ pub fn is_failures_report(path: &Path) -> io::Result<bool> {
 }
 
 /// Reads no more of the input than the header needs, and selects the delimiter with which the header is valid.
-pub(super) fn read(opened: &mut OpenedInput, options: &Options) -> Result<Header, InputError> {
+pub(super) fn read(opened: &mut OpenedInput, options: &ReadOptions) -> Result<Header, InputError> {
     let mut start = Vec::new();
     let mut candidates = loop {
         let before = start.len();
@@ -112,7 +112,7 @@ fn rank(candidate: &HeaderCandidate) -> (u8, usize) {
 }
 
 /// The header as each delimiter splits it, and how many delimiters do not find its end.
-fn candidates(start: &[u8], ended: bool, options: &Options) -> (Vec<HeaderCandidate>, usize) {
+fn candidates(start: &[u8], ended: bool, options: &ReadOptions) -> (Vec<HeaderCandidate>, usize) {
     let prelude = Preamble::of(start);
     let named = prelude.delimiter.or(options.delimiter);
     // A spreadsheet may have changed the delimiter of a failures report, so the option does not apply to it.
@@ -136,7 +136,7 @@ fn candidates(start: &[u8], ended: bool, options: &Options) -> (Vec<HeaderCandid
                 }
                 let columns = match flaw {
                     Some(flaw) => Err(HeaderError::SyntaxError(flaw)),
-                    None => Columns::from_header(&names, &kind.options(options)),
+                    None => InputColumns::from_header(&names, &kind.options(options)),
                 };
                 candidates.push(HeaderCandidate { delimiter, names, line, records, kind, columns });
             }
@@ -148,11 +148,11 @@ fn candidates(start: &[u8], ended: bool, options: &Options) -> (Vec<HeaderCandid
 }
 
 /// The line of a header that is not on the first line.
-fn header_in(mut records: RecordReader<io::Empty>, options: &Options) -> Option<u64> {
+fn header_in(mut records: RecordReader<io::Empty>, options: &ReadOptions) -> Option<u64> {
     (0..RECORDS_ABOVE).find_map(|_| {
         let Ok(NextRecord::Record(record)) = records.next() else { return None };
         let names: Vec<Vec<u8>> = record.iter().map(<[u8]>::to_vec).collect();
-        Columns::from_header(&names, options).ok().map(|_| record.line)
+        InputColumns::from_header(&names, options).ok().map(|_| record.line)
     })
 }
 
@@ -162,7 +162,7 @@ fn header_error(
     line: u64,
     names: &[Vec<u8>],
     below: impl FnOnce() -> Option<u64>,
-    options: &Options,
+    options: &ReadOptions,
 ) -> InputError {
     let input = input.to_owned();
     let found: Vec<String> = names.iter().map(|name| excerpt(trim(name))).collect();
@@ -192,10 +192,10 @@ fn header_error(
 }
 
 /// Whether the header would be valid without quotes that are not quotes in CSV.
-fn has_other_quotes(found: &[String], options: &Options) -> bool {
+fn has_other_quotes(found: &[String], options: &ReadOptions) -> bool {
     let unquoted = found.iter().map(|name| name.trim_matches(OTHER_QUOTES).as_bytes().to_vec());
     let unquoted: Vec<Vec<u8>> = unquoted.collect();
-    Columns::from_header(&unquoted, options).is_ok()
+    InputColumns::from_header(&unquoted, options).is_ok()
 }
 
 /// Reads until there is a line end.

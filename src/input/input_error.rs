@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Options;
+use super::ReadOptions;
 
 /// Why an input is refused. None of its rows is sent.
 #[derive(Debug, thiserror::Error)]
@@ -175,7 +175,7 @@ pub enum InputError {
 
 impl InputError {
     /// An error of a temporary file, which was needed to read with these options.
-    pub fn disk(options: &Options, cause: io::Error) -> Self {
+    pub fn disk(options: &ReadOptions, cause: io::Error) -> Self {
         Self::Disk { directory: options.resources.temp_dir.clone(), cause }
     }
 

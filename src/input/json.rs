@@ -6,7 +6,7 @@ use super::rules::Rule;
 
 /// The JSON type of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Json {
+pub enum JsonType {
     /// A string, exactly as in the input.
     #[default]
     String,
@@ -18,7 +18,7 @@ pub enum Json {
     Boolean,
 }
 
-impl Json {
+impl JsonType {
     /// Whether a text can be written as this type.
     pub fn admits(self, text: &str) -> bool {
         self.token(text).is_ok()
@@ -91,35 +91,35 @@ mod tests {
     #[test]
     fn a_type_reads_what_is_meant_by_it() {
         for (json, text, token) in [
-            (Json::Integer, "5", Some("5")),
-            (Json::Integer, "005", Some("5")),
-            (Json::Integer, "+5", Some("5")),
-            (Json::Integer, " 5\t", Some("5")),
-            (Json::Integer, "-0", Some("0")),
-            (Json::Integer, "-07", Some("-7")),
-            (Json::Integer, "9223372036854775808", None),
-            (Json::Integer, "5.0", None),
-            (Json::Integer, "", None),
-            (Json::Float, "42.50", Some("42.50")),
-            (Json::Float, " .5", Some("0.5")),
-            (Json::Float, "+5", Some("5.0")),
-            (Json::Float, "1e999", None),
-            (Json::Float, "inf", None),
-            (Json::Boolean, "True", Some("true")),
-            (Json::Boolean, " 0 ", Some("false")),
-            (Json::Boolean, "yes", None),
-            (Json::String, " 5", Some("\" 5\"")),
+            (JsonType::Integer, "5", Some("5")),
+            (JsonType::Integer, "005", Some("5")),
+            (JsonType::Integer, "+5", Some("5")),
+            (JsonType::Integer, " 5\t", Some("5")),
+            (JsonType::Integer, "-0", Some("0")),
+            (JsonType::Integer, "-07", Some("-7")),
+            (JsonType::Integer, "9223372036854775808", None),
+            (JsonType::Integer, "5.0", None),
+            (JsonType::Integer, "", None),
+            (JsonType::Float, "42.50", Some("42.50")),
+            (JsonType::Float, " .5", Some("0.5")),
+            (JsonType::Float, "+5", Some("5.0")),
+            (JsonType::Float, "1e999", None),
+            (JsonType::Float, "inf", None),
+            (JsonType::Boolean, "True", Some("true")),
+            (JsonType::Boolean, " 0 ", Some("false")),
+            (JsonType::Boolean, "yes", None),
+            (JsonType::String, " 5", Some("\" 5\"")),
         ] {
             assert_eq!(json.token(text).ok().as_deref(), token, "{json:?} {text:?}");
             assert_eq!(json.admits(text), token.is_some());
         }
-        assert_eq!(Json::Integer.write("many"), "\"many\"");
+        assert_eq!(JsonType::Integer.write("many"), "\"many\"");
     }
 
     #[test]
     fn floats_are_the_same_however_they_are_written() {
         let same = |texts: &[&str]| {
-            let identity = |text: &&str| Json::Float.identity(&Json::Float.write(text)).into_owned();
+            let identity = |text: &&str| JsonType::Float.identity(&JsonType::Float.write(text)).into_owned();
             texts.iter().map(identity).collect::<std::collections::HashSet<_>>().len()
         };
         assert_eq!(same(&["5", "5.0", "5e0", "50e-1", "0.5e1", "+5", " 5.", "5E+0"]), 1);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 
-use super::Json;
+use super::JsonType;
 use crate::spill::Resources;
 
 /// An input.
@@ -73,7 +73,7 @@ pub enum UnknownColumns {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttributeRule {
     /// The JSON type of its values. By default they are strings, exactly as in the input.
-    pub json: Json,
+    pub json: JsonType,
     /// Values of the input, and what is sent instead.
     pub map: BTreeMap<String, String>,
 }
@@ -83,7 +83,7 @@ pub(super) const DELIMITERS: [u8; 4] = [b',', b';', b'\t', b'|'];
 
 /// How to read inputs.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct ReadOptions {
     /// The layout of the inputs.
     pub layout: Layout,
     /// The byte between fields; `None` to detect it from the header.
@@ -113,12 +113,12 @@ pub struct Options {
     pub resources: Resources,
 }
 
-impl Options {
+impl ReadOptions {
     /// Marks a column in `columns` as ignored.
     pub const IGNORED: &str = "-";
 }
 
-impl Default for Options {
+impl Default for ReadOptions {
     fn default() -> Self {
         Self {
             layout: Layout::Auto,

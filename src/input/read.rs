@@ -5,7 +5,7 @@ use std::io;
 use encoding_rs::{Encoding, UTF_8};
 
 use super::byte_ranges::ByteRanges;
-use super::columns::Columns;
+use super::columns::InputColumns;
 use super::decode_thread::DecodeThread;
 use super::header::{self, Header};
 use super::invisible::trim;
@@ -15,8 +15,8 @@ use super::row_builder::{Decoding, InputContext, RowBuilder};
 use super::row_error::RowError;
 use super::source::{ByteStream, OpenedInput};
 use super::{
-    Compression, Counts, Dictionary, Empty, InputError, InvalidRows, Issue, Layout, Options, Sink, Source,
-    UnknownColumns, excerpt, suggest,
+    Compression, Counts, Dictionary, Empty, InputError, InvalidRows, Issue, Layout, ReadOptions, Sink,
+    Source, UnknownColumns, excerpt, suggest,
 };
 
 /// The result of reading.
@@ -60,7 +60,7 @@ pub struct SourceRead {
 /// Reads sources one after the other. Each has a header of its own.
 ///
 /// Valid rows go to the sink, in the order of the input. An invalid row is not an error.
-pub fn read<S: Sink>(sources: &[Source], options: &Options, sink: S) -> Result<Reading<S>, InputError> {
+pub fn read<S: Sink>(sources: &[Source], options: &ReadOptions, sink: S) -> Result<Reading<S>, InputError> {
     let mut builder = RowBuilder::new(options, sink);
     let mut warnings = Vec::new();
     let mut read = Vec::new();
@@ -87,7 +87,7 @@ pub fn read<S: Sink>(sources: &[Source], options: &Options, sink: S) -> Result<R
 fn read_source<S: Sink>(
     mut opened: OpenedInput,
     header: Header,
-    options: &Options,
+    options: &ReadOptions,
     builder: &mut RowBuilder<S>,
 ) -> Result<SourceRead, InputError> {
     let Header { mut columns, delimiter, kind, line_end, records, .. } = header;
@@ -146,8 +146,8 @@ fn read_source<S: Sink>(
 }
 
 /// Warns of columns that are neither attributes nor ignored, or refuses the input, as the options say.
-fn unknown_columns(header: &Header, input: &str, options: &Options) -> Result<Option<Issue>, InputError> {
-    let Columns { names, unknown, .. } = &header.columns;
+fn unknown_columns(header: &Header, input: &str, options: &ReadOptions) -> Result<Option<Issue>, InputError> {
+    let InputColumns { names, unknown, .. } = &header.columns;
     let names: Vec<String> = unknown.iter().map(|column| excerpt(trim(&names[*column]))).collect();
     if names.is_empty() {
         return Ok(None);
@@ -164,7 +164,7 @@ fn finish<S: Sink>(
     mut builder: RowBuilder<S>,
     mut warnings: Vec<Issue>,
     sources: Vec<SourceRead>,
-    options: &Options,
+    options: &ReadOptions,
 ) -> Result<Reading<S>, InputError> {
     builder.merge_spills().map_err(|cause| InputError::disk(options, cause))?;
     let RowBuilder { sink, dictionary, counts, invalid, errors, warnings: row_warnings, non_utf8, .. } =

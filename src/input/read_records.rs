@@ -6,7 +6,7 @@ use super::record::{Boundary, NextRecord, SyntaxError};
 use super::record_reader::RecordReader;
 use super::row_builder::{InputContext, RowBuilder};
 use super::source::OpenedInput;
-use super::{InputError, Options, Sink};
+use super::{InputError, ReadOptions, Sink};
 
 /// Why reading stopped.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +68,12 @@ impl ReadError {
         Self { line: self.line + lines, ..self }
     }
 
-    pub(super) fn into_input_error(self, opened: &OpenedInput, rows: u64, options: &Options) -> InputError {
+    pub(super) fn into_input_error(
+        self,
+        opened: &OpenedInput,
+        rows: u64,
+        options: &ReadOptions,
+    ) -> InputError {
         let Self { line, kind } = self;
         match kind {
             ReadErrorKind::Input(cause) => opened.read_error(cause, line, rows),

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::code_page::NonUtf8Sample;
-use super::columns::{AttributeColumn, Columns, RowLayout};
+use super::columns::{AttributeColumn, InputColumns, RowLayout};
 use super::dictionary::CheckedValue;
 use super::failures_input::InputKind;
 use super::invalid_rows::{InvalidRow, InvalidRowsWriter};
@@ -12,14 +12,14 @@ use super::issues::{Counts, IssueCounter, Location};
 use super::record::{LineEnd, Record, SyntaxError, line_of};
 use super::row_error::{FieldCount, RowError, RowWarning};
 use super::suggest::SuggestionCache;
-use super::{AttributeId, Dictionary, Empty, IdType, Options, Row, Sink, ValueId, excerpt};
+use super::{AttributeId, Dictionary, Empty, IdType, ReadOptions, Row, Sink, ValueId, excerpt};
 
 /// What is the same for all records of one input.
 #[derive(Debug)]
 pub(super) struct InputContext<'a> {
     pub(super) input: &'a str,
     pub(super) kind: InputKind,
-    pub(super) columns: &'a Columns,
+    pub(super) columns: &'a InputColumns,
     pub(super) delimiter: u8,
     pub(super) id_type: IdType,
     pub(super) empty: Empty,
@@ -80,7 +80,7 @@ struct RawRow<'a> {
 }
 
 impl<S: Sink> RowBuilder<S> {
-    pub(super) fn new(options: &Options, sink: S) -> Self {
+    pub(super) fn new(options: &ReadOptions, sink: S) -> Self {
         let interval = (options.resources.memory / BYTES_PER_ROW).clamp(1, LONGEST_INTERVAL);
         let share = options.resources.memory / INTERVAL_DIVISOR / options.resources.threads.get() as u64;
         let interval_bytes = usize::try_from(share).unwrap_or(usize::MAX);

@@ -1,6 +1,6 @@
 //! Checks values: which the API accepts, and which look wrong.
 
-use super::{Json, value_formats};
+use super::{JsonType, value_formats};
 
 /// The standard attributes in the order of their numbers, with the kinds of values that the API documents.
 /// `custom_id` is the older name of `user_id`; the API accepts both.
@@ -115,7 +115,7 @@ impl Rule {
 
 /// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Finding {
+pub(super) enum ValueCheck {
     Fine,
     /// The API may accept the value.
     Suspect(Rule),
@@ -124,18 +124,18 @@ pub(super) enum Finding {
 }
 
 /// Checks a value as it would be sent.
-pub(super) fn examine(kind: ValueKind, json: Json, text: &str) -> Finding {
+pub(super) fn examine(kind: ValueKind, json: JsonType, text: &str) -> ValueCheck {
     let typed = match json {
-        Json::String => None,
+        JsonType::String => None,
         _ => match json.token(text) {
             Ok(token) => Some(token),
-            Err(rule) => return Finding::Wrong(rule),
+            Err(rule) => return ValueCheck::Wrong(rule),
         },
     };
     // A value with a JSON type is sent without what surrounds it.
     let text = typed.as_deref().unwrap_or(text);
     let finding = match kind {
-        ValueKind::Any | ValueKind::Text | ValueKind::Identity => Finding::Fine,
+        ValueKind::Any | ValueKind::Text | ValueKind::Identity => ValueCheck::Fine,
         ValueKind::Name => wrong_unless(text.chars().nth(40).is_none(), Rule::NameLength),
         ValueKind::Gender => wrong_unless(matches!(text, "1" | "2" | "3"), Rule::Gender),
         ValueKind::Status => wrong_unless(matches!(text, "1" | "2"), Rule::Status),
@@ -146,32 +146,32 @@ pub(super) fn examine(kind: ValueKind, json: Json, text: &str) -> Finding {
         ValueKind::Timezone => suspect_unless(value_formats::timezone(text), Rule::Timezone),
         ValueKind::Url => suspect_unless(value_formats::url(text), Rule::Url),
     };
-    if matches!(finding, Finding::Wrong(_)) {
+    if matches!(finding, ValueCheck::Wrong(_)) {
         return finding;
     }
     if kind != ValueKind::Any && memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_some() {
-        return Finding::Suspect(Rule::LineEnd);
+        return ValueCheck::Suspect(Rule::LineEnd);
     }
-    find_artefact(text).map_or(finding, Finding::Suspect)
+    find_artefact(text).map_or(finding, ValueCheck::Suspect)
 }
 
 /// The API uses Django REST framework, which accepts these words as booleans and no others.
-fn boolean(text: &str) -> Finding {
+fn boolean(text: &str) -> ValueCheck {
     const PLAIN: [&str; 4] = ["true", "false", "1", "0"];
     const ODD: [&str; 8] = ["yes", "no", "on", "off", "t", "f", "y", "n"];
     let among = |words: &[&str]| words.iter().any(|word| text.eq_ignore_ascii_case(word));
     if among(&PLAIN) {
-        return Finding::Fine;
+        return ValueCheck::Fine;
     }
-    if among(&ODD) { Finding::Suspect(Rule::PlainBoolean) } else { Finding::Wrong(Rule::Boolean) }
+    if among(&ODD) { ValueCheck::Suspect(Rule::PlainBoolean) } else { ValueCheck::Wrong(Rule::Boolean) }
 }
 
-fn wrong_unless(fine: bool, rule: Rule) -> Finding {
-    if fine { Finding::Fine } else { Finding::Wrong(rule) }
+fn wrong_unless(fine: bool, rule: Rule) -> ValueCheck {
+    if fine { ValueCheck::Fine } else { ValueCheck::Wrong(rule) }
 }
 
-fn suspect_unless(fine: bool, rule: Rule) -> Finding {
-    if fine { Finding::Fine } else { Finding::Suspect(rule) }
+fn suspect_unless(fine: bool, rule: Rule) -> ValueCheck {
+    if fine { ValueCheck::Fine } else { ValueCheck::Suspect(rule) }
 }
 
 /// Errors that spreadsheets show instead of a value.

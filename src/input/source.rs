@@ -14,7 +14,7 @@ use super::failures_input::is_failures_report_start;
 use super::file_type::{self, FileType};
 use super::gzip::GzipMembers;
 use super::utf8_monitor::{Utf8Monitor, Utf8Seen};
-use super::{InputError, Options, Source};
+use super::{InputError, ReadOptions, Source};
 
 /// The compression of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl fmt::Display for Source {
 }
 
 impl OpenedInput {
-    pub(super) fn new(source: &Source, options: &Options) -> Result<Self, InputError> {
+    pub(super) fn new(source: &Source, options: &ReadOptions) -> Result<Self, InputError> {
         let name = source.to_string();
         let read = Arc::new(AtomicU64::new(0));
         let (bytes, size, file): (ByteStream, _, _) = match source {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Layout, Options, STANDARD};
+use super::{Layout, ReadOptions, STANDARD};
 
 /// Names that these columns often have.
 const USUAL: [(&str, &[&str]); 3] = [
@@ -45,7 +45,7 @@ impl SuggestionCache {
 }
 
 /// What to do about a header with these columns.
-pub(super) fn columns(found: &[String], options: &Options) -> String {
+pub(super) fn columns(found: &[String], options: &ReadOptions) -> String {
     let mut left: Vec<&String> = found.iter().collect();
     let mut mapping = Vec::new();
     let mut is_long = true;
@@ -144,7 +144,7 @@ mod tests {
     #[track_caller]
     fn check(found: &[&str], expected: &str) {
         let found: Vec<String> = found.iter().map(|name| (*name).to_owned()).collect();
-        assert_eq!(columns(&found, &Options::default()), expected);
+        assert_eq!(columns(&found, &ReadOptions::default()), expected);
     }
 
     #[test]

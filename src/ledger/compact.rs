@@ -10,7 +10,7 @@ use super::groups::{self, Groups, Malformed};
 use super::id_changes::{self, IDENTITY, Renamed, is_identity};
 use super::sqlite::{AttributeRow, Database, EntryHeader, LedgerState, RunRow};
 use super::{Ledger, LedgerError};
-use crate::input::{AttributeId, Dictionary, Options, Row, Sink, Vocabulary};
+use crate::input::{AttributeId, Dictionary, ReadOptions, Row, Sink, Vocabulary};
 use crate::plan::{Batches, Builder, OnConflict, Plan, SentValue, User};
 use crate::spill::Resources;
 
@@ -167,10 +167,10 @@ impl Compaction {
         untrusted: u64,
         resources: &Resources,
     ) -> Result<Plan, LedgerError> {
-        let options = Options {
+        let options = ReadOptions {
             vocabulary: Vocabulary::Custom,
             resources: Resources { threads: NonZeroUsize::MIN, ..resources.clone() },
-            ..Options::default()
+            ..ReadOptions::default()
         };
         let mut dictionary = Dictionary::new(&options);
         let id = dictionary.attribute_id("merged").expect("custom attributes are allowed");

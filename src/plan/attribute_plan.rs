@@ -6,7 +6,7 @@ use fixedbitset::FixedBitSet;
 
 use super::BUFFER;
 use super::conflicts::{ConflictCollector, ConflictList};
-use super::groups::Groups;
+use super::groups::ValueGroups;
 use super::id_column::IdColumn;
 use crate::input::{AttributeId, ValueId};
 use crate::spill::{TempFile, read_back};
@@ -17,7 +17,7 @@ pub(super) struct AttributePlan {
     pub(super) attribute: AttributeId,
     /// By value, and ascending within a value.
     pub(super) ids: IdColumn,
-    pub(super) groups: Groups,
+    pub(super) groups: ValueGroups,
     /// All valid rows, including those that lost to others.
     pub(super) rows: u64,
     /// The number of users with conflicting values.
@@ -32,7 +32,7 @@ impl AttributePlan {
     pub(super) fn new(
         attribute: AttributeId,
         rows: u64,
-        (ids, groups): (IdColumn, Groups),
+        (ids, groups): (IdColumn, ValueGroups),
         conflicts: ConflictCollector,
     ) -> Self {
         let count = conflicts.count();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::memory_budget::{MemoryBudget, PlanStorage};
 use super::resolve::resolve;
-use super::rows::Rows;
+use super::rows::AttributeRows;
 use super::unresolved_rows::{Numbering, UnresolvedRows};
 use super::users::UserNumbers;
 use super::{OnConflict, Phase, Plan};
@@ -23,7 +23,7 @@ pub struct Builder {
     threads: NonZeroUsize,
     memory: u64,
     /// By attribute number.
-    attributes: Vec<Rows>,
+    attributes: Vec<AttributeRows>,
     files: TempFiles,
     /// The file of rows that did not fit in memory.
     file: Option<TempFile>,
@@ -91,10 +91,10 @@ impl Builder {
         self.attributes.iter_mut().try_for_each(|rows| rows.move_to(&file))
     }
 
-    fn rows_of(&mut self, attribute: AttributeId) -> &mut Rows {
+    fn rows_of(&mut self, attribute: AttributeId) -> &mut AttributeRows {
         let attribute = usize::from(attribute.0);
         if attribute >= self.attributes.len() {
-            self.attributes.resize_with(attribute + 1, Rows::default);
+            self.attributes.resize_with(attribute + 1, AttributeRows::default);
         }
         &mut self.attributes[attribute]
     }
@@ -107,7 +107,7 @@ impl Sink for Builder {
     }
 
     fn check_memory(&mut self) -> io::Result<()> {
-        let memory: usize = self.attributes.iter().map(Rows::memory_bytes).sum();
+        let memory: usize = self.attributes.iter().map(AttributeRows::memory_bytes).sum();
         let most = self.memory / ROWS_DIVISOR / self.threads.get() as u64;
         if memory as u64 > most.max(least_worth(self.attributes.len())) { self.spill() } else { Ok(()) }
     }

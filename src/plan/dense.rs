@@ -8,7 +8,7 @@ use std::io;
 
 use super::conflicts::ConflictCollector;
 use super::grouping::{self, UserValue, starts_of};
-use super::groups::Groups;
+use super::groups::ValueGroups;
 use super::id_column::{IdColumn, Span};
 use super::strategy::Grouping;
 use super::unresolved_rows::UnresolvedRows;
@@ -49,7 +49,7 @@ slot!(
 );
 
 /// The slots of all users.
-struct Table<'c, S> {
+struct SlotTable<'c, S> {
     /// By user number, less the smallest.
     slots: Vec<S>,
     /// The number of users by value; empty if values are not counted.
@@ -63,12 +63,12 @@ pub(super) fn resolve<S: TableSlot>(
     span: Span,
     grouping: Grouping,
     conflicts: &mut ConflictCollector,
-) -> io::Result<(IdColumn, Groups)> {
+) -> io::Result<(IdColumn, ValueGroups)> {
     let counted = match grouping {
         Grouping::Count => rows.values,
         Grouping::Sort => 0,
     };
-    let mut table = Table {
+    let mut table = SlotTable {
         slots: written::<S>(index(span.reach()) + 1),
         counts: vec![0; counted],
         on_conflict: rows.on_conflict,
@@ -76,12 +76,12 @@ pub(super) fn resolve<S: TableSlot>(
     };
     rows.drain(|user, value| table.put(user, user - span.smallest, value))?;
     table.remove_disputed();
-    let Table { slots, counts, .. } = table;
+    let SlotTable { slots, counts, .. } = table;
     Ok(match grouping {
         Grouping::Count => {
             let (mut places, taken) = starts_of(counts);
             let users = ids_by_value(&slots, taken as usize, &mut places);
-            (IdColumn::narrow(span.smallest, users), Groups::from_ends(places))
+            (IdColumn::narrow(span.smallest, users), ValueGroups::from_ends(places))
         }
         Grouping::Sort => {
             let taken = (0..).zip(slots).filter(|(_, slot)| *slot != S::default());
@@ -99,7 +99,7 @@ fn written<S: TableSlot>(slots: usize) -> Vec<S> {
     table
 }
 
-impl<S: TableSlot> Table<'_, S> {
+impl<S: TableSlot> SlotTable<'_, S> {
     /// Takes the next row. It is small, so that it is inlined into the loops over blocks.
     #[inline]
     fn put(&mut self, user: u64, place: u64, value: u32) {

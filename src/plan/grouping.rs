@@ -1,6 +1,6 @@
 //! Sorts users by value, and keeps them ascending within a value.
 
-use super::groups::Groups;
+use super::groups::ValueGroups;
 use super::id_column::{IdColumn, Span};
 
 /// A user's number, less the smallest one, and its value, in 12 bytes.
@@ -12,7 +12,7 @@ pub(super) struct UserValue {
 }
 
 /// Groups users by counting each value. Users ascend, and value numbers are below `values`.
-pub(super) fn by_counting(entries: &[UserValue], values: usize, span: Span) -> (IdColumn, Groups) {
+pub(super) fn by_counting(entries: &[UserValue], values: usize, span: Span) -> (IdColumn, ValueGroups) {
     let mut counts = vec![0; values];
     for entry in entries {
         counts[entry.value as usize] += 1;
@@ -23,11 +23,11 @@ pub(super) fn by_counting(entries: &[UserValue], values: usize, span: Span) -> (
     } else {
         IdColumn::wide(ids_by_value(entries, &mut places, |user| span.smallest + user))
     };
-    (ids, Groups::from_ends(places))
+    (ids, ValueGroups::from_ends(places))
 }
 
 /// Groups users by sorting them by value. Users ascend, and value numbers may be anything.
-pub(super) fn by_sorting(mut entries: Vec<UserValue>, span: Span) -> (IdColumn, Groups) {
+pub(super) fn by_sorting(mut entries: Vec<UserValue>, span: Span) -> (IdColumn, ValueGroups) {
     entries.sort_by_key(|entry| entry.value);
     let (mut ends, mut values) = (Vec::new(), Vec::new());
     let mut end = 0;
@@ -41,7 +41,7 @@ pub(super) fn by_sorting(mut entries: Vec<UserValue>, span: Span) -> (IdColumn, 
     } else {
         IdColumn::wide(entries.iter().map(|entry| span.smallest + entry.user).collect())
     };
-    (ids, Groups::with_values(ends, values))
+    (ids, ValueGroups::with_values(ends, values))
 }
 
 /// Turns the number of users of each value into the position where they start, and returns the position where the last

@@ -17,7 +17,7 @@ pub(super) struct GroupRange {
 
 /// The groups of one attribute, in the order of their values.
 #[derive(Debug)]
-pub(super) struct Groups {
+pub(super) struct ValueGroups {
     /// By group, the position where it ends, which is where the next one starts.
     ends: Column<u32>,
     /// By group; `None` where every value has a group.
@@ -35,7 +35,7 @@ pub(super) struct GroupReader<'a> {
 
 /// Writes groups in the order of their values.
 #[derive(Debug)]
-pub(super) struct GroupsWriter {
+pub(super) struct GroupWriter {
     ends: ColumnWriter<u32>,
     values: ColumnWriter<u32>,
     end: u64,
@@ -68,7 +68,7 @@ impl GroupRange {
     }
 }
 
-impl Groups {
+impl ValueGroups {
     /// Groups from the positions where each value's users end, by value number. A value without users ends where it
     /// starts.
     pub(super) fn from_ends(mut ends: Vec<u32>) -> Self {
@@ -130,7 +130,7 @@ impl Groups {
     /// The same groups without the users at these positions, and only those that still have any.
     pub(super) fn without(&self, removed: &FixedBitSet) -> io::Result<Self> {
         let (ends, values) = (self.ends.writer(BUFFER), self.ends.writer(BUFFER));
-        let mut writer = GroupsWriter::new(ends, values);
+        let mut writer = GroupWriter::new(ends, values);
         let (mut groups, mut start, mut end) = (self.reader(BUFFER), 0, 0);
         while let Some((value, users)) = groups.try_next()? {
             let next = start + users as usize;
@@ -164,7 +164,7 @@ impl GroupReader<'_> {
     }
 }
 
-impl GroupsWriter {
+impl GroupWriter {
     pub(super) fn new(ends: ColumnWriter<u32>, values: ColumnWriter<u32>) -> Self {
         Self { ends, values, end: 0, is_dense: true }
     }
@@ -185,8 +185,8 @@ impl GroupsWriter {
         self.values.push(value)
     }
 
-    pub(super) fn finish(self) -> io::Result<Groups> {
+    pub(super) fn finish(self) -> io::Result<ValueGroups> {
         let values = if self.is_dense { None } else { Some(self.values.finish()?) };
-        Ok(Groups { ends: self.ends.finish()?, values })
+        Ok(ValueGroups { ends: self.ends.finish()?, values })
     }
 }

@@ -10,10 +10,10 @@ use std::io;
 
 use super::attribute_plan::AttributePlan;
 use super::conflicts::{ConflictCollector, ConflictList};
-use super::groups::{Groups, GroupsWriter};
+use super::groups::{GroupWriter, ValueGroups};
 use super::id_column::{IdColumn, IdWriter, Span};
 use super::memory_budget::MemoryBudget;
-use super::rows::Rows;
+use super::rows::AttributeRows;
 use super::strategy::{SlotWidth, Strategy};
 use super::unresolved_rows::{Numbering, UnresolvedRows};
 use super::{dense, index, sparse};
@@ -95,12 +95,12 @@ fn resolve_range(
 }
 
 /// Divides rows by equal ranges of their users, ascending, and returns the ranges that have any.
-fn divide(rows: UnresolvedRows<'_>, span: Span, budget: &MemoryBudget) -> io::Result<Vec<Rows>> {
+fn divide(rows: UnresolvedRows<'_>, span: Span, budget: &MemoryBudget) -> io::Result<Vec<AttributeRows>> {
     let parts = rows.workload(span).least_bytes().div_ceil(budget.bytes());
     let bits = (u64::BITS - parts.leading_zeros()).clamp(1, MOST_PARTS_BITS);
     let shift = (u64::BITS - span.reach().leading_zeros()).saturating_sub(bits);
-    let mut parts: Vec<Rows> = Vec::new();
-    parts.resize_with(index(span.reach() >> shift) + 1, Rows::default);
+    let mut parts: Vec<AttributeRows> = Vec::new();
+    parts.resize_with(index(span.reach() >> shift) + 1, AttributeRows::default);
     let file = budget.scratch_file()?;
     let (mut taken, mut failure) = (0_u64, None);
     rows.drain(|user, value| {
@@ -110,7 +110,7 @@ fn divide(rows: UnresolvedRows<'_>, span: Span, budget: &MemoryBudget) -> io::Re
         parts[index((user - span.smallest) >> shift)].push(user, value);
         taken += 1;
         if taken % CHECK_INTERVAL == 0 {
-            let memory: usize = parts.iter().map(Rows::memory_bytes).sum();
+            let memory: usize = parts.iter().map(AttributeRows::memory_bytes).sum();
             if memory as u64 > budget.bytes() / 2 {
                 failure = parts.iter_mut().try_for_each(|part| part.move_to(&file)).err();
             }
@@ -150,13 +150,13 @@ fn merge_by_value(
     span: Span,
     file: &TempFile,
     budget: &MemoryBudget,
-) -> io::Result<(IdColumn, Groups)> {
+) -> io::Result<(IdColumn, ValueGroups)> {
     let buffer = budget.bytes() / COLUMNS_PER_PART / parts.len() as u64;
     let buffer = usize::try_from(buffer.clamp(SMALLEST_BUFFER, LARGEST_BUFFER)).expect("64 KiB fit memory");
     let users = parts.iter().map(AttributePlan::users).sum();
     let groups = parts.iter().map(|part| u64::from(part.groups.len())).sum();
     let mut merged_ids = IdWriter::new(file, users, span, buffer);
-    let mut merged_groups = GroupsWriter::to_file(file, groups, buffer);
+    let mut merged_groups = GroupWriter::to_file(file, groups, buffer);
 
     let readers =
         parts.iter().map(|part| (part.groups.reader(buffer), part.ids.reader(0..part.ids.len(), buffer)));

@@ -16,7 +16,7 @@ const STAGED: usize = 1 << 8;
 
 /// The rows of one attribute, in the order of the input. Rows in a block never move.
 #[derive(Debug, Default)]
-pub(super) struct Rows {
+pub(super) struct AttributeRows {
     /// Rows whose numbers are complete: those before the last join or spill of the dictionary, and those of forks.
     segments: Vec<Segment>,
     full: Vec<Block>,
@@ -51,7 +51,7 @@ pub(super) struct Renumbered {
     pub(super) users: Option<Arc<[u64]>>,
 }
 
-impl Rows {
+impl AttributeRows {
     pub(super) fn len(&self) -> u64 {
         self.stored + self.staged.len() as u64
     }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::input::{Attribute, Json};
+use crate::input::{Attribute, JsonType};
 use crate::plan::Plan;
 
 /// A value as a request sends it. Two values are the same to the API if these are equal, whatever settings they were
@@ -33,7 +33,7 @@ impl<'a> SentValue<'a> {
     /// What is sent for a value of the input.
     pub(super) fn new(attribute: &'a Attribute, value: Option<Cow<'a, str>>) -> Self {
         let Some(text) = value else { return Self::Null };
-        let token = (attribute.json != Json::String).then(|| attribute.token(&text));
+        let token = (attribute.json != JsonType::String).then(|| attribute.token(&text));
         if let Some(token) = token.filter(|token| !token.starts_with('"')) {
             return Self::Json(Cow::Owned(token));
         }

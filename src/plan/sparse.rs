@@ -6,7 +6,7 @@ use std::io;
 
 use super::conflicts::ConflictCollector;
 use super::grouping::{self, UserValue};
-use super::groups::Groups;
+use super::groups::ValueGroups;
 use super::id_column::{IdColumn, Span};
 use super::strategy::Grouping;
 use super::unresolved_rows::UnresolvedRows;
@@ -25,7 +25,7 @@ pub(super) fn resolve(
     span: Span,
     grouping: Grouping,
     conflicts: &mut ConflictCollector,
-) -> io::Result<(IdColumn, Groups)> {
+) -> io::Result<(IdColumn, ValueGroups)> {
     let (values, on_conflict) = (rows.values, rows.on_conflict);
     let mut entries = Vec::with_capacity(usize::try_from(rows.rows.len()).expect("rows are in memory"));
     rows.drain(|user, value| entries.push(UserValue { user: user - span.smallest, value }))?;

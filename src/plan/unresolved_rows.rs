@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::id_column::Span;
 use super::index;
-use super::rows::{Renumbered, Rows};
+use super::rows::{AttributeRows, Renumbered};
 use super::users::UserNumbers;
 use super::{OnConflict, strategy::Workload};
 use crate::input::{AttributeId, Dictionary};
@@ -14,7 +14,7 @@ use crate::input::{AttributeId, Dictionary};
 #[derive(Debug)]
 pub(super) struct UnresolvedRows<'a> {
     pub(super) attribute: AttributeId,
-    pub(super) rows: Rows,
+    pub(super) rows: AttributeRows,
     /// How many value numbers there are.
     pub(super) values: usize,
     pub(super) numbering: Numbering<'a>,

@@ -140,12 +140,12 @@ mod tests {
 
     use super::*;
     use crate::deliver::{Purpose, Stop, Waiting};
-    use crate::input::{Options, Reading, Source, read};
+    use crate::input::{ReadOptions, Reading, Source, read};
     use crate::plan::{Builder, OnConflict};
     use crate::report::{ExitCode, Silence};
 
-    fn options() -> Options {
-        Options { null_token: Some("NULL".into()), ..Options::default() }
+    fn options() -> ReadOptions {
+        ReadOptions { null_token: Some("NULL".into()), ..ReadOptions::default() }
     }
 
     fn reading(path: &Path) -> Reading<Builder> {

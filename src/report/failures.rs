@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Discard, Draft, Unwritten};
 use crate::deliver::Reason;
-use crate::input::{FAILURES_HEADER, InvalidRow, InvalidRows, Options};
+use crate::input::{FAILURES_HEADER, InvalidRow, InvalidRows, ReadOptions};
 use crate::plan::{Batch, Plan};
 
 /// The writer looks through all that is left of a field each time its buffer is full; the error of a record that can't be
@@ -57,7 +57,7 @@ impl FailuresReport {
     ///
     /// It is written so that it reads back with the options that the inputs were read with: a value that clears its
     /// attribute is their null token. It is UTF-8 whatever the inputs are: its header tells readers so.
-    pub fn create(path: &Path, options: &Options) -> Result<Self, Unwritten> {
+    pub fn create(path: &Path, options: &ReadOptions) -> Result<Self, Unwritten> {
         let draft = Draft::create(path)?;
         let mut report = Self {
             rows: csv::WriterBuilder::new().buffer_capacity(BUFFER).from_writer(draft),

@@ -51,12 +51,12 @@ pub struct FileColumn<T> {
 #[derive(Debug)]
 pub struct PagedColumn<T> {
     column: FileColumn<T>,
-    page: Mutex<Page<T>>,
+    page: Mutex<ColumnPage<T>>,
 }
 
 /// The part of a column that was read last.
 #[derive(Debug)]
-struct Page<T> {
+struct ColumnPage<T> {
     first: u64,
     numbers: Vec<T>,
 }
@@ -309,7 +309,7 @@ impl<T: Pod> PagedColumn<T> {
 
     /// Reads a column by pages.
     pub fn new(column: FileColumn<T>) -> Self {
-        Self { column, page: Mutex::new(Page { first: 0, numbers: Vec::new() }) }
+        Self { column, page: Mutex::new(ColumnPage { first: 0, numbers: Vec::new() }) }
     }
 
     /// The column itself.
@@ -329,12 +329,12 @@ impl<T: Pod> PagedColumn<T> {
         let mut numbers = std::mem::take(&mut page.numbers);
         numbers.resize(usize::try_from(count).map_err(io::Error::other)?, T::zeroed());
         self.column.read(first, &mut numbers)?;
-        *page = Page { first, numbers };
+        *page = ColumnPage { first, numbers };
         page.get(at).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 }
 
-impl<T: Copy> Page<T> {
+impl<T: Copy> ColumnPage<T> {
     fn get(&self, at: u64) -> Option<T> {
         let position = usize::try_from(at.checked_sub(self.first)?).ok()?;
         self.numbers.get(position).copied()

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use attrsync::input::{
-    AttributeRule, Dictionary, IdType, Json, Operation, Options, Renumber, Row, Sink, ValueId, Vocabulary,
+    AttributeRule, Dictionary, IdType, JsonType, Operation, ReadOptions, Renumber, Row, Sink, ValueId,
+    Vocabulary,
 };
 use attrsync::plan::{Batch, Builder, OnConflict, Plan, User};
 use attrsync::spill::Resources;
@@ -45,17 +46,17 @@ fn empty_dictionary() -> Dictionary {
         let map = map.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect();
         (name.to_owned(), AttributeRule { json, map })
     };
-    Dictionary::new(&Options {
+    Dictionary::new(&ReadOptions {
         vocabulary: Vocabulary::Custom,
         null_token: Some(NULL.to_owned()),
         attributes: [
-            typed("score", Json::Integer, &[]),
-            typed("gender", Json::Integer, &[("male", "2"), ("female", "3")]),
-            typed("unsubscribed", Json::Boolean, &[]),
-            typed("shoe", Json::Float, &[]),
+            typed("score", JsonType::Integer, &[]),
+            typed("gender", JsonType::Integer, &[("male", "2"), ("female", "3")]),
+            typed("unsubscribed", JsonType::Boolean, &[]),
+            typed("shoe", JsonType::Float, &[]),
         ]
         .into(),
-        ..Options::default()
+        ..ReadOptions::default()
     })
 }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use attrsync::deliver::Reason;
-use attrsync::input::{InvalidRows, Options, Source};
+use attrsync::input::{InvalidRows, ReadOptions, Source};
 use attrsync::plan::{Builder, OnConflict};
 use attrsync::report::{Draft, ExitCode, FailuresReport, Fates, Lost, LostRow, Requests, Summary};
 
@@ -41,9 +41,11 @@ fn words(error: &dyn std::error::Error, directory: &Path) -> String {
 fn a_lost_row_reads_back_as_it_went_in() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("failures.csv");
-    let mut report =
-        FailuresReport::create(&path, &Options { null_token: Some("NULL".into()), ..Options::default() })
-            .unwrap();
+    let mut report = FailuresReport::create(
+        &path,
+        &ReadOptions { null_token: Some("NULL".into()), ..ReadOptions::default() },
+    )
+    .unwrap();
     let reason = refused(422, "say \"please\",\nor not");
     let values = [" 007 ", "a,b", "two\nlines", "cr\ronly", "\"quoted\"", "zażółć", ""];
     for (user, value) in (1..).zip(values) {
@@ -66,7 +68,7 @@ fn a_lost_row_reads_back_as_it_went_in() {
 fn a_row_without_an_answer_has_no_status_and_an_invalid_one_has_a_place() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("failures.csv");
-    let mut report = FailuresReport::create(&path, &Options::default()).unwrap();
+    let mut report = FailuresReport::create(&path, &ReadOptions::default()).unwrap();
     let reason = Reason { status: None, error: "no integer".into() };
     let place = Some(("users.csv", 1042));
     let attribute = "city";
@@ -92,7 +94,7 @@ fn a_row_without_an_answer_has_no_status_and_an_invalid_one_has_a_place() {
 fn a_report_of_nothing_is_its_header_and_readable_by_its_owner_only() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("failures.csv");
-    FailuresReport::create(&path, &Options::default()).unwrap().publish().unwrap();
+    FailuresReport::create(&path, &ReadOptions::default()).unwrap().publish().unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), HEADER);
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(names_in(directory.path()), ["failures.csv"]);
@@ -104,7 +106,7 @@ fn what_stands_there_stays_until_the_report_is_published() {
     let path = directory.path().join("failures.csv");
     fs::write(&path, "the input of this very run").unwrap();
     let mut input = fs::File::open(&path).unwrap();
-    let report = FailuresReport::create(&path, &Options::default()).unwrap();
+    let report = FailuresReport::create(&path, &ReadOptions::default()).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "the input of this very run");
     report.publish().unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), HEADER);
@@ -118,7 +120,7 @@ fn a_report_that_is_given_up_leaves_nothing_behind() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("failures.csv");
     let reason = refused(400, "no");
-    let mut report = FailuresReport::create(&path, &Options::default()).unwrap();
+    let mut report = FailuresReport::create(&path, &ReadOptions::default()).unwrap();
     report.add(&lost(1, Some("A"), &reason)).unwrap();
     drop(report);
     assert!(names_in(directory.path()).is_empty());
@@ -130,7 +132,8 @@ fn a_path_that_cannot_be_written_is_refused_at_once() {
     fs::write(directory.path().join("file"), "").unwrap();
     symlink("loop", directory.path().join("loop")).unwrap();
     let refusal = |name: &str| {
-        let error = FailuresReport::create(&directory.path().join(name), &Options::default()).unwrap_err();
+        let error =
+            FailuresReport::create(&directory.path().join(name), &ReadOptions::default()).unwrap_err();
         format!("{}\n{}", words(&error, directory.path()), error.hint().unwrap_or_default())
     };
     insta::assert_snapshot!(refusal("missing/failures.csv"), @"
@@ -154,13 +157,13 @@ fn a_path_that_cannot_be_written_is_refused_at_once() {
 #[test]
 fn a_full_disk_is_told_with_the_path() {
     let reason = refused(400, "no");
-    let mut report = FailuresReport::create(Path::new("/dev/full"), &Options::default()).unwrap();
+    let mut report = FailuresReport::create(Path::new("/dev/full"), &ReadOptions::default()).unwrap();
     report.add(&lost(1, Some("A"), &reason)).unwrap();
     let error = report.publish().unwrap_err();
     insta::assert_snapshot!(words(&error, Path::new("DIR")), @"cannot write `/dev/full`: No space left on device (os error 28)");
     assert!(error.hint().unwrap().contains("space"));
 
-    let mut report = FailuresReport::create(Path::new("/dev/full"), &Options::default()).unwrap();
+    let mut report = FailuresReport::create(Path::new("/dev/full"), &ReadOptions::default()).unwrap();
     let long = "A".repeat(1 << 20);
     let error = report.add(&lost(1, Some(&long), &reason)).unwrap_err();
     insta::assert_snapshot!(words(&error, Path::new("DIR")), @"cannot write `/dev/full`: No space left on device (os error 28)");
@@ -168,7 +171,7 @@ fn a_full_disk_is_told_with_the_path() {
 
 #[test]
 fn what_is_no_regular_file_is_written_directly() {
-    FailuresReport::create(Path::new("/dev/null"), &Options::default()).unwrap().publish().unwrap();
+    FailuresReport::create(Path::new("/dev/null"), &ReadOptions::default()).unwrap().publish().unwrap();
     assert!(!fs::metadata("/dev/null").unwrap().is_file());
 
     // An open file that has a name: what a shell's redirection looks like through /dev/stdout.
@@ -177,7 +180,7 @@ fn what_is_no_regular_file_is_written_directly() {
     let link = tempfile::tempdir().unwrap();
     let link = link.path().join("stdout");
     symlink(path, &link).unwrap();
-    FailuresReport::create(&link, &Options::default()).unwrap().publish().unwrap();
+    FailuresReport::create(&link, &ReadOptions::default()).unwrap().publish().unwrap();
     let mut text = String::new();
     open.read_to_string(&mut text).unwrap();
     assert_eq!(text, HEADER);
@@ -192,7 +195,7 @@ fn a_fifo_gets_the_report_as_it_comes() {
         let path = path.clone();
         move || fs::read_to_string(path)
     });
-    FailuresReport::create(&path, &Options::default()).unwrap().publish().unwrap();
+    FailuresReport::create(&path, &ReadOptions::default()).unwrap().publish().unwrap();
     assert_eq!(reader.join().unwrap().unwrap(), HEADER);
     assert_eq!(names_in(directory.path()), ["fifo"]);
 }
@@ -201,7 +204,7 @@ fn a_fifo_gets_the_report_as_it_comes() {
 fn a_report_reads_back_though_the_inputs_have_another_encoding() {
     let directory = tempfile::tempdir().unwrap();
     let (input, path) = (directory.path().join("in.csv"), directory.path().join("failures.csv"));
-    let options = Options { encoding: encoding_rs::WINDOWS_1250, ..Options::default() };
+    let options = ReadOptions { encoding: encoding_rs::WINDOWS_1250, ..ReadOptions::default() };
     fs::write(&input, b"user_id,attribute,value\n1,nickname,\xbf\xf3\xb3w\n").unwrap();
     let mut first = invalid_rows(&input, &options);
     let mut report = FailuresReport::create(&path, &options).unwrap();
@@ -216,7 +219,7 @@ fn a_report_reads_back_though_the_inputs_have_another_encoding() {
     }
 }
 
-fn invalid_rows(path: &Path, options: &Options) -> InvalidRows {
+fn invalid_rows(path: &Path, options: &ReadOptions) -> InvalidRows {
     let sink = Builder::new(OnConflict::Last);
     attrsync::input::read(&[Source::File(path.to_owned())], options, sink).expect("it is a CSV").invalid
 }
@@ -226,7 +229,7 @@ fn a_link_stays_and_the_file_behind_it_is_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let link = directory.path().join("latest.csv");
     symlink("failures.csv", &link).unwrap();
-    FailuresReport::create(&link, &Options::default()).unwrap().publish().unwrap();
+    FailuresReport::create(&link, &ReadOptions::default()).unwrap().publish().unwrap();
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     assert_eq!(fs::read_to_string(directory.path().join("failures.csv")).unwrap(), HEADER);
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
-use crate::input::Options;
+use crate::input::ReadOptions;
 
 /// Which column of the inputs holds what, ours to theirs, and which are to be ignored: `-=D`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,8 @@ impl Columns {
     pub fn lay_over(self, mut theirs_to_ours: BTreeMap<String, String>) -> BTreeMap<String, String> {
         theirs_to_ours.retain(|_, ours| !self.theirs.contains_key(ours));
         theirs_to_ours.extend(self.theirs.into_iter().map(|(ours, theirs)| (theirs, ours)));
-        theirs_to_ours.extend(self.ignored.into_iter().map(|theirs| (theirs, Options::IGNORED.to_owned())));
+        theirs_to_ours
+            .extend(self.ignored.into_iter().map(|theirs| (theirs, ReadOptions::IGNORED.to_owned())));
         theirs_to_ours
     }
 }
@@ -46,7 +47,7 @@ impl FromStr for Columns {
             if columns.ignored.contains(theirs) || columns.theirs.values().any(|taken| taken == theirs) {
                 return Err(format!("column `{theirs}` is named twice"));
             }
-            if ours == Options::IGNORED {
+            if ours == ReadOptions::IGNORED {
                 columns.ignored.insert(theirs.to_owned());
             } else if columns.theirs.insert(ours.to_owned(), theirs.to_owned()).is_some() {
                 return Err(format!("`{ours}` is named twice"));

@@ -215,7 +215,7 @@ fn plan<S: AsRef<str>>(rows: impl IntoIterator<Item = (u64, &'static str, S)>) -
 }
 
 fn plan_of<S: AsRef<str>>(rows: impl IntoIterator<Item = (u64, &'static str, S)>, batch: u32) -> Arc<Plan> {
-    let mut dictionary = Dictionary::new(&crate::input::Options::default());
+    let mut dictionary = Dictionary::new(&crate::input::ReadOptions::default());
     let mut builder = Builder::new(OnConflict::Last);
     for (user, attribute, value) in rows {
         let attribute = dictionary.attribute_id(attribute).unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::input::Json;
+use crate::input::JsonType;
 use crate::input::rules::STANDARD_ATTRIBUTES;
 
 /// The number of standard attributes.
@@ -86,7 +86,7 @@ pub struct Attribute {
     /// The operation that sets it.
     pub operation: Operation,
     /// The JSON type of its values.
-    pub json: Json,
+    pub json: JsonType,
     /// Values of the input, and what is sent instead: `2` for `male`.
     pub map: BTreeMap<String, String>,
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{Attribute, CheckedValue, ValueId};
-use crate::input::Json;
+use crate::input::JsonType;
 use crate::input::interner::Interner;
 use crate::input::rules::{Rule, ValueKind};
 use crate::input::spilled_texts::SpilledTexts;
@@ -48,7 +48,7 @@ impl Spellings {
 impl AttributeValues {
     pub(super) fn new(attribute: Attribute, kind: ValueKind) -> Self {
         let is_spelled =
-            kind == ValueKind::Identity || attribute.json != Json::String || !attribute.map.is_empty();
+            kind == ValueKind::Identity || attribute.json != JsonType::String || !attribute.map.is_empty();
         Self {
             attribute,
             kind,

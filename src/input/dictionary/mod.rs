@@ -12,9 +12,9 @@ pub use attribute::{Attribute, AttributeId, Operation, STANDARD, STANDARD_COUNT,
 use attribute_values::{AttributeValues, Spellings};
 
 use super::interner::Interner;
-use super::rules::{self, Finding, Rule, STANDARD_ATTRIBUTES, ValueKind};
+use super::rules::{self, Rule, STANDARD_ATTRIBUTES, ValueCheck, ValueKind};
 use super::spilled_texts::SpilledTexts;
-use super::{AttributeRule, Options, Vocabulary};
+use super::{AttributeRule, ReadOptions, Vocabulary};
 use crate::spill::{TempFile, TempFiles, least_worth, read_back};
 
 /// The most attributes: their numbers have 16 bits.
@@ -69,7 +69,7 @@ pub(super) enum AttributeError {
 
 impl Dictionary {
     /// A dictionary of the standard attributes, without values. Custom attributes are added as the input names them.
-    pub fn new(options: &Options) -> Self {
+    pub fn new(options: &ReadOptions) -> Self {
         let mut new = Self {
             vocabulary: options.vocabulary,
             null_token: options.null_token.clone(),
@@ -332,9 +332,11 @@ impl Dictionary {
             return CheckedValue::Empty;
         }
         match rules::examine(entry.kind, entry.attribute.json, sent.unwrap_or(text)) {
-            Finding::Fine => CheckedValue::Valid(self.insert(attribute, text, None)),
-            Finding::Suspect(rule) => CheckedValue::Suspect(self.insert(attribute, text, Some(rule)), rule),
-            Finding::Wrong(rule) => CheckedValue::Wrong(rule),
+            ValueCheck::Fine => CheckedValue::Valid(self.insert(attribute, text, None)),
+            ValueCheck::Suspect(rule) => {
+                CheckedValue::Suspect(self.insert(attribute, text, Some(rule)), rule)
+            }
+            ValueCheck::Wrong(rule) => CheckedValue::Wrong(rule),
         }
     }
 

@@ -8,7 +8,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use crate::input::{AttributeId, Dictionary};
-use crate::plan::groups::Groups;
+use crate::plan::groups::ValueGroups;
 use crate::plan::id_column::IdColumn;
 use crate::plan::users::UserNumbers;
 use crate::plan::{SentValue, User};
@@ -62,14 +62,14 @@ impl<'p> UserLookup<'p> {
 pub(super) struct GroupIndex<'p> {
     dictionary: &'p Dictionary,
     attribute: AttributeId,
-    groups: &'p Groups,
+    groups: &'p ValueGroups,
     hasher: RandomState,
     /// Built when the first value is looked up.
     index: Option<HashTable<u32>>,
 }
 
 impl<'p> GroupIndex<'p> {
-    pub(super) fn new(dictionary: &'p Dictionary, attribute: AttributeId, groups: &'p Groups) -> Self {
+    pub(super) fn new(dictionary: &'p Dictionary, attribute: AttributeId, groups: &'p ValueGroups) -> Self {
         Self { dictionary, attribute, groups, hasher: RandomState::default(), index: None }
     }
 
@@ -96,7 +96,7 @@ impl<'p> GroupIndex<'p> {
 fn sent_value<'p>(
     dictionary: &'p Dictionary,
     attribute: AttributeId,
-    groups: &Groups,
+    groups: &ValueGroups,
     group: u32,
 ) -> SentValue<'p> {
     let value = groups.value(group);

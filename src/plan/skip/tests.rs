@@ -5,7 +5,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use proptest::prelude::*;
 
 use super::*;
-use crate::input::{Dictionary, Options, Row, Sink};
+use crate::input::{Dictionary, ReadOptions, Row, Sink};
 use crate::plan::{Batch, Builder, OnConflict};
 
 const ATTRIBUTES: [&str; 3] = ["city", "country", "email"];
@@ -20,7 +20,7 @@ enum Kind {
 }
 
 fn plan(kind: Kind, rows: &[(u64, usize, String)], batch_size: u32) -> Plan {
-    let options = Options { null_token: Some("-".to_owned()), ..Options::default() };
+    let options = ReadOptions { null_token: Some("-".to_owned()), ..ReadOptions::default() };
     let mut dictionary = Dictionary::new(&options);
     let mut builder = Builder::new(OnConflict::Last);
     for (user, attribute, value) in rows {
@@ -167,9 +167,9 @@ proptest! {
 
 #[test]
 fn what_is_sent_is_compared_and_not_what_stands_in_the_input() {
-    let mut options = Options::default();
+    let mut options = ReadOptions::default();
     let gender = options.attributes.entry("gender".to_owned()).or_default();
-    gender.json = crate::input::Json::Integer;
+    gender.json = crate::input::JsonType::Integer;
     gender.map.extend([("m".to_owned(), "2".to_owned()), ("male".to_owned(), "2".to_owned())]);
     let plan = || {
         let mut dictionary = Dictionary::new(&options);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::num::NonZeroU32;
 
-use attrsync::input::{Dictionary, IdType, Options, Row, Sink, Vocabulary};
+use attrsync::input::{Dictionary, IdType, ReadOptions, Row, Sink, Vocabulary};
 use attrsync::ledger::{Fingerprint, Ledger, RowCounts, RunDescription, RunOutcome, TargetKey};
 use attrsync::plan::{Builder, OnConflict, Plan};
 use jiff::Timestamp;
@@ -21,7 +21,7 @@ fn target(id_type: IdType) -> TargetKey {
     TargetKey { base_url: "https://acme.user.com/api/public/".to_owned(), id_type }
 }
 
-fn plan(options: &Options, rows: &[(&str, &str, &str)]) -> Plan {
+fn plan(options: &ReadOptions, rows: &[(&str, &str, &str)]) -> Plan {
     let mut dictionary = Dictionary::new(options);
     let mut builder = Builder::new(OnConflict::Last);
     for (user, attribute, value) in rows {
@@ -40,12 +40,12 @@ fn plan(options: &Options, rows: &[(&str, &str, &str)]) -> Plan {
 /// hold the lock of one that was closed.
 struct Past {
     ledger: Ledger,
-    options: Options,
+    options: ReadOptions,
 }
 
 impl Past {
     fn new(desk: &Desk, ledger: &str, id_type: IdType) -> Self {
-        let options = Options { vocabulary: Vocabulary::Custom, id_type, ..Options::default() };
+        let options = ReadOptions { vocabulary: Vocabulary::Custom, id_type, ..ReadOptions::default() };
         let ledger = Ledger::open(&desk.path(ledger), &target(id_type), at(0)).unwrap();
         Self { ledger, options }
     }

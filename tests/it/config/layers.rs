@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use attrsync::config::{Job, Limit, LogFormat, Tolerance, Verbosity, settle_sync};
-use attrsync::input::{Json, Source, Vocabulary};
+use attrsync::input::{JsonType, Source, Vocabulary};
 use clap::{CommandFactory, Parser};
 use proptest::prelude::*;
 
@@ -307,7 +307,7 @@ fn columns_go_from_ours_to_theirs_and_a_flag_replaces_what_it_names() {
     assert_eq!(columns, ["Age = -", "E-mail address = email", "ID = user_id", "Notes = -", "Old = -"]);
     assert_eq!(settings.input.required, ["ID".to_owned()].into());
     let gender = &settings.input.attributes["gender"];
-    assert_eq!((gender.json, gender.map["male"].as_str()), (Json::Integer, "2"));
+    assert_eq!((gender.json, gender.map["male"].as_str()), (JsonType::Integer, "2"));
 }
 
 #[test]

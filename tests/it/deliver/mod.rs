@@ -28,7 +28,7 @@ pub(crate) fn plan<'a>(
     rows: impl IntoIterator<Item = (u64, &'a str, &'a str)>,
     batch_size: u32,
 ) -> Arc<Plan> {
-    let mut dictionary = Dictionary::new(&attrsync::input::Options::default());
+    let mut dictionary = Dictionary::new(&attrsync::input::ReadOptions::default());
     let mut builder = Builder::new(OnConflict::Last);
     for (user, attribute, value) in rows {
         let attribute = dictionary.attribute_id(attribute).unwrap();

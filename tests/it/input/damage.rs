@@ -3,14 +3,14 @@
 use std::fs::File;
 use std::io::Write;
 
-use attrsync::input::{self, InputError, Options, Renumber, Row, Sink, Source};
+use attrsync::input::{self, InputError, ReadOptions, Renumber, Row, Sink, Source};
 use attrsync::spill::Resources;
 
 use super::{check_refused, fixture, gzip, invalid, read_bytes, read_files, triples};
 
 #[test]
 fn a_missing_file_is_said_to_be_missing() {
-    let refusal = read_files(&["nosuch.csv".into()], &Options::default()).unwrap_err();
+    let refusal = read_files(&["nosuch.csv".into()], &ReadOptions::default()).unwrap_err();
     assert_eq!(refusal.to_string(), "nosuch.csv: no such file");
     assert_eq!((refusal.hint().as_deref(), refusal.is_disk_error()), (Some("check the path"), false));
 }
@@ -18,23 +18,24 @@ fn a_missing_file_is_said_to_be_missing() {
 #[test]
 fn a_directory_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let refusal = read_files(&[directory.path().to_owned()], &Options::default()).unwrap_err();
+    let refusal = read_files(&[directory.path().to_owned()], &ReadOptions::default()).unwrap_err();
     assert!(matches!(refusal, InputError::Directory { .. }), "{refusal:?}");
 }
 
 #[test]
 fn a_later_input_that_is_refused_refuses_all() {
-    let refusal = read_files(&[fixture("wide.csv"), "nosuch.csv".into()], &Options::default()).unwrap_err();
+    let refusal =
+        read_files(&[fixture("wide.csv"), "nosuch.csv".into()], &ReadOptions::default()).unwrap_err();
     assert_eq!(refusal.to_string(), "nosuch.csv: no such file");
 }
 
 #[test]
 fn every_truncation_of_a_quoted_file_keeps_what_was_whole() {
     let whole = "user_id,attribute,value\n1,\"city\",\"a\nb\"\n2,city,\"c, d\"\n\"3\",city,e\n";
-    let all = triples(&read_bytes(whole.as_bytes(), &Options::default()).unwrap());
+    let all = triples(&read_bytes(whole.as_bytes(), &ReadOptions::default()).unwrap());
     let header = whole.find('\n').unwrap();
     for end in header..whole.len() {
-        let mut reading = read_bytes(&whole.as_bytes()[..end], &Options::default()).unwrap();
+        let mut reading = read_bytes(&whole.as_bytes()[..end], &ReadOptions::default()).unwrap();
         let found = triples(&reading);
         let records = whole[header..end].matches("\n1,").count()
             + whole[header..end].matches("\n2,").count()
@@ -53,13 +54,13 @@ fn a_truncated_gzip_says_how_far_it_was_readable() {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(format!("user_id,attribute,value\n{rows}").as_bytes()).unwrap();
     let bytes = encoder.finish().unwrap();
-    let refusal = read_bytes(&bytes[..bytes.len() / 2], &Options::default()).unwrap_err();
+    let refusal = read_bytes(&bytes[..bytes.len() / 2], &ReadOptions::default()).unwrap_err();
     let InputError::Truncated { line, rows, .. } = &refusal else { panic!("{refusal:?}") };
     assert!(*rows > 10_000, "{rows}");
     assert_eq!(*line, rows + 2, "the header, the rows, and the line that is cut");
     check_refused(
         &bytes[..12],
-        &Options::default(),
+        &ReadOptions::default(),
         "FILE:1: the compressed file ends too early, after 0 rows",
         Some("wait until the file is written whole, then try again"),
     );
@@ -70,14 +71,14 @@ fn zeros_after_a_gzip_are_padding_and_other_bytes_are_named() {
     let (rows, more) = (gzip(b"user_id,attribute,value\n1,city,a\n"), gzip(b"2,city,b\n"));
     for zeros in [1, 8, 100_000] {
         let padded = [&rows[..], &more, &vec![0; zeros]].concat();
-        assert_eq!(triples(&read_bytes(&padded, &Options::default()).unwrap()).len(), 2);
+        assert_eq!(triples(&read_bytes(&padded, &ReadOptions::default()).unwrap()).len(), 2);
     }
     for (garbage, named) in
         [(&b"x"[..], "x"), (b"\0\0rest", "rest"), (b"\xffa longer rest", "\\xffa longer rest")]
     {
         check_refused(
             &[&rows, garbage].concat(),
-            &Options::default(),
+            &ReadOptions::default(),
             &format!(
                 "FILE:3: cannot be read any further: what follows the compressed data is no gzip: `{named}`"
             ),
@@ -85,7 +86,7 @@ fn zeros_after_a_gzip_are_padding_and_other_bytes_are_named() {
         );
     }
     for end in 1..more.len() {
-        let refusal = read_bytes(&[&rows, &more[..end]].concat(), &Options::default()).unwrap_err();
+        let refusal = read_bytes(&[&rows, &more[..end]].concat(), &ReadOptions::default()).unwrap_err();
         assert!(matches!(refusal, InputError::Truncated { .. }), "{end}: {refusal:?}");
     }
 }
@@ -94,7 +95,7 @@ fn zeros_after_a_gzip_are_padding_and_other_bytes_are_named() {
 fn a_truncated_zstd_is_refused() {
     let bytes = zstd::encode_all(&b"user_id,attribute,value\n1,city,a\n"[..], 1).unwrap();
     for end in 5..bytes.len() {
-        let refusal = read_bytes(&bytes[..end], &Options::default()).unwrap_err();
+        let refusal = read_bytes(&bytes[..end], &ReadOptions::default()).unwrap_err();
         assert!(matches!(refusal, InputError::Truncated { .. }), "{end}: {refusal:?}");
     }
 }
@@ -103,7 +104,7 @@ fn a_truncated_zstd_is_refused() {
 fn a_temporary_file_that_cannot_be_written_is_the_disks_fault() {
     let rows = "x,city,aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n".repeat(100_000);
     let resources = Resources { temp_dir: Some("/nonexistent".into()), ..Resources::default() };
-    let options = Options { resources, ..Options::default() };
+    let options = ReadOptions { resources, ..ReadOptions::default() };
     let refusal = read_bytes(format!("user_id,attribute,value\n{rows}").as_bytes(), &options).unwrap_err();
     assert!(refusal.is_disk_error(), "{refusal}");
 }
@@ -133,10 +134,10 @@ fn a_file_that_shrinks_while_it_is_read_is_refused() {
     for threads in [1, 2] {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(text.as_bytes()).unwrap();
-        let options = Options {
+        let options = ReadOptions {
             resources: super::threads(threads),
             bytes_per_thread: 1.try_into().unwrap(),
-            ..Options::default()
+            ..ReadOptions::default()
         };
         let source = Source::File(file.path().to_owned());
         let refusal = input::read(&[source], &options, Cuts(file.as_file())).map(|_| ()).unwrap_err();

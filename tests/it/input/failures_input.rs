@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use attrsync::input::{Compression, Empty, FAILURES_HEADER, InvalidRow, Layout, Options, is_failures_report};
+use attrsync::input::{
+    Compression, Empty, FAILURES_HEADER, InvalidRow, Layout, ReadOptions, is_failures_report,
+};
 use attrsync::report::FailuresReport;
 use proptest::prelude::*;
 
@@ -10,18 +12,18 @@ use super::{Reading, Rows, check, gist, gzip, invalid, read_bytes, read_files, t
 use crate::oracle::{self, hostile};
 
 /// Options with which no report could be read if they held for it.
-fn hostile_options() -> Vec<Options> {
+fn hostile_options() -> Vec<ReadOptions> {
     let columns = [("source", "user_id"), ("error", "value")];
     let columns = columns.map(|(theirs, ours)| (theirs.to_owned(), ours.to_owned())).into();
     vec![
-        Options { layout: Layout::Wide, ..Options::default() },
-        Options { delimiter: Some(b';'), ..Options::default() },
-        Options { encoding: encoding_rs::UTF_16LE, ..Options::default() },
-        Options {
+        ReadOptions { layout: Layout::Wide, ..ReadOptions::default() },
+        ReadOptions { delimiter: Some(b';'), ..ReadOptions::default() },
+        ReadOptions { encoding: encoding_rs::UTF_16LE, ..ReadOptions::default() },
+        ReadOptions {
             encoding: encoding_rs::WINDOWS_1252,
             columns,
             required: ["ID".into()].into(),
-            ..Options::default()
+            ..ReadOptions::default()
         },
     ]
 }
@@ -69,13 +71,13 @@ fn a_report_is_read_whatever_a_spreadsheet_made_of_it() {
         }
     }
     let unparsed = "Error;Fate;User_ID;Attribute;Value\nexpected 3 fields, found 2: 7,x;Invalid;;;\n";
-    check(unparsed, &Options::default(), &[], &["2 expected 3 fields, found 2: 7,x"]);
+    check(unparsed, &ReadOptions::default(), &[], &["2 expected 3 fields, found 2: 7,x"]);
 }
 
 #[test]
 fn a_report_that_was_saved_in_the_encoding_of_other_inputs_is_read_in_it() {
     let text = report("1,city,Krak\u{f3}w \u{141}\u{f3}d\u{17a},failed,500,x,5,,\n").replace(',', ";");
-    let options = Options { encoding: encoding_rs::WINDOWS_1250, ..Options::default() };
+    let options = ReadOptions { encoding: encoding_rs::WINDOWS_1250, ..ReadOptions::default() };
     let (bytes, _, _) = encoding_rs::WINDOWS_1250.encode(&text);
     let reading = read_bytes(&bytes, &options).unwrap();
     assert_eq!(triples(&reading)[0].2.as_deref(), Some("Kraków Łódź"));
@@ -83,7 +85,7 @@ fn a_report_that_was_saved_in_the_encoding_of_other_inputs_is_read_in_it() {
 
 #[test]
 fn what_only_looks_like_a_report_is_read_as_the_options_say() {
-    let wide = Options { layout: Layout::Wide, ..Options::default() };
+    let wide = ReadOptions { layout: Layout::Wide, ..ReadOptions::default() };
     for header in ["user_id,attribute,value,fate,status,error,attempts,source,line,city", "user_id,city"] {
         let values = ",x".repeat(header.matches(',').count());
         let reading = read_bytes(format!("{header}\n1{values}\n").as_bytes(), &wide).unwrap();
@@ -97,8 +99,8 @@ fn what_only_looks_like_a_report_is_read_as_the_options_say() {
 #[test]
 fn an_empty_value_of_a_report_is_what_the_options_make_of_it() {
     let text = report("1,city,,invalid,,`city` has no value,0,users.csv,7\n");
-    check(&text, &Options::default(), &[], &["2 `city` has no value"]);
-    let options = |empty| Options { empty: Some(empty), ..Options::default() };
+    check(&text, &ReadOptions::default(), &[], &["2 `city` has no value"]);
+    let options = |empty| ReadOptions { empty: Some(empty), ..ReadOptions::default() };
     check(&text, &options(Empty::Send), &["1 city \"\""], &[]);
     assert_eq!(gist(&text, &options(Empty::Skip)), (vec![], vec![]));
 }
@@ -109,13 +111,13 @@ fn a_record_that_was_never_parsed_keeps_its_text() {
         &report(
             ",,,invalid,,\"expected 3 fields, found 2: 7,Kraków\",0,users.csv,7\n7,city,Kraków,invalid,,corrected,0,,\n",
         ),
-        &Options::default(),
+        &ReadOptions::default(),
         &["7 city \"Kraków\""],
         &["2 expected 3 fields, found 2: 7,Kraków"],
     );
     check(
         &report(",,,failed,,x,0,,\n,,,invalid,,,0,,\n"),
-        &Options::default(),
+        &ReadOptions::default(),
         &[],
         &[
             "2 `user_id` must be a positive whole number, not ``",
@@ -143,7 +145,7 @@ fn a_file_is_known_for_a_report_by_the_names_of_its_columns() {
 
 /// Writes the report of a reading.
 fn write(path: &Path, reading: &mut Reading<Rows>) {
-    let mut report = FailuresReport::create(path, &Options::default()).unwrap();
+    let mut report = FailuresReport::create(path, &ReadOptions::default()).unwrap();
     report.add_invalid(&mut reading.invalid).unwrap();
     report.publish().unwrap();
 }
@@ -156,8 +158,8 @@ proptest! {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("failures.csv");
         let bytes = [b"user_id,attribute,value\n", &bytes[..]].concat();
-        let Ok(mut reading) = read_bytes(&bytes, &Options::default()) else {
-            prop_assert!(oracle::read(&[&bytes], &Options::default()).refused.is_some());
+        let Ok(mut reading) = read_bytes(&bytes, &ReadOptions::default()) else {
+            prop_assert!(oracle::read(&[&bytes], &ReadOptions::default()).refused.is_some());
             return Ok(());
         };
         let without_place = |row| InvalidRow { source: String::new(), line: 0, ..row };

@@ -1,13 +1,13 @@
 //! Files that are not what they are taken for.
 
-use attrsync::input::Options;
+use attrsync::input::ReadOptions;
 
 use super::{check_refused, gzip, read_bytes, triples};
 
 const SHEET: &str = "open it in the spreadsheet program and save the sheet as CSV (UTF-8)";
 
-fn options(encoding: &'static encoding_rs::Encoding) -> Options {
-    Options { encoding, ..Options::default() }
+fn options(encoding: &'static encoding_rs::Encoding) -> ReadOptions {
+    ReadOptions { encoding, ..ReadOptions::default() }
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn other_formats_are_named_with_the_way_out() {
         (&gzip(b"%PDF-1.7\n"), "a PDF", "export the table that it shows as CSV where it comes from"),
         (b"u\0\0\0s\0\0\0e\0\0\0", "encoded in UTF-32", "convert it, as `iconv -f utf-32 -t utf-8 FILE`"),
     ] {
-        check_refused(bytes, &Options::default(), &format!("FILE: is {what}"), Some(hint));
+        check_refused(bytes, &ReadOptions::default(), &format!("FILE: is {what}"), Some(hint));
     }
 }
 
@@ -48,7 +48,7 @@ fn utf_16_without_a_mark_is_named_and_then_read() {
     ] {
         let what = "FILE: is encoded in UTF-16, without a byte-order mark";
         let hint = format!("name the encoding, as `--encoding {}`", encoding.name().to_lowercase());
-        check_refused(&bytes, &Options::default(), what, Some(&hint));
+        check_refused(&bytes, &ReadOptions::default(), what, Some(&hint));
         check_refused(&bytes, &options(other), what, Some(&hint));
         let reading = read_bytes(&bytes, &options(encoding)).unwrap();
         assert_eq!(triples(&reading)[0].2.as_deref(), Some("Łódź"));
@@ -82,7 +82,7 @@ fn utf_8_that_is_read_as_something_else_is_warned_of() {
 fn a_code_page_is_suggested_where_the_bytes_speak_for_it() {
     let suggested = |text: &str, encoding: &'static encoding_rs::Encoding| {
         let (bytes, _, _) = encoding.encode(text);
-        let reading = read_bytes(&bytes, &Options::default()).unwrap();
+        let reading = read_bytes(&bytes, &ReadOptions::default()).unwrap();
         let cause = reading.causes.into_iter().next().unwrap();
         assert!(
             cause.what.starts_with("bytes that are not text in the input's encoding; they look like"),
@@ -101,6 +101,6 @@ fn a_code_page_is_suggested_where_the_bytes_speak_for_it() {
     ] {
         assert_eq!(suggested(text, encoding).as_deref(), Some(name));
     }
-    let reading = read_bytes(b"user_id,attribute,value\n1,city,a\xffb\n", &Options::default()).unwrap();
+    let reading = read_bytes(b"user_id,attribute,value\n1,city,a\xffb\n", &ReadOptions::default()).unwrap();
     assert_eq!(reading.causes[0].what, "bytes that are not text in the input's encoding");
 }

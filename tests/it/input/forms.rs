@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::num::NonZeroU64;
 
-use attrsync::input::{Compression, Layout, Options};
+use attrsync::input::{Compression, Layout, ReadOptions};
 
 use super::{fixture, invalid, outcome, read_bytes, read_files, triples};
 
@@ -33,7 +33,7 @@ fn the_same_rows_come_in_many_forms() {
     ] {
         let encoding_rs =
             if name.starts_with("windows") { encoding_rs::WINDOWS_1250 } else { encoding_rs::UTF_8 };
-        let options = Options { encoding: encoding_rs, ..Options::default() };
+        let options = ReadOptions { encoding: encoding_rs, ..ReadOptions::default() };
         let bytes = std::fs::read(fixture(name)).unwrap();
         for (bytes, compression) in [
             (bytes.clone(), Compression::None),
@@ -57,7 +57,7 @@ fn the_same_rows_come_in_many_forms() {
 
 #[test]
 fn a_byte_order_mark_is_stronger_than_the_named_encoding() {
-    let options = Options { encoding: encoding_rs::WINDOWS_1250, ..Options::default() };
+    let options = ReadOptions { encoding: encoding_rs::WINDOWS_1250, ..ReadOptions::default() };
     assert_eq!(triples(&read_files(&[fixture("bom.csv")], &options).unwrap()), expected());
 }
 
@@ -66,14 +66,14 @@ fn what_cannot_be_decoded_makes_its_row_invalid() {
     let units: Vec<u16> = "\u{feff}user_id,attribute,value\n1,city,".encode_utf16().chain([0xd800]).collect();
     let text: Vec<u8> =
         units.into_iter().chain("\n2,city,b\n".encode_utf16()).flat_map(u16::to_le_bytes).collect();
-    let mut reading = read_bytes(&text, &Options::default()).unwrap();
+    let mut reading = read_bytes(&text, &ReadOptions::default()).unwrap();
     assert_eq!(triples(&reading).len(), 1);
     assert_eq!(invalid(&mut reading)[0].line, 2);
 }
 
 #[test]
 fn quoted_line_ends_are_part_of_values_and_count_as_lines() {
-    let mut reading = read_files(&[fixture("quoted-newlines.csv")], &Options::default()).unwrap();
+    let mut reading = read_files(&[fixture("quoted-newlines.csv")], &ReadOptions::default()).unwrap();
     let values: Vec<_> = triples(&reading).into_iter().map(|(.., value)| value.unwrap()).collect();
     assert_eq!(values, ["Kraków\nPodgórze", "a\r\n\"b\"", "c"]);
     assert_eq!(invalid(&mut reading)[0].line, 7);
@@ -81,7 +81,7 @@ fn quoted_line_ends_are_part_of_values_and_count_as_lines() {
 
 #[test]
 fn stray_quotes_are_text_unless_they_follow_a_closing_one() {
-    let mut reading = read_files(&[fixture("stray-quotes.csv")], &Options::default()).unwrap();
+    let mut reading = read_files(&[fixture("stray-quotes.csv")], &ReadOptions::default()).unwrap();
     let values: Vec<_> = triples(&reading).into_iter().map(|(.., value)| value.unwrap()).collect();
     assert_eq!(values, ["6\" pipe", "6\" pipe", "d"]);
     let errors: Vec<_> = invalid(&mut reading).into_iter().map(|row| row.error).collect();
@@ -94,7 +94,7 @@ fn stray_quotes_are_text_unless_they_follow_a_closing_one() {
 #[test]
 fn several_inputs_read_as_if_joined() {
     let files = ["wide.csv", "semicolon.csv", "utf16le.csv"].map(fixture);
-    let reading = read_files(&files, &Options::default()).unwrap();
+    let reading = read_files(&files, &ReadOptions::default()).unwrap();
     assert_eq!(reading.counts.read, 9 + 3 + 3);
     assert_eq!(triples(&reading)[4..7], expected());
     assert_eq!(triples(&reading)[7..], expected());
@@ -105,7 +105,7 @@ fn several_inputs_read_as_if_joined() {
 fn ten_thousand_columns_are_ten_thousand_rows() {
     let names: String = (0..10_000).map(|number| format!(",c{number}")).collect();
     let cells: String = (0..10_000).map(|number| format!(",{number}")).collect();
-    let options = Options { vocabulary: attrsync::input::Vocabulary::Custom, ..Options::default() };
+    let options = ReadOptions { vocabulary: attrsync::input::Vocabulary::Custom, ..ReadOptions::default() };
     let reading = read_bytes(format!("user_id{names}\n1{cells}\n2{cells}\n").as_bytes(), &options).unwrap();
     assert_eq!((reading.counts.read, reading.counts.invalid), (20_000, 0));
 }
@@ -115,7 +115,7 @@ fn a_huge_field_is_a_value_like_any_other() {
     let huge = "ą".repeat(5 << 20);
     let text =
         format!("user_id,attribute,value\n1,city,{huge}\n{huge},city,a\n2,{huge},b\n3,\"city\",\"{huge}\"\n");
-    let mut reading = read_bytes(text.as_bytes(), &Options::default()).unwrap();
+    let mut reading = read_bytes(text.as_bytes(), &ReadOptions::default()).unwrap();
     assert_eq!(triples(&reading)[0].2.as_ref().unwrap().len(), huge.len());
     assert_eq!(reading.sink.0[0].value, reading.sink.0[1].value);
     let rows = invalid(&mut reading);
@@ -127,10 +127,10 @@ fn a_huge_field_is_a_value_like_any_other() {
 fn a_range_that_starts_within_a_quoted_value_is_read_again() {
     let inner = "2,city,x\n".repeat(50);
     let text = format!("user_id,attribute,value\n1,city,\"{inner}\"\nx,city,a\n3,city,c\n");
-    let threads = |threads, each| Options {
+    let threads = |threads, each| ReadOptions {
         resources: super::threads(threads),
         bytes_per_thread: NonZeroU64::new(each).unwrap(),
-        ..Options::default()
+        ..ReadOptions::default()
     };
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(text.as_bytes()).unwrap();
@@ -155,7 +155,7 @@ fn a_pipe_is_read_as_it_comes() {
                 pipe.write_all(&[byte]).unwrap();
             }
         });
-        let reading = read_files(std::slice::from_ref(&path), &Options::default()).unwrap();
+        let reading = read_files(std::slice::from_ref(&path), &ReadOptions::default()).unwrap();
         assert_eq!(triples(&reading), expected());
     });
 }
@@ -166,11 +166,11 @@ fn more_attributes_than_have_numbers_are_invalid_rows_whoever_reads_them() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(format!("user_id,attribute,value\n{rows}").as_bytes()).unwrap();
     let read = |threads: usize| {
-        let options = Options {
+        let options = ReadOptions {
             vocabulary: attrsync::input::Vocabulary::Custom,
             resources: super::threads(threads),
             bytes_per_thread: NonZeroU64::MIN,
-            ..Options::default()
+            ..ReadOptions::default()
         };
         outcome(read_files(&[file.path().to_owned()], &options).unwrap())
     };

@@ -1,6 +1,6 @@
 //! Headers that are not understood.
 
-use attrsync::input::{Layout, Options, UnknownColumns};
+use attrsync::input::{Layout, ReadOptions, UnknownColumns};
 
 use super::{check, check_refused, invalid, read_bytes, triples};
 
@@ -11,13 +11,13 @@ const START: &str =
 fn missing_columns_are_named_with_a_likely_mapping() {
     check_refused(
         b"\nID;Key;Val\n1;city;a\n",
-        &Options::default(),
+        &ReadOptions::default(),
         "FILE:2: no `user_id` column (found `ID`, `Key`, `Val`)",
         Some("rename the columns, or add `--columns user_id=ID,attribute=Key,value=Val`"),
     );
     check_refused(
         b"1,city,Krak\xc3\xb3w\n",
-        &Options::default(),
+        &ReadOptions::default(),
         "FILE:1: no `user_id` column (found `1`, `city`, `Kraków`)",
         Some(START),
     );
@@ -25,14 +25,14 @@ fn missing_columns_are_named_with_a_likely_mapping() {
 
 #[test]
 fn a_layout_that_is_asked_for_has_to_be_there() {
-    let long = Options { layout: Layout::Long, ..Options::default() };
+    let long = ReadOptions { layout: Layout::Long, ..ReadOptions::default() };
     check_refused(
         b"user_id,city\n1,a\n",
         &long,
         "FILE:1: no `attribute` column (found `user_id`, `city`)",
         Some(START),
     );
-    let wide = Options { layout: Layout::Wide, ..Options::default() };
+    let wide = ReadOptions { layout: Layout::Wide, ..ReadOptions::default() };
     check_refused(
         b"user_id,attribute,value\n1,city,a\n",
         &wide,
@@ -45,9 +45,9 @@ fn a_layout_that_is_asked_for_has_to_be_there() {
 fn an_input_needs_a_header() {
     for empty in [&b""[..], b"\n\r\n", b"\xef\xbb\xbf"] {
         let hint = Some("start the input with a line `user_id,attribute,value`");
-        check_refused(empty, &Options::default(), "FILE: is empty: not even a header is there", hint);
+        check_refused(empty, &ReadOptions::default(), "FILE: is empty: not even a header is there", hint);
     }
-    assert_eq!(read_bytes(b"user_id,attribute,value", &Options::default()).unwrap().counts.read, 0);
+    assert_eq!(read_bytes(b"user_id,attribute,value", &ReadOptions::default()).unwrap().counts.read, 0);
 }
 
 #[test]
@@ -55,13 +55,13 @@ fn two_columns_that_mean_the_same_are_refused() {
     let hint = Some("remove or rename one of them");
     check_refused(
         b"user_id,attribute,value,Value\n",
-        &Options::default(),
+        &ReadOptions::default(),
         "FILE:1: the columns `value` and `Value` both hold `value`",
         hint,
     );
     check_refused(
         b"user_id,city,CITY\n",
-        &Options::default(),
+        &ReadOptions::default(),
         "FILE:1: the columns `city` and `CITY` both hold `city`",
         hint,
     );
@@ -71,15 +71,15 @@ fn two_columns_that_mean_the_same_are_refused() {
 fn a_line_may_name_the_delimiter_before_the_header() {
     for start in ["sep=;\n", "SEP=;\r\n", "\u{feff}sep=;\r\n", "\"sep=;\"\n", "sep=;;;\n"] {
         let text = format!("{start}user_id;attribute;value\n10;city;a,b\nx;city;c\n");
-        let comma = Options { delimiter: Some(b','), ..Options::default() };
-        for options in [Options::default(), comma] {
+        let comma = ReadOptions { delimiter: Some(b','), ..ReadOptions::default() };
+        for options in [ReadOptions::default(), comma] {
             let mut reading = read_bytes(text.as_bytes(), &options).unwrap();
             assert_eq!(triples(&reading)[0].2.as_deref(), Some("a,b"), "{start:?}");
             assert_eq!((reading.sources[0].delimiter, invalid(&mut reading)[0].line), (b';', 4), "{start:?}");
         }
     }
     let colon = "sep=:\nuser_id:city\n10:a\n";
-    assert_eq!(read_bytes(colon.as_bytes(), &Options::default()).unwrap().sink.0.len(), 1);
+    assert_eq!(read_bytes(colon.as_bytes(), &ReadOptions::default()).unwrap().sink.0.len(), 1);
 }
 
 #[test]
@@ -89,11 +89,11 @@ fn what_cannot_be_seen_round_names_and_ids_is_dropped() {
         "\u{feff}\u{200b}\"user_id\",attribute,value\n10,city,a\n",
         "\u{200b}user_id,\u{a0}attribute ,value\u{feff}\n\u{a0}10\u{200b},\u{2003}city\u{2060},a\n",
     ] {
-        check(text, &Options::default(), &["10 city \"a\""], &[]);
+        check(text, &ReadOptions::default(), &["10 city \"a\""], &[]);
     }
     check(
         "user_id,attribute,value\n1\u{200b}0,city,a\n10,ci\u{ad}ty,a\n",
-        &Options::default(),
+        &ReadOptions::default(),
         &[],
         &[
             r"2 `user_id` must be a positive whole number, not `1\u{200b}0`",
@@ -108,19 +108,24 @@ fn a_header_below_the_first_line_is_pointed_at() {
         let line = above.matches('\n').count() + 1;
         let refusal = read_bytes(
             format!("{above}user_id,attribute,value\n10,city,a\n").as_bytes(),
-            &Options::default(),
+            &ReadOptions::default(),
         );
         let expected = format!("the header is on line {line}: remove what stands above it");
         assert_eq!(refusal.unwrap_err().hint().as_deref(), Some(expected.as_str()), "{above:?}");
     }
-    check(",,\n , \n\nuser_id,attribute,value\n10,city,a\n", &Options::default(), &["10 city \"a\""], &[]);
+    check(
+        ",,\n , \n\nuser_id,attribute,value\n10,city,a\n",
+        &ReadOptions::default(),
+        &["10 city \"a\""],
+        &[],
+    );
 }
 
 #[test]
 fn quotes_of_another_kind_are_pointed_at() {
     for text in ["'user_id','attribute','value'\n'10','city','Rome'\n", "“user_id”,“city”\n“10”,“Rome”\n"]
     {
-        let refusal = read_bytes(text.as_bytes(), &Options::default()).unwrap_err();
+        let refusal = read_bytes(text.as_bytes(), &ReadOptions::default()).unwrap_err();
         let hint = "write `\"` round names and values, or nothing: other quotes are part of the text";
         assert_eq!(refusal.hint().as_deref(), Some(hint));
     }
@@ -130,19 +135,19 @@ fn quotes_of_another_kind_are_pointed_at() {
 fn a_header_that_is_not_csv_says_so() {
     let hint = Some("correct the quotes of the header");
     let what = "FILE:1: the header can't be read: text after a closing quote";
-    check_refused(b"\"user_id\"x,city\n10,a\n", &Options::default(), what, hint);
+    check_refused(b"\"user_id\"x,city\n10,a\n", &ReadOptions::default(), what, hint);
     let what = "FILE:1: the header can't be read: a quote is never closed";
-    check_refused(b"user_id,\"city\n10,a\n", &Options::default(), what, hint);
+    check_refused(b"user_id,\"city\n10,a\n", &ReadOptions::default(), what, hint);
 }
 
 #[test]
 fn unknown_columns_of_a_wide_input_are_told_refused_or_ignored() {
     let text = b"user_id,ctiy,newsletter,country,\n10,a,b,Polska,\n";
-    let reading = read_bytes(text, &Options::default()).unwrap();
+    let reading = read_bytes(text, &ReadOptions::default()).unwrap();
     let [warning] = &reading.warnings[..] else { panic!("{:?}", reading.warnings) };
     let expected = ": columns are not sent: `ctiy` (did you mean `city`?), `newsletter`";
     assert!(warning.what.ends_with(expected), "{}", warning.what);
-    let refuse = Options { unknown_columns: UnknownColumns::Refuse, ..Options::default() };
+    let refuse = ReadOptions { unknown_columns: UnknownColumns::Refuse, ..ReadOptions::default() };
     check_refused(
         text,
         &refuse,
@@ -151,15 +156,15 @@ fn unknown_columns_of_a_wide_input_are_told_refused_or_ignored() {
             "correct the name, ignore the column by `--columns '-=ctiy'`, or add `--allow-custom` if it is an attribute of your own",
         ),
     );
-    let ignored = ["ctiy", "Newsletter "].map(|name| (name.to_owned(), Options::IGNORED.to_owned()));
-    let reading = read_bytes(text, &Options { columns: ignored.into(), ..refuse }).unwrap();
+    let ignored = ["ctiy", "Newsletter "].map(|name| (name.to_owned(), ReadOptions::IGNORED.to_owned()));
+    let reading = read_bytes(text, &ReadOptions { columns: ignored.into(), ..refuse }).unwrap();
     assert_eq!((reading.counts.read, reading.warnings), (1, vec![]));
 }
 
 #[test]
 fn a_header_without_rows_is_warned_of() {
     for text in ["user_id,attribute,value\n", "user_id,city", "user_id,city\n,\n\n"] {
-        let reading = read_bytes(text.as_bytes(), &Options::default()).unwrap();
+        let reading = read_bytes(text.as_bytes(), &ReadOptions::default()).unwrap();
         let [warning] = &reading.warnings[..] else { panic!("{text:?}: {:?}", reading.warnings) };
         assert!(warning.what.ends_with(": a header, but no rows"), "{}", warning.what);
     }
@@ -167,16 +172,16 @@ fn a_header_without_rows_is_warned_of() {
 
 #[test]
 fn a_header_without_end_is_not_read_into_memory() {
-    let refusal = read_bytes(&vec![b'x'; 40 << 20], &Options::default()).unwrap_err();
+    let refusal = read_bytes(&vec![b'x'; 40 << 20], &ReadOptions::default()).unwrap_err();
     assert!(refusal.to_string().ends_with(":1: the header does not end within 16777216 bytes"), "{refusal}");
 }
 
 #[test]
 fn a_column_that_the_options_require_has_to_be_there() {
-    let columns = |theirs: &str| Options {
+    let columns = |theirs: &str| ReadOptions {
         columns: [(theirs.to_owned(), "user_id".to_owned())].into(),
         required: [theirs.to_owned()].into(),
-        ..Options::default()
+        ..ReadOptions::default()
     };
     check_refused(
         b"user_id;attribute;value\n1;city;a\n",
@@ -191,6 +196,6 @@ fn a_column_that_the_options_require_has_to_be_there() {
         Some("write `user_id=Customers` if that is meant"),
     );
     assert_eq!(read_bytes(b" FOO ,city\n1,a\n", &columns("Foo")).unwrap().sink.0.len(), 1);
-    let optional = Options { required: [].into(), ..columns("Foo") };
+    let optional = ReadOptions { required: [].into(), ..columns("Foo") };
     assert_eq!(read_bytes(b"user_id,city\n1,a\n", &optional).unwrap().sink.0.len(), 1);
 }

@@ -12,7 +12,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use attrsync::input::{
-    self, Counts, InputError, InvalidRow, Issue, Options, Reading, Renumber, Row, Sink, Source, ValueId,
+    self, Counts, InputError, InvalidRow, Issue, ReadOptions, Reading, Renumber, Row, Sink, Source, ValueId,
 };
 use attrsync::spill::Resources;
 
@@ -71,7 +71,7 @@ fn invalid(reading: &mut Reading<Rows>) -> Vec<InvalidRow> {
     rows
 }
 
-fn read_files(paths: &[PathBuf], options: &Options) -> Result<Reading<Rows>, InputError> {
+fn read_files(paths: &[PathBuf], options: &ReadOptions) -> Result<Reading<Rows>, InputError> {
     let sources: Vec<Source> = paths.iter().cloned().map(Source::File).collect();
     let reading = input::read(&sources, options, Rows::default())?;
     let counts = reading.counts;
@@ -83,7 +83,7 @@ fn read_files(paths: &[PathBuf], options: &Options) -> Result<Reading<Rows>, Inp
     Ok(reading)
 }
 
-fn read_bytes(bytes: &[u8], options: &Options) -> Result<Reading<Rows>, InputError> {
+fn read_bytes(bytes: &[u8], options: &ReadOptions) -> Result<Reading<Rows>, InputError> {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
     read_files(&[file.path().to_owned()], options)
@@ -99,7 +99,7 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 /// What reading comes to, in short: valid rows as `user attribute value`, invalid ones as `line error`.
-fn gist(bytes: &str, options: &Options) -> (Vec<String>, Vec<String>) {
+fn gist(bytes: &str, options: &ReadOptions) -> (Vec<String>, Vec<String>) {
     let mut reading = read_bytes(bytes.as_bytes(), options).unwrap();
     let valid = triples(&reading).into_iter().map(|(user, attribute, value)| {
         let value = value.map_or_else(|| "null".to_owned(), |value| format!("{value:?}"));
@@ -110,7 +110,7 @@ fn gist(bytes: &str, options: &Options) -> (Vec<String>, Vec<String>) {
 }
 
 #[track_caller]
-fn check(bytes: &str, options: &Options, valid: &[&str], invalid: &[&str]) {
+fn check(bytes: &str, options: &ReadOptions, valid: &[&str], invalid: &[&str]) {
     let (found_valid, found_invalid) = gist(bytes, options);
     assert_eq!(found_valid, valid);
     assert_eq!(found_invalid, invalid);
@@ -118,7 +118,7 @@ fn check(bytes: &str, options: &Options, valid: &[&str], invalid: &[&str]) {
 
 /// What a refusal says, and what it advises, with the input's path as `FILE`.
 #[track_caller]
-fn check_refused(bytes: &[u8], options: &Options, message: &str, hint: Option<&str>) {
+fn check_refused(bytes: &[u8], options: &ReadOptions, message: &str, hint: Option<&str>) {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
     let refusal = read_files(&[file.path().to_owned()], options).unwrap_err();

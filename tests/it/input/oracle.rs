@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::num::NonZeroU64;
 
-use attrsync::input::{IdType, InputError, Options, Vocabulary};
+use attrsync::input::{IdType, InputError, ReadOptions, Vocabulary};
 use proptest::prelude::*;
 
 use super::{invalid, outcome, read_bytes, read_files, triples};
@@ -15,8 +15,8 @@ proptest! {
     #[test]
     fn hostile_inputs_read_as_by_a_strict_reader_of_plain_code(bytes in hostile()) {
         let bytes = [b"user_id,attribute,value\n", &bytes[..]].concat();
-        let expected = oracle::read(&[&bytes], &Options::default());
-        let mut reading = match (read_bytes(&bytes, &Options::default()), expected.refused) {
+        let expected = oracle::read(&[&bytes], &ReadOptions::default());
+        let mut reading = match (read_bytes(&bytes, &ReadOptions::default()), expected.refused) {
             (Ok(reading), None) => reading,
             (Err(InputError::OpenQuote { line, lines, .. }), refused) => {
                 prop_assert_eq!(Some((line, lines)), refused);
@@ -34,12 +34,12 @@ proptest! {
     fn threads_change_nothing(bytes in hostile(), threads in 2..5_usize, each in 1..40_u64, custom: bool, wide: bool) {
         let header = if wide { &b"user_id,city,gender\n"[..] } else { b"user_id,attribute,value\n" };
         let bytes = [header, &bytes[..]].concat();
-        let one = Options {
+        let one = ReadOptions {
             id_type: if custom { IdType::CustomId } else { IdType::Id },
             vocabulary: if custom { Vocabulary::Custom } else { Vocabulary::Standard },
-            ..Options::default()
+            ..ReadOptions::default()
         };
-        let many = Options {
+        let many = ReadOptions {
             resources: super::threads(threads),
             bytes_per_thread: NonZeroU64::new(each).unwrap(),
             ..one.clone()

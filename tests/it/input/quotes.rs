@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::num::NonZeroU64;
 
-use attrsync::input::{InputError, Options};
+use attrsync::input::{InputError, ReadOptions};
 
 use super::{check, check_refused, gzip, invalid, outcome, read_bytes, read_files};
 
@@ -13,7 +13,7 @@ const HEADER: &str = "user_id,attribute,value\n";
 fn text_after_a_closing_quote_is_invalid_with_all_that_stood_between_the_quotes() {
     check(
         &format!("{HEADER}10,city,\"Rome\n11,city,Oslo\n12,city,\"Bern\"\n13,city,Paris\n"),
-        &Options::default(),
+        &ReadOptions::default(),
         &["13 city \"Paris\""],
         &[
             "2 text after a closing quote, in a record of 3 lines: 10,city,\"Rome\n11,city,Oslo\n12,city,\"Bern\"",
@@ -23,7 +23,7 @@ fn text_after_a_closing_quote_is_invalid_with_all_that_stood_between_the_quotes(
         &format!(
             "{HEADER}10,city,\"He said \"hi\" there\"\n11,city,Rome\n12,city,\"Oslo\" \n13,city,\"10\"x\r\n"
         ),
-        &Options::default(),
+        &ReadOptions::default(),
         &["11 city \"Rome\""],
         &[
             "2 text after a closing quote: 10,city,\"He said \"hi\" there\"",
@@ -33,7 +33,7 @@ fn text_after_a_closing_quote_is_invalid_with_all_that_stood_between_the_quotes(
     );
     check(
         "user_id,city,country\n10,\"Rome\n11,Oslo,Norway\n12,\"Bern\",Switzerland\n13,Paris,France\n",
-        &Options::default(),
+        &ReadOptions::default(),
         &["13 city \"Paris\"", "13 country \"France\""],
         &[
             "2 text after a closing quote, in a record of 3 lines: 10,\"Rome\n11,Oslo,Norway\n12,\"Bern\",Switzerland",
@@ -45,13 +45,13 @@ fn text_after_a_closing_quote_is_invalid_with_all_that_stood_between_the_quotes(
 fn a_quote_that_is_never_closed_keeps_its_text_in_the_report() {
     check(
         &format!("{HEADER}10,city,Oslo\n11,city,\"Rome"),
-        &Options::default(),
+        &ReadOptions::default(),
         &["10 city \"Oslo\""],
         &["3 a quote is never closed: 11,city,\"Rome"],
     );
     check(
         &format!("{HEADER}10,city,\"Rome\n11,city,Oslo\n12,city,Bern\n"),
-        &Options::default(),
+        &ReadOptions::default(),
         &[],
         &[
             "2 a quote is never closed: it takes the last 3 lines: 10,city,\"Rome\n11,city,Oslo\n12,city,Bern\n",
@@ -65,12 +65,12 @@ fn an_open_quote_takes_no_more_than_the_last_hundred_lines() {
         let taken = "11,city,Oslo\n".repeat(lines - 1);
         format!("{HEADER}9,city,Bern\n10,city,\"Rome\n{taken}")
     };
-    let mut reading = read_bytes(text(100).as_bytes(), &Options::default()).unwrap();
+    let mut reading = read_bytes(text(100).as_bytes(), &ReadOptions::default()).unwrap();
     assert_eq!((reading.counts.read, invalid(&mut reading)[0].line), (2, 3));
     for bytes in [text(101).into_bytes(), gzip(text(101).as_bytes())] {
         check_refused(
             &bytes,
-            &Options::default(),
+            &ReadOptions::default(),
             "FILE:3: a quote that is opened here is never closed: it takes all 101 lines up to the end",
             Some("close the quote, or write it twice within quotes if it is part of the text"),
         );
@@ -82,7 +82,7 @@ fn a_record_beyond_all_measure_is_invalid_and_what_follows_is_read() {
     let long = "x".repeat(17 << 20);
     let mut reading = read_bytes(
         format!("{HEADER}1,city,{long}\n2,city,\"{long}\n\"\n3,city,c\n").as_bytes(),
-        &Options::default(),
+        &ReadOptions::default(),
     )
     .unwrap();
     assert_eq!(reading.sink.0.len(), 1);
@@ -106,10 +106,10 @@ fn a_quote_means_the_same_to_one_thread_and_to_several() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(format!("{HEADER}{rows}{middle}{rows}3,city,\"x\"\n").as_bytes()).unwrap();
         let read = |threads| {
-            let options = Options {
+            let options = ReadOptions {
                 resources: super::threads(threads),
                 bytes_per_thread: NonZeroU64::MIN,
-                ..Options::default()
+                ..ReadOptions::default()
             };
             let read = read_files(&[file.path().to_owned()], &options);
             read.map(outcome)
@@ -125,7 +125,8 @@ fn a_quote_means_the_same_to_one_thread_and_to_several() {
 #[test]
 fn a_line_end_in_a_value_that_has_none_in_life_is_warned_of() {
     let warnings = |text: &str| {
-        let options = Options { vocabulary: attrsync::input::Vocabulary::Custom, ..Options::default() };
+        let options =
+            ReadOptions { vocabulary: attrsync::input::Vocabulary::Custom, ..ReadOptions::default() };
         let reading = read_bytes(format!("{HEADER}{text}").as_bytes(), &options).unwrap();
         assert_eq!(reading.counts.invalid, 0);
         reading.warnings.into_iter().map(|warning| (warning.what, warning.count)).collect::<Vec<_>>()
@@ -145,11 +146,11 @@ fn lines_without_content_are_no_rows() {
     let blank = ",,\n\"\",\"\",\"\"\n , , \n  \n\u{a0},,\n\u{1a}\n";
     check(
         &format!("{HEADER}10,country,Poland\n{blank}11,city,Rome\n{blank}12,city\n"),
-        &Options::default(),
+        &ReadOptions::default(),
         &["10 country \"Poland\"", "11 city \"Rome\""],
         &["16 expected 3 fields, found 2: 12,city"],
     );
-    let options = Options { empty: Some(attrsync::input::Empty::Reject), ..Options::default() };
+    let options = ReadOptions { empty: Some(attrsync::input::Empty::Reject), ..ReadOptions::default() };
     check(
         "user_id;city\n;\n10;a\n\" \";\"\"\n11;\n",
         &options,
@@ -161,7 +162,7 @@ fn lines_without_content_are_no_rows() {
 #[test]
 fn the_number_of_fields_is_told_with_what_it_should_be() {
     let mut reading =
-        read_bytes(format!("{HEADER}1,city\n2,city,a,\n3,city,a,b\n").as_bytes(), &Options::default())
+        read_bytes(format!("{HEADER}1,city\n2,city,a,\n3,city,a,b\n").as_bytes(), &ReadOptions::default())
             .unwrap();
     let causes: Vec<_> = reading.causes.iter().map(|cause| cause.what.as_str()).collect();
     assert_eq!(
@@ -181,7 +182,7 @@ fn an_input_that_ends_within_a_line_is_warned_of() {
         [("10,city,Lon", 1), ("10,city,London\n", 0), ("10,city,London\n\u{1a}", 0), ("", 0)]
     {
         let reading =
-            read_bytes(format!("{HEADER}9,city,a\n{text}").as_bytes(), &Options::default()).unwrap();
+            read_bytes(format!("{HEADER}9,city,a\n{text}").as_bytes(), &ReadOptions::default()).unwrap();
         let cut = reading
             .warnings
             .iter()
@@ -196,12 +197,12 @@ fn a_carriage_return_within_a_line_is_warned_of() {
         [("10,city,a\rb\n11,city,c\n", 1), ("10,city,a\r\n11,city,c\r\n", 0), ("10,city,\"a\rb\"\r\n", 0)]
     {
         let reading =
-            read_bytes(format!("{HEADER}9,city,a\n{text}").as_bytes(), &Options::default()).unwrap();
+            read_bytes(format!("{HEADER}9,city,a\n{text}").as_bytes(), &ReadOptions::default()).unwrap();
         let returns =
             reading.warnings.iter().filter(|it| it.what.starts_with("a carriage return within a line"));
         assert_eq!(returns.map(|it| it.count).sum::<u64>(), expected, "{text:?}");
     }
     let old = "user_id,attribute,value\r9,city,a\r10,city,b\r";
-    let reading = read_bytes(old.as_bytes(), &Options::default()).unwrap();
+    let reading = read_bytes(old.as_bytes(), &ReadOptions::default()).unwrap();
     assert_eq!((reading.sink.0.len(), reading.warnings), (2, vec![]));
 }

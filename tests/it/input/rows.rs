@@ -1,6 +1,6 @@
 //! What becomes of rows.
 
-use attrsync::input::{self, AttributeRule, Dictionary, Empty, IdType, Json, Options, Vocabulary};
+use attrsync::input::{self, AttributeRule, Dictionary, Empty, IdType, JsonType, ReadOptions, Vocabulary};
 
 use super::{check, fixture, invalid, read_bytes, read_files, triples};
 
@@ -8,7 +8,7 @@ use super::{check, fixture, invalid, read_bytes, read_files, triples};
 fn the_long_layout_has_its_columns_in_any_order_and_any_case() {
     check(
         "note,VALUE, User_ID ,attribute\nx, Kraków ,10, city \ny,2,11,gender\n",
-        &Options::default(),
+        &ReadOptions::default(),
         &["10 city \" Kraków \"", "11 gender \"2\""],
         &[],
     );
@@ -18,7 +18,7 @@ fn the_long_layout_has_its_columns_in_any_order_and_any_case() {
 fn a_row_that_breaks_a_rule_is_invalid_and_says_why() {
     check(
         "user_id,attribute,value\n\n0,city,A\n1,contry,B\n2,gender,4\n3,city,\n4,city\n5,\"city\",\"a\nb\"\n6,score,x\n7,city,\"open",
-        &Options::default(),
+        &ReadOptions::default(),
         &["5 city \"a\\nb\""],
         &[
             "3 `user_id` must be a positive whole number, not `0`",
@@ -34,7 +34,7 @@ fn a_row_that_breaks_a_rule_is_invalid_and_says_why() {
 
 #[test]
 fn a_wide_record_has_a_row_for_each_cell() {
-    let mut reading = read_files(&[fixture("wide.csv")], &Options::default()).unwrap();
+    let mut reading = read_files(&[fixture("wide.csv")], &ReadOptions::default()).unwrap();
     let valid: Vec<_> =
         triples(&reading).into_iter().map(|(user, name, value)| (user, name, value.unwrap())).collect();
     let expected = [
@@ -60,7 +60,7 @@ fn a_wide_record_has_a_row_for_each_cell() {
 
 #[test]
 fn custom_attributes_are_allowed_when_asked_for() {
-    let custom = Options { vocabulary: Vocabulary::Custom, ..Options::default() };
+    let custom = ReadOptions { vocabulary: Vocabulary::Custom, ..ReadOptions::default() };
     check(
         "user_id,shoe size,City\n10,42,Kraków\n",
         &custom,
@@ -83,7 +83,7 @@ fn custom_attributes_are_allowed_when_asked_for() {
 fn columns_go_by_the_names_that_the_options_map() {
     let columns =
         [("Client", "user_id"), ("TOWN", "city")].map(|(from, to)| (from.to_owned(), to.to_owned()));
-    let options = Options { columns: columns.into(), ..Options::default() };
+    let options = ReadOptions { columns: columns.into(), ..ReadOptions::default() };
     check(
         "client,town,user_id\n10,Kraków,u-10\n",
         &options,
@@ -95,7 +95,7 @@ fn columns_go_by_the_names_that_the_options_map() {
 #[test]
 fn an_empty_value_is_rejected_skipped_or_sent() {
     let text = "user_id,attribute,value\n1,city,\n2,gender,\"\"\n3,city, \n";
-    let with = |empty| Options { empty, ..Options::default() };
+    let with = |empty| ReadOptions { empty, ..ReadOptions::default() };
     check(text, &with(None), &["3 city \" \""], &["2 `city` has no value", "3 `gender` has no value"]);
     check(text, &with(Some(Empty::Skip)), &["3 city \" \""], &[]);
     check(text, &with(Some(Empty::Send)), &["1 city \"\"", "2 gender \"\"", "3 city \" \""], &[]);
@@ -111,7 +111,7 @@ fn an_empty_value_is_rejected_skipped_or_sent() {
 
 #[test]
 fn the_null_token_clears_an_attribute_whatever_its_rules() {
-    let options = Options { null_token: Some("NULL".to_owned()), ..Options::default() };
+    let options = ReadOptions { null_token: Some("NULL".to_owned()), ..ReadOptions::default() };
     check(
         "user_id,attribute,value\n1,gender,NULL\n2,gender,null\n",
         &options,
@@ -124,7 +124,7 @@ fn the_null_token_clears_an_attribute_whatever_its_rules() {
 fn a_mapped_value_is_judged_by_what_is_sent() {
     let map = [("male", "2"), ("robot", "4"), ("", "1")].map(|(from, to)| (from.to_owned(), to.to_owned()));
     let rule = AttributeRule { map: map.into(), ..AttributeRule::default() };
-    let options = Options { attributes: [("gender".to_owned(), rule)].into(), ..Options::default() };
+    let options = ReadOptions { attributes: [("gender".to_owned(), rule)].into(), ..ReadOptions::default() };
     check(
         "user_id,attribute,value\n1,gender,male\n2,gender,robot\n3,gender,3\n4,gender,\n",
         &options,
@@ -136,9 +136,12 @@ fn a_mapped_value_is_judged_by_what_is_sent() {
 #[test]
 fn a_value_that_is_to_be_typed_json_has_to_be_such_json() {
     let typed = |name: &str, json| (name.to_owned(), AttributeRule { json, ..AttributeRule::default() });
-    let attributes =
-        [typed("score", Json::Integer), typed("region", Json::Float), typed("unsubscribed", Json::Boolean)];
-    let options = Options { attributes: attributes.into(), ..Options::default() };
+    let attributes = [
+        typed("score", JsonType::Integer),
+        typed("region", JsonType::Float),
+        typed("unsubscribed", JsonType::Boolean),
+    ];
+    let options = ReadOptions { attributes: attributes.into(), ..ReadOptions::default() };
     check(
         "user_id,attribute,value\n1,score,-7\n2,score,007\n3,region,1.5e3\n4,region,1e999\n5,unsubscribed,true\n\
          6,unsubscribed,True\n7,region, 1\n8,score,7.0\n9,unsubscribed,yes\n",
@@ -165,7 +168,7 @@ fn what_is_only_suspected_is_a_warning_with_its_first_places() {
     let text = format!(
         "user_id,attribute,value\n{rows}10,email,nobody\n11,unsubscribed,yes\n12,timezone,Europe/Warsaw\n"
     );
-    let reading = read_bytes(text.as_bytes(), &Options::default()).unwrap();
+    let reading = read_bytes(text.as_bytes(), &ReadOptions::default()).unwrap();
     assert_eq!(reading.counts, input::Counts { read: 12, invalid: 0, skipped: 0 });
     let warnings: Vec<_> =
         reading.warnings.iter().map(|warning| (warning.what.as_str(), warning.count)).collect();
@@ -182,7 +185,7 @@ fn what_is_only_suspected_is_a_warning_with_its_first_places() {
 
 #[test]
 fn the_clients_own_ids_are_any_text() {
-    let options = Options { id_type: IdType::CustomId, ..Options::default() };
+    let options = ReadOptions { id_type: IdType::CustomId, ..ReadOptions::default() };
     check(
         "user_id,attribute,value\n ü-1 ,city,a\n007,city,b\n ,city,c\nü-1,country,d\nuser_id,attribute,value\n",
         &options,
@@ -195,13 +198,13 @@ fn the_clients_own_ids_are_any_text() {
 fn a_header_that_comes_again_is_an_invalid_row() {
     check(
         "user_id,attribute,value\n1,city,a\nuser_id,attribute,value\n2,city,b\n",
-        &Options::default(),
+        &ReadOptions::default(),
         &["1 city \"a\"", "2 city \"b\""],
         &["3 the header is repeated"],
     );
     check(
         "user_id,city\n1,a\nuser_id,city\n",
-        &Options::default(),
+        &ReadOptions::default(),
         &["1 city \"a\""],
         &["3 the header is repeated: user_id,city"],
     );
@@ -211,7 +214,7 @@ fn a_header_that_comes_again_is_an_invalid_row() {
 fn bytes_that_are_not_text_make_their_row_invalid_and_are_kept() {
     let mut reading = read_bytes(
         b"user_id,attribute,value\n1,city,Krak\xf3w\n\xff,city,a\n2,city,b\0c\n",
-        &Options::default(),
+        &ReadOptions::default(),
     )
     .unwrap();
     assert_eq!(triples(&reading), [("2".to_owned(), "city".to_owned(), Some("b\0c".to_owned()))]);
@@ -229,12 +232,12 @@ fn bytes_that_are_not_text_make_their_row_invalid_and_are_kept() {
 #[test]
 fn a_failures_report_is_an_input() {
     let text = "user_id,attribute,value,fate,status,error,attempts,source,line\n10,city,\"a\nb\",failed,400,\"no, \"\"b\"\"\",3,x.csv,\n";
-    check(text, &Options::default(), &["10 city \"a\\nb\""], &[]);
+    check(text, &ReadOptions::default(), &["10 city \"a\\nb\""], &[]);
 }
 
 #[test]
 fn a_dictionary_can_be_made_without_an_input() {
-    let mut dictionary = Dictionary::new(&Options::default());
+    let mut dictionary = Dictionary::new(&ReadOptions::default());
     let city = dictionary.attribute_id("city").unwrap();
     let value = dictionary.intern(city, "Kraków");
     assert_eq!(dictionary.intern(city, "Kraków"), value);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use attrsync::clock;
 use attrsync::deliver::{Event, Outcome, Purpose, Reason};
-use attrsync::input::{Dictionary, IdType, Options, Row, Sink};
+use attrsync::input::{Dictionary, IdType, ReadOptions, Row, Sink};
 use attrsync::ledger::{
     Fingerprint, KnownAttribute, Ledger, LedgerError, LedgerReader, Recorder, RowCounts, RunDescription,
     SkipScope, TargetKey,
@@ -46,7 +46,8 @@ fn events_are_held_back_until_what_they_acknowledge_is_recorded() {
 }
 
 fn plan_of_custom(count: u64) -> Plan {
-    let mut dictionary = Dictionary::new(&Options { id_type: IdType::CustomId, ..Options::default() });
+    let mut dictionary =
+        Dictionary::new(&ReadOptions { id_type: IdType::CustomId, ..ReadOptions::default() });
     let mut builder = Builder::new(OnConflict::Last);
     let attribute = dictionary.attribute_id("city").unwrap();
     for user in 0..count {

@@ -5,7 +5,7 @@
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use attrsync::input::{Dictionary, IdType, Options, Row, Sink};
+use attrsync::input::{Dictionary, IdType, ReadOptions, Row, Sink};
 use attrsync::ledger::{
     Fingerprint, KnownAttribute, Ledger, LedgerError, LedgerReader, RowCounts, RunDescription, RunId,
     RunOutcome, SkipScope, TargetKey, ValueState,
@@ -22,7 +22,7 @@ fn target(id_type: IdType) -> TargetKey {
 }
 
 fn plan(id_type: IdType, rows: Rows<'_>) -> Plan {
-    let mut dictionary = Dictionary::new(&Options::default());
+    let mut dictionary = Dictionary::new(&ReadOptions::default());
     let mut builder = Builder::new(OnConflict::Last);
     for (user, attribute, value) in rows {
         let user = match id_type {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 
-use attrsync::input::{Dictionary, IdType, Options, Row, Sink, Vocabulary};
+use attrsync::input::{Dictionary, IdType, ReadOptions, Row, Sink, Vocabulary};
 use attrsync::ledger::{
     Fingerprint, INPUTS, KnownAttribute, Ledger, LedgerError, LedgerReader, RowCounts, RunDescription, RunId,
     RunOutcome, SkipScope, TargetKey, UnfinishedRun,
@@ -43,8 +43,11 @@ pub(super) fn row(user: u64, attribute: &str, value: &str) -> (u64, String, Stri
 
 /// The plan for rows; `-` clears the attribute.
 pub(super) fn plan(rows: &[(u64, String, String)], batch_size: u32) -> Plan {
-    let options =
-        Options { vocabulary: Vocabulary::Custom, null_token: Some("-".to_owned()), ..Options::default() };
+    let options = ReadOptions {
+        vocabulary: Vocabulary::Custom,
+        null_token: Some("-".to_owned()),
+        ..ReadOptions::default()
+    };
     let mut dictionary = Dictionary::new(&options);
     let mut builder = Builder::new(OnConflict::Last);
     for (user, attribute, value) in rows {

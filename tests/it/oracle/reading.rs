@@ -1,6 +1,6 @@
 //! What reading should come to.
 
-use attrsync::input::{Empty, IdType, Options, Vocabulary};
+use attrsync::input::{Empty, IdType, ReadOptions, Vocabulary};
 
 use super::Triple;
 use super::planning::STANDARD;
@@ -37,7 +37,7 @@ struct Record {
 /// `user_id` and names of attributes.
 ///
 /// Of the options count `id_type`, `vocabulary`, `empty` and `null_token`.
-pub(crate) fn read(files: &[impl AsRef<[u8]>], options: &Options) -> Rows {
+pub(crate) fn read(files: &[impl AsRef<[u8]>], options: &ReadOptions) -> Rows {
     let mut rows = Rows::default();
     for file in files {
         read_one(file.as_ref(), options, &mut rows);
@@ -45,7 +45,7 @@ pub(crate) fn read(files: &[impl AsRef<[u8]>], options: &Options) -> Rows {
     rows
 }
 
-fn read_one(bytes: &[u8], options: &Options, rows: &mut Rows) {
+fn read_one(bytes: &[u8], options: &ReadOptions, rows: &mut Rows) {
     let records = records(bytes);
     let (header, records) = records.split_first().expect("there is a header");
     let lines_lost = |record: &Record| {
@@ -147,7 +147,7 @@ fn looks_empty(line: &[u8]) -> bool {
 }
 
 impl Rows {
-    fn take(&mut self, fields: Fields<'_>, is_header: bool, empty: Empty, line: u64, options: &Options) {
+    fn take(&mut self, fields: Fields<'_>, is_header: bool, empty: Empty, line: u64, options: &ReadOptions) {
         match self.judge(fields, is_header, empty, options) {
             Some(row) => self.valid.push(row),
             None if self.is_skipped(fields, is_header, empty, options) => self.skipped += 1,
@@ -166,7 +166,7 @@ impl Rows {
         [user, name, value]: Fields<'_>,
         is_header: bool,
         empty: Empty,
-        options: &Options,
+        options: &ReadOptions,
     ) -> Option<Triple> {
         let user = if is_header { None } else { self::user(user, options.id_type) }?;
         let attribute = attribute(name, options)?;
@@ -180,7 +180,13 @@ impl Rows {
     }
 
     /// Whether a row that isn't valid is left out, its value being empty and all else right.
-    fn is_skipped(&mut self, fields: Fields<'_>, is_header: bool, empty: Empty, options: &Options) -> bool {
+    fn is_skipped(
+        &mut self,
+        fields: Fields<'_>,
+        is_header: bool,
+        empty: Empty,
+        options: &ReadOptions,
+    ) -> bool {
         let otherwise = self.judge([fields[0], fields[1], b""], is_header, Empty::Send, options);
         empty == Empty::Skip && fields[2].is_empty() && otherwise.is_some()
     }
@@ -204,7 +210,7 @@ fn user(text: &[u8], id_type: IdType) -> Option<String> {
     }
 }
 
-fn attribute(name: &[u8], options: &Options) -> Option<String> {
+fn attribute(name: &[u8], options: &ReadOptions) -> Option<String> {
     let name = trim(name)?;
     let is_custom = options.vocabulary == Vocabulary::Custom && (1..=255).contains(&name.chars().count());
     let standard = STANDARD.iter().find(|known| **known == name.to_ascii_lowercase());

@@ -1,6 +1,6 @@
 //! Inputs that break careless readers.
 
-use attrsync::input::{Compression, Empty, IdType, Options, Vocabulary};
+use attrsync::input::{Compression, Empty, IdType, ReadOptions, Vocabulary};
 use attrsync::plan::OnConflict;
 use proptest::prelude::*;
 
@@ -23,17 +23,19 @@ const NAMES: [&str; 13] = [
     "",
 ];
 
-fn any_options() -> impl Strategy<Value = Options> {
+fn any_options() -> impl Strategy<Value = ReadOptions> {
     let id_type = prop::sample::select(&[IdType::Id, IdType::CustomId][..]);
     let vocabulary = prop::sample::select(&[Vocabulary::Standard, Vocabulary::Custom][..]);
     let empty = prop::sample::select(&[None, Some(Empty::Reject), Some(Empty::Skip), Some(Empty::Send)][..]);
     let null_token = prop::sample::select(&[None, Some("NULL")][..]);
-    (id_type, vocabulary, empty, null_token).prop_map(|(id_type, vocabulary, empty, null_token)| Options {
-        id_type,
-        vocabulary,
-        empty,
-        null_token: null_token.map(str::to_owned),
-        ..Options::default()
+    (id_type, vocabulary, empty, null_token).prop_map(|(id_type, vocabulary, empty, null_token)| {
+        ReadOptions {
+            id_type,
+            vocabulary,
+            empty,
+            null_token: null_token.map(str::to_owned),
+            ..ReadOptions::default()
+        }
     })
 }
 

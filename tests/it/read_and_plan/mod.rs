@@ -7,7 +7,7 @@ use std::fs;
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::Path;
 
-use attrsync::input::{self, Compression, Counts, InputError, Options, Source};
+use attrsync::input::{self, Compression, Counts, InputError, ReadOptions, Source};
 use attrsync::plan::{Builder, OnConflict, Plan};
 use attrsync::spill::Resources;
 
@@ -37,7 +37,7 @@ struct Task {
     /// Texts of the inputs.
     files: Vec<Vec<u8>>,
     compression: Compression,
-    options: Options,
+    options: ReadOptions,
     on_conflict: OnConflict,
     batch_size: u32,
 }
@@ -48,7 +48,7 @@ impl Task {
         Self {
             files: vec![[b"user_id,attribute,value\n", rows].concat()],
             compression: Compression::None,
-            options: Options::default(),
+            options: ReadOptions::default(),
             on_conflict: OnConflict::Last,
             batch_size: 100,
         }
@@ -67,7 +67,7 @@ impl Task {
         fs::create_dir(&spilled).expect("there is room");
         for variant in variants {
             println!("{variant:?}");
-            let options = Options {
+            let options = ReadOptions {
                 bytes_per_thread: NonZeroU64::MIN,
                 resources: Resources {
                     threads: NonZeroUsize::new(variant.threads).expect("not 0"),
@@ -113,7 +113,7 @@ impl Task {
 
 fn plan(
     sources: &[Source],
-    options: &Options,
+    options: &ReadOptions,
     on_conflict: OnConflict,
     batch_size: u32,
 ) -> Result<(Counts, Plan), InputError> {

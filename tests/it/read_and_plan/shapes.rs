@@ -4,7 +4,7 @@
 
 use std::io::Write;
 
-use attrsync::input::{self, IdType, Options, Vocabulary};
+use attrsync::input::{self, IdType, ReadOptions, Vocabulary};
 use attrsync::plan::{Builder, OnConflict};
 use attrsync::spill::Resources;
 use proptest::prelude::*;
@@ -68,7 +68,7 @@ impl Shape {
     }
 
     fn task(self) -> Task {
-        let options = Options { vocabulary: Vocabulary::Custom, ..Options::default() };
+        let options = ReadOptions { vocabulary: Vocabulary::Custom, ..ReadOptions::default() };
         Task { options, ..Task::new(&self.text()) }
     }
 }
@@ -169,7 +169,7 @@ fn a_thousand_attributes_are_planned_as_by_the_oracle() {
     let names: String = (0..1_000).map(|number| format!(",shoe {number}")).collect();
     let cells = |user: u64| -> String { (0..1_000).map(|n| format!(",v{}", mix(user ^ n) % 5)).collect() };
     let rows: String = (0..20).map(|user| format!("{}{}\n", 1 + user % 15, cells(user))).collect();
-    let options = Options { vocabulary: Vocabulary::Custom, ..Options::default() };
+    let options = ReadOptions { vocabulary: Vocabulary::Custom, ..ReadOptions::default() };
     let files = vec![format!("user_id{names}\n{rows}").into_bytes()];
     Task { files, options, ..Task::new(b"") }.check(&variants(2, 30_000)[2..]);
 }
@@ -190,7 +190,7 @@ fn rows_for_which_there_is_no_room_anywhere_are_the_disks_fault() {
         temp_dir: Some(directory.path().join("nowhere")),
         ..Resources::default()
     };
-    let options = Options { resources, ..task.options.clone() };
+    let options = ReadOptions { resources, ..task.options.clone() };
     let builder = Builder::new(task.on_conflict).resources(&options.resources);
     let refusal =
         input::read(&task.write(directory.path()), &options, builder).expect_err("there is no such place");
