@@ -12,6 +12,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, filter, fmt};
 
+use super::failure::Failure;
 use crate::clock;
 use crate::config::{LogFormat, Progress as Wanted, Settings, Verbosity};
 use crate::report::{Bar, Closing, ExitCode, Heartbeat, Message, Progress, Silence, Visible, visible_json};
@@ -95,6 +96,16 @@ impl Console {
         let _installed = tracing_subscriber::registry().with(layer.with_filter(wanted)).try_init();
     }
 
+    /// Says why a command failed, if it did. Returns the exit code.
+    pub(super) fn end(self, result: Result<ExitCode, Failure>) -> ExitCode {
+        result.unwrap_or_else(|failure| {
+            if let Some(message) = failure.message() {
+                self.error(message);
+            }
+            failure.exit()
+        })
+    }
+
     /// Says what went wrong.
     pub(super) fn error(self, message: &Message) {
         match self.format {
@@ -142,19 +153,10 @@ impl Console {
         width(&console::Term::stdout())
     }
 
-    /// Prints data. A reader that has seen enough, like `head`, is no error.
-    pub(super) fn print(self, data: &dyn Display) -> Result<(), ExitCode> {
+    /// Prints data.
+    pub(super) fn print(data: &dyn Display) -> Result<(), Failure> {
         let mut out = anstream::stdout().lock();
-        write!(out, "{data}").and_then(|()| out.flush()).map_err(|error| self.unwritten_output(&error))
-    }
-
-    /// Says that standard output can't be written, unless its reader has seen enough.
-    pub(super) fn unwritten_output(self, error: &io::Error) -> ExitCode {
-        if error.kind() == io::ErrorKind::BrokenPipe {
-            return ExitCode::Complete;
-        }
-        self.error(&Message::error(format!("standard output cannot be written: {error}")));
-        ExitCode::Internal
+        write!(out, "{data}").and_then(|()| out.flush()).map_err(|error| Failure::of_stdout(&error))
     }
 }
 

@@ -7,13 +7,11 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::args::Format;
-use super::bookkeeping::failed;
 use super::console::Console;
-use super::reading::wrong;
-use super::sync::Failed;
+use super::failure::Failure;
 use crate::config::{Surroundings, settle_ledger};
 use crate::input::IdType;
-use crate::ledger::{LedgerReader, RunId};
+use crate::ledger::{LedgerReader, PastRun, RunId};
 use crate::plan::User;
 use crate::report::{ExitCode, Message, RunScreen, RunsScreen, UserScreen, visible_json};
 
@@ -51,81 +49,59 @@ enum About {
     },
 }
 
-/// Tells what was asked for.
+/// Prints what was asked for.
 pub(super) fn run(flags: &HistoryFlags, surroundings: &Surroundings) -> ExitCode {
-    let console = Console::plain();
-    tell(flags, surroundings, console).unwrap_or_else(|(message, code)| {
-        console.error(&message);
-        code
-    })
+    Console::plain().end(show(flags, surroundings).map(|()| ExitCode::Complete))
 }
 
-fn tell(flags: &HistoryFlags, surroundings: &Surroundings, console: Console) -> Result<ExitCode, Failed> {
-    let path = settle_ledger(flags.ledger.as_deref(), surroundings).map_err(|error| wrong(&error))?;
-    let reader = LedgerReader::open(&path).map_err(|error| failed(&error))?;
+fn show(flags: &HistoryFlags, surroundings: &Surroundings) -> Result<(), Failure> {
+    let reader = LedgerReader::open(&settle_ledger(flags.ledger.as_deref(), surroundings)?)?;
+    let (format, columns) = (flags.format, Console::columns_of_output());
     match &flags.about {
-        None => {
-            let runs = reader.runs().map_err(|error| failed(&error))?;
-            Ok(print(
-                &RunsScreen { runs: &runs, columns: Console::columns_of_output() },
-                flags.format,
-                console,
-            ))
+        None => print(&RunsScreen { runs: &reader.runs()?, columns }, format),
+        Some(About::Show { run, top }) => {
+            let run = find(RunId(*run), reader.runs()?)?;
+            print(
+                &RunScreen { run: &run, sent_rows: &reader.sent_rows(run.run)?, top: *top, columns },
+                format,
+            )
         }
-        Some(About::Show { run, top }) => show(RunId(*run), *top, &reader, flags.format, console),
         Some(About::User { id, id_type }) => {
-            let user = named(id, *id_type)?;
-            let facts = reader.user(&user).map_err(|error| failed(&error))?;
-            Ok(print(
-                &UserScreen { user, facts: &facts, columns: Console::columns_of_output() },
-                flags.format,
-                console,
-            ))
+            let user = user(id, *id_type)?;
+            let facts = reader.user(&user)?;
+            print(&UserScreen { user, facts: &facts, columns }, format)
         }
     }
 }
 
-fn show(
-    id: RunId,
-    top: usize,
-    reader: &LedgerReader,
-    format: Format,
-    console: Console,
-) -> Result<ExitCode, Failed> {
-    let runs = reader.runs().map_err(|error| failed(&error))?;
-    let Some(run) = runs.iter().find(|run| run.run == id) else {
-        let hint = match runs.last() {
-            Some(last) => format!("choose one from 1 to {}: `attrsync history` lists them", last.run),
+fn find(id: RunId, runs: Vec<PastRun>) -> Result<PastRun, Failure> {
+    let last = runs.last().map(|run| run.run);
+    runs.into_iter().find(|run| run.run == id).ok_or_else(|| {
+        let hint = match last {
+            Some(last) => format!("choose one from 1 to {last}: `attrsync history` lists them"),
             None => "run `attrsync sync` first".to_owned(),
         };
-        let message = Message::error(format!("the ledger has no run {id}")).with_hint(hint);
-        return Err((message, ExitCode::Usage));
-    };
-    let sent_rows = reader.sent_rows(id).map_err(|error| failed(&error))?;
-    let columns = Console::columns_of_output();
-    Ok(print(&RunScreen { run, sent_rows: &sent_rows, top, columns }, format, console))
+        Failure::usage(Message::error(format!("the ledger has no run {id}")).with_hint(hint))
+    })
 }
 
-fn named(id: &str, id_type: IdType) -> Result<User<'_>, Failed> {
+fn user(id: &str, id_type: IdType) -> Result<User<'_>, Failure> {
     match id_type {
         IdType::CustomId => Ok(User::Custom(id.into())),
-        IdType::Id => id.parse().map(User::Id).map_err(|_no_number| {
+        IdType::Id => id.parse().map(User::Id).map_err(|_not_a_number| {
             let message = Message::error(format!("`{id}` is no id of User.com's: expected a number"))
                 .with_hint("add `--id-type custom-id` if it is your own id".to_owned());
-            (message, ExitCode::Usage)
+            Failure::usage(message)
         }),
     }
 }
 
-fn print<T: Display + Serialize>(screen: &T, format: Format, console: Console) -> ExitCode {
-    let printed = match format {
-        Format::Text => console.print(screen),
+fn print<T: Display + Serialize>(screen: &T, format: Format) -> Result<(), Failure> {
+    match format {
+        Format::Text => Console::print(screen),
         Format::Json => {
             let json = serde_json::to_string_pretty(screen).expect("texts, numbers and times are JSON");
-            let json = visible_json(&json);
-            console.print(&format_args!("{json}\n"))
+            Console::print(&format_args!("{}\n", visible_json(&json)))
         }
-    };
-    // What could not be printed has been said already.
-    printed.err().unwrap_or(ExitCode::Complete)
+    }
 }

@@ -6,15 +6,17 @@
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod allocator;
 mod args;
-mod bookkeeping;
 mod bug;
 mod console;
+mod failure;
 mod fingerprint;
 mod help;
 mod history;
 mod manual;
+mod output;
 mod plan;
 mod reading;
+mod run_ledger;
 mod run_summary;
 mod sandbox;
 mod sending;
@@ -30,6 +32,7 @@ use clap::error::ErrorKind;
 
 use args::{Cli, Command};
 use console::Console;
+use failure::Failure;
 
 use crate::config::Surroundings;
 use crate::report::{ExitCode, Visible, is_invisible};
@@ -77,6 +80,6 @@ fn usage(error: &clap::Error) -> process::ExitCode {
     };
     match printed {
         Ok(()) => code.into(),
-        Err(unwritten) => Console::plain().unwritten_output(&unwritten).into(),
+        Err(error) => Console::plain().end(Err(Failure::of_stdout(&error))).into(),
     }
 }

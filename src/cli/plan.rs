@@ -4,21 +4,23 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
 
+use tokio::runtime::Builder;
 use tokio::task::spawn_blocking;
 
 use super::args::{Format, OutputFlags, PlanFlags};
-use super::bookkeeping::{failed, spare_plan};
 use super::console::Console;
-use super::reading::{Read, refused, unwritten, wrong};
+use super::failure::{Failure, block_on};
+use super::output::Output;
+use super::reading::Read;
+use super::run_ledger::remaining_plan;
 use super::signals::Signals;
-use super::sync::{self, Failed, cannot_begin};
 use crate::clock;
-use crate::config::{Settings, Surroundings, peak_memory, settle_plan};
+use crate::config::{Destination, Settings, Surroundings, peak_memory, settle_plan};
 use crate::deliver::Reason;
 use crate::plan::Plan;
 use crate::report::{
-    Discard, Draft, Effort, ExitCode, FailuresReport, Lost, LostRow, Message, PlanScreen, Unwritten,
-    visible_json, why_stopped,
+    Discard, Effort, ExitCode, FailuresReport, Lost, LostRow, Message, PlanScreen, Unwritten, visible_json,
+    why_stopped,
 };
 
 /// Plans, and says how it ended.
@@ -26,11 +28,7 @@ pub(super) fn run(flags: &PlanFlags, surroundings: &Surroundings) -> ExitCode {
     let bodies = flags.output.bodies.as_deref().filter(|path| *path != Path::new("-"));
     match settle_plan(&flags.typed, surroundings, bodies) {
         Ok(settings) => run_settled(flags.output.clone(), settings),
-        Err(error) => {
-            let (message, code) = wrong(&error);
-            Console::plain().error(&message);
-            code
-        }
+        Err(error) => Console::plain().end(Err(error.into())),
     }
 }
 
@@ -40,24 +38,11 @@ pub(super) fn run_settled(flags: OutputFlags, settings: Settings) -> ExitCode {
     for warning in &settings.warnings {
         console.warning(&Message::warning(warning));
     }
-    let ended = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| sync::internal(&format!("the runtime cannot start: {error}")))
-        .and_then(|runtime| {
-            let ended = runtime.block_on(until_signal(flags, settings, console));
-            runtime.shutdown_background();
-            ended
-        });
-    ended.unwrap_or_else(|(message, code)| {
-        console.error(&message);
-        code
-    })
+    console.end(block_on(Builder::new_current_thread(), until_signal(flags, settings, console)))
 }
 
-async fn until_signal(flags: OutputFlags, settings: Settings, console: Console) -> Result<ExitCode, Failed> {
-    let mut signals =
-        Signals::new().map_err(|error| sync::internal(&format!("signals cannot be caught: {error}")))?;
+async fn until_signal(flags: OutputFlags, settings: Settings, console: Console) -> Result<ExitCode, Failure> {
+    let mut signals = Signals::new()?;
     let files = Files::begin(&flags, &settings)?;
     let drafts = files.drafts();
     let planning = spawn_blocking(move || plan(&flags, &settings, files, console));
@@ -68,31 +53,30 @@ async fn until_signal(flags: OutputFlags, settings: Settings, console: Console) 
         },
         stop = signals.next() => {
             drafts.iter().for_each(Discard::discard);
-            Err((Message::error(why_stopped(&stop)), ExitCode::of_stop(&stop)))
+            Err(Failure::interrupted(why_stopped(&stop), &stop))
         }
     }
 }
 
 /// What is written beside the plan.
 struct Files {
-    bodies: Option<Bodies>,
+    bodies: Option<Output>,
     failures: Option<FailuresReport>,
 }
 
 impl Files {
     /// Makes sure that all paths can be written before anything is read.
-    fn begin(flags: &OutputFlags, settings: &Settings) -> Result<Self, Failed> {
-        let bodies = flags.bodies.as_deref().map(Bodies::begin).transpose()?;
+    fn begin(flags: &OutputFlags, settings: &Settings) -> Result<Self, Failure> {
+        let bodies = flags.bodies.clone().map(Destination::from);
         let failures = settings.reports.failures.as_ref();
-        let failures = failures.map(|path| FailuresReport::create(path, &settings.input)).transpose();
-        Ok(Self { bodies, failures: failures.map_err(|error| cannot_begin(&error))? })
+        Ok(Self {
+            bodies: bodies.as_ref().map(Output::create).transpose()?,
+            failures: failures.map(|path| FailuresReport::create(path, &settings.input)).transpose()?,
+        })
     }
 
     fn drafts(&self) -> Vec<Discard> {
-        let bodies = match &self.bodies {
-            Some(Bodies::File(draft)) => draft.discard(),
-            Some(Bodies::Stdout) | None => None,
-        };
+        let bodies = self.bodies.as_ref().and_then(Output::discard);
         let failures = self.failures.as_ref().and_then(FailuresReport::discard);
         bodies.into_iter().chain(failures).collect()
     }
@@ -103,23 +87,19 @@ fn plan(
     settings: &Settings,
     files: Files,
     console: Console,
-) -> Result<ExitCode, Failed> {
-    let internal = |message| (message, ExitCode::Internal);
+) -> Result<ExitCode, Failure> {
     let Files { bodies, failures } = files;
     let begun = clock::monotonic_now();
-    let mut read = Read::all(settings).map_err(|refusal| refused(&refusal))?;
+    let mut read = Read::all(settings)?;
     let refusal = read.refusal(settings.tolerance, settings.reports.failures.as_deref());
-    let known = settings.ledger.is_some() && refusal.is_none();
-    let spared = if known {
-        let (plan, spared, note) = spare_plan(read.plan, settings).map_err(|error| failed(&error))?;
-        read.plan = plan;
+    let mut spared = None;
+    if settings.ledger.is_some() && refusal.is_none() {
+        let (plan, known, note) = remaining_plan(read.plan, settings)?;
+        (read.plan, spared) = (plan, Some(known));
         if let Some(note) = note {
             console.warning(&note);
         }
-        Some(spared)
-    } else {
-        None
-    };
+    }
     let effort = Effort {
         duration: clock::monotonic_now() - begun,
         memory: peak_memory(),
@@ -127,59 +107,40 @@ fn plan(
     };
 
     if let Some(mut failures) = failures {
-        failures.add_invalid(&mut read.invalid).map_err(|error| internal(unwritten(&error)))?;
+        failures.add_invalid(&mut read.invalid)?;
         if refusal.is_some() {
-            unsent(&read.plan, &mut failures).map_err(|error| internal(unwritten(&error)))?;
+            unsent(&read.plan, &mut failures)?;
         }
-        failures.publish().map_err(|error| internal(unwritten(&error)))?;
+        failures.publish()?;
     }
-    let bodies_to_stdout = matches!(bodies, Some(Bodies::Stdout));
-    match bodies {
-        None => {}
-        Some(Bodies::Stdout) => {
-            let shown = |body: &mut Vec<u8>| {
-                if let Ok(Cow::Owned(escaped)) = std::str::from_utf8(body).map(visible_json) {
-                    *body = escaped.into_bytes();
-                }
-            };
-            if let Err(error) = write_bodies(&read.plan, io::stdout().lock(), shown) {
-                return Ok(console.unwritten_output(&error));
-            }
-        }
-        Some(Bodies::File(draft)) => {
-            save_bodies(&read.plan, draft).map_err(|error| internal(unwritten(&error)))?;
-        }
+    let bodies_to_stdout = bodies.as_ref().is_some_and(Output::is_stdout);
+    if let Some(bodies) = bodies {
+        let edit = if bodies_to_stdout { escape_unseen } else { |_: &mut Vec<u8>| {} };
+        bodies.write(|out| write_bodies(&read.plan, out, edit))?;
     }
 
     let summary = read.plan.summary(flags.top);
     let columns = if bodies_to_stdout { Console::columns() } else { Console::columns_of_output() };
     let screen = PlanScreen { effort: Some(effort), spared, columns, ..read.screen(&summary, settings) };
-    let code = match (&refusal, read.counts.invalid) {
-        (Some(_), _) => ExitCode::Refused,
-        (None, 0) => ExitCode::Complete,
-        (None, _) => ExitCode::Incomplete,
+    let shown = match flags.format {
+        Format::Text => screen.to_string(),
+        Format::Json => json(&screen),
     };
-    let printed = match flags.format {
-        Format::Text if bodies_to_stdout => {
-            console.aside(&screen);
-            Ok(())
-        }
-        Format::Json if bodies_to_stdout => {
-            console.aside(&json(&screen));
-            Ok(())
-        }
-        Format::Text => console.print(&screen),
-        Format::Json => console.print(&format_args!("{}\n", json(&screen))),
-    };
-    if let Err(code) = printed {
-        return Ok(code);
+    if bodies_to_stdout {
+        console.aside(&shown);
+    } else {
+        Console::print(&shown)?;
     }
-    refusal.map_or(Ok(code), |message| Err((message, code)))
+    match (refusal, read.counts.invalid) {
+        (Some(message), _) => Err(Failure::new(message, ExitCode::Refused)),
+        (None, 0) => Ok(ExitCode::Complete),
+        (None, _) => Ok(ExitCode::Incomplete),
+    }
 }
 
 fn json(screen: &PlanScreen<'_>) -> String {
     let json = serde_json::to_string_pretty(screen).expect("figures and texts are JSON");
-    visible_json(&json).into_owned()
+    format!("{}\n", visible_json(&json))
 }
 
 /// Reports everything that a refused input would have sent, and says how many rows that are.
@@ -207,29 +168,8 @@ pub(super) fn unsent(plan: &Plan, failures: &mut FailuresReport) -> Result<u64, 
     Ok(rows)
 }
 
-/// Where the request bodies go.
-enum Bodies {
-    Stdout,
-    File(Draft),
-}
-
-impl Bodies {
-    /// Makes sure that the path can be written before anything is read.
-    fn begin(path: &Path) -> Result<Self, Failed> {
-        if path == Path::new("-") {
-            return Ok(Self::Stdout);
-        }
-        Draft::create(path).map(Self::File).map_err(|error| cannot_begin(&error))
-    }
-}
-
-fn save_bodies(plan: &Plan, mut draft: Draft) -> Result<(), Unwritten> {
-    let written = write_bodies(plan, &mut draft, |_| {});
-    written.map_err(|error| Unwritten::writing(draft.path(), error))?;
-    draft.publish()
-}
-
-fn write_bodies(plan: &Plan, out: impl Write, edit: impl Fn(&mut Vec<u8>)) -> io::Result<()> {
+/// Writes each request's body on a line of its own.
+fn write_bodies(plan: &Plan, out: &mut dyn Write, edit: fn(&mut Vec<u8>)) -> io::Result<()> {
     let mut out = io::BufWriter::with_capacity(1 << 16, out);
     let mut body = Vec::new();
     for batch in plan.batches() {
@@ -240,4 +180,10 @@ fn write_bodies(plan: &Plan, out: impl Write, edit: impl Fn(&mut Vec<u8>)) -> io
         out.write_all(&body)?;
     }
     out.flush()
+}
+
+fn escape_unseen(body: &mut Vec<u8>) {
+    if let Ok(Cow::Owned(escaped)) = std::str::from_utf8(body).map(visible_json) {
+        *body = escaped.into_bytes();
+    }
 }

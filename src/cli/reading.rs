@@ -4,10 +4,10 @@ use std::path::Path;
 
 use tracing::info;
 
-use crate::config::{ConfigError, Settings, Tolerance};
+use crate::config::{Settings, Tolerance};
 use crate::input::{self, Counts, InputError, InvalidRows, Issue};
 use crate::plan::{Builder, Plan, PlanSummary};
-use crate::report::{ExitCode, Fates, Message, PlanScreen, StopReason, Unwritten, counted};
+use crate::report::{Fates, Message, PlanScreen, StopReason, counted};
 
 /// What was read, and what would be sent.
 #[derive(Debug)]
@@ -105,24 +105,4 @@ impl Read {
         let hint = format!("correct {wrong}, or choose with `--on-conflict last` or `first`");
         Some(Message::error(words).with_hint(hint).because(StopReason::TooManyInvalid))
     }
-}
-
-/// A report that can't be written, as a message.
-pub(super) fn unwritten(error: &Unwritten) -> Message {
-    Message::from_error(error).with_hint(error.hint()).because(StopReason::Disk)
-}
-
-/// Wrong settings, as a message, and how the program ends for them.
-pub(super) fn wrong(error: &ConfigError) -> (Message, ExitCode) {
-    (Message::from_error(error).with_hint(error.hint()), ExitCode::Usage)
-}
-
-/// A refusal, as a message, and how the program ends for it.
-pub(super) fn refused(refusal: &InputError) -> (Message, ExitCode) {
-    let (code, reason) = if refusal.is_disk_error() {
-        (ExitCode::Internal, StopReason::Disk)
-    } else {
-        (ExitCode::Refused, StopReason::UnreadableInput)
-    };
-    (Message::from_error(refusal).with_hint(refusal.hint()).because(reason), code)
 }

@@ -1,36 +1,28 @@
 //! The summary of a run: begun before anything is read, written once the run is over, however it ends.
 
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::reading::unwritten;
-use super::sync::{Failed, cannot_begin, internal};
+use super::failure::Failure;
+use super::output::Output;
 use crate::clock;
 use crate::config::Destination;
 use crate::deliver::Verified;
 use crate::input::Source;
 use crate::ledger::RunId;
-use crate::report::{Draft, ExitCode, Fates, Message, Requests, StopReason, Summary};
+use crate::report::{ExitCode, Fates, Requests, StopReason, Summary};
 
-/// A run that has begun.
+/// The summary of the run that this process makes.
 pub(super) struct RunSummary {
     id: String,
     started_at: Timestamp,
     begun: Instant,
     sources: Vec<String>,
-    to: To,
-}
-
-/// Where it goes.
-enum To {
-    Nowhere,
-    Stdout,
-    /// Opened at once, so that a path that can't be written costs no request.
-    File(Draft),
+    /// `None` if no summary is wanted, or once it is written.
+    output: Option<Output>,
 }
 
 /// How a run ended.
@@ -44,34 +36,23 @@ pub(super) struct RunEnd {
 }
 
 impl RunEnd {
-    /// Before the rows were known, for this reason.
-    pub(super) fn early(message: &Message, exit: ExitCode) -> Self {
-        let reason = message.reason().unwrap_or(match exit {
-            ExitCode::Usage => StopReason::Usage,
-            ExitCode::Refused => StopReason::UnreadableInput,
-            _ => StopReason::Bug,
-        });
+    /// Before the rows were known.
+    pub(super) fn early(failure: &Failure) -> Self {
         Self {
-            exit,
+            exit: failure.exit(),
             rows: Fates::default(),
             requests: Requests::default(),
-            reason: Some(reason),
-            message: Some(message.text().to_owned()),
+            reason: Some(failure.reason()),
+            message: failure.message().map(|message| message.text().to_owned()),
             verified: None,
         }
     }
 }
 
 impl RunSummary {
-    /// Begins it.
-    pub(super) fn begin(to: Option<&Destination>, inputs: &[Source]) -> Result<Self, Failed> {
-        let to = match to {
-            Some(Destination::File(path)) => {
-                To::File(Draft::create(path).map_err(|error| cannot_begin(&error))?)
-            }
-            Some(Destination::Stdout) => To::Stdout,
-            None => To::Nowhere,
-        };
+    /// Opens it.
+    pub(super) fn begin(to: Option<&Destination>, inputs: &[Source]) -> Result<Self, Failure> {
+        let output = to.map(Output::create).transpose()?;
         let started_at = clock::utc_now();
         let random: u32 = rand::random();
         Ok(Self {
@@ -79,7 +60,7 @@ impl RunSummary {
             started_at,
             begun: clock::monotonic_now(),
             sources: inputs.iter().map(Source::to_string).collect(),
-            to,
+            output,
         })
     }
 
@@ -95,14 +76,12 @@ impl RunSummary {
 
     /// The file that it goes to, if it goes to one.
     pub(super) fn path(&self) -> Option<&Path> {
-        match &self.to {
-            To::File(draft) => Some(draft.path()),
-            To::Nowhere | To::Stdout => None,
-        }
+        self.output.as_ref()?.path()
     }
 
-    /// Writes it.
-    pub(super) fn write(self, end: RunEnd) -> Result<(), Failed> {
+    /// Writes it, once.
+    pub(super) fn write(&mut self, end: RunEnd) -> Result<(), Failure> {
+        let Some(output) = self.output.take() else { return Ok(()) };
         let RunEnd { exit, rows, requests, reason, message, verified } = end;
         let summary = Summary {
             version: env!("CARGO_PKG_VERSION"),
@@ -110,26 +89,18 @@ impl RunSummary {
             started_at: self.started_at,
             finished_at: clock::utc_now(),
             duration: self.duration(),
-            run_id: self.id,
+            run_id: self.id.clone(),
             rows,
             requests,
             reason,
             verified,
-            sources: self.sources,
+            sources: self.sources.clone(),
             message,
         };
-        match self.to {
-            To::Nowhere => Ok(()),
-            To::File(draft) => {
-                summary.publish(draft).map_err(|error| (unwritten(&error), ExitCode::Internal))
-            }
-            To::Stdout => match summary.write_to(io::stdout().lock()) {
-                // Its reader has seen enough.
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-                written => {
-                    written.map_err(|error| internal(&format!("standard output cannot be written: {error}")))
-                }
-            },
+        match output.write(|out| summary.write_to(out)) {
+            // The reader of standard output has seen enough.
+            Err(failure) if failure.message().is_none() => Ok(()),
+            written => written,
         }
     }
 }

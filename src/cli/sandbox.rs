@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use tokio::runtime::Builder;
 
 use super::console::Console;
+use super::failure::{Failure, block_on};
 use super::signals::Signals;
 use crate::config::{Period, Share};
 use crate::deliver::{self, Rate};
@@ -65,29 +67,19 @@ enum Manner {
 /// Serves until it is interrupted.
 pub(super) fn run(flags: &SandboxFlags) -> ExitCode {
     let console = Console::plain();
-    match serve(flags, console) {
-        Ok(()) => ExitCode::Complete,
-        Err((message, code)) => {
-            console.error(&message);
-            code
-        }
-    }
+    let served =
+        options(flags).and_then(|options| block_on(Builder::new_multi_thread(), serve(options, console)));
+    console.end(served.map(|()| ExitCode::Complete))
 }
 
-fn serve(flags: &SandboxFlags, console: Console) -> Result<(), (Message, ExitCode)> {
-    let options = Options {
+fn options(flags: &SandboxFlags) -> Result<Options, Failure> {
+    Ok(Options {
         listen: flags.listen,
         rate: Some((flags.rate.requests.get(), flags.rate.window)),
         latency: flags.latency.0,
         error_rate: flags.error_rate.0,
         drop_rate: flags.drop_rate.0,
-        reject_ids: flags
-            .reject_ids
-            .as_deref()
-            .map(ids)
-            .transpose()
-            .map_err(|message| (message, ExitCode::Usage))?
-            .unwrap_or_default(),
+        reject_ids: flags.reject_ids.as_deref().map(ids).transpose()?.unwrap_or_default(),
         reject: match flags.reject {
             Manner::Naming => Reject::Naming,
             Manner::Unnamed => Reject::Unnamed,
@@ -98,36 +90,31 @@ fn serve(flags: &SandboxFlags, console: Console) -> Result<(), (Message, ExitCod
         max_body: flags.max_body,
         seed: flags.seed,
         ..Options::default()
-    };
-    let internal = |error: std::io::Error| {
-        (Message::error(format!("the sandbox cannot run: {error}")), ExitCode::Internal)
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(internal)?;
-    runtime.block_on(async {
-        let mut signals = Signals::new().map_err(internal)?;
-        let listen = options.listen;
-        let sandbox = Sandbox::start(options).await.map_err(|error| {
-            let message = Message::error(format!("cannot listen on `{listen}`: {error}"));
-            (message.with_hint("choose another address with `--listen`".to_owned()), ExitCode::Usage)
-        })?;
-        let (base_url, addr) = (sandbox.base_url(), sandbox.addr());
-        let said = format!(
-            "base URL  {base_url}\nstate     http://{addr}/sandbox/state.csv\n\
-             try       ATTRSYNC_TOKEN=any attrsync sync --base-url {base_url} FILE\n\
-             any key is accepted; stop with Ctrl-C\n"
-        );
-        if let Err(code) = console.print(&said) {
-            return Err((Message::error("nobody is told where the sandbox listens"), code));
-        }
-        signals.next().await;
-        let Counters { requests, ok, throttled, refused, faulted, .. } = sandbox.counters();
-        sandbox.shutdown().await;
-        console.aside(&format_args!(
-            "{}: {ok} answered ok, {throttled} throttled, {refused} refused, {faulted} met by a fault",
-            counted(requests, "request")
-        ));
-        Ok(())
     })
+}
+
+async fn serve(options: Options, console: Console) -> Result<(), Failure> {
+    let mut signals = Signals::new()?;
+    let listen = options.listen;
+    let sandbox = Sandbox::start(options).await.map_err(|error| {
+        let message = Message::error(format!("cannot listen on `{listen}`: {error}"));
+        Failure::usage(message.with_hint("choose another address with `--listen`".to_owned()))
+    })?;
+    let (base_url, addr) = (sandbox.base_url(), sandbox.addr());
+    let said = format!(
+        "base URL  {base_url}\nstate     http://{addr}/sandbox/state.csv\n\
+         try       ATTRSYNC_TOKEN=any attrsync sync --base-url {base_url} FILE\n\
+         any key is accepted; stop with Ctrl-C\n"
+    );
+    Console::print(&said)?;
+    signals.next().await;
+    let Counters { requests, ok, throttled, refused, faulted, .. } = sandbox.counters();
+    sandbox.shutdown().await;
+    console.aside(&format_args!(
+        "{}: {ok} answered ok, {throttled} throttled, {refused} refused, {faulted} met by a fault",
+        counted(requests, "request")
+    ));
+    Ok(())
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -136,16 +123,19 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().ok().ok_or_else(|| format!("write an address and a port, as `{example}`"))
 }
 
-fn ids(path: &Path) -> Result<BTreeSet<String>, Message> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Message::error(format!("`{}` cannot be read: {error}", path.display())))?;
+fn ids(path: &Path) -> Result<BTreeSet<String>, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::usage(Message::error(format!("`{}` cannot be read: {error}", path.display())))
+    })?;
     let lines = text.lines().map(str::trim).enumerate().filter(|(_, id)| !id.is_empty());
     lines
         .map(|(number, id)| {
             if id.contains([',', ';', '\t']) {
                 let place = format!("{}:{}", path.display(), number + 1);
-                return Err(Message::error(format!("{place}: expected one id, found `{id}`"))
-                    .with_hint("write a file with one id on each line".to_owned()));
+                let message = Message::error(format!("{place}: expected one id, found `{id}`"));
+                return Err(Failure::usage(
+                    message.with_hint("write a file with one id on each line".to_owned()),
+                ));
             }
             Ok(id.to_owned())
         })

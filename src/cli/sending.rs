@@ -8,10 +8,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, spawn_blocking};
 use tracing::warn;
 
-use super::bookkeeping::failed;
-use super::reading::unwritten;
+use super::failure::Failure;
 use super::signals::Signals;
-use super::sync::{Failed, internal};
 use crate::clock;
 use crate::config;
 use crate::deliver::{
@@ -20,7 +18,7 @@ use crate::deliver::{
 use crate::input::IdType;
 use crate::ledger::{Ledger, LedgerError, Recorder};
 use crate::plan::{Batch, Plan};
-use crate::report::{Clerk, ExitCode, FailuresReport, Fates, Message, Progress, Tally, Unwritten};
+use crate::report::{Clerk, FailuresReport, Fates, Progress, Tally, Unwritten};
 use crate::sandbox::{self, Sandbox};
 
 /// Events that may wait for the clerk: some seconds of the fastest run.
@@ -59,12 +57,11 @@ pub(super) enum Broken {
     Ledger(LedgerError),
 }
 
-impl Broken {
-    /// It, as a message.
-    pub(super) fn message(&self) -> Message {
-        match self {
-            Self::Report(error) => unwritten(error),
-            Self::Ledger(error) => failed(error).0,
+impl From<Broken> for Failure {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Report(error) => error.into(),
+            Broken::Ledger(error) => error.into(),
         }
     }
 }
@@ -76,7 +73,7 @@ impl Sending {
         target: &config::Target,
         id_type: IdType,
         mut signals: Signals,
-    ) -> Result<Sent, Failed> {
+    ) -> Result<Sent, Failure> {
         let sandbox = match target {
             config::Target::Api { .. } => None,
             config::Target::Sandbox => Some(self.start_sandbox().await?),
@@ -88,13 +85,12 @@ impl Sending {
             (config::Target::Sandbox, sandbox) => {
                 let base_url = sandbox.as_ref().map(Sandbox::base_url).unwrap_or_default();
                 let base_url =
-                    base_url.parse().map_err(|error| internal(&format!("`{base_url}`: {error}")))?;
+                    base_url.parse().map_err(|error| Failure::internal(format!("`{base_url}`: {error}")))?;
                 Target { base_url, token: SecretString::from("sandbox"), id_type }
             }
         };
         let address = target.base_url.to_string();
-        let transport = Http::new(&target, self.options.timeout, self.options.concurrency)
-            .map_err(|error| (Message::from_error(&error), ExitCode::Usage))?;
+        let transport = Http::new(&target, self.options.timeout, self.options.concurrency)?;
 
         let (shutdown, shutdown_rx) = watch::channel(Shutdown::No);
         let transport = Arc::new(transport);
@@ -113,7 +109,8 @@ impl Sending {
         let (plan, options) = (self.plan, Options { address, ..self.options });
         let sending = async {
             let delivered = deliver(plan, transport, &options, shutdown_rx, events, rand::make_rng());
-            let Delivery { end, verified } = delivered.await.map_err(|error| internal(&error.to_string()))?;
+            let Delivery { end, verified } =
+                delivered.await.map_err(|error| Failure::internal(error.to_string()))?;
             let Listener { mut recorder, clerk, broken } =
                 listening.await.map_err(|error| panicked(&error))?;
             if let (Some(recorder), Some(verified)) = (&mut recorder, &verified) {
@@ -136,14 +133,15 @@ impl Sending {
         }
     }
 
-    async fn start_sandbox(&self) -> Result<Sandbox, Failed> {
+    async fn start_sandbox(&self) -> Result<Sandbox, Failure> {
         let options = sandbox::Options {
             rate: Some((self.options.rate.requests.get(), self.options.rate.window)),
             latency: SANDBOX_LATENCY,
             latency_jitter: SANDBOX_LATENCY / 2,
             ..sandbox::Options::default()
         };
-        Sandbox::start(options).await.map_err(|error| internal(&format!("the sandbox cannot start: {error}")))
+        let started = Sandbox::start(options).await;
+        started.map_err(|error| Failure::internal(format!("the sandbox cannot start: {error}")))
     }
 }
 
@@ -208,8 +206,8 @@ fn finish(shutdown: &mut Shutdown, stop: Stop) -> bool {
     is_first
 }
 
-fn panicked(error: &JoinError) -> Failed {
-    internal(&format!("reporting failed: {error}"))
+fn panicked(error: &JoinError) -> Failure {
+    Failure::internal(format!("reporting failed: {error}"))
 }
 
 /// Passes signals on: the first one lets requests in flight finish, the second one doesn't.

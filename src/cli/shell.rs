@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use super::args::Cli;
 use super::console::Console;
+use super::failure::Failure;
 use super::manual;
 use crate::report::ExitCode;
 
@@ -52,8 +53,5 @@ pub(super) fn run(flags: &ShellFlags) -> ExitCode {
         out.write_all(&text)?;
         out.flush()
     });
-    match printed {
-        Ok(()) => ExitCode::Complete,
-        Err(error) => Console::plain().unwritten_output(&error),
-    }
+    Console::plain().end(printed.map(|()| ExitCode::Complete).map_err(|error| Failure::of_stdout(&error)))
 }

@@ -6,6 +6,7 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::failure::Failure;
 use crate::deliver::Stop;
 
 /// Its number on Linux and on macOS.
@@ -24,7 +25,11 @@ pub(super) struct Signals {
 
 impl Signals {
     /// From now on, these signals no longer end the process.
-    pub(super) fn new() -> io::Result<Self> {
+    pub(super) fn new() -> Result<Self, Failure> {
+        Self::catch().map_err(|error| Failure::internal(format!("signals cannot be caught: {error}")))
+    }
+
+    fn catch() -> io::Result<Self> {
         let ignored = ignored();
         let caught = |kind: SignalKind| {
             let is_ignored = ignored & (1 << (kind.as_raw_value() - 1)) != 0;

@@ -1,19 +1,22 @@
-//! `attrsync sync`: the main job.
+//! `attrsync sync`: open, read, plan, send, report.
 //!
-//! Read everything, refuse or plan, deliver, tell. What can fail without the network fails before the first request.
+//! What can fail without the network fails before the first request.
 
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::runtime::Builder;
 use tokio::task::spawn_blocking;
 use tracing::info;
 
 use super::args::OutputFlags;
-use super::bookkeeping::{self, Books, Ending};
 use super::console::Console;
+use super::failure::{Failure, block_on, blocking};
 use super::plan::{self, unsent};
-use super::reading::{Read, refused, unwritten, wrong};
+use super::reading::Read;
+use super::run_ledger::{self, RunLedger, StartedRun};
 use super::run_summary::{RunEnd, RunSummary};
 use super::sending::{Broken, Sending, Sent};
 use super::signals::Signals;
@@ -21,62 +24,53 @@ use crate::config::{
     Job, LedgerFile, Repeated, Resume, Settings, Surroundings, SyncOptions, Target, Typed, Verbosity,
     settle_sync, summary_of_wrong_settings,
 };
-use crate::deliver::{End, Stop};
+use crate::deliver::End;
 use crate::input::Issue;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, RunId};
+use crate::plan::Plan;
 use crate::report::{
-    Closing, ExitCode, FailuresReport, Fates, Message, Progress, Rerun, StopReason, Unwritten, command_line,
-    why_stopped,
+    Closing, ExitCode, FailuresReport, Fates, Message, Progress, Rerun, StopReason, command_line, why_stopped,
 };
-
-/// Why the program ends before its closing screen.
-pub(super) type Failed = (Message, ExitCode);
 
 /// Syncs, and says how it ended.
 pub(super) fn run(typed: &Typed<SyncOptions>, surroundings: &Surroundings) -> ExitCode {
-    let (settings, target, repeated) = match settle_sync(typed, surroundings) {
-        Ok(Job::Sync(settings, target, repeated)) => (settings, target, repeated),
-        Ok(Job::Plan(settings)) => return plan::run_settled(OutputFlags::default(), settings),
-        Err(error) => {
-            let (message, code) = wrong(&error);
-            Console::plain().error(&message);
-            return match summary_of_wrong_settings(typed, surroundings) {
-                Some((to, inputs)) => RunSummary::begin(Some(&to), &inputs)
-                    .and_then(|summary| summary.write(RunEnd::early(&message, code)))
-                    .map_or_else(|failed| tell(Console::plain(), failed), |()| code),
-                None => code,
-            };
-        }
-    };
+    match settle_sync(typed, surroundings) {
+        Ok(Job::Sync(settings, target, repeated)) => sync(settings, repeated, &target),
+        Ok(Job::Plan(settings)) => plan::run_settled(OutputFlags::default(), settings),
+        Err(error) => end_early(Console::plain(), error.into(), |end| {
+            match summary_of_wrong_settings(typed, surroundings) {
+                Some((to, inputs)) => RunSummary::begin(Some(&to), &inputs)?.write(end),
+                None => Ok(()),
+            }
+        }),
+    }
+}
+
+fn sync(settings: Settings, repeated: Repeated, target: &Target) -> ExitCode {
     let (console, progress) = Console::with_progress(&settings);
     for warning in &settings.warnings {
         console.warning(&Message::warning(warning));
     }
-    let mut summary = match RunSummary::begin(settings.reports.summary.as_ref(), &settings.inputs) {
-        Ok(summary) => Some(summary),
-        Err(failed) => return tell(console, failed),
+    let summary = match RunSummary::begin(settings.reports.summary.as_ref(), &settings.inputs) {
+        Ok(summary) => summary,
+        Err(failure) => return console.end(Err(failure)),
     };
-    let run = Run { settings: Arc::new(settings), repeated, console };
-    let ended = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| internal(&format!("the runtime cannot start: {error}")))
-        .and_then(|runtime| {
-            let ended = runtime.block_on(run.sync(&target, progress, &mut summary));
-            // A reader that waits for its input may wait for ever.
-            runtime.shutdown_background();
-            ended
-        });
-    ended.unwrap_or_else(|(message, code)| {
-        console.error(&message);
-        let written = summary.take().map(|summary| summary.write(RunEnd::early(&message, code)));
-        written.and_then(Result::err).map_or(code, |failed| tell(console, failed))
-    })
+    let mut run = Run { settings: Arc::new(settings), repeated, console, summary };
+    match block_on(Builder::new_multi_thread(), run.sync(target, progress)) {
+        Ok(exit) => exit,
+        Err(failure) => end_early(console, failure, |end| run.summary.write(end)),
+    }
 }
 
-fn tell(console: Console, (message, code): Failed) -> ExitCode {
-    console.error(&message);
-    code
+/// Says why a run failed, and writes its summary.
+fn end_early(
+    console: Console,
+    failure: Failure,
+    summarise: impl FnOnce(RunEnd) -> Result<(), Failure>,
+) -> ExitCode {
+    let end = RunEnd::early(&failure);
+    let exit = console.end(Err(failure));
+    console.end(summarise(end).map(|()| exit))
 }
 
 /// One run of the program.
@@ -84,79 +78,174 @@ struct Run {
     settings: Arc<Settings>,
     repeated: Repeated,
     console: Console,
+    summary: RunSummary,
 }
 
 impl Run {
-    /// Does it. The summary is taken once it is written; what is left of it is for a run that ends early.
     async fn sync(
-        self,
+        &mut self,
         target: &Target,
         progress: Box<dyn Progress + Send>,
-        summary: &mut Option<RunSummary>,
-    ) -> Result<ExitCode, Failed> {
-        let mut signals =
-            Signals::new().map_err(|error| internal(&format!("signals cannot be caught: {error}")))?;
-        let path = self.settings.reports.failures.clone().unwrap_or_default();
-        let failures = FailuresReport::create(&path, &self.settings.input);
-        // A wrong path comes first, as opening a ledger makes one; but of a run that uses both the ledger knows more.
-        let failures = match failures {
-            Err(error) if !error.is_in_use() => return Err(cannot_begin(&error)),
-            failures => failures,
-        };
-        let books = Books::open(&self.settings)?;
-        let mut failures = failures.map_err(|error| cannot_begin(&error))?;
+    ) -> Result<ExitCode, Failure> {
+        let mut signals = Signals::new()?;
+        let (mut failures, ledger) = self.open()?;
 
-        let settings = Arc::clone(&self.settings);
-        let reading = spawn_blocking(move || Read::all(&settings));
-        // Until the rows are known there is nothing to report: a report of an earlier run stays as it is.
-        let read = tokio::select! {
-            read = reading => read.map_err(|panic| internal(&format!("reading failed: {panic}")))?,
-            stop = signals.next() => return Err(interrupted(&stop)),
-        };
-        let mut read = read.map_err(|refusal| refused(&refusal))?;
-        self.warn(&read);
-        failures.add_invalid(&mut read.invalid).map_err(|error| (unwritten(&error), ExitCode::Internal))?;
-        if let Some(message) = read.refusal(self.settings.tolerance, Some(&path)) {
-            return refuse(&read, failures, message, summary);
+        let mut read = self.read(&mut signals).await?;
+        failures.add_invalid(&mut read.invalid)?;
+        if let Some(message) = read.refusal(self.settings.tolerance, Some(failures.path())) {
+            return Err(self.refuse(&read, failures, message)?);
         }
         let causes = std::mem::take(&mut read.causes);
+
         let mut fates = read.fates();
-        let (plan, begun) = match books {
-            None => (read.plan, None),
-            Some(books) => {
-                let settings = Arc::clone(&self.settings);
-                let begun = spawn_blocking(move || books.begin(read.plan, &settings)).await;
-                let begun =
-                    begun.map_err(|panic| internal(&format!("reading the ledger failed: {panic}")))?;
-                let (spare, begun) = begun.map_err(|error| bookkeeping::failed(&error))?;
-                if let Some(summary) = summary {
-                    summary.belongs_to(begun.run());
-                }
-                fates.unchanged = spare.spared.unchanged;
-                fates.resumed = spare.spared.resumed;
-                if let Some(note) = &spare.note {
+        let (plan, run, recorder) = match ledger {
+            None => (Arc::new(read.plan), None, None),
+            Some(ledger) => {
+                let StartedRun { run, plan, spared, note, recorder } = self.start(ledger, read.plan).await?;
+                self.summary.belongs_to(run);
+                fates.unchanged = spared.unchanged;
+                fates.resumed = spared.resumed;
+                if let Some(note) = &note {
                     self.console.warning(note);
                 }
-                (spare.plan, Some(begun))
+                (plan, Some(run), Some(recorder))
             }
         };
         info!(rows = plan.rows(), requests = plan.requests(), bytes = plan.memory_bytes(), "planned");
-        let plan = Arc::new(plan);
-        let (recorder, ending) = begun.map(|begun| begun.recorder(&plan)).unzip();
+
         let mut options = self.settings.delivery.clone();
         // The time counts from the start of the program.
-        let taken = summary.as_ref().map(RunSummary::duration).unwrap_or_default();
+        let taken = self.summary.duration();
         options.max_duration = options.max_duration.map(|most| most.saturating_sub(taken));
         options.proven = fates.unchanged + fates.resumed > 0;
         let sending = Sending { plan, fates, options, recorder, failures, progress };
-        let mut sent = sending.run(target, self.settings.input.id_type, signals).await?;
-        let (settings, console) = (Arc::clone(&self.settings), self.console);
-        let mut ledger = sent.ledger.take();
-        let exit = self.conclude(sent, ending.as_ref(), &mut ledger, (&causes, &path), summary)?;
-        if let (Some(ending), Some(ledger)) = (ending, ledger) {
-            compact(ending, ledger, settings, console).await;
+        let sent = sending.run(target, self.settings.input.id_type, signals).await?;
+
+        let (exit, ledger) = self.report(sent, run, &causes)?;
+        if let Some(ledger) = ledger {
+            self.compact(ledger).await;
         }
         Ok(exit)
+    }
+
+    /// Opens what the run writes. A wrong path for the failures report fails first, as opening a ledger creates one. If
+    /// another run uses both, the ledger's message says more.
+    fn open(&self) -> Result<(FailuresReport, Option<RunLedger>), Failure> {
+        let failures = match FailuresReport::create(&self.failures_path(), &self.settings.input) {
+            Err(error) if !error.is_in_use() => return Err(error.into()),
+            created => created,
+        };
+        let ledger = RunLedger::open(&self.settings)?;
+        Ok((failures?, ledger))
+    }
+
+    fn failures_path(&self) -> PathBuf {
+        self.settings.reports.failures.clone().unwrap_or_default()
+    }
+
+    /// Reads all inputs, and says what asks for a decision while there still is time for one. Until the rows are known
+    /// there is nothing to report: a report of an earlier run stays as it is.
+    async fn read(&self, signals: &mut Signals) -> Result<Read, Failure> {
+        let settings = Arc::clone(&self.settings);
+        let read = tokio::select! {
+            read = blocking("reading", move || Read::all(&settings)) => read??,
+            stop = signals.next() => {
+                let text = format!("{} while it read: nothing was sent", why_stopped(&stop));
+                return Err(Failure::interrupted(text, &stop));
+            }
+        };
+        let summary = read.plan.summary(0);
+        for warning in read.screen(&summary, &self.settings).warnings() {
+            self.console.warning(&warning);
+        }
+        Ok(read)
+    }
+
+    /// Nothing is sent: all rows that could have been are unsent.
+    fn refuse(
+        &mut self,
+        read: &Read,
+        mut failures: FailuresReport,
+        message: Message,
+    ) -> Result<Failure, Failure> {
+        let rows = unsent(&read.plan, &mut failures)?;
+        failures.publish()?;
+        let fates = Fates { unsent: rows, ..read.fates() };
+        let exit = if fates.add_up() { ExitCode::Refused } else { ExitCode::Internal };
+        let failure = Failure::new(message, exit);
+        self.summary.write(RunEnd { rows: fates, ..RunEnd::early(&failure) })?;
+        Ok(failure)
+    }
+
+    /// Starts the run in the ledger.
+    async fn start(&self, ledger: RunLedger, plan: Plan) -> Result<StartedRun, Failure> {
+        let settings = Arc::clone(&self.settings);
+        Ok(blocking("reading the ledger", move || ledger.start(plan, &settings)).await??)
+    }
+
+    /// Records how the run ended, and reports it in all the ways that were asked for. Returns the ledger, if it can still
+    /// be written.
+    fn report(
+        &mut self,
+        sent: Sent,
+        run: Option<RunId>,
+        causes: &[Issue],
+    ) -> Result<(ExitCode, Option<Ledger>), Failure> {
+        let Sent { tally, end, verified, mut ledger, mut broken } = sent;
+        let mut exit = match broken {
+            Some(_) => ExitCode::Internal,
+            None => ExitCode::of(&end, &tally.fates).verified(verified.as_ref()),
+        };
+        if let (Some(run), Some(open)) = (run, ledger.as_mut())
+            && let Err(error) = run_ledger::finish(open, run, exit, &tally.fates)
+        {
+            ledger = None;
+            exit = ExitCode::Internal;
+            broken.get_or_insert(Broken::Ledger(error));
+        }
+        let is_reported = !matches!(broken, Some(Broken::Report(_)));
+        let broken = broken.map(Failure::from);
+        let (message, reason) = match (&broken, &end) {
+            _ if !tally.fates.add_up() => {
+                (Some("the fates of rows do not add up".to_owned()), Some(StopReason::Bug))
+            }
+            (Some(failure), _) => {
+                (failure.message().map(|message| message.text().to_owned()), Some(failure.reason()))
+            }
+            (None, End::Stopped(stop)) => (Some(why_stopped(stop)), Some(StopReason::from(stop))),
+            (None, End::Complete) => (None, None),
+        };
+        // If every row was dealt with, nothing stopped the run.
+        let is_early = !matches!(exit, ExitCode::Complete | ExitCode::Incomplete);
+        let written = self.summary.path().map(Path::to_owned);
+        let duration = self.summary.duration();
+        let summarised = self.summary.write(RunEnd {
+            exit,
+            rows: tally.fates,
+            requests: tally.requests,
+            reason: reason.filter(|_| is_early),
+            message: message.filter(|_| is_early),
+            verified: verified.clone(),
+        });
+        let failures = self.failures_path();
+        self.console.closing(&Closing {
+            exit,
+            end: &end,
+            tally: &tally,
+            duration,
+            verified: verified.as_ref(),
+            causes,
+            failures: Some(failures.as_path()).filter(|path| is_reported && path.is_file()),
+            written: written.as_deref().filter(|_| summarised.is_ok()),
+            rerun: self.rerun(),
+            feed_back: &self.feed_back(&failures),
+            latency: (self.settings.verbosity > Verbosity::Normal).then_some(&tally.latency),
+            columns: Console::columns(),
+        });
+        if let Some(failure) = broken {
+            self.console.end(Err(failure));
+        }
+        summarised.map(|()| (exit, ledger))
     }
 
     /// What the same command does when this run leaves rows unsent. A sandbox in this process is gone by then.
@@ -167,85 +256,10 @@ impl Run {
         }
     }
 
-    /// Says what asks for a decision, while there still is time for one.
-    fn warn(&self, read: &Read) {
-        let summary = read.plan.summary(0);
-        for warning in read.screen(&summary, &self.settings).warnings() {
-            self.console.warning(&warning);
-        }
-    }
-
-    /// Tells how it went, in all the ways that were asked for.
-    fn conclude(
-        self,
-        sent: Sent,
-        ending: Option<&Ending>,
-        ledger: &mut Option<Ledger>,
-        (causes, failures): (&[Issue], &Path),
-        summary: &mut Option<RunSummary>,
-    ) -> Result<ExitCode, Failed> {
-        let Sent { tally, end, verified, ledger: _, mut broken } = sent;
-        let mut exit = match broken {
-            Some(_) => ExitCode::Internal,
-            None => ExitCode::of(&end, &tally.fates).verified(verified.as_ref()),
-        };
-        if let (Some(ending), Some(open)) = (ending, ledger.as_mut())
-            && let Err(error) = ending.record(open, exit, &tally.fates)
-        {
-            *ledger = None;
-            exit = ExitCode::Internal;
-            broken.get_or_insert(Broken::Ledger(error));
-        }
-        let is_reported = !matches!(broken, Some(Broken::Report(_)));
-        let broken = broken.as_ref().map(Broken::message);
-        let (message, reason) = match (&broken, &end) {
-            (Some(message), _) => (Some(message.text().to_owned()), message.reason()),
-            (None, End::Stopped(stop)) => (Some(why_stopped(stop)), Some(StopReason::from(stop))),
-            (None, End::Complete) => (None, None),
-        };
-        // What stopped nothing is no reason.
-        let is_early = !matches!(exit, ExitCode::Complete | ExitCode::Incomplete);
-        let (message, reason) = if tally.fates.add_up() {
-            (message, reason)
-        } else {
-            (Some("the fates of rows do not add up".to_owned()), Some(StopReason::Bug))
-        };
-        let (console, duration) = (self.console, summary.as_ref().map(RunSummary::duration));
-        let written = summary.as_ref().and_then(|summary| summary.path().map(Path::to_owned));
-        let summarised = summary.take().map_or(Ok(()), |summary| {
-            summary.write(RunEnd {
-                exit,
-                rows: tally.fates,
-                requests: tally.requests,
-                reason: reason.filter(|_| is_early),
-                message: message.filter(|_| is_early),
-                verified: verified.clone(),
-            })
-        });
-        console.closing(&Closing {
-            exit,
-            end: &end,
-            tally: &tally,
-            duration: duration.unwrap_or_default(),
-            verified: verified.as_ref(),
-            causes,
-            failures: Some(failures).filter(|path| is_reported && path.is_file()),
-            written: written.as_deref().filter(|_| summarised.is_ok()),
-            rerun: self.rerun(),
-            feed_back: &self.feed_back(failures),
-            latency: (self.settings.verbosity > Verbosity::Normal).then_some(&tally.latency),
-            columns: Console::columns(),
-        });
-        if let Some(message) = &broken {
-            console.error(message);
-        }
-        summarised.map(|()| exit)
-    }
-
     /// The command that sends the rows of the failures report, to where this run sent the others.
     fn feed_back(&self, failures: &Path) -> String {
         let Repeated { flags, variable } = &self.repeated;
-        // Else it would be taken for a flag.
+        // Otherwise the path would be read as a flag.
         let is_like_a_flag = failures.as_os_str().as_encoded_bytes().starts_with(b"-");
         let report = if is_like_a_flag { Path::new(".").join(failures) } else { failures.to_owned() };
         let words = ["attrsync", "sync"].map(OsStr::new).into_iter();
@@ -253,60 +267,21 @@ impl Run {
         let variable = variable.map(|variable| format!("\n(the key comes from `{variable}`)"));
         format!("{}{}", command_line(words), variable.unwrap_or_default())
     }
-}
 
-/// Nothing was sent yet.
-fn interrupted(stop: &Stop) -> Failed {
-    let text = format!("{} while it read: nothing was sent", why_stopped(stop));
-    (Message::error(text).because(StopReason::Signal), ExitCode::of_stop(stop))
-}
-
-/// The input is refused as a whole: all that could have been sent is unsent.
-fn refuse(
-    read: &Read,
-    mut failures: FailuresReport,
-    message: Message,
-    summary: &mut Option<RunSummary>,
-) -> Result<ExitCode, Failed> {
-    let reported = unsent(&read.plan, &mut failures).and_then(|rows| failures.publish().map(|()| rows));
-    let rows = reported.map_err(|error| (unwritten(&error), ExitCode::Internal))?;
-    let fates = Fates { unsent: rows, ..read.fates() };
-    let code = if fates.add_up() { ExitCode::Refused } else { ExitCode::Internal };
-    if let Some(summary) = summary.take() {
-        summary.write(RunEnd { rows: fates, ..RunEnd::early(&message, code) })?;
-    }
-    Err((message, code))
-}
-
-/// Gives back room in the ledger. All is recorded and said by now, so that neither an error nor a signal changes how the
-/// run ended.
-async fn compact(ending: Ending, ledger: Ledger, settings: Arc<Settings>, console: Console) {
-    let Ok(mut signals) = Signals::new() else { return };
-    let compacting = spawn_blocking(move || ending.compact(ledger, &settings.input.resources));
-    let warning = tokio::select! {
-        compacted = compacting => match compacted {
+    /// Makes the ledger smaller. Everything is recorded and reported by now, so neither an error nor a signal changes how
+    /// the run ended.
+    async fn compact(&self, ledger: Ledger) {
+        let Ok(mut signals) = Signals::new() else { return };
+        let settings = Arc::clone(&self.settings);
+        let compacted = tokio::select! {
+            compacted = spawn_blocking(move || run_ledger::compact(ledger, &settings)) => compacted,
+            _ = signals.next() => return,
+        };
+        let warning = |why: &dyn Display| Message::warning(format!("the ledger was not compacted: {why}"));
+        self.console.warning(&match compacted {
             Ok(Ok(())) => return,
-            Ok(Err(error)) => Message::warning(format!("the ledger was not compacted: {error}"))
-                .with_hint(error.hint().to_owned()),
-            Err(panic) => Message::warning(format!("the ledger was not compacted: {panic}")),
-        },
-        _ = signals.next() => return,
-    };
-    console.warning(&warning);
-}
-
-pub(super) fn internal(text: &str) -> Failed {
-    (Message::error(text), ExitCode::Internal)
-}
-
-/// A report can't even be begun: its path is wrong, another run is writing it, or the disk failed.
-pub(super) fn cannot_begin(error: &Unwritten) -> Failed {
-    let message = unwritten(error);
-    if error.is_in_use() {
-        (message.because(StopReason::LedgerHeld), ExitCode::Usage)
-    } else if error.is_wrong_path() {
-        (message.because(StopReason::Usage), ExitCode::Usage)
-    } else {
-        (message, ExitCode::Internal)
+            Ok(Err(error)) => warning(&error).with_hint(error.hint().to_owned()),
+            Err(panic) => warning(&panic),
+        });
     }
 }

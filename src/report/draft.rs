@@ -139,14 +139,17 @@ impl Unwritten {
         self.source.kind() == io::ErrorKind::ResourceBusy
     }
 
-    /// Whether it is the path that is wrong, and not the disk that failed.
+    /// Whether the file can't be created for its path, and not because the disk failed.
     pub fn is_wrong_path(&self) -> bool {
         use io::ErrorKind::{
             InvalidFilename, IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem,
         };
         let wrong =
             [InvalidFilename, IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem];
-        wrong.contains(&self.source.kind()) || self.source.raw_os_error() == Some(Errno::LOOP.raw_os_error())
+        let is_wrong = |error: &io::Error| {
+            wrong.contains(&error.kind()) || error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
+        };
+        self.deed == "create" && is_wrong(&self.source)
     }
 
     /// What the user can do about it.

@@ -1,4 +1,4 @@
-//! The ledger's part in a run: what it spares the run, what it is told, and how the run ends in it.
+//! A run in the ledger: what the ledger leaves to send, and how the run starts and ends in it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,63 +6,56 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Url;
 
+use super::failure::Failure;
 use super::fingerprint::{differing, fingerprint};
-use super::sync::Failed;
 use crate::clock;
-use crate::config::{LedgerFile, Resume, Settings};
+use crate::config::{Resume, Settings};
 use crate::ledger::{
     InputState, KnownAttribute, Ledger, LedgerError, LedgerReader, NotContinued, NotContinuedRun, Recorder,
     RowCounts, RunDescription, RunId, RunOutcome, TargetKey, UnfinishedRun,
 };
 use crate::plan::{Batch, Phase, Plan, SkippedRows};
-use crate::report::{ExitCode, Fates, Message, StopReason};
-use crate::spill::Resources;
+use crate::report::{ExitCode, Fates, Message};
 
 /// How times are written.
 const TIME: &str = "%Y-%m-%d %H:%M:%S UTC";
 
-/// An open ledger, before the run begins.
-pub(super) struct Books {
+/// The ledger of a run. While it is open, no other run can use it.
+pub(super) struct RunLedger {
     ledger: Ledger,
-    file: LedgerFile,
     target: TargetKey,
 }
 
-/// A run that has begun.
-pub(super) struct Begun {
-    ledger: Ledger,
-    run: RunId,
-    file: LedgerFile,
-}
-
-/// What is left to send, and why it is not more.
-pub(super) struct Spare {
-    pub(super) plan: Plan,
+/// A run that the ledger knows of, and what it has left to send.
+pub(super) struct StartedRun {
+    pub(super) run: RunId,
+    pub(super) plan: Arc<Plan>,
     pub(super) spared: SkippedRows,
     /// Which run this one continues, or why it doesn't.
     pub(super) note: Option<Message>,
+    pub(super) recorder: Recorder,
 }
 
-impl Books {
-    /// Opens the ledger that the settings name, if any. From now on no other run uses it.
-    pub(super) fn open(settings: &Settings) -> Result<Option<Self>, Failed> {
-        let Some(file) = settings.ledger.clone() else { return Ok(None) };
-        check_place(&file.path)?;
+impl RunLedger {
+    /// Opens the ledger that the settings name, if any.
+    pub(super) fn open(settings: &Settings) -> Result<Option<Self>, Failure> {
+        let Some(file) = &settings.ledger else { return Ok(None) };
+        check_path(&file.path)?;
         let base_url = match &file.base_url {
             Some(base_url) => canonical(base_url),
-            // Nobody will meet this one again.
+            // No later run meets this sandbox again.
             None => format!("sandbox of {}", clock::utc_now()),
         };
         let target = TargetKey { base_url, id_type: settings.input.id_type };
-        let ledger = Ledger::open(&file.path, &target, clock::utc_now()).map_err(|error| failed(&error))?;
-        Ok(Some(Self { ledger, file, target }))
+        let ledger = Ledger::open(&file.path, &target, clock::utc_now())?;
+        Ok(Some(Self { ledger, target }))
     }
 
-    /// Takes out of the plan what need not be sent, and begins the run.
-    pub(super) fn begin(mut self, plan: Plan, settings: &Settings) -> Result<(Spare, Begun), LedgerError> {
+    /// Takes out of the plan what need not be sent, and records that the run starts.
+    pub(super) fn start(mut self, plan: Plan, settings: &Settings) -> Result<StartedRun, LedgerError> {
         let description = description(&plan, settings);
         let reader = self.ledger.reader();
-        let (plan, spared, continuation) = spare(reader, &self.target, &description, plan, settings)?;
+        let (plan, spared, continuation) = remaining(reader, &self.target, &description, plan, settings)?;
         let note = match continuation {
             Continuation::Of(continued) => Some(continuing(&continued, spared)),
             Continuation::Unwanted(unfinished) => Some(unwanted(&unfinished)),
@@ -72,13 +65,34 @@ impl Books {
             }
         };
         let run = self.ledger.begin(&description, continuation.continued(), clock::utc_now())?;
-        Ok((Spare { plan, spared, note }, Begun { ledger: self.ledger, run, file: self.file }))
+        let plan = Arc::new(plan);
+        let recorder = Recorder::new(self.ledger, run, Arc::clone(&plan));
+        Ok(StartedRun { run, plan, spared, note, recorder })
     }
 }
 
-/// Takes out of a plan what a run with these settings would not send, as far as the ledger knows. Where it knows
-/// nothing, says why.
-pub(super) fn spare_plan(
+/// Records how a run ended.
+pub(super) fn finish(
+    ledger: &mut Ledger,
+    run: RunId,
+    exit: ExitCode,
+    fates: &Fates,
+) -> Result<(), LedgerError> {
+    ledger.finish(run, outcome(exit), &counts(fates), clock::utc_now())
+}
+
+/// Removes from the ledger what is older than the settings keep, and makes the file smaller.
+pub(super) fn compact(mut ledger: Ledger, settings: &Settings) -> Result<(), LedgerError> {
+    const DAY: i64 = 24 * 60 * 60;
+    let days = settings.ledger.as_ref().map_or(0, |file| file.history_days);
+    let days = i64::try_from(days).unwrap_or(i64::MAX);
+    let kept = SignedDuration::from_secs(days.saturating_mul(DAY));
+    ledger.compact(clock::utc_now().checked_sub(kept).unwrap_or(Timestamp::MIN), &settings.input.resources)
+}
+
+/// Takes out of a plan what a run with these settings would not send, as far as the ledger knows. If it knows nothing,
+/// the message says why.
+pub(super) fn remaining_plan(
     plan: Plan,
     settings: &Settings,
 ) -> Result<(Plan, SkippedRows, Option<Message>), LedgerError> {
@@ -96,7 +110,7 @@ pub(super) fn spare_plan(
         opened => opened?,
     };
     let description = description(&plan, settings);
-    let (plan, spared, _) = spare(&reader, &target, &description, plan, settings)?;
+    let (plan, spared, _) = remaining(&reader, &target, &description, plan, settings)?;
     Ok((plan, spared, None))
 }
 
@@ -131,7 +145,7 @@ fn description(plan: &Plan, settings: &Settings) -> RunDescription {
 }
 
 /// Takes out of a plan what need not be sent.
-fn spare(
+fn remaining(
     reader: &LedgerReader,
     target: &TargetKey,
     description: &RunDescription,
@@ -153,48 +167,9 @@ fn spare(
     Ok((plan, spared, continuation))
 }
 
-impl Begun {
-    /// The number of the run in the ledger.
-    pub(super) fn run(&self) -> RunId {
-        self.run
-    }
-
-    /// Somebody to stand between delivery and those who count. What is left of this is for the end.
-    pub(super) fn recorder(self, plan: &Arc<Plan>) -> (Recorder, Ending) {
-        let ending = Ending { run: self.run, history_days: self.file.history_days };
-        (Recorder::new(self.ledger, self.run, Arc::clone(plan)), ending)
-    }
-}
-
-/// How to end a run.
-pub(super) struct Ending {
-    run: RunId,
-    history_days: u64,
-}
-
-impl Ending {
-    /// Records how the run ended.
-    pub(super) fn record(
-        &self,
-        ledger: &mut Ledger,
-        exit: ExitCode,
-        fates: &Fates,
-    ) -> Result<(), LedgerError> {
-        ledger.finish(self.run, outcome(exit), &counts(fates), clock::utc_now())
-    }
-
-    /// Forgets what is too old, and gives back room.
-    pub(super) fn compact(&self, mut ledger: Ledger, resources: &Resources) -> Result<(), LedgerError> {
-        const DAY: i64 = 24 * 60 * 60;
-        let days = i64::try_from(self.history_days).unwrap_or(i64::MAX);
-        let kept = SignedDuration::from_secs(days.saturating_mul(DAY));
-        ledger.compact(clock::utc_now().checked_sub(kept).unwrap_or(Timestamp::MIN), resources)
-    }
-}
-
-/// Refuses a path where no ledger can be: that is a wrong setting, and no fault of the disk's. A device above all is not
-/// even to be opened, because a ledger's file is taken away from all but its owner.
-fn check_place(path: &Path) -> Result<(), Failed> {
+/// Refuses a path at which there can be no ledger: the setting is wrong, not the disk. A device must not even be opened,
+/// because opening a ledger takes the rights to the file from everyone but its owner.
+fn check_path(path: &Path) -> Result<(), Failure> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let (what, hint) = match (parent.filter(|parent| !parent.is_dir()), path.metadata()) {
         (Some(missing), _) => (
@@ -209,29 +184,7 @@ fn check_place(path: &Path) -> Result<(), Failed> {
         (None, _) => return Ok(()),
     };
     let message = Message::error(format!("cannot keep a ledger at `{}`: {what}", path.display()));
-    Err((message.with_hint(hint.to_owned()), ExitCode::Usage))
-}
-
-/// A ledger that can't be used, as a message. It may be the wrong one, or in use; else the disk failed.
-pub(super) fn failed(error: &LedgerError) -> Failed {
-    let code = match error {
-        LedgerError::Locked { .. }
-        | LedgerError::Missing { .. }
-        | LedgerError::NoLedger { .. }
-        | LedgerError::NoPlace { .. }
-        | LedgerError::NoLocks { .. }
-        | LedgerError::Unmerged { .. }
-        | LedgerError::TooNew { .. } => ExitCode::Usage,
-        LedgerError::Damaged { .. } | LedgerError::NoTemporaryFile { .. } | LedgerError::Unusable { .. } => {
-            ExitCode::Internal
-        }
-    };
-    let reason = match (error, code) {
-        (LedgerError::Locked { .. }, _) => StopReason::LedgerHeld,
-        (_, ExitCode::Usage) => StopReason::Usage,
-        _ => StopReason::Disk,
-    };
-    (Message::from_error(error).with_hint(error.hint().to_owned()).because(reason), code)
+    Err(Failure::usage(message.with_hint(hint.to_owned())))
 }
 
 /// What continuing a run means, in a sentence.
