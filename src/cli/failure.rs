@@ -7,10 +7,10 @@ use tokio::runtime::Builder;
 use tokio::task::spawn_blocking;
 
 use crate::config::ConfigError;
-use crate::deliver::{HttpError, Stop};
+use crate::deliver::{Disconnected, HttpError, Stop};
 use crate::input::InputError;
 use crate::ledger::LedgerError;
-use crate::report::{ExitCode, Message, StopReason, Unwritten};
+use crate::report::{ExitCode, Message, RecordError, StopReason, Unwritten};
 
 /// Why a command ends early, and its exit code. Each layer's errors become one with `?`.
 #[derive(Debug)]
@@ -114,6 +114,21 @@ impl From<LedgerError> for Failure {
             | LedgerError::Unusable { .. } => (ExitCode::Internal, StopReason::Disk),
         };
         Self::new(Message::from_error(&error).with_hint(error.hint().to_owned()).because(reason), exit)
+    }
+}
+
+impl From<RecordError> for Failure {
+    fn from(error: RecordError) -> Self {
+        match error {
+            RecordError::Report(error) => error.into(),
+            RecordError::Ledger(error) => error.into(),
+        }
+    }
+}
+
+impl From<Disconnected> for Failure {
+    fn from(error: Disconnected) -> Self {
+        Self::internal(error.to_string())
     }
 }
 

@@ -18,18 +18,19 @@ use super::plan::{self, unsent};
 use super::reading::Read;
 use super::run_ledger::{self, RunLedger, StartedRun};
 use super::run_summary::{RunEnd, RunSummary};
-use super::sending::{Broken, Sending, Sent};
+use super::sending::send;
 use super::signals::Signals;
 use crate::config::{
     Job, LedgerFile, Repeated, Resume, Settings, Surroundings, SyncOptions, Target, Typed, Verbosity,
     settle_sync, summary_of_wrong_settings,
 };
-use crate::deliver::End;
+use crate::deliver::{Delivery, End};
 use crate::input::Issue;
 use crate::ledger::{Ledger, RunId};
 use crate::plan::Plan;
 use crate::report::{
-    Closing, ExitCode, FailuresReport, Fates, Message, Progress, Rerun, StopReason, command_line, why_stopped,
+    Closing, Consumed, EventConsumer, ExitCode, FailuresReport, Fates, Message, Progress, RecordError, Rerun,
+    StopReason, command_line, why_stopped,
 };
 
 /// Syncs, and says how it ended.
@@ -118,10 +119,11 @@ impl Run {
         let taken = self.summary.duration();
         options.max_duration = options.max_duration.map(|most| most.saturating_sub(taken));
         options.proven = fates.unchanged + fates.resumed > 0;
-        let sending = Sending { plan, fates, options, recorder, failures, progress };
-        let sent = sending.run(target, self.settings.input.id_type, signals).await?;
+        let consumer = EventConsumer::new(Arc::clone(&plan), fates, recorder, failures, progress);
+        let id_type = self.settings.input.id_type;
+        let (delivered, consumed) = send(plan, options, consumer, target, id_type, signals).await?;
 
-        let (exit, ledger) = self.report(sent, run, &causes)?;
+        let (exit, ledger) = self.report(&delivered, consumed, run, &causes)?;
         if let Some(ledger) = ledger {
             self.compact(ledger).await;
         }
@@ -187,25 +189,25 @@ impl Run {
     /// be written.
     fn report(
         &mut self,
-        sent: Sent,
+        Delivery { end, verified }: &Delivery,
+        Consumed { tally, mut ledger, mut error }: Consumed,
         run: Option<RunId>,
         causes: &[Issue],
     ) -> Result<(ExitCode, Option<Ledger>), Failure> {
-        let Sent { tally, end, verified, mut ledger, mut broken } = sent;
-        let mut exit = match broken {
+        let mut exit = match error {
             Some(_) => ExitCode::Internal,
-            None => ExitCode::of(&end, &tally.fates).verified(verified.as_ref()),
+            None => ExitCode::of(end, &tally.fates).verified(verified.as_ref()),
         };
         if let (Some(run), Some(open)) = (run, ledger.as_mut())
-            && let Err(error) = run_ledger::finish(open, run, exit, &tally.fates)
+            && let Err(unrecorded) = run_ledger::finish(open, run, exit, &tally.fates)
         {
             ledger = None;
             exit = ExitCode::Internal;
-            broken.get_or_insert(Broken::Ledger(error));
+            error.get_or_insert(RecordError::Ledger(unrecorded));
         }
-        let is_reported = !matches!(broken, Some(Broken::Report(_)));
-        let broken = broken.map(Failure::from);
-        let (message, reason) = match (&broken, &end) {
+        let is_reported = !matches!(error, Some(RecordError::Report(_)));
+        let failure = error.map(Failure::from);
+        let (message, reason) = match (&failure, end) {
             _ if !tally.fates.add_up() => {
                 (Some("the fates of rows do not add up".to_owned()), Some(StopReason::Bug))
             }
@@ -230,7 +232,7 @@ impl Run {
         let failures = self.failures_path();
         self.console.closing(&Closing {
             exit,
-            end: &end,
+            end,
             tally: &tally,
             duration,
             verified: verified.as_ref(),
@@ -242,7 +244,7 @@ impl Run {
             latency: (self.settings.verbosity > Verbosity::Normal).then_some(&tally.latency),
             columns: Console::columns(),
         });
-        if let Some(failure) = broken {
+        if let Some(failure) = failure {
             self.console.end(Err(failure));
         }
         summarised.map(|()| (exit, ledger))

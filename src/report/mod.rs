@@ -1,10 +1,10 @@
 //! What a run tells: the tally, the screen and the files.
 
 mod advice;
-mod clerk;
 mod closing;
 mod command_line;
 mod draft;
+mod event_consumer;
 mod exit_code;
 mod failures;
 mod fates;
@@ -24,10 +24,10 @@ mod wording;
 mod wrap;
 
 pub use advice::Rerun;
-pub use clerk::Clerk;
 pub use closing::Closing;
 pub use command_line::command_line;
 pub use draft::{Discard, Draft, Unwritten};
+pub use event_consumer::{Consumed, EventConsumer, RecordError};
 pub use exit_code::ExitCode;
 pub use failures::{FailuresReport, Lost, LostRow};
 pub use fates::{Fates, Requests};
