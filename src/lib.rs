@@ -16,10 +16,9 @@
 //!
 //! # What always holds
 //!
-//! - Every row that is read has exactly one fate, and the run is an error if they don't add up ([`report::Fates`]).
-//! - An invalid row is data. Only a source that cannot be read or understood is an error ([`input`]).
-//! - The plan is complete before anything is sent: no two requests set different values for one user and attribute
-//!   ([`plan`]).
+//! - Every row that is read has exactly one fate, and the run is an error if they don't add up ([`ledger::RowCounts`]).
+//! - A wrong row is data; only a source that can't be read or understood is an error ([`input`]).
+//! - The plan is settled before anything is sent: no two requests disagree about one user ([`plan`]).
 //! - Every request, first or repeated, passes one limiter ([`deliver::Limiter`]); what to send next and what
 //!   an answer means is decided in one place, without waiting or sending ([`deliver`]).
 //! - Nobody fails for the words of an answer alone: a row is refused by itself, or others are accepted without it.

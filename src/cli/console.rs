@@ -15,7 +15,9 @@ use tracing_subscriber::{Layer as _, filter, fmt};
 use super::failure::Failure;
 use crate::clock;
 use crate::config::{LogFormat, Progress as Wanted, Settings, Verbosity};
-use crate::report::{Bar, Closing, ExitCode, Heartbeat, Message, Progress, Silence, Visible, visible_json};
+use crate::report::{
+    Bar, EndScreen, ExitCode, Heartbeat, Message, NoProgress, Progress, Visible, visible_json,
+};
 
 /// How the program speaks.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +50,7 @@ impl Console {
         };
         if !is_shown {
             console.log_to(io::stderr);
-            return (console, Box::new(Silence));
+            return (console, Box::new(NoProgress));
         }
         let bar = Bar::stderr();
         if settings.log_format == LogFormat::Text && !bar.is_hidden() {
@@ -124,13 +126,13 @@ impl Console {
     }
 
     /// Says how it went. A quiet program has nothing to say when all is well.
-    pub(super) fn closing(self, closing: &Closing<'_>) {
-        let exit = closing.exit;
+    pub(super) fn end_screen(self, screen: &EndScreen<'_>) {
+        let exit = screen.exit;
         match (self.verbosity, self.format) {
             (Verbosity::Quiet, _) if exit == ExitCode::Complete => {}
-            (_, LogFormat::Text) => say(closing),
+            (_, LogFormat::Text) => say(screen),
             (_, LogFormat::Json) => {
-                let happened = closing.what_happened();
+                let happened = screen.what_happened();
                 info!(target: "progress", outcome = exit.outcome(), exit_code = exit.code(), "{happened}");
             }
         }

@@ -10,7 +10,7 @@ use crate::config::ConfigError;
 use crate::deliver::{Disconnected, HttpError, Stop};
 use crate::input::InputError;
 use crate::ledger::LedgerError;
-use crate::report::{ExitCode, Message, RecordError, StopReason, Unwritten};
+use crate::report::{ExitCode, Message, RecordError, StopReason, WriteError};
 
 /// Why a command ends early, and its exit code. Each layer's errors become one with `?`.
 #[derive(Debug)]
@@ -84,9 +84,9 @@ impl From<InputError> for Failure {
     }
 }
 
-impl From<Unwritten> for Failure {
+impl From<WriteError> for Failure {
     /// A file that can't be created has a wrong path, or another run is writing it. Otherwise the disk failed.
-    fn from(error: Unwritten) -> Self {
+    fn from(error: WriteError) -> Self {
         let (exit, reason) = if error.is_in_use() {
             (ExitCode::Usage, StopReason::LedgerHeld)
         } else if error.is_wrong_path() {

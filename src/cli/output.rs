@@ -5,13 +5,13 @@ use std::path::Path;
 
 use super::failure::Failure;
 use crate::config::Destination;
-use crate::report::{Discard, Draft, Unwritten};
+use crate::report::{AtomicFile, Discard, WriteError};
 
 /// An output that is open.
 #[derive(Debug)]
 pub(super) enum Output {
     Stdout,
-    File(Draft),
+    File(AtomicFile),
 }
 
 impl Output {
@@ -19,7 +19,7 @@ impl Output {
     pub(super) fn create(to: &Destination) -> Result<Self, Failure> {
         Ok(match to {
             Destination::Stdout => Self::Stdout,
-            Destination::File(path) => Self::File(Draft::create(path)?),
+            Destination::File(path) => Self::File(AtomicFile::create(path)?),
         })
     }
 
@@ -46,7 +46,7 @@ impl Output {
         match self {
             Self::Stdout => write(&mut io::stdout().lock()).map_err(|error| Failure::of_stdout(&error)),
             Self::File(mut draft) => {
-                write(&mut draft).map_err(|error| Unwritten::writing(draft.path(), error))?;
+                write(&mut draft).map_err(|error| WriteError::writing(draft.path(), error))?;
                 Ok(draft.publish()?)
             }
         }

@@ -19,8 +19,8 @@ use crate::config::{Destination, Settings, Surroundings, peak_memory, settle_pla
 use crate::deliver::Reason;
 use crate::plan::Plan;
 use crate::report::{
-    Discard, Effort, ExitCode, FailuresReport, Lost, LostRow, Message, PlanScreen, Unwritten, visible_json,
-    why_stopped,
+    Discard, ExitCode, FailuresReport, Message, NotAccepted, PlanScreen, PlanningStats, ReportRow,
+    WriteError, visible_json, why_stopped,
 };
 
 /// Plans, and says how it ended.
@@ -100,7 +100,7 @@ fn plan(
             console.warning(&note);
         }
     }
-    let effort = Effort {
+    let planning = PlanningStats {
         duration: clock::monotonic_now() - begun,
         memory: peak_memory(),
         spilled: read.plan.spilled_bytes(),
@@ -121,7 +121,7 @@ fn plan(
 
     let summary = read.plan.summary(flags.top);
     let columns = if bodies_to_stdout { Console::columns() } else { Console::columns_of_output() };
-    let screen = PlanScreen { effort: Some(effort), spared, columns, ..read.screen(&summary, settings) };
+    let screen = PlanScreen { planning: Some(planning), spared, columns, ..read.screen(&summary, settings) };
     let shown = match flags.format {
         Format::Text => screen.to_string(),
         Format::Json => json(&screen),
@@ -144,21 +144,21 @@ fn json(screen: &PlanScreen<'_>) -> String {
 }
 
 /// Reports everything that a refused input would have sent, and says how many rows that are.
-pub(super) fn unsent(plan: &Plan, failures: &mut FailuresReport) -> Result<u64, Unwritten> {
+pub(super) fn unsent(plan: &Plan, failures: &mut FailuresReport) -> Result<u64, WriteError> {
     let reason = Reason { status: None, error: "not sent: the input was refused".to_owned() };
     let mut rows = plan.rows();
     for batch in plan.batches() {
-        failures.add_batch(plan, batch, Lost::Unsent, &reason, 0)?;
+        failures.add_batch(plan, batch, NotAccepted::Unsent, &reason, 0)?;
     }
     let reason = Reason { status: None, error: "not sent: several values for one attribute".to_owned() };
     for conflict in plan.disputed() {
         for value in &conflict.values {
             rows += 1;
-            failures.add(&LostRow {
+            failures.add(&ReportRow {
                 user: &conflict.user,
                 attribute: conflict.attribute,
                 value: value.as_deref(),
-                lost: Lost::Unsent,
+                fate: NotAccepted::Unsent,
                 reason: &reason,
                 attempts: 0,
                 place: None,

@@ -6,8 +6,9 @@ use tracing::info;
 
 use crate::config::{Settings, Tolerance};
 use crate::input::{self, Counts, InputError, InvalidRows, Issue};
+use crate::ledger::RowCounts;
 use crate::plan::{Builder, Plan, PlanSummary};
-use crate::report::{Fates, Message, PlanScreen, StopReason, counted};
+use crate::report::{Message, PlanScreen, StopReason, counted};
 
 /// What was read, and what would be sent.
 #[derive(Debug)]
@@ -56,20 +57,20 @@ impl Read {
             rate: settings.delivery.rate,
             id_type: settings.input.id_type,
             batch_size: settings.batch_size,
-            effort: None,
+            planning: None,
             columns: None,
             spared: None,
         }
     }
 
     /// The fates that reading and planning decide.
-    pub(super) fn fates(&self) -> Fates {
-        Fates {
+    pub(super) fn fates(&self) -> RowCounts {
+        RowCounts {
             read: self.counts.read,
             invalid: self.counts.invalid,
             skipped: self.counts.skipped,
             superseded: self.plan.superseded(),
-            ..Fates::default()
+            ..RowCounts::default()
         }
     }
 

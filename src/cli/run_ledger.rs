@@ -15,7 +15,7 @@ use crate::ledger::{
     RowCounts, RunDescription, RunId, RunOutcome, TargetKey, UnfinishedRun,
 };
 use crate::plan::{Batch, Phase, Plan, SkippedRows};
-use crate::report::{ExitCode, Fates, Message};
+use crate::report::{ExitCode, Message};
 
 /// How times are written.
 const TIME: &str = "%Y-%m-%d %H:%M:%S UTC";
@@ -76,9 +76,9 @@ pub(super) fn finish(
     ledger: &mut Ledger,
     run: RunId,
     exit: ExitCode,
-    fates: &Fates,
+    rows: &RowCounts,
 ) -> Result<(), LedgerError> {
-    ledger.finish(run, outcome(exit), &counts(fates), clock::utc_now())
+    ledger.finish(run, outcome(exit), rows, clock::utc_now())
 }
 
 /// Removes from the ledger what is older than the settings keep, and makes the file smaller.
@@ -242,10 +242,4 @@ fn outcome(exit: ExitCode) -> RunOutcome {
         ExitCode::HungUp | ExitCode::Interrupted | ExitCode::Terminated => RunOutcome::Interrupted,
         ExitCode::Usage | ExitCode::Refused | ExitCode::Internal => RunOutcome::Internal,
     }
-}
-
-fn counts(fates: &Fates) -> RowCounts {
-    let Fates { read, invalid, skipped, superseded, unchanged, resumed, acknowledged, failed, unsent } =
-        *fates;
-    RowCounts { read, invalid, skipped, superseded, unchanged, resumed, acknowledged, failed, unsent }
 }

@@ -12,8 +12,9 @@ use crate::clock;
 use crate::config::Destination;
 use crate::deliver::Verified;
 use crate::input::Source;
+use crate::ledger::RowCounts;
 use crate::ledger::RunId;
-use crate::report::{ExitCode, Fates, Requests, StopReason, Summary};
+use crate::report::{ExitCode, Requests, StopReason, Summary};
 
 /// The summary of the run that this process makes.
 pub(super) struct RunSummary {
@@ -28,7 +29,7 @@ pub(super) struct RunSummary {
 /// How a run ended.
 pub(super) struct RunEnd {
     pub(super) exit: ExitCode,
-    pub(super) rows: Fates,
+    pub(super) rows: RowCounts,
     pub(super) requests: Requests,
     pub(super) reason: Option<StopReason>,
     pub(super) message: Option<String>,
@@ -40,7 +41,7 @@ impl RunEnd {
     pub(super) fn early(failure: &Failure) -> Self {
         Self {
             exit: failure.exit(),
-            rows: Fates::default(),
+            rows: RowCounts::default(),
             requests: Requests::default(),
             reason: Some(failure.reason()),
             message: failure.message().map(|message| message.text().to_owned()),

@@ -26,10 +26,11 @@ use crate::config::{
 };
 use crate::deliver::{Delivery, End};
 use crate::input::Issue;
+use crate::ledger::RowCounts;
 use crate::ledger::{Ledger, RunId};
 use crate::plan::Plan;
 use crate::report::{
-    Closing, Consumed, EventConsumer, ExitCode, FailuresReport, Fates, Message, Progress, RecordError, Rerun,
+    Consumed, EndScreen, EventConsumer, ExitCode, FailuresReport, Message, Progress, RecordError, Rerun,
     StopReason, command_line, why_stopped,
 };
 
@@ -172,7 +173,7 @@ impl Run {
     ) -> Result<Failure, Failure> {
         let rows = unsent(&read.plan, &mut failures)?;
         failures.publish()?;
-        let fates = Fates { unsent: rows, ..read.fates() };
+        let fates = RowCounts { unsent: rows, ..read.fates() };
         let exit = if fates.add_up() { ExitCode::Refused } else { ExitCode::Internal };
         let failure = Failure::new(message, exit);
         self.summary.write(RunEnd { rows: fates, ..RunEnd::early(&failure) })?;
@@ -230,7 +231,7 @@ impl Run {
             verified: verified.clone(),
         });
         let failures = self.failures_path();
-        self.console.closing(&Closing {
+        self.console.end_screen(&EndScreen {
             exit,
             end,
             tally: &tally,

@@ -96,19 +96,55 @@ pub enum RunOutcome {
     Internal,
 }
 
-/// How many rows of a run had which result.
+/// What became of the rows of a run. Every row that was read has exactly one fate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "the names are those of the fates")]
 pub struct RowCounts {
+    /// Rows in the inputs.
     pub read: u64,
+    /// Not a valid row: a broken record, or a field that breaks a rule.
     pub invalid: u64,
+    /// Left out for an empty value.
     pub skipped: u64,
+    /// Another row for the same user and attribute won.
     pub superseded: u64,
+    /// The ledger knows that the API already holds the value.
     pub unchanged: u64,
+    /// Acknowledged earlier, in the run that this one continues.
     pub resumed: u64,
+    /// The API answered that it took the value.
     pub acknowledged: u64,
+    /// The API refused it for good, or attempts ran out.
     pub failed: u64,
+    /// Not sent to its end, because the run stopped early.
     pub unsent: u64,
+}
+
+impl RowCounts {
+    /// Whether every row that was read has one fate. If not, the program has a bug.
+    pub fn add_up(&self) -> bool {
+        self.read == self.by_fate().iter().map(|(count, _)| count).sum::<u64>()
+    }
+
+    /// Whether the API holds every row that could be sent.
+    pub fn all_well(&self) -> bool {
+        self.invalid == 0 && self.failed == 0 && self.unsent == 0
+    }
+
+    /// How many rows have each fate, with the fate's name, in the order in which screens list them.
+    pub fn by_fate(&self) -> [(u64, &'static str); 8] {
+        let Self { read: _, invalid, skipped, superseded, unchanged, resumed, acknowledged, failed, unsent } =
+            *self;
+        [
+            (acknowledged, "acknowledged"),
+            (resumed, "resumed"),
+            (unchanged, "unchanged"),
+            (superseded, "superseded"),
+            (skipped, "skipped"),
+            (invalid, "invalid"),
+            (failed, "failed"),
+            (unsent, "unsent"),
+        ]
+    }
 }
 
 impl RunOutcome {

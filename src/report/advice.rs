@@ -4,8 +4,8 @@ use std::path::Path;
 
 use indicatif::HumanCount;
 
+use super::format::counted;
 use super::visible::Visible;
-use super::wording::counted;
 use super::{ExitCode, Tally};
 use crate::deliver::{End, Stop};
 

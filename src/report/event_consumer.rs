@@ -7,11 +7,12 @@ use std::sync::Arc;
 use tokio::sync::mpsc::Receiver;
 use tokio::time::Instant;
 
-use super::progress::{Progress, Speed, State};
-use super::wording::why_stopped;
-use super::{FailuresReport, Fates, Lost, Settled, Tally, Unwritten};
+use super::format::why_stopped;
+use super::progress::{Progress, ProgressState, Speed};
+use super::{FailuresReport, FinishedRows, NotAccepted, Tally, WriteError};
 use crate::clock;
 use crate::deliver::{End, Event, Mismatch, Outcome, Reason, Slowed, Status, Verified};
+use crate::ledger::RowCounts;
 use crate::ledger::{Ledger, LedgerError, Recorder};
 use crate::plan::{Batch, Plan};
 
@@ -26,7 +27,7 @@ pub struct EventConsumer<P> {
     /// Holds events back until the ledger has recorded them.
     recorder: Option<Recorder>,
     tally: Tally,
-    settled: Settled,
+    finished: FinishedRows,
     failures: Option<FailuresReport>,
     progress: P,
     speed: Speed,
@@ -38,7 +39,7 @@ pub struct EventConsumer<P> {
 #[derive(Debug)]
 pub enum RecordError {
     /// The failures report can't be written.
-    Report(Unwritten),
+    Report(WriteError),
     /// The ledger can't be written.
     Ledger(LedgerError),
 }
@@ -59,7 +60,7 @@ impl<P: Progress> EventConsumer<P> {
     /// were read. The report has the invalid ones already.
     pub fn new(
         plan: Arc<Plan>,
-        before: Fates,
+        before: RowCounts,
         recorder: Option<Recorder>,
         failures: FailuresReport,
         progress: P,
@@ -68,7 +69,7 @@ impl<P: Progress> EventConsumer<P> {
             tally: Tally::new(before, plan.requests()),
             plan,
             recorder,
-            settled: Settled::default(),
+            finished: FinishedRows::default(),
             failures: Some(failures),
             progress,
             speed: Speed::default(),
@@ -118,7 +119,7 @@ impl<P: Progress> EventConsumer<P> {
     fn count(&mut self, event: &Event) {
         self.tally.take(event);
         match event {
-            Event::Finished { batch, outcome, attempts } => self.settle(*batch, outcome, *attempts),
+            Event::Finished { batch, outcome, attempts } => self.finish_batch(*batch, outcome, *attempts),
             Event::Status(status) => self.show(status),
             Event::Sent(_) | Event::Answered { .. } => {}
         }
@@ -146,9 +147,9 @@ impl<P: Progress> EventConsumer<P> {
         Consumed { tally: self.tally, ledger, error: self.error }
     }
 
-    fn settle(&mut self, batch: Batch, outcome: &Outcome, attempts: u32) {
-        // A row that is settled twice is counted twice. Then the counts don't add up, which ends the run.
-        let _is_new = self.settled.insert(batch, self.plan.group_len(batch.group));
+    fn finish_batch(&mut self, batch: Batch, outcome: &Outcome, attempts: u32) {
+        // A row that is finished twice is counted twice. Then the counts don't add up, which ends the run.
+        let _is_new = self.finished.insert(batch, self.plan.group_len(batch.group));
         match outcome {
             Outcome::Acknowledged => {}
             Outcome::Failed(reason) => {
@@ -157,24 +158,24 @@ impl<P: Progress> EventConsumer<P> {
                     let user = plan.users(batch).next().map(|user| format!(" of user {user}"));
                     format!("{}{}", plan.attribute(batch.group).name, user.unwrap_or_default())
                 });
-                self.report(batch, Lost::Failed, reason, attempts);
+                self.report(batch, NotAccepted::Failed, reason, attempts);
             }
-            Outcome::Unsent(reason) => self.report(batch, Lost::Unsent, reason, attempts),
+            Outcome::Unsent(reason) => self.report(batch, NotAccepted::Unsent, reason, attempts),
         }
     }
 
     fn leave_the_rest(&mut self, reason: &Reason) {
         let plan = Arc::clone(&self.plan);
-        let settled = std::mem::take(&mut self.settled);
-        for batch in settled.rest((0..plan.groups()).map(|group| plan.group_len(group))) {
+        let finished = std::mem::take(&mut self.finished);
+        for batch in finished.rest((0..plan.groups()).map(|group| plan.group_len(group))) {
             self.tally.leave_unsent(batch.len.into());
-            self.report(batch, Lost::Unsent, reason, 0);
+            self.report(batch, NotAccepted::Unsent, reason, 0);
         }
     }
 
-    fn report(&mut self, batch: Batch, lost: Lost, reason: &Reason, attempts: u32) {
+    fn report(&mut self, batch: Batch, fate: NotAccepted, reason: &Reason, attempts: u32) {
         let Some(failures) = &mut self.failures else { return };
-        if let Err(error) = failures.add_batch(&self.plan, batch, lost, reason, attempts) {
+        if let Err(error) = failures.add_batch(&self.plan, batch, fate, reason, attempts) {
             self.failures = None;
             self.error.get_or_insert(RecordError::Report(error));
         }
@@ -184,8 +185,8 @@ impl<P: Progress> EventConsumer<P> {
         let now = clock::monotonic_now();
         let Tally { fates, requests, .. } = &self.tally;
         self.speed.sample(now, requests);
-        self.progress.show(&State {
-            settled: fates.acknowledged + fates.failed + fates.unsent,
+        self.progress.show(&ProgressState {
+            finished: fates.acknowledged + fates.failed + fates.unsent,
             rows: self.plan.rows(),
             requests: requests.sent,
             requests_in_all: Speed::in_all(requests),
@@ -215,7 +216,7 @@ mod tests {
     use crate::input::{IdType, ReadOptions, Reading, Source, read};
     use crate::ledger::{Fingerprint, LedgerReader, RunDescription, RunId, TargetKey};
     use crate::plan::{Builder, OnConflict};
-    use crate::report::{ExitCode, Silence};
+    use crate::report::{ExitCode, NoProgress};
 
     fn options() -> ReadOptions {
         ReadOptions { null_token: Some("NULL".into()), ..ReadOptions::default() }
@@ -234,17 +235,17 @@ mod tests {
     }
 
     /// What a run needs: the fates that reading and planning settle, the plan, and a report with the invalid rows.
-    fn begin(input: &Path, output: &Path, batch_size: u32) -> (Fates, Arc<Plan>, FailuresReport) {
+    fn begin(input: &Path, output: &Path, batch_size: u32) -> (RowCounts, Arc<Plan>, FailuresReport) {
         let Reading { sink, dictionary, counts, mut invalid, .. } = reading(input);
         let plan = sink.finish(dictionary, NonZeroU32::new(batch_size).unwrap()).unwrap();
         let mut failures = FailuresReport::create(output, &options()).unwrap();
         failures.add_invalid(&mut invalid).unwrap();
-        let before = Fates {
+        let before = RowCounts {
             read: counts.read,
             invalid: counts.invalid,
             skipped: counts.skipped,
             superseded: plan.superseded(),
-            ..Fates::default()
+            ..RowCounts::default()
         };
         (before, Arc::new(plan), failures)
     }
@@ -254,7 +255,7 @@ mod tests {
         consumer.take(event, || None);
     }
 
-    fn settled(batch: Batch, outcome: Outcome) -> Event {
+    fn finished(batch: Batch, outcome: Outcome) -> Event {
         Event::Finished { batch, outcome, attempts: 1 }
     }
 
@@ -268,10 +269,10 @@ mod tests {
     fn what_was_invalid_failed_or_left_is_reported_in_this_order() {
         let (directory, input, output) = files(INPUT);
         let (before, plan, failures) = begin(&input, &output, 2);
-        let mut consumer = EventConsumer::new(Arc::clone(&plan), before, None, failures, Silence);
+        let mut consumer = EventConsumer::new(Arc::clone(&plan), before, None, failures, NoProgress);
         let city = plan.batches().next().unwrap();
-        take(&mut consumer, settled(Batch { len: 1, ..city }, Outcome::Acknowledged));
-        take(&mut consumer, settled(Batch { first: 1, len: 1, ..city }, Outcome::Failed(refused())));
+        take(&mut consumer, finished(Batch { len: 1, ..city }, Outcome::Acknowledged));
+        take(&mut consumer, finished(Batch { first: 1, len: 1, ..city }, Outcome::Failed(refused())));
         let end = End::Stopped(Stop::Interrupted);
         let Consumed { tally, error, .. } = consumer.finish(&end, None);
         assert!(error.is_none());
@@ -288,12 +289,12 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_is_settled_twice_is_a_bug() {
+    fn a_row_that_is_finished_twice_is_a_bug() {
         let (_directory, input, output) = files(INPUT);
         let (before, plan, failures) = begin(&input, &output, 10);
-        let mut consumer = EventConsumer::new(Arc::clone(&plan), before, None, failures, Silence);
+        let mut consumer = EventConsumer::new(Arc::clone(&plan), before, None, failures, NoProgress);
         for batch in plan.batches().chain(plan.batches().take(1)) {
-            take(&mut consumer, settled(batch, Outcome::Acknowledged));
+            take(&mut consumer, finished(batch, Outcome::Acknowledged));
         }
         let Consumed { tally, .. } = consumer.finish(&End::Complete, None);
         assert_eq!(ExitCode::of(&End::Complete, &tally.fates), ExitCode::Internal);
@@ -304,13 +305,13 @@ mod tests {
         let long = "A".repeat(1 << 21);
         let (_directory, input, _) = files(&format!("user_id,attribute,value\n1,city,{long}\n2,city,B\n"));
         let (before, plan, failures) = begin(&input, Path::new("/dev/full"), 1);
-        let mut consumer = EventConsumer::new(Arc::clone(&plan), before, None, failures, Silence);
+        let mut consumer = EventConsumer::new(Arc::clone(&plan), before, None, failures, NoProgress);
         let mut batches = plan.batches();
-        take(&mut consumer, settled(batches.next().unwrap(), Outcome::Failed(refused())));
+        take(&mut consumer, finished(batches.next().unwrap(), Outcome::Failed(refused())));
         assert!(
             matches!(&consumer.error, Some(RecordError::Report(error)) if error.to_string().contains("/dev/full"))
         );
-        take(&mut consumer, settled(batches.next().unwrap(), Outcome::Failed(refused())));
+        take(&mut consumer, finished(batches.next().unwrap(), Outcome::Failed(refused())));
         let Consumed { tally, error, .. } = consumer.finish(&End::Complete, None);
         assert!(matches!(error, Some(RecordError::Report(_))));
         assert_eq!(tally.fates.failed, 2);
@@ -321,7 +322,7 @@ mod tests {
     fn a_disk_that_is_full_at_the_end_is_told_at_the_end() {
         let (_directory, input, _) = files(INPUT);
         let (before, plan, failures) = begin(&input, Path::new("/dev/full"), 1);
-        let Consumed { tally, error, .. } = EventConsumer::new(plan, before, None, failures, Silence)
+        let Consumed { tally, error, .. } = EventConsumer::new(plan, before, None, failures, NoProgress)
             .finish(&End::Stopped(Stop::OutOfTime(Duration::from_mins(50))), None);
         assert!(matches!(error, Some(RecordError::Report(error)) if error.hint().unwrap().contains("space")));
         assert_eq!(tally.fates.unsent, 4);
@@ -344,8 +345,8 @@ mod tests {
 
     struct Shows<F>(F);
 
-    impl<F: FnMut(&State)> Progress for Shows<F> {
-        fn show(&mut self, state: &State) {
+    impl<F: FnMut(&ProgressState)> Progress for Shows<F> {
+        fn show(&mut self, state: &ProgressState) {
             (self.0)(state);
         }
         fn close(&mut self) {}
@@ -357,16 +358,16 @@ mod tests {
         let ledger = directory.path().join("ledger");
         let (before, plan, failures) = begin(&input, &output, 2);
         let recorder = Some(recorder(&ledger, &plan));
-        let progress = Shows(|state: &State| {
+        let progress = Shows(|state: &ProgressState| {
             // What another process would read at this moment.
             let sent_rows = LedgerReader::open(&ledger).unwrap().sent_rows(RunId(1)).unwrap();
-            assert_eq!(state.settled, sent_rows.iter().map(|sent| sent.users).sum::<u64>());
+            assert_eq!(state.finished, sent_rows.iter().map(|sent| sent.users).sum::<u64>());
         });
         let mut consumer = EventConsumer::new(Arc::clone(&plan), before, recorder, failures, progress);
         for batch in plan.batches() {
             // One commit has both: what is acknowledged, and what shows it.
             let mut more = std::iter::once(status());
-            consumer.take(settled(batch, Outcome::Acknowledged), || more.next());
+            consumer.take(finished(batch, Outcome::Acknowledged), || more.next());
         }
         let Consumed { tally, ledger, error } = consumer.finish(&End::Complete, None);
         assert_eq!((tally.fates.acknowledged, ledger.is_some(), error.is_none()), (4, true, true));
@@ -379,12 +380,12 @@ mod tests {
         let (before, plan, failures) = begin(&input, &output, 2);
         let recorder = Some(recorder(&ledger, &plan));
         rusqlite::Connection::open(&ledger).unwrap().execute_batch("DROP TABLE journal").unwrap();
-        let mut consumer = EventConsumer::new(Arc::clone(&plan), before, recorder, failures, Silence);
+        let mut consumer = EventConsumer::new(Arc::clone(&plan), before, recorder, failures, NoProgress);
 
         let (sender, mut receiver) = tokio::sync::mpsc::channel(64);
         for batch in plan.batches() {
             let answered = Event::Answered { latency: Duration::ZERO, answer: AnswerKind::Acknowledged };
-            for event in [Event::Sent(Purpose::First), answered, settled(batch, Outcome::Acknowledged)] {
+            for event in [Event::Sent(Purpose::First), answered, finished(batch, Outcome::Acknowledged)] {
                 sender.try_send(event).unwrap();
             }
         }
@@ -405,10 +406,10 @@ mod tests {
         let (_directory, input, output) = files(INPUT);
         let (before, plan, failures) = begin(&input, &output, 10);
         let mut shown = Vec::new();
-        let progress = Shows(|state: &State| shown.push(state.clone()));
+        let progress = Shows(|state: &ProgressState| shown.push(state.clone()));
         let mut consumer = EventConsumer::new(Arc::clone(&plan), before, None, failures, progress);
         take(&mut consumer, Event::Sent(Purpose::First));
-        take(&mut consumer, settled(plan.batches().next().unwrap(), Outcome::Acknowledged));
+        take(&mut consumer, finished(plan.batches().next().unwrap(), Outcome::Acknowledged));
         let held = Some((Waiting::Pause, Duration::from_secs(3)));
         take(
             &mut consumer,
@@ -422,7 +423,7 @@ mod tests {
         );
         drop(consumer);
         let state = shown.pop().unwrap();
-        assert_eq!((state.settled, state.rows, state.requests, state.held), (3, 4, 1, held));
+        assert_eq!((state.finished, state.rows, state.requests, state.held), (3, 4, 1, held));
         // One more request, at one a second, after the pause.
         assert_eq!(state.eta, Some(Duration::from_secs(4)));
     }
@@ -470,7 +471,7 @@ mod tests {
         ) {
             let (_directory, input, output) = files(&csv(&rows));
             let (before, plan, failures) = begin(&input, &output, size);
-            let mut consumer = EventConsumer::new(Arc::clone(&plan), before, None, failures, Silence);
+            let mut consumer = EventConsumer::new(Arc::clone(&plan), before, None, failures, NoProgress);
             let mut open: Vec<Batch> = plan.batches().collect();
             let mut lost = Vec::new();
             for (index, fate, split) in fates {
@@ -490,7 +491,7 @@ mod tests {
                 if outcome != Outcome::Acknowledged {
                     lost.extend(sent_rows(&plan, batch));
                 }
-                take(&mut consumer, settled(batch, outcome));
+                take(&mut consumer, finished(batch, outcome));
             }
             lost.extend(open.into_iter().flat_map(|batch| sent_rows(&plan, batch)));
             lost.sort();

@@ -2,8 +2,9 @@
 
 use serde::{Serialize, Serializer};
 
-use super::{Fates, StopReason};
+use super::StopReason;
 use crate::deliver::{End, Stop, Verified};
+use crate::ledger::RowCounts;
 
 /// How a run ended. The codes and names are a promise to scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl ExitCode {
     ///
     /// Accounting goes first: a run that lost count of its rows can't be trusted in anything else it says. A stop that
     /// came too late to leave anything unsent stopped nothing.
-    pub fn of(end: &End, fates: &Fates) -> Self {
+    pub fn of(end: &End, fates: &RowCounts) -> Self {
         if !fates.add_up() {
             return Self::Internal;
         }
@@ -156,9 +157,9 @@ mod tests {
 
     fn check(end: &End, [invalid, failed, unsent]: [u64; 3], expected: ExitCode) {
         let read = 10 + invalid + failed + unsent;
-        let fates = Fates { read, invalid, failed, unsent, acknowledged: 10, ..Fates::default() };
+        let fates = RowCounts { read, invalid, failed, unsent, acknowledged: 10, ..RowCounts::default() };
         assert_eq!(ExitCode::of(end, &fates), expected, "{end:?}, {fates:?}");
-        let miscounted = Fates { acknowledged: 9, ..fates };
+        let miscounted = RowCounts { acknowledged: 9, ..fates };
         assert_eq!(ExitCode::of(end, &miscounted), ExitCode::Internal, "{end:?}, {miscounted:?}");
     }
 

@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 use std::io;
 use std::path::Path;
 
-use super::{Discard, Draft, Unwritten};
+use super::{AtomicFile, Discard, WriteError};
 use crate::deliver::Reason;
 use crate::input::{FAILURES_HEADER, InvalidRow, InvalidRows, ReadOptions};
 use crate::plan::{Batch, Plan};
@@ -17,25 +17,25 @@ const BUFFER: usize = 1 << 20;
 /// they come; the file takes its place when it is published, so an input may be the very file that it replaces.
 #[derive(Debug)]
 pub struct FailuresReport {
-    rows: csv::Writer<Draft>,
+    rows: csv::Writer<AtomicFile>,
     null_token: String,
     field: String,
 }
 
 /// Why a row is in the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lost {
+pub enum NotAccepted {
     /// It is no valid row.
     Invalid,
     /// The API refused it for good, or attempts ran out.
     Failed,
-    /// The run stopped before it was settled.
+    /// The run stopped before it was finished.
     Unsent,
 }
 
 /// One row of the report.
 #[derive(Debug)]
-pub struct LostRow<'a, User> {
+pub struct ReportRow<'a, User> {
     /// The user's id, as the input has it.
     pub user: User,
     /// The attribute, as the input has it.
@@ -43,7 +43,7 @@ pub struct LostRow<'a, User> {
     /// The value, as the input has it; `None`: it clears the attribute.
     pub value: Option<&'a str>,
     /// Why it is here.
-    pub lost: Lost,
+    pub fate: NotAccepted,
     /// What the last answer was, or what is wrong with the row.
     pub reason: &'a Reason,
     /// How many requests carried it.
@@ -57,14 +57,14 @@ impl FailuresReport {
     ///
     /// It is written so that it reads back with the options that the inputs were read with: a value that clears its
     /// attribute is their null token. It is UTF-8 whatever the inputs are: its header tells readers so.
-    pub fn create(path: &Path, options: &ReadOptions) -> Result<Self, Unwritten> {
-        let draft = Draft::create(path)?;
+    pub fn create(path: &Path, options: &ReadOptions) -> Result<Self, WriteError> {
+        let draft = AtomicFile::create(path)?;
         let mut report = Self {
             rows: csv::WriterBuilder::new().buffer_capacity(BUFFER).from_writer(draft),
             null_token: options.null_token.clone().unwrap_or_default(),
             field: String::new(),
         };
-        report.rows.write_record(FAILURES_HEADER).map_err(|error| report.unwritten(error))?;
+        report.rows.write_record(FAILURES_HEADER).map_err(|error| report.write_error(error))?;
         Ok(report)
     }
 
@@ -79,24 +79,24 @@ impl FailuresReport {
     }
 
     /// Adds a row.
-    pub fn add<User: Display>(&mut self, row: &LostRow<'_, User>) -> Result<(), Unwritten> {
-        self.write(row).map_err(|error| self.unwritten(error))
+    pub fn add<User: Display>(&mut self, row: &ReportRow<'_, User>) -> Result<(), WriteError> {
+        self.write(row).map_err(|error| self.write_error(error))
     }
 
     /// Adds every invalid row.
-    pub fn add_invalid(&mut self, rows: &mut InvalidRows) -> Result<(), Unwritten> {
+    pub fn add_invalid(&mut self, rows: &mut InvalidRows) -> Result<(), WriteError> {
         let path = self.rows.get_ref().path().to_owned();
         let unread = |error: io::Error| {
             let words = format!("the invalid rows cannot be read back: {error}");
-            Unwritten::writing(&path, io::Error::new(error.kind(), words))
+            WriteError::writing(&path, io::Error::new(error.kind(), words))
         };
         for row in rows.iter() {
             let InvalidRow { user_id, attribute, value, error, source, line } = row.map_err(unread)?;
-            self.add(&LostRow {
+            self.add(&ReportRow {
                 user: user_id,
                 attribute: &attribute,
                 value: Some(&value),
-                lost: Lost::Invalid,
+                fate: NotAccepted::Invalid,
                 reason: &Reason { status: None, error },
                 attempts: 0,
                 place: Some((&source, line)),
@@ -110,28 +110,28 @@ impl FailuresReport {
         &mut self,
         plan: &Plan,
         batch: Batch,
-        lost: Lost,
+        fate: NotAccepted,
         reason: &Reason,
         attempts: u32,
-    ) -> Result<(), Unwritten> {
+    ) -> Result<(), WriteError> {
         let (attribute, value) = (plan.attribute(batch.group).name.as_str(), plan.value(batch.group));
         let value = value.as_deref();
-        let row = |user| LostRow { user, attribute, value, lost, reason, attempts, place: None };
+        let row = |user| ReportRow { user, attribute, value, fate, reason, attempts, place: None };
         plan.users(batch).try_for_each(|user| self.add(&row(user)))
     }
 
-    /// Puts the report in its place, even when nothing was lost: then it says so by being empty but for its header.
-    pub fn publish(self) -> Result<(), Unwritten> {
+    /// Puts the report in its place, even when nothing was fate: then it says so by being empty but for its header.
+    pub fn publish(self) -> Result<(), WriteError> {
         let path = self.rows.get_ref().path().to_owned();
-        let draft = self.rows.into_inner().map_err(|stuck| Unwritten::writing(&path, stuck.into_error()))?;
+        let draft = self.rows.into_inner().map_err(|stuck| WriteError::writing(&path, stuck.into_error()))?;
         draft.publish()
     }
 
-    fn write<User: Display>(&mut self, row: &LostRow<'_, User>) -> csv::Result<()> {
+    fn write<User: Display>(&mut self, row: &ReportRow<'_, User>) -> csv::Result<()> {
         self.write_shown(&row.user)?;
         self.rows.write_field(row.attribute)?;
         self.rows.write_field(row.value.unwrap_or(&self.null_token))?;
-        self.rows.write_field(row.lost.name())?;
+        self.rows.write_field(row.fate.name())?;
         match row.reason.status {
             Some(status) => self.write_shown(status)?,
             None => self.rows.write_field("")?,
@@ -154,16 +154,16 @@ impl FailuresReport {
         self.rows.write_field(&self.field)
     }
 
-    fn unwritten(&self, error: csv::Error) -> Unwritten {
+    fn write_error(&self, error: csv::Error) -> WriteError {
         let error = match error.into_kind() {
             csv::ErrorKind::Io(error) => error,
             other => io::Error::other(format!("{other:?}")),
         };
-        Unwritten::writing(self.rows.get_ref().path(), error)
+        WriteError::writing(self.rows.get_ref().path(), error)
     }
 }
 
-impl Lost {
+impl NotAccepted {
     /// The fate's name, as in the report.
     pub fn name(self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@ use crate::deliver::Reason;
 
 /// Rows that failed for the same reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct FailedRows {
     /// The answer's status and words.
     pub reason: Reason,
     /// How many rows.
@@ -16,7 +16,7 @@ pub struct Failure {
 /// Why rows failed: the first [`Reasons::MOST`] distinct reasons, and how many rows had any other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reasons {
-    failures: Vec<Failure>,
+    failures: Vec<FailedRows>,
     others: u64,
 }
 
@@ -31,7 +31,7 @@ impl Reasons {
         if let Some(known) = self.failures.iter_mut().find(|known| known.reason == *reason) {
             known.rows += rows;
         } else if self.failures.len() < Self::MOST {
-            self.failures.push(Failure { reason: reason.clone(), rows, example: None });
+            self.failures.push(FailedRows { reason: reason.clone(), rows, example: None });
         } else {
             self.others += rows;
         }
@@ -41,14 +41,14 @@ impl Reasons {
     pub fn give_example(&mut self, reason: &Reason, example: impl FnOnce() -> String) {
         let error = without_particulars(&reason.error);
         let is_it =
-            |known: &&mut Failure| known.reason.status == reason.status && known.reason.error == error;
+            |known: &&mut FailedRows| known.reason.status == reason.status && known.reason.error == error;
         if let Some(known) = self.failures.iter_mut().find(is_it) {
             known.example.get_or_insert_with(example);
         }
     }
 
     /// The reasons of the most rows, most first; and how many rows failed for any other.
-    pub fn top(&self, most: usize) -> (Vec<&Failure>, u64) {
+    pub fn top(&self, most: usize) -> (Vec<&FailedRows>, u64) {
         let mut sorted: Vec<_> = self.failures.iter().collect();
         sorted.sort_by_key(|failure| std::cmp::Reverse(failure.rows));
         let cut = sorted.split_off(most.min(sorted.len()));

@@ -6,8 +6,9 @@ use std::time::Duration;
 use jiff::{Timestamp, Unit};
 use serde::{Serialize, Serializer};
 
-use super::{Draft, ExitCode, Fates, Requests, StopReason, Unwritten, visible_json};
+use super::{AtomicFile, ExitCode, Requests, StopReason, WriteError, visible_json};
 use crate::deliver::Verified;
+use crate::ledger::RowCounts;
 
 /// The run for scripts. Keys and their order are a promise; new ones come last.
 #[derive(Clone, Debug, Serialize)]
@@ -22,14 +23,14 @@ pub struct Summary {
     /// When reading began.
     #[serde(serialize_with = "to_the_millisecond")]
     pub started_at: Timestamp,
-    /// When the last row was settled.
+    /// When the last row was finished.
     #[serde(serialize_with = "to_the_millisecond")]
     pub finished_at: Timestamp,
     /// From start to finish, by the monotonic clock: the wall clock may have been set in between.
     #[serde(rename = "duration_seconds", serialize_with = "seconds")]
     pub duration: Duration,
     /// What became of rows.
-    pub rows: Fates,
+    pub rows: RowCounts,
     /// What it took.
     pub requests: Requests,
     /// Why it stopped early, was refused or could not begin.
@@ -52,8 +53,8 @@ impl Summary {
     }
 
     /// Writes it to a file, and puts that in its place.
-    pub fn publish(&self, mut draft: Draft) -> Result<(), Unwritten> {
-        self.write_to(&mut draft).map_err(|source| Unwritten::writing(draft.path(), source))?;
+    pub fn publish(&self, mut draft: AtomicFile) -> Result<(), WriteError> {
+        self.write_to(&mut draft).map_err(|source| WriteError::writing(draft.path(), source))?;
         draft.publish()
     }
 }

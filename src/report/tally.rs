@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use super::{Fates, Reasons, Requests};
+use super::{Reasons, Requests};
 use crate::deliver::{AnswerKind, Event, Outcome, Purpose};
+use crate::ledger::RowCounts;
 
 /// The running totals of a run. Pure: it takes events in order, and is what it has taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// What became of rows so far; rows that still wait have no fate yet.
-    pub fates: Fates,
+    pub fates: RowCounts,
     /// Requests so far.
     pub requests: Requests,
     /// Why rows failed.
@@ -28,9 +29,9 @@ pub struct Latency {
 }
 
 impl Tally {
-    /// A tally that starts from what planning found: the fates that are settled before anything is sent, and how many
+    /// A tally that starts from what planning found: the fates that are finished before anything is sent, and how many
     /// requests are planned.
-    pub fn new(fates: Fates, planned: u64) -> Self {
+    pub fn new(fates: RowCounts, planned: u64) -> Self {
         Self { fates, requests: Requests { planned, ..Requests::default() }, ..Self::default() }
     }
 
@@ -44,7 +45,7 @@ impl Tally {
         }
     }
 
-    /// Counts rows that were never settled, once the run is over.
+    /// Counts rows that were never finished, once the run is over.
     pub fn leave_unsent(&mut self, rows: u64) {
         self.fates.unsent += rows;
     }
@@ -145,13 +146,13 @@ mod tests {
             events in prop::collection::vec(event(), 0..200),
             left in 0_u64..1000,
         ) {
-            let settled = |event: &Event| match event {
+            let finished = |event: &Event| match event {
                 Event::Finished { batch, .. } => u64::from(batch.len),
                 _ => 0,
             };
             let [invalid, skipped, superseded, unchanged, resumed] = before;
-            let read = before.iter().sum::<u64>() + events.iter().map(settled).sum::<u64>() + left;
-            let fates = Fates { read, invalid, skipped, superseded, unchanged, resumed, ..Fates::default() };
+            let read = before.iter().sum::<u64>() + events.iter().map(finished).sum::<u64>() + left;
+            let fates = RowCounts { read, invalid, skipped, superseded, unchanged, resumed, ..RowCounts::default() };
             let mut tally = Tally::new(fates, 7);
             for event in &events {
                 tally.take(event);

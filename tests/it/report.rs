@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use attrsync::deliver::Reason;
 use attrsync::input::{InvalidRows, ReadOptions, Source};
+use attrsync::ledger::RowCounts;
 use attrsync::plan::{Builder, OnConflict};
-use attrsync::report::{Draft, ExitCode, FailuresReport, Fates, Lost, LostRow, Requests, Summary};
+use attrsync::report::{AtomicFile, ExitCode, FailuresReport, NotAccepted, ReportRow, Requests, Summary};
 
 const HEADER: &str = "user_id,attribute,value,fate,status,error,attempts,source,line\n";
 
@@ -18,8 +19,8 @@ fn refused(status: u16, error: &str) -> Reason {
     Reason { status: Some(status), error: error.into() }
 }
 
-fn lost<'a>(user: u64, value: Option<&'a str>, reason: &'a Reason) -> LostRow<'a, u64> {
-    LostRow { user, attribute: "city", value, lost: Lost::Failed, reason, attempts: 2, place: None }
+fn lost<'a>(user: u64, value: Option<&'a str>, reason: &'a Reason) -> ReportRow<'a, u64> {
+    ReportRow { user, attribute: "city", value, fate: NotAccepted::Failed, reason, attempts: 2, place: None }
 }
 
 fn names_in(directory: &Path) -> Vec<String> {
@@ -72,11 +73,11 @@ fn a_row_without_an_answer_has_no_status_and_an_invalid_one_has_a_place() {
     let reason = Reason { status: None, error: "no integer".into() };
     let place = Some(("users.csv", 1042));
     let attribute = "city";
-    let invalid = LostRow {
+    let invalid = ReportRow {
         user: "x",
         attribute,
         value: Some("A"),
-        lost: Lost::Invalid,
+        fate: NotAccepted::Invalid,
         reason: &reason,
         attempts: 0,
         place,
@@ -242,7 +243,7 @@ fn summary() -> Summary {
         started_at: "2026-11-23T10:00:00.1234567Z".parse().expect("a date"),
         finished_at: "2026-11-23T10:00:04Z".parse().expect("a date"),
         duration: Duration::from_micros(3_876_543),
-        rows: Fates { read: 10, acknowledged: 9, failed: 1, ..Fates::default() },
+        rows: RowCounts { read: 10, acknowledged: 9, failed: 1, ..RowCounts::default() },
         requests: Requests { planned: 2, sent: 3, acknowledged: 2, retried: 1, ..Requests::default() },
         verified: None,
         reason: None,
@@ -255,7 +256,7 @@ fn summary() -> Summary {
 fn the_summary_has_its_keys_in_their_order() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("summary.json");
-    summary().publish(Draft::create(&path).unwrap()).unwrap();
+    summary().publish(AtomicFile::create(&path).unwrap()).unwrap();
     insta::assert_snapshot!(fs::read_to_string(&path).unwrap(), @r#"
     {
       "version": "0.1.0",
@@ -297,6 +298,6 @@ fn the_summary_has_its_keys_in_their_order() {
 
 #[test]
 fn a_summary_that_cannot_be_written_is_told_with_the_path() {
-    let error = summary().publish(Draft::create(Path::new("/dev/full")).unwrap()).unwrap_err();
+    let error = summary().publish(AtomicFile::create(Path::new("/dev/full")).unwrap()).unwrap_err();
     insta::assert_snapshot!(words(&error, Path::new("DIR")), @"cannot write `/dev/full`: No space left on device (os error 28)");
 }

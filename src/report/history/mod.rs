@@ -15,9 +15,9 @@ use indicatif::HumanCount;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::format::Truncated;
 use super::style::{BAD, DOUBTFUL, GOOD};
 use super::visible::Visible;
-use super::wording::Cut;
 use super::wrap::wrapped;
 use crate::ledger::{PastRun, RowCounts, RunOutcome};
 use crate::plan::SentValue;
@@ -65,28 +65,15 @@ fn unfinished(run: &PastRun) -> String {
 
 /// What became of rows: the fates that any has.
 fn fates(rows: &RowCounts) -> impl Iterator<Item = (u64, &'static str)> {
-    let RowCounts { read: _, invalid, skipped, superseded, unchanged, resumed, acknowledged, failed, unsent } =
-        *rows;
-    [
-        (acknowledged, "acknowledged"),
-        (resumed, "resumed"),
-        (unchanged, "unchanged"),
-        (superseded, "superseded"),
-        (skipped, "skipped"),
-        (invalid, "invalid"),
-        (failed, "failed"),
-        (unsent, "unsent"),
-    ]
-    .into_iter()
-    .filter(|(count, _)| *count > 0)
+    rows.by_fate().into_iter().filter(|(count, _)| *count > 0)
 }
 
 /// A value in a few columns.
 fn shown(value: &SentValue<'_>, most: usize) -> String {
     match value {
         SentValue::Null => "null".to_owned(),
-        SentValue::Text(text) => format!("`{}`", Cut(text, most - 2)),
-        SentValue::Json(token) => Cut(token, most).to_string(),
+        SentValue::Text(text) => format!("`{}`", Truncated(text, most - 2)),
+        SentValue::Json(token) => Truncated(token, most).to_string(),
     }
 }
 

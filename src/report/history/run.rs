@@ -4,9 +4,9 @@ use std::fmt::{self, Display};
 use indicatif::HumanCount;
 use serde::{Serialize, Serializer};
 
+use super::super::format::{Truncated, counted, grouped, time};
 use super::super::style::Styled;
 use super::super::table::Table;
-use super::super::wording::{Cut, counted, grouped, time};
 use super::{ATTRIBUTE, COLUMNS, RunJson, ending, fates, moment, shown, unfinished, write_line};
 use crate::ledger::{PastRun, SentRows};
 
@@ -83,7 +83,7 @@ impl RunScreen<'_> {
         let mut table = vec![["attribute", "values", "users", "requests"].map(str::to_owned)];
         table.extend(attributes.into_iter().map(|(name, Sums { values, users, requests })| {
             let [values, users, requests] = [values, users, requests].map(grouped);
-            [Cut(name, ATTRIBUTE).to_string(), values, users, requests]
+            [Truncated(name, ATTRIBUTE).to_string(), values, users, requests]
         }));
         let columns = self.columns.unwrap_or(COLUMNS);
         write!(f, "\n{}", Table { rows: table, columns, dispensable: &[3, 1] })
@@ -97,7 +97,7 @@ impl RunScreen<'_> {
         sent_rows.sort_by_key(|sent| Reverse(sent.users));
         writeln!(f, "\nvalues with the most users")?;
         for sent in sent_rows.iter().take(self.top) {
-            let (attribute, value) = (Cut(&sent.attribute, ATTRIBUTE), shown(&sent.value, VALUE));
+            let (attribute, value) = (Truncated(&sent.attribute, ATTRIBUTE), shown(&sent.value, VALUE));
             let line = format!("  {attribute} = {value} for {}", counted(sent.users, "user"));
             write_line(f, &line, 4, self.columns)?;
         }

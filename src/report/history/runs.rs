@@ -3,8 +3,8 @@ use std::fmt::{self, Display};
 
 use serde::{Serialize, Serializer};
 
+use super::super::format::{Truncated, counted, time};
 use super::super::style::Styled;
-use super::super::wording::{Cut, counted, time};
 use super::super::wrap::filled;
 use super::{COLUMNS, RunJson, counted_fate, ending, fates, moment, unfinished, write_line};
 use crate::ledger::PastRun;
@@ -43,7 +43,7 @@ impl RunsScreen<'_> {
         let inputs = run.inputs.join(", ");
         match self.room() {
             Room::Wide => {
-                let inputs = Cut(&inputs, INPUTS);
+                let inputs = Truncated(&inputs, INPUTS);
                 writeln!(f, "{number:>RUN$}  {began}  {took:<7}  {outcome}  {inputs}")?;
             }
             Room::Medium => writeln!(f, "{number:>RUN$}  {began}  {took:<7}  {outcome}")?,

@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
-use super::super::wording::Cut;
+use super::super::format::Truncated;
 use super::{ATTRIBUTE, COLUMNS, moment, shown, write_line};
 use crate::ledger::{RunId, UserValue, ValueState};
 use crate::plan::{SentValue, User};
@@ -36,7 +36,7 @@ impl UserScreen<'_> {
 
     fn target(&self, base_url: &str, facts: &[&UserValue], f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let user = self.user.to_string();
-        let head = format!("user {} at {base_url}", Cut(&user, ID));
+        let head = format!("user {} at {base_url}", Truncated(&user, ID));
         self.line(f, &head)?;
         let mut now: Vec<_> = facts.iter().filter(|fact| fact.standing != ValueState::Replaced).collect();
         now.sort_by_key(|fact| &fact.attribute);
@@ -54,7 +54,7 @@ impl UserScreen<'_> {
                 self.line(f, title)?;
             }
             for fact in own {
-                let attribute = Cut(&fact.attribute, ATTRIBUTE);
+                let attribute = Truncated(&fact.attribute, ATTRIBUTE);
                 let value = shown(&fact.value, self.width().max(COLUMNS) - ATTRIBUTE - 5);
                 self.line(f, &format!("  {attribute} = {value}"))?;
             }
@@ -71,7 +71,7 @@ impl UserScreen<'_> {
             );
             let start = format!("{when:<WHEN$}  {run:>RUN$}  ");
             let room = self.width().saturating_sub(start.len()).clamp(1, ATTRIBUTE);
-            let attribute = Cut(&fact.attribute, room).to_string();
+            let attribute = Truncated(&fact.attribute, room).to_string();
             if is_wide {
                 let value = shown(&fact.value, self.width() - BEFORE_VALUE);
                 writeln!(f, "{start}{attribute:<ATTRIBUTE$}  {value}")?;
@@ -87,7 +87,7 @@ impl UserScreen<'_> {
 impl Display for UserScreen<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.facts.is_empty() {
-            return writeln!(f, "nothing is recorded of user {}", Cut(&self.user.to_string(), ID));
+            return writeln!(f, "nothing is recorded of user {}", Truncated(&self.user.to_string(), ID));
         }
         let mut targets: BTreeMap<&str, Vec<&UserValue>> = BTreeMap::new();
         for fact in self.facts.iter().rev() {

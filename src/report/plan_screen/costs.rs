@@ -7,9 +7,9 @@ use std::num::NonZeroU32;
 use indicatif::HumanCount;
 
 use super::super::Message;
+use super::super::format::{Truncated, counted, percent, time};
 use super::super::messages::part;
 use super::super::style::ADVICE;
-use super::super::wording::{Cut, counted, percent, time};
 use super::{NAME, PlanScreen, SHORT_NAME};
 use crate::plan::AttributeSummary;
 
@@ -70,7 +70,7 @@ impl PlanScreen<'_> {
         let times: Vec<_> =
             costs.iter().map(|cost| time(self.duration_of(cost.attribute.requests))).collect();
         let names: Vec<_> =
-            costs.iter().map(|cost| Cut(cost.attribute.name, SHORT_NAME).to_string()).collect();
+            costs.iter().map(|cost| Truncated(cost.attribute.name, SHORT_NAME).to_string()).collect();
         let width =
             |texts: &[String]| texts.iter().map(|text| text.chars().count()).max().unwrap_or_default();
         let (longest, widest) = (width(&times), width(&names));
@@ -160,7 +160,7 @@ fn spare(attributes: &str) -> String {
 fn named(attributes: &[&AttributeSummary<'_>]) -> String {
     let mut costliest = attributes.to_vec();
     costliest.sort_by_key(|attribute| Reverse(attribute.requests));
-    let name = |attribute: &AttributeSummary<'_>| format!("`{}`", Cut(attribute.name, NAME));
+    let name = |attribute: &AttributeSummary<'_>| format!("`{}`", Truncated(attribute.name, NAME));
     match costliest.as_slice() {
         [] => String::new(),
         [only] => name(only),

@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer};
 
-use super::{Effort, PlanScreen};
+use super::{PlanScreen, PlanningStats};
 use crate::input::Location;
 use crate::plan::PlanSummary;
 
@@ -23,7 +23,7 @@ impl Serialize for PlanScreen<'_> {
             requests: totals.requests,
             rate: self.rate.to_string(),
             duration_seconds: self.duration_of(totals.requests).as_secs_f64(),
-            planning: self.effort.map(Planning::from),
+            planning: self.planning.map(Planning::from),
             costs: self
                 .costs()
                 .into_iter()
@@ -102,8 +102,8 @@ struct Finding<'a> {
     places: Vec<String>,
 }
 
-impl From<Effort> for Planning {
-    fn from(Effort { duration, memory, spilled }: Effort) -> Self {
+impl From<PlanningStats> for Planning {
+    fn from(PlanningStats { duration, memory, spilled }: PlanningStats) -> Self {
         Self { duration_seconds: duration.as_secs_f64(), peak_memory_bytes: memory, spilled_bytes: spilled }
     }
 }

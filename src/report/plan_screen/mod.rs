@@ -10,9 +10,9 @@ use std::time::Duration;
 use indicatif::HumanCount;
 
 use super::Message;
+use super::format::{Truncated, counted, grouped, size, time};
 use super::table::Table;
 use super::visible::Visible;
-use super::wording::{Cut, counted, grouped, size, time};
 use super::wrap::{filled, wrapped};
 use crate::deliver::Rate;
 use crate::input::{Counts, IdType, Issue};
@@ -36,7 +36,7 @@ pub struct PlanScreen<'a> {
     /// Most users of one request.
     pub batch_size: NonZeroU32,
     /// What it took to get there, if that was measured.
-    pub effort: Option<Effort>,
+    pub planning: Option<PlanningStats>,
     /// Which rows are not in the plan, as the ledger knows that the API holds them; `None` if it was not asked.
     pub spared: Option<SkippedRows>,
     /// How wide the screen is; `None`: texts may be of any length, and tables are of 80 columns.
@@ -45,7 +45,7 @@ pub struct PlanScreen<'a> {
 
 /// What reading and planning took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Effort {
+pub struct PlanningStats {
     /// From the first byte to the plan.
     pub duration: Duration,
     /// The most memory that the process has had, in bytes, where the system tells.
@@ -121,9 +121,11 @@ impl PlanScreen<'_> {
     }
 
     /// Differs from run to run, and so is told only where it matters.
-    fn effort(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let matters = |effort: &Effort| self.counts.read >= MANY_ROWS || effort.spilled > 0;
-        let Some(Effort { duration, memory, spilled }) = self.effort.filter(matters) else { return Ok(()) };
+    fn planning(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let matters = |planning: &PlanningStats| self.counts.read >= MANY_ROWS || planning.spilled > 0;
+        let Some(PlanningStats { duration, memory, spilled }) = self.planning.filter(matters) else {
+            return Ok(());
+        };
         let mut line = format!("read and planned in {}", time(duration));
         if let Some(memory) = memory {
             line = format!("{line} with {} of memory", size(memory));
@@ -155,7 +157,7 @@ impl PlanScreen<'_> {
         let widest = |column: usize| table.iter().map(|row| row[column].len() + 2).max().unwrap_or_default();
         let name = self.width().saturating_sub((1..6).map(widest).sum()).clamp(SHORT_NAME, NAME);
         for row in &mut table {
-            row[0] = Cut(&row[0], name).to_string();
+            row[0] = Truncated(&row[0], name).to_string();
         }
         write!(f, "\n{}", Table { rows: table, columns: self.width(), dispensable: &[5, 3, 2, 1] })
     }
@@ -166,7 +168,7 @@ impl PlanScreen<'_> {
         }
         writeln!(f, "\nmost shared values")?;
         for GroupSummary { attribute, value, users, requests } in &self.plan.largest {
-            let start = format!("  {} = ", Cut(attribute, NAME));
+            let start = format!("  {} = ", Truncated(attribute, NAME));
             let (users, requests) =
                 (counted((*users).into(), "user"), counted((*requests).into(), "request"));
             let end = format!(" for {users}: {requests}");
@@ -187,9 +189,9 @@ impl PlanScreen<'_> {
         for Conflict { attribute, user, values } in self.plan.conflicts.iter().take(MOST_CONFLICTS) {
             let values =
                 values.iter().map(|value| shown(value.as_deref(), VALUE)).collect::<Vec<_>>().join(", ");
-            let start = format!("  {} of user {}: ", Cut(attribute, NAME), Visible(&user.to_string()));
+            let start = format!("  {} of user {}: ", Truncated(attribute, NAME), Visible(&user.to_string()));
             let room = self.width().saturating_sub(start.chars().count()).max(SHORT_VALUE);
-            self.line(f, &format!("{start}{}", Cut(&values, room)))?;
+            self.line(f, &format!("{start}{}", Truncated(&values, room)))?;
         }
         Ok(())
     }
@@ -258,7 +260,7 @@ impl PlanScreen<'_> {
 impl Display for PlanScreen<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.rows(f)?;
-        self.effort(f)?;
+        self.planning(f)?;
         if self.plan.totals.requests > 0 {
             self.attributes(f)?;
         }
@@ -300,7 +302,7 @@ fn sums_of(what: &str, sums: [u64; 4]) -> [String; 6] {
 }
 
 fn shown(value: Option<&str>, most: usize) -> String {
-    value.map_or_else(|| "null".to_owned(), |value| format!("`{}`", Cut(value, most)))
+    value.map_or_else(|| "null".to_owned(), |value| format!("`{}`", Truncated(value, most)))
 }
 
 #[cfg(test)]

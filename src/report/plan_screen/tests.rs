@@ -60,7 +60,7 @@ fn plain(screen: &PlanScreen<'_>) -> String {
 }
 
 /// What `plan` says of figures, where all rows are valid.
-fn screen_of<'a>(plan: &'a PlanSummary<'a>, effort: Option<Effort>) -> PlanScreen<'a> {
+fn screen_of<'a>(plan: &'a PlanSummary<'a>, planning: Option<PlanningStats>) -> PlanScreen<'a> {
     PlanScreen {
         plan,
         counts: Counts { read: plan.totals.rows, ..Counts::default() },
@@ -69,7 +69,7 @@ fn screen_of<'a>(plan: &'a PlanSummary<'a>, effort: Option<Effort>) -> PlanScree
         rate: "10/s".parse().unwrap(),
         id_type: IdType::Id,
         batch_size: THOUSAND,
-        effort,
+        planning,
         spared: None,
         columns: None,
     }
@@ -300,8 +300,11 @@ fn a_plan_is_json_as_well() {
     "#);
 }
 
-const EFFORT: Effort =
-    Effort { duration: Duration::from_millis(61_400), memory: Some(640_000_000), spilled: 812_000_000 };
+const PLANNING: PlanningStats = PlanningStats {
+    duration: Duration::from_millis(61_400),
+    memory: Some(640_000_000),
+    spilled: 812_000_000,
+};
 
 #[test]
 fn a_large_plan_says_what_it_costs_and_why() {
@@ -312,7 +315,7 @@ fn a_large_plan_says_what_it_costs_and_why() {
         attribute("phone_number", 33_328_540, 32_659_890, 32_600_440, 32_600_440),
         attribute("linkedin_url", 4_600_000, 4_500_000, 3_000_000, 3_000_000),
     ]);
-    insta::assert_snapshot!(plain(&screen_of(&plan, Some(EFFORT))), @"
+    insta::assert_snapshot!(plain(&screen_of(&plan, Some(PLANNING))), @"
     108,767,730 rows: 106,577,260 to send, 2,190,470 superseded
     36,133,424 requests, about 41d 19h at 10/s
     read and planned in 1m 1s with 640 MB of memory, 812 MB in temporary files
@@ -348,16 +351,19 @@ fn costs_are_told_apart_by_their_cause() {
 
 #[test]
 fn what_planning_took_is_told_of_large_inputs_and_of_those_that_spilled() {
-    let of = |rows, effort| {
+    let of = |rows, planning| {
         let plan = summary(&[attribute("city", rows, rows, 3, 3)]);
-        let screen = plain(&screen_of(&plan, Some(effort)));
+        let screen = plain(&screen_of(&plan, Some(planning)));
         screen.lines().nth(2).unwrap_or_default().to_owned()
     };
-    let fitted = Effort { spilled: 0, ..EFFORT };
+    let fitted = PlanningStats { spilled: 0, ..PLANNING };
     assert_eq!(of(999_999, fitted), "");
     assert_eq!(of(1_000_000, fitted), "read and planned in 1m 1s with 640 MB of memory");
-    assert_eq!(of(1_000_000, Effort { memory: None, ..fitted }), "read and planned in 1m 1s");
-    assert_eq!(of(10, EFFORT), "read and planned in 1m 1s with 640 MB of memory, 812 MB in temporary files");
+    assert_eq!(of(1_000_000, PlanningStats { memory: None, ..fitted }), "read and planned in 1m 1s");
+    assert_eq!(
+        of(10, PLANNING),
+        "read and planned in 1m 1s with 640 MB of memory, 812 MB in temporary files"
+    );
 }
 
 #[test]
@@ -386,7 +392,7 @@ fn a_plan_of_many_attributes_of_many_users_fits_the_width_and_stays_short() {
         ..figures
     };
     let counts = Counts { read: 302_469_135, invalid: 1_234_567, skipped: 1_234_568 };
-    let screen = plain(&PlanScreen { counts, ..screen_of(&plan, Some(EFFORT)) });
+    let screen = plain(&PlanScreen { counts, ..screen_of(&plan, Some(PLANNING)) });
     let widest = screen.lines().map(|line| line.chars().count()).max();
     assert!(widest <= Some(COLUMNS) && screen.lines().count() <= 45, "{widest:?}\n{screen}");
     assert!(screen.contains("\n278 others "), "{screen}");

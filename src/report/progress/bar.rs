@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{Progress, State, line};
+use super::{Progress, ProgressState, line};
 
 /// A bar on the last line of a terminal. It appears with the first state that it is shown.
 pub struct Bar {
@@ -56,7 +56,7 @@ impl Bar {
 }
 
 impl Progress for Bar {
-    fn show(&mut self, state: &State) {
+    fn show(&mut self, state: &ProgressState) {
         // A line that fills the last column wraps on some terminals.
         let columns = usize::from((self.columns)()).saturating_sub(1);
         let (style, text) = layout(state, columns);
@@ -64,7 +64,7 @@ impl Progress for Bar {
         self.drawn.set_message(text);
         self.drawn.update(|drawn| {
             drawn.set_len(state.rows);
-            drawn.set_pos(state.settled);
+            drawn.set_pos(state.finished);
         });
         if !std::mem::replace(&mut self.begun, true) {
             self.drawn.enable_steady_tick(Self::TICK);
@@ -104,7 +104,7 @@ impl fmt::Debug for Bar {
 }
 
 /// The words, beside them a spinner, and a bar that takes the rest of the line.
-fn layout(state: &State, columns: usize) -> (ProgressStyle, String) {
+fn layout(state: &ProgressState, columns: usize) -> (ProgressStyle, String) {
     const SPINNER: usize = 2;
     const SHORTEST: usize = 8;
     let text = line::fitted(state, columns.saturating_sub(SPINNER));
@@ -182,14 +182,14 @@ mod tests {
         let target = ProgressDrawTarget::term_like(Box::new(paper));
         let mut bar = Bar::new(target, move || columns.load(Ordering::SeqCst));
         let eta = Some(Duration::from_secs(80));
-        bar.show(&State {
-            settled: 4310,
+        bar.show(&ProgressState {
+            finished: 4310,
             rows: 10_000,
             requests: 12,
             requests_in_all: 30,
             rate: 9.8,
             eta,
-            ..State::default()
+            ..ProgressState::default()
         });
         bar.close();
         let lines = lines.lock().unwrap();

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Progress, State, line};
+use super::{Progress, ProgressState, line};
 
 /// Tells a line from time to time.
 pub struct Heartbeat<Tell> {
     tell: Tell,
-    form: fn(&State) -> String,
+    form: fn(&ProgressState) -> String,
     next: Duration,
 }
 
@@ -28,7 +28,7 @@ impl<Tell: FnMut(&str)> Heartbeat<Tell> {
 }
 
 impl<Tell: FnMut(&str)> Progress for Heartbeat<Tell> {
-    fn show(&mut self, state: &State) {
+    fn show(&mut self, state: &ProgressState) {
         if state.elapsed >= self.next {
             self.next = state.elapsed + Self::INTERVAL;
             (self.tell)(&(self.form)(state));
@@ -51,7 +51,12 @@ mod tests {
     fn beat(mut heartbeat: impl Progress) {
         for quarter in 0..=4 * 25 {
             let elapsed = Duration::from_millis(250) * quarter;
-            heartbeat.show(&State { rows: 100, settled: u64::from(quarter), elapsed, ..State::default() });
+            heartbeat.show(&ProgressState {
+                rows: 100,
+                finished: u64::from(quarter),
+                elapsed,
+                ..ProgressState::default()
+            });
         }
         heartbeat.close();
     }

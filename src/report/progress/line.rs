@@ -2,18 +2,18 @@
 
 use indicatif::HumanCount;
 
-use super::State;
+use super::ProgressState;
 use crate::deliver::Waiting;
+use crate::report::format::{Truncated, counted, time_left};
 use crate::report::visible::Visible;
-use crate::report::wording::{Cut, counted, time_left};
 
 /// The state in at most `width` columns. What matters least is left out first.
-pub(super) fn fitted(state: &State, width: usize) -> String {
+pub(super) fn fitted(state: &ProgressState, width: usize) -> String {
     let mut parts = parts(state);
     loop {
         let line = parts.iter().map(|part| part.text.as_str()).collect::<Vec<_>>().join("  ");
         if line.chars().count() <= width || parts.len() == 1 {
-            return Cut(&line, width).to_string();
+            return Truncated(&line, width).to_string();
         }
         let least = parts.iter().min_by_key(|part| part.weight).map(|part| part.weight);
         parts.retain(|part| Some(part.weight) != least);
@@ -21,20 +21,20 @@ pub(super) fn fitted(state: &State, width: usize) -> String {
 }
 
 /// The state in words, all of them.
-pub(super) fn whole(state: &State) -> String {
+pub(super) fn whole(state: &ProgressState) -> String {
     fitted(state, usize::MAX)
 }
 
 /// The state as one line of a log.
-pub(super) fn logged(state: &State) -> String {
-    let State { settled, rows, requests, requests_in_all, rate, retried, .. } = state;
+pub(super) fn logged(state: &ProgressState) -> String {
+    let ProgressState { finished, rows, requests, requests_in_all, rate, retried, .. } = state;
     let (percent, tenths) = (permille(state) / 10, permille(state) % 10);
     let throttled = (state.throttled > 0).then(|| format!(" throttled={}", state.throttled));
     let eta = state.eta.map(|eta| format!(" eta={}", time_left(eta).replace(' ', "")));
     let slowed = state.slowed_to.map(|pace| format!(" slowed_to={pace:.1}/s"));
     let held = held(state).map(|held| format!(" held=\"{held}\""));
     format!(
-        "progress {percent}.{tenths}% rows={settled}/{rows} requests={requests}/{requests_in_all} rate={rate:.1}/s retried={retried}{}{}{}{}",
+        "progress {percent}.{tenths}% rows={finished}/{rows} requests={requests}/{requests_in_all} rate={rate:.1}/s retried={retried}{}{}{}{}",
         throttled.unwrap_or_default(),
         slowed.unwrap_or_default(),
         eta.unwrap_or_default(),
@@ -42,19 +42,19 @@ pub(super) fn logged(state: &State) -> String {
     )
 }
 
-struct Part {
+struct Segment {
     /// Greater stays longer.
     weight: u8,
     text: String,
 }
 
-fn parts(state: &State) -> Vec<Part> {
-    let part = |weight, text| Some(Part { weight, text });
+fn parts(state: &ProgressState) -> Vec<Segment> {
+    let part = |weight, text| Some(Segment { weight, text });
     let held = held(state);
     let moving = held.is_none();
     [
         part(9, format!("{}%", permille(state) / 10)),
-        part(7, format!("{}/{} rows", HumanCount(state.settled), HumanCount(state.rows))),
+        part(7, format!("{}/{} rows", HumanCount(state.finished), HumanCount(state.rows))),
         held.and_then(|held| part(8, held)),
         (state.requests > 0).then(|| requests(state, moving)).and_then(|sent| part(5, sent)),
         state.slowed_to.and_then(|pace| part(1, format!("slowed to {pace:.1}/s"))),
@@ -71,7 +71,7 @@ fn parts(state: &State) -> Vec<Part> {
     .collect()
 }
 
-fn requests(state: &State, moving: bool) -> String {
+fn requests(state: &ProgressState, moving: bool) -> String {
     let rate = if moving && state.rate > 0.0 { format!(" ({:.1}/s)", state.rate) } else { String::new() };
     format!("{}/{}{rate}", HumanCount(state.requests), counted(state.requests_in_all, "request"))
 }
@@ -79,21 +79,23 @@ fn requests(state: &State, moving: bool) -> String {
 /// The most characters of an answer that are shown while nothing starts.
 const MOST_REASON: usize = 60;
 
-fn held(state: &State) -> Option<String> {
+fn held(state: &ProgressState) -> Option<String> {
     let (held, left) = state.held?;
     let left = time_left(left);
     Some(match held {
         Waiting::Pause => format!("paused by the server, {left} left"),
         Waiting::Outage => match state.reason.as_deref().filter(|reason| !reason.is_empty()) {
-            Some(reason) => format!("{}, next try in {left}", Cut(&Visible(reason).to_string(), MOST_REASON)),
+            Some(reason) => {
+                format!("{}, next try in {left}", Truncated(&Visible(reason).to_string(), MOST_REASON))
+            }
             None => format!("no answer from the API, next probe in {left}"),
         },
     })
 }
 
 /// In thousandths, rounded down: all but one row is not all.
-fn permille(state: &State) -> u128 {
-    (u128::from(state.settled) * 1000).checked_div(state.rows.into()).unwrap_or(1000)
+fn permille(state: &ProgressState) -> u128 {
+    (u128::from(state.finished) * 1000).checked_div(state.rows.into()).unwrap_or(1000)
 }
 
 #[cfg(test)]
@@ -104,9 +106,9 @@ mod tests {
 
     use super::*;
 
-    fn state() -> State {
-        State {
-            settled: 4310,
+    fn state() -> ProgressState {
+        ProgressState {
+            finished: 4310,
             rows: 10_000,
             requests: 1200,
             requests_in_all: 1250,
@@ -125,7 +127,7 @@ mod tests {
     fn an_outage_is_shown_with_what_the_last_answer_said() {
         let held = Some((Waiting::Outage, Duration::from_secs(8)));
         let reason = Some("503 Service Unavailable: an HTML page".to_owned());
-        let down = State { held, reason, eta: None, retried: 0, throttled: 0, ..state() };
+        let down = ProgressState { held, reason, eta: None, retried: 0, throttled: 0, ..state() };
         insta::assert_snapshot!(fitted(&down, 120), @"43%  4,310/10,000 rows  503 Service Unavailable: an HTML page, next try in 8s  1,200/1,250 requests");
     }
 
@@ -149,9 +151,13 @@ mod tests {
 
     #[test]
     fn a_pause_takes_the_place_of_the_rate() {
-        let paused =
-            State { held: Some((Waiting::Pause, Duration::from_millis(11_200))), rate: 0.0, ..state() };
-        let down = State { held: Some((Waiting::Outage, Duration::from_secs(8))), eta: None, ..state() };
+        let paused = ProgressState {
+            held: Some((Waiting::Pause, Duration::from_millis(11_200))),
+            rate: 0.0,
+            ..state()
+        };
+        let down =
+            ProgressState { held: Some((Waiting::Outage, Duration::from_secs(8))), eta: None, ..state() };
         let lines =
             [&paused, &down].map(|state| format!("{}\n{}", fitted(state, 80), fitted(state, 50))).join("\n");
         insta::assert_snapshot!(lines, @"
@@ -164,8 +170,9 @@ mod tests {
 
     #[test]
     fn a_log_line_has_everything() {
-        let quiet = State { retried: 0, throttled: 0, ..state() };
-        let down = State { held: Some((Waiting::Outage, Duration::from_secs(8))), eta: None, ..state() };
+        let quiet = ProgressState { retried: 0, throttled: 0, ..state() };
+        let down =
+            ProgressState { held: Some((Waiting::Outage, Duration::from_secs(8))), eta: None, ..state() };
         let lines = [&quiet, &state(), &down].map(logged).join("\n");
         insta::assert_snapshot!(lines, @r#"
         progress 43.1% rows=4310/10000 requests=1200/1250 rate=9.8/s retried=0 eta=1m20s
@@ -176,14 +183,14 @@ mod tests {
 
     #[test]
     fn all_but_one_row_is_not_all() {
-        let almost = State { settled: 99_999, rows: 100_000, ..State::default() };
+        let almost = ProgressState { finished: 99_999, rows: 100_000, ..ProgressState::default() };
         assert!(fitted(&almost, 80).starts_with("99%"), "{}", fitted(&almost, 80));
-        assert!(fitted(&State::default(), 80).starts_with("100%"));
+        assert!(fitted(&ProgressState::default(), 80).starts_with("100%"));
     }
 
     #[test]
     fn a_pace_that_throttling_has_lowered_is_shown() {
-        let state = State { slowed_to: Some(7.0), ..state() };
+        let state = ProgressState { slowed_to: Some(7.0), ..state() };
         assert!(fitted(&state, 200).contains("slowed to 7.0/s"));
         assert!(logged(&state).contains(" slowed_to=7.0/s"));
     }
@@ -192,12 +199,12 @@ mod tests {
         #[test]
         fn no_line_is_wider_than_there_is_room(
             width in 0_usize..120,
-            (settled, requests, retried, throttled) in any::<(u64, u64, u64, u64)>(),
+            (finished, requests, retried, throttled) in any::<(u64, u64, u64, u64)>(),
             eta in proptest::option::of(0_u64..1_000_000_000),
             held in proptest::option::of(0_u64..1_000_000),
         ) {
-            let state = State {
-                settled,
+            let state = ProgressState {
+                finished,
                 rows: u64::MAX,
                 requests,
                 requests_in_all: u64::MAX,

@@ -16,7 +16,7 @@ use crate::deliver::Waiting;
 /// Who shows how far the run is.
 pub trait Progress {
     /// Shows the state, twenty times a second.
-    fn show(&mut self, state: &State);
+    fn show(&mut self, state: &ProgressState);
 
     /// Clears what is shown, for good.
     fn close(&mut self);
@@ -24,9 +24,9 @@ pub trait Progress {
 
 /// How far the run is.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct State {
-    /// Rows of the plan that are settled.
-    pub settled: u64,
+pub struct ProgressState {
+    /// Rows of the plan that are finished.
+    pub finished: u64,
     /// Rows of the plan.
     pub rows: u64,
     /// Requests started.
@@ -53,16 +53,16 @@ pub struct State {
 
 /// Shows nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Silence;
+pub struct NoProgress;
 
-impl Progress for Silence {
-    fn show(&mut self, _: &State) {}
+impl Progress for NoProgress {
+    fn show(&mut self, _: &ProgressState) {}
 
     fn close(&mut self) {}
 }
 
 impl<P: Progress + ?Sized> Progress for Box<P> {
-    fn show(&mut self, state: &State) {
+    fn show(&mut self, state: &ProgressState) {
         (**self).show(state);
     }
 

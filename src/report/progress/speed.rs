@@ -11,11 +11,11 @@ use crate::report::Requests;
 /// Requests per second, over the last [`Speed::WINDOW`].
 #[derive(Debug, Default)]
 pub(crate) struct Speed {
-    samples: VecDeque<Sample>,
+    samples: VecDeque<Point>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Sample {
+struct Point {
     at: Instant,
     sent: u64,
     first: u64,
@@ -28,7 +28,7 @@ impl Speed {
 
     /// Takes how many requests there are now.
     pub(crate) fn sample(&mut self, at: Instant, requests: &Requests) {
-        self.samples.push_back(Sample { at, sent: requests.sent, first: first_tries(requests) });
+        self.samples.push_back(Point { at, sent: requests.sent, first: first_tries(requests) });
         while self.samples.get(1).is_some_and(|second| at - second.at >= Self::WINDOW) {
             self.samples.pop_front();
         }
@@ -55,7 +55,7 @@ impl Speed {
         requests.sent + requests.planned.saturating_sub(first_tries(requests))
     }
 
-    fn per_second(&self, count: impl Fn(&Sample) -> u64) -> f64 {
+    fn per_second(&self, count: impl Fn(&Point) -> u64) -> f64 {
         let (Some(oldest), Some(newest)) = (self.samples.front(), self.samples.back()) else { return 0.0 };
         let time = newest.at - oldest.at;
         if time < Self::LEAST { 0.0 } else { real(count(newest) - count(oldest)) / time.as_secs_f64() }

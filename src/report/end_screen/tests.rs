@@ -4,8 +4,8 @@ use super::*;
 use crate::deliver::{AnswerKind, Event, Purpose, Reason, Stop};
 use crate::input::Location;
 
-fn tally(fates: Fates, requests: Requests) -> Tally {
-    let mut tally = Tally::new(Fates::default(), 0);
+fn tally(fates: RowCounts, requests: Requests) -> Tally {
+    let mut tally = Tally::new(RowCounts::default(), 0);
     tally.take(&Event::Answered { latency: Duration::from_millis(120), answer: AnswerKind::Acknowledged });
     tally.take(&Event::Sent(Purpose::First));
     Tally { fates, requests, ..tally }
@@ -23,7 +23,7 @@ fn screen(end: &End, tally: &Tally, causes: &[Issue], rerun: Rerun) -> String {
 }
 
 fn screen_of(columns: usize, end: &End, tally: &Tally, causes: &[Issue], rerun: Rerun) -> String {
-    let closing = Closing {
+    let screen = EndScreen {
         exit: ExitCode::of(end, &tally.fates),
         end,
         tally,
@@ -37,7 +37,7 @@ fn screen_of(columns: usize, end: &End, tally: &Tally, causes: &[Issue], rerun: 
         latency: Some(&tally.latency),
         columns: Some(columns),
     };
-    let screen = anstream::adapter::strip_str(&closing.to_string()).to_string();
+    let screen = anstream::adapter::strip_str(&screen.to_string()).to_string();
     for line in screen.lines().filter(|line| !line.starts_with("  attrsync")) {
         assert!(line.chars().count() <= columns, "too wide: {line}");
     }
@@ -46,7 +46,7 @@ fn screen_of(columns: usize, end: &End, tally: &Tally, causes: &[Issue], rerun: 
 
 #[test]
 fn all_went_well() {
-    let fates = Fates { read: 12_000, superseded: 50, acknowledged: 11_950, ..Fates::default() };
+    let fates = RowCounts { read: 12_000, superseded: 50, acknowledged: 11_950, ..RowCounts::default() };
     let requests = Requests { planned: 42, sent: 42, acknowledged: 42, ..Requests::default() };
     insta::assert_snapshot!(screen(&End::Complete, &tally(fates, requests), &[], Rerun::Continues), @"
     complete: 11,950 rows acknowledged, 42 requests in 4.2s
@@ -62,7 +62,7 @@ fn all_went_well() {
 
 #[test]
 fn nothing_had_to_be_sent() {
-    let fates = Fates { read: 1, unchanged: 1, ..Fates::default() };
+    let fates = RowCounts { read: 1, unchanged: 1, ..RowCounts::default() };
     let tally = Tally::new(fates, 0);
     insta::assert_snapshot!(screen(&End::Complete, &tally, &[], Rerun::Continues), @"
     complete: there was nothing to send
@@ -76,7 +76,8 @@ fn nothing_had_to_be_sent() {
 
 #[test]
 fn some_rows_did_not_make_it() {
-    let fates = Fates { read: 12_000, invalid: 1_020, acknowledged: 10_950, failed: 30, ..Fates::default() };
+    let fates =
+        RowCounts { read: 12_000, invalid: 1_020, acknowledged: 10_950, failed: 30, ..RowCounts::default() };
     let requests =
         Requests { planned: 40, sent: 63, retried: 3, split: 20, throttled: 1, ..Requests::default() };
     let mut tally = tally(fates, requests);
@@ -105,7 +106,7 @@ fn some_rows_did_not_make_it() {
 
 #[test]
 fn narrow_screens_have_the_same_words_on_more_lines() {
-    let fates = Fates { read: 8, invalid: 1, acknowledged: 6, failed: 1, ..Fates::default() };
+    let fates = RowCounts { read: 8, invalid: 1, acknowledged: 6, failed: 1, ..RowCounts::default() };
     let mut tally = tally(fates, Requests { planned: 3, sent: 5, split: 2, ..Requests::default() });
     let error = "400 Bad Request: value: The phone number entered is not valid.".to_owned();
     tally.failures.add(&Reason { status: Some(400), error }, 1);
@@ -143,7 +144,7 @@ fn narrow_screens_have_the_same_words_on_more_lines() {
 
 #[test]
 fn a_refused_key_says_what_to_check() {
-    let fates = Fates { read: 12_000, unsent: 12_000, ..Fates::default() };
+    let fates = RowCounts { read: 12_000, unsent: 12_000, ..RowCounts::default() };
     let requests = Requests { planned: 40, sent: 1, ..Requests::default() };
     let reason = Reason { status: Some(401), error: "401 Unauthorized: Invalid token.".into() };
     let end = End::Stopped(Stop::KeyRefused(reason));
@@ -161,7 +162,7 @@ fn a_refused_key_says_what_to_check() {
 
 #[test]
 fn an_interrupted_run_without_a_ledger_goes_on_from_its_report() {
-    let fates = Fates { read: 10, acknowledged: 6, unsent: 4, ..Fates::default() };
+    let fates = RowCounts { read: 10, acknowledged: 6, unsent: 4, ..RowCounts::default() };
     let requests = Requests { planned: 5, sent: 3, ..Requests::default() };
     let end = End::Stopped(Stop::Interrupted);
     insta::assert_snapshot!(screen(&end, &tally(fates, requests), &[], Rerun::StartsAnew), @"
@@ -180,7 +181,7 @@ fn an_interrupted_run_without_a_ledger_goes_on_from_its_report() {
 
 #[test]
 fn the_worst_case_fits_one_screen() {
-    let fates = Fates {
+    let fates = RowCounts {
         read: 36_000_000_000,
         invalid: 1_000_000_000,
         skipped: 5_000_000_000,
@@ -231,7 +232,7 @@ fn the_worst_case_fits_one_screen() {
 
 #[test]
 fn fates_that_do_not_add_up_are_a_bug() {
-    let fates = Fates { read: 10, acknowledged: 9, ..Fates::default() };
+    let fates = RowCounts { read: 10, acknowledged: 9, ..RowCounts::default() };
     insta::assert_snapshot!(screen(&End::Complete, &Tally::new(fates, 1), &[], Rerun::Continues), @"
     internal: the fates of rows do not add up
 

@@ -126,9 +126,9 @@ pub fn why_stopped(stop: &Stop) -> String {
 }
 
 /// A text cut to a number of columns, with an ellipsis where something is missing; as [`Visible`] otherwise.
-pub(super) struct Cut<'a>(pub(super) &'a str, pub(super) usize);
+pub(super) struct Truncated<'a>(pub(super) &'a str, pub(super) usize);
 
-impl Display for Cut<'_> {
+impl Display for Truncated<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let &Self(text, most) = self;
         let text = Visible(text).to_string();
@@ -243,9 +243,9 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_cut_between_letters() {
-        assert_eq!(Cut("zażółć", 6).to_string(), "zażółć");
-        assert_eq!(Cut("zażółć", 5).to_string(), "zażó…");
-        assert_eq!(Cut("a\nb", 5).to_string(), "a b");
-        assert_eq!(Cut("ab", 0).to_string(), "");
+        assert_eq!(Truncated("zażółć", 6).to_string(), "zażółć");
+        assert_eq!(Truncated("zażółć", 5).to_string(), "zażó…");
+        assert_eq!(Truncated("a\nb", 5).to_string(), "a b");
+        assert_eq!(Truncated("ab", 0).to_string(), "");
     }
 }

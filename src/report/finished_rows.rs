@@ -7,15 +7,15 @@ use crate::plan::Batch;
 /// Which rows of the plan are settled, in memory that grows with what is out of order, not with the plan.
 ///
 /// A row's place is its group's number and its place in the group, in one number, so that places ascend in plan order.
-/// Settled places are kept as ranges without gaps. The end of a group is the beginning of the next one, so that
+/// Finished places are kept as ranges without gaps. The end of a group is the beginning of the next one, so that
 /// neighbouring groups merge, too: a run that settled everything holds one range.
 #[derive(Clone, Debug, Default)]
-pub struct Settled {
+pub struct FinishedRows {
     /// From the first place of a range to the place after its last.
     ranges: BTreeMap<u64, u64>,
 }
 
-impl Settled {
+impl FinishedRows {
     /// Marks a batch as settled; `group_len` is how many users its group has. False if any of it already was.
     #[must_use]
     pub fn insert(&mut self, batch: Batch, group_len: u32) -> bool {
@@ -118,7 +118,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_rest_is_what_a_plain_set_says((lens, batches) in plan(), percent in 0_usize..=100) {
-            let mut settled = Settled::default();
+            let mut settled = FinishedRows::default();
             let mut left: BTreeSet<_> = cut(&lens, 1).into_iter().flat_map(rows).collect();
             let most = batches.len() * percent / 100;
             for &batch in batches.iter().take(most) {
@@ -132,7 +132,7 @@ mod tests {
 
         #[test]
         fn the_rest_has_no_empty_and_no_neighbouring_batches((lens, batches) in plan()) {
-            let mut settled = Settled::default();
+            let mut settled = FinishedRows::default();
             for &batch in batches.iter().take(batches.len() / 2) {
                 prop_assert!(settled.insert(batch, lens[batch.group as usize]));
             }
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn memory_grows_with_what_is_out_of_order_alone() {
         let lens = vec![1000; 1000];
-        let mut settled = Settled::default();
+        let mut settled = FinishedRows::default();
         let batches = cut(&lens, 100);
         for window in batches.chunks(16) {
             for &batch in window.iter().rev() {
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn the_last_places_that_there_can_be_are_no_exception() {
-        let mut settled = Settled::default();
+        let mut settled = FinishedRows::default();
         assert!(settled.insert(Batch { group: 0, first: 0, len: u32::MAX - 1 }, u32::MAX));
         let rest: Vec<_> = settled.rest([u32::MAX]).collect();
         assert_eq!(rest, [Batch { group: 0, first: u32::MAX - 1, len: 1 }]);

@@ -8,18 +8,19 @@ use anstyle::Style;
 use indicatif::HumanCount;
 
 use super::advice::{Advice, Rerun};
+use super::format::{Truncated, answer, counted, grouped, short_time, time, why_stopped};
 use super::style::{ADVICE, BAD, DOUBTFUL, GOOD, Styled};
 use super::visible::Visible;
-use super::wording::{Cut, answer, counted, grouped, short_time, time, why_stopped};
 use super::wrap::wrapped;
-use super::{ExitCode, Failure, Fates, Latency, Requests, Tally};
+use super::{ExitCode, FailedRows, Latency, Requests, Tally};
 use crate::deliver::{End, Mismatch, Verified};
 use crate::input::Issue;
+use crate::ledger::RowCounts;
 
 /// What is said when a run that got as far as sending is over. Displayed on one screen of 80 columns and 24 lines, with
 /// ANSI styles, with a line end.
 #[derive(Clone, Copy, Debug)]
-pub struct Closing<'a> {
+pub struct EndScreen<'a> {
     /// How it ended, for scripts.
     pub exit: ExitCode,
     /// How delivery ended.
@@ -55,7 +56,7 @@ const MOST_MISMATCHES: usize = 5;
 const MOST_REASONS: usize = 5;
 const MOST_CAUSES: usize = 4;
 
-impl Display for Closing<'_> {
+impl Display for EndScreen<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Advice { next, hint } =
             Advice::new(self.exit, self.end, self.tally, self.failures, (self.rerun, self.feed_back));
@@ -80,7 +81,7 @@ impl Display for Closing<'_> {
     }
 }
 
-impl Closing<'_> {
+impl EndScreen<'_> {
     fn headline(&self) -> String {
         let style = match self.exit {
             ExitCode::Complete => GOOD,
@@ -107,7 +108,7 @@ impl Closing<'_> {
         if lines.len() > most {
             lines.truncate(most);
             if let Some(last) = lines.last_mut() {
-                *last = Cut(&format!("{last} … …"), columns.min(last.chars().count() + 2)).to_string();
+                *last = Truncated(&format!("{last} … …"), columns.min(last.chars().count() + 2)).to_string();
             }
         }
         lines
@@ -150,21 +151,20 @@ impl Closing<'_> {
     }
 
     fn rows(&self) -> Vec<String> {
-        let Fates { read, invalid, skipped, superseded, unchanged, resumed, acknowledged, failed, unsent } =
-            self.tally.fates;
-        let fates = [
-            (acknowledged, "acknowledged"),
-            (resumed, "already sent by the run that this one continued"),
-            (unchanged, "unchanged since an earlier run"),
-            (superseded, "replaced by another row (same user and attribute)"),
-            (skipped, "skipped for an empty value"),
-            (invalid, "invalid"),
-            (failed, "failed"),
-            (unsent, "unsent"),
-        ];
-        let width = HumanCount(read).to_string().len();
-        let known = fates.into_iter().filter(|(count, _)| *count > 0);
-        std::iter::once((read, "read"))
+        let rows = &self.tally.fates;
+        let explained = |(count, fate)| {
+            let words = match fate {
+                "resumed" => "already sent by the run that this one continued",
+                "unchanged" => "unchanged since an earlier run",
+                "superseded" => "replaced by another row (same user and attribute)",
+                "skipped" => "skipped for an empty value",
+                other => other,
+            };
+            (count, words)
+        };
+        let width = grouped(rows.read).len();
+        let known = rows.by_fate().into_iter().filter(|(count, _)| *count > 0).map(explained);
+        std::iter::once((rows.read, "read"))
             .chain(known)
             .zip(std::iter::once("rows").chain(std::iter::repeat("")))
             .map(|((count, fate), label)| labelled(label, &format!("{:>width$} {fate}", grouped(count))))
@@ -220,7 +220,7 @@ impl Closing<'_> {
 
     fn reasons(&self, most: usize) -> Vec<String> {
         let (top, others) = self.tally.failures.top(most);
-        let counted = top.into_iter().map(|Failure { reason, rows, example }| {
+        let counted = top.into_iter().map(|FailedRows { reason, rows, example }| {
             let example = example.as_ref().map(|example| format!(" ({example})"));
             (*rows, format!("{}{}", answer(reason), example.unwrap_or_default()))
         });
@@ -253,7 +253,7 @@ impl Closing<'_> {
     }
 
     fn files(&self) -> Vec<String> {
-        let Fates { invalid, failed, unsent, .. } = self.tally.fates;
+        let RowCounts { invalid, failed, unsent, .. } = self.tally.fates;
         let lost = self.failures.filter(|_| invalid + failed + unsent > 0);
         let names: Vec<_> =
             lost.into_iter().chain(self.written).map(|path| path.display().to_string()).collect();

@@ -20,7 +20,7 @@ use crate::ledger::is_planted;
 /// The temporary file's name follows from the destination's, and whoever writes it holds a lock on it. So two processes
 /// can't make the same file at the same time, and what a process leaves behind that is killed is used by the next one.
 #[derive(Debug)]
-pub struct Draft {
+pub struct AtomicFile {
     path: PathBuf,
     target: Target,
 }
@@ -44,22 +44,22 @@ pub struct Discard(Arc<Mutex<Option<PathBuf>>>);
 
 /// A report could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {deed} `{}`", path.display())]
-pub struct Unwritten {
-    deed: &'static str,
+#[error("cannot {operation} `{}`", path.display())]
+pub struct WriteError {
+    operation: &'static str,
     path: PathBuf,
     source: io::Error,
 }
 
-impl Draft {
+impl AtomicFile {
     /// Makes sure that the path can be written, and begins. What stands there stays until [`publish`](Self::publish).
-    pub fn create(path: &Path) -> Result<Self, Unwritten> {
-        let target = open(path).map_err(|source| Unwritten::new("create", path, source))?;
+    pub fn create(path: &Path) -> Result<Self, WriteError> {
+        let target = open(path).map_err(|source| WriteError::new("create", path, source))?;
         Ok(Self { path: path.to_owned(), target })
     }
 
     /// Puts the file in its place, once all of it is on the disk.
-    pub fn publish(self) -> Result<(), Unwritten> {
+    pub fn publish(self) -> Result<(), WriteError> {
         let Self { path, target } = self;
         match target {
             Target::Direct(mut file) => file.flush(),
@@ -67,7 +67,7 @@ impl Draft {
                 temporary.file.sync_all().and_then(|()| temporary.name.rename(&destination))
             }
         }
-        .map_err(|source| Unwritten::writing(&path, source))
+        .map_err(|source| WriteError::writing(&path, source))
     }
 
     /// Where it will be.
@@ -108,7 +108,7 @@ impl Drop for Temporary {
     }
 }
 
-impl Write for Draft {
+impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         #[expect(clippy::disallowed_methods, reason = "passes the count on to a caller who is to look at it")]
         self.file().write(bytes)
@@ -119,7 +119,7 @@ impl Write for Draft {
     }
 }
 
-impl Draft {
+impl AtomicFile {
     fn file(&mut self) -> &mut File {
         match &mut self.target {
             Target::Replaced { temporary, .. } => &mut temporary.file,
@@ -128,7 +128,7 @@ impl Draft {
     }
 }
 
-impl Unwritten {
+impl WriteError {
     /// Writing to this path went wrong.
     pub fn writing(path: &Path, source: io::Error) -> Self {
         Self::new("write", path, source)
@@ -149,7 +149,7 @@ impl Unwritten {
         let is_wrong = |error: &io::Error| {
             wrong.contains(&error.kind()) || error.raw_os_error() == Some(Errno::LOOP.raw_os_error())
         };
-        self.deed == "create" && is_wrong(&self.source)
+        self.operation == "create" && is_wrong(&self.source)
     }
 
     /// What the user can do about it.
@@ -171,8 +171,8 @@ impl Unwritten {
         }
     }
 
-    fn new(deed: &'static str, path: &Path, source: io::Error) -> Self {
-        Self { deed, path: path.to_owned(), source }
+    fn new(operation: &'static str, path: &Path, source: io::Error) -> Self {
+        Self { operation, path: path.to_owned(), source }
     }
 }
 
@@ -271,7 +271,7 @@ mod tests {
         let (path, victim) = (directory.path().join("failures.csv"), directory.path().join("victim"));
         fs::write(&victim, "precious").unwrap();
         std::os::unix::fs::symlink(&victim, directory.path().join(".failures.csv.attrsync")).unwrap();
-        assert!(Draft::create(&path).unwrap_err().is_wrong_path());
+        assert!(AtomicFile::create(&path).unwrap_err().is_wrong_path());
         assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
     }
 
@@ -281,12 +281,12 @@ mod tests {
         let path = directory.path().join("failures.csv");
         fs::write(directory.path().join(".failures.csv.attrsync"), "left by a process that was killed")
             .unwrap();
-        let mut first = Draft::create(&path).unwrap();
-        assert!(Draft::create(&path).unwrap_err().is_in_use());
+        let mut first = AtomicFile::create(&path).unwrap();
+        assert!(AtomicFile::create(&path).unwrap_err().is_in_use());
         first.write_all(b"first").unwrap();
         first.publish().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "first");
-        drop(Draft::create(&path).unwrap());
+        drop(AtomicFile::create(&path).unwrap());
         let names = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
         assert_eq!(names.collect::<Vec<_>>(), ["failures.csv"]);
     }
@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn a_draft_that_was_taken_back_is_not_published() {
         let directory = tempfile::tempdir().unwrap();
-        let draft = Draft::create(&directory.path().join("bodies")).unwrap();
+        let draft = AtomicFile::create(&directory.path().join("bodies")).unwrap();
         draft.discard().unwrap().discard();
         assert!(draft.publish().is_err());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
