@@ -1,119 +1,112 @@
-//! The plan as JSON.
+//! The plan as JSON. Every key is named here: scripts rely on the keys and on their order.
 
 use serde::{Serialize, Serializer};
+use serde_json::{Map, Value, json};
 
-use super::{PlanScreen, PlanningStats};
+use super::PlanScreen;
 use crate::input::Location;
-use crate::plan::PlanSummary;
+use crate::plan::{AttributeSummary, Conflict, GroupSummary, SharedValues};
 
 impl Serialize for PlanScreen<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let totals = &self.plan.totals;
-        Json {
-            rows: Rows {
-                read: self.counts.read,
-                invalid: self.counts.invalid,
-                skipped: self.counts.skipped,
-                superseded: totals.superseded,
-                in_conflict: self.in_conflict(),
-                unchanged: self.spared.map(|spared| spared.unchanged),
-                resumed: self.spared.map(|spared| spared.resumed),
-                planned: totals.standing,
+        json!({
+            "rows": self.rows_json(),
+            "requests": totals.requests,
+            "rate": self.rate.to_string(),
+            "duration_seconds": self.duration_of(totals.requests).as_secs_f64(),
+            "planning": self.planning.map(|planning| json!({
+                "duration_seconds": planning.duration.as_secs_f64(),
+                "peak_memory_bytes": planning.memory,
+                "spilled_bytes": planning.spilled,
+            })),
+            "costs": list(&self.costs(), |cost| json!({
+                "attribute": cost.attribute.name,
+                "requests": cost.attribute.requests,
+                "share": cost.share,
+                "duration_seconds": self.duration_of(cost.attribute.requests).as_secs_f64(),
+                "why": cost.why.to_string(),
+            })),
+            "totals": {
+                "rows": totals.rows,
+                "standing": totals.standing,
+                "superseded": totals.superseded,
+                "conflicts": totals.conflicts,
+                "groups": totals.groups,
+                "requests": totals.requests,
             },
-            requests: totals.requests,
-            rate: self.rate.to_string(),
-            duration_seconds: self.duration_of(totals.requests).as_secs_f64(),
-            planning: self.planning.map(Planning::from),
-            costs: self
-                .costs()
-                .into_iter()
-                .map(|cost| Cost {
-                    attribute: cost.attribute.name,
-                    requests: cost.attribute.requests,
-                    share: cost.share,
-                    duration_seconds: self.duration_of(cost.attribute.requests).as_secs_f64(),
-                    why: cost.why.to_string(),
-                })
-                .collect(),
-            plan: self.plan,
-            invalid: self
-                .causes
-                .iter()
-                .map(|cause| Finding::new(&cause.what, cause.count, &cause.places))
-                .collect(),
-            warnings: self
-                .warnings
-                .iter()
-                .map(|warning| Finding::new(&warning.what, warning.count, &warning.places))
-                .collect(),
-        }
+            "attributes": list(&self.plan.attributes, attribute),
+            "costliest": self.plan.costliest,
+            "largest": list(&self.plan.largest, group),
+            "conflicts": list(&self.plan.conflicts, conflict),
+            "shared": list(&self.plan.shared, shared),
+            "invalid": list(self.causes, |cause| finding(&cause.what, cause.count, &cause.places)),
+            "warnings": list(self.warnings, |warning| finding(&warning.what, warning.count, &warning.places)),
+        })
         .serialize(serializer)
     }
 }
 
-#[derive(Serialize)]
-struct Json<'a> {
-    rows: Rows,
-    requests: u64,
-    rate: String,
-    duration_seconds: f64,
-    planning: Option<Planning>,
-    costs: Vec<Cost<'a>>,
-    #[serde(flatten)]
-    plan: &'a PlanSummary<'a>,
-    invalid: Vec<Finding<'a>>,
-    warnings: Vec<Finding<'a>>,
-}
-
-#[derive(Serialize)]
-struct Rows {
-    read: u64,
-    invalid: u64,
-    skipped: u64,
-    superseded: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unchanged: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    resumed: Option<u64>,
-    in_conflict: u64,
-    planned: u64,
-}
-
-#[derive(Serialize)]
-struct Planning {
-    duration_seconds: f64,
-    peak_memory_bytes: Option<u64>,
-    spilled_bytes: u64,
-}
-
-#[derive(Serialize)]
-struct Cost<'a> {
-    attribute: &'a str,
-    requests: u64,
-    share: f64,
-    duration_seconds: f64,
-    why: String,
-}
-
-#[derive(Serialize)]
-struct Finding<'a> {
-    what: &'a str,
-    count: u64,
-    places: Vec<String>,
-}
-
-impl From<PlanningStats> for Planning {
-    fn from(PlanningStats { duration, memory, spilled }: PlanningStats) -> Self {
-        Self { duration_seconds: duration.as_secs_f64(), peak_memory_bytes: memory, spilled_bytes: spilled }
+impl PlanScreen<'_> {
+    fn rows_json(&self) -> Value {
+        let totals = &self.plan.totals;
+        let known = |count: fn(&crate::plan::SkippedRows) -> u64| self.spared.as_ref().map(count);
+        let counts = [
+            ("read", Some(self.counts.read)),
+            ("invalid", Some(self.counts.invalid)),
+            ("skipped", Some(self.counts.skipped)),
+            ("superseded", Some(totals.superseded)),
+            ("unchanged", known(|spared| spared.unchanged)),
+            ("resumed", known(|spared| spared.resumed)),
+            ("in_conflict", Some(self.in_conflict())),
+            ("planned", Some(totals.standing)),
+        ];
+        // A ledger that was not asked knows of no rows.
+        let counts = counts.into_iter().filter_map(|(key, count)| Some((key.to_owned(), count?.into())));
+        Value::Object(counts.collect::<Map<_, _>>())
     }
 }
 
-impl<'a> Finding<'a> {
-    fn new(what: &'a str, count: u64, places: &[Location]) -> Self {
-        Self {
-            what,
-            count,
-            places: places.iter().map(|place| format!("{}:{}", place.input, place.line)).collect(),
-        }
-    }
+fn list<T>(items: &[T], json: impl Fn(&T) -> Value) -> Vec<Value> {
+    items.iter().map(json).collect()
+}
+
+fn attribute(attribute: &AttributeSummary<'_>) -> Value {
+    json!({
+        "name": attribute.name,
+        "rows": attribute.rows,
+        "users": attribute.users,
+        "values": attribute.values,
+        "requests": attribute.requests,
+        "users_per_request": attribute.users_per_request,
+        "superseded": attribute.superseded,
+        "conflicts": attribute.conflicts,
+        "uncoalesced": attribute.uncoalesced,
+    })
+}
+
+fn group(group: &GroupSummary<'_>) -> Value {
+    json!({
+        "attribute": group.attribute,
+        "value": group.value,
+        "users": group.users,
+        "requests": group.requests,
+    })
+}
+
+fn conflict(conflict: &Conflict<'_>) -> Value {
+    json!({ "attribute": conflict.attribute, "user": conflict.user, "values": conflict.values })
+}
+
+fn shared(shared: &SharedValues<'_>) -> Value {
+    json!({
+        "attribute": shared.attribute,
+        "values": shared.values,
+        "examples": list(&shared.examples, group),
+    })
+}
+
+fn finding(what: &str, count: u64, places: &[Location]) -> Value {
+    let places = list(places, |place| format!("{}:{}", place.input, place.line).into());
+    json!({ "what": what, "count": count, "places": places })
 }
