@@ -149,7 +149,7 @@ impl<P: Progress> EventConsumer<P> {
 
     fn finish_batch(&mut self, batch: Batch, outcome: &Outcome, attempts: u32) {
         // A row that is finished twice is counted twice. Then the counts don't add up, which ends the run.
-        let _is_new = self.finished.insert(batch, self.plan.group_len(batch.group));
+        self.finished.insert(batch, self.plan.group_len(batch.group));
         match outcome {
             Outcome::Acknowledged => {}
             Outcome::Failed(reason) => {
