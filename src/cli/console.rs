@@ -14,7 +14,7 @@ use tracing_subscriber::{Layer as _, filter, fmt};
 
 use super::failure::Failure;
 use crate::clock;
-use crate::config::{LogFormat, Progress as Wanted, Settings, Verbosity};
+use crate::config::{LogFormat, ProgressMode, Settings, Verbosity};
 use crate::report::{
     Bar, EndScreen, ExitCode, Heartbeat, Message, NoProgress, Progress, Visible, visible_json,
 };
@@ -44,9 +44,9 @@ impl Console {
     pub(super) fn with_progress(settings: &Settings) -> (Self, Box<dyn Progress + Send>) {
         let console = Self { verbosity: settings.verbosity, format: settings.log_format };
         let is_shown = match settings.progress {
-            Wanted::Always => true,
-            Wanted::Auto => settings.verbosity > Verbosity::Quiet,
-            Wanted::Never => false,
+            ProgressMode::Always => true,
+            ProgressMode::Auto => settings.verbosity > Verbosity::Quiet,
+            ProgressMode::Never => false,
         };
         if !is_shown {
             console.log_to(io::stderr);
@@ -60,7 +60,7 @@ impl Console {
         }
         console.log_to(io::stderr);
         // For a person, who asked for it or sits at a terminal that can't draw a bar, and else for a log.
-        let is_for_people = settings.progress == Wanted::Always || io::stderr().is_terminal();
+        let is_for_people = settings.progress == ProgressMode::Always || io::stderr().is_terminal();
         if settings.log_format == LogFormat::Text && is_for_people {
             return (console, Box::new(Heartbeat::in_words(|line: &str| say(&Visible(line)))));
         }

@@ -133,7 +133,7 @@ mod tests {
 
     use super::*;
     use crate::cli::args::{Cli, Command};
-    use crate::config::{Stdin, Surroundings, settle_plan};
+    use crate::config::{Environment, Stdin, resolve_plan};
 
     /// The fingerprint of a command with these arguments, and this configuration file.
     fn of(arguments: &str, file: &str) -> String {
@@ -141,7 +141,7 @@ mod tests {
         fs::write(directory.path().join("attrsync.toml"), file).unwrap();
         let cli = Cli::try_parse_from(format!("attrsync plan {arguments}").split_whitespace()).unwrap();
         let Command::Plan(flags) = cli.command else { panic!("{arguments}") };
-        let surroundings = Surroundings {
+        let environment = Environment {
             variables: std::collections::BTreeMap::new(),
             directory: directory.path().to_owned(),
             temp_dir: directory.path().to_owned(),
@@ -150,7 +150,7 @@ mod tests {
             memory: None,
             open_files: None,
         };
-        fingerprint(&settle_plan(&flags.typed, &surroundings, None).unwrap()).text()
+        fingerprint(&resolve_plan(&flags.typed, &environment, None).unwrap()).text()
     }
 
     #[test]

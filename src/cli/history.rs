@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::args::Format;
 use super::console::Console;
 use super::failure::Failure;
-use crate::config::{Surroundings, settle_ledger};
+use crate::config::{Environment, resolve_ledger};
 use crate::input::IdType;
 use crate::ledger::{LedgerReader, PastRun, RunId};
 use crate::plan::User;
@@ -50,12 +50,12 @@ enum About {
 }
 
 /// Prints what was asked for.
-pub(super) fn run(flags: &HistoryFlags, surroundings: &Surroundings) -> ExitCode {
-    Console::plain().end(show(flags, surroundings).map(|()| ExitCode::Complete))
+pub(super) fn run(flags: &HistoryFlags, environment: &Environment) -> ExitCode {
+    Console::plain().end(show(flags, environment).map(|()| ExitCode::Complete))
 }
 
-fn show(flags: &HistoryFlags, surroundings: &Surroundings) -> Result<(), Failure> {
-    let reader = LedgerReader::open(&settle_ledger(flags.ledger.as_deref(), surroundings)?)?;
+fn show(flags: &HistoryFlags, environment: &Environment) -> Result<(), Failure> {
+    let reader = LedgerReader::open(&resolve_ledger(flags.ledger.as_deref(), environment)?)?;
     let (format, columns) = (flags.format, Console::columns_of_output());
     match &flags.about {
         None => print(&RunsScreen { runs: &reader.runs()?, columns }, format),

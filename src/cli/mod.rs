@@ -34,7 +34,7 @@ use args::{Cli, Command};
 use console::Console;
 use failure::Failure;
 
-use crate::config::Surroundings;
+use crate::config::Environment;
 use crate::report::{ExitCode, Visible, is_invisible};
 
 /// Runs the program with this process's arguments, and says how it ended.
@@ -45,11 +45,11 @@ pub fn main() -> process::ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&as_shown(error)),
     };
-    let surroundings = Surroundings::of_process();
+    let environment = Environment::of_process();
     let ended = bug::contain(|| match cli.command {
-        Command::Sync(typed) => sync::run(&typed, &surroundings),
-        Command::Plan(flags) => plan::run(&flags, &surroundings),
-        Command::History(flags) => history::run(&flags, &surroundings),
+        Command::Sync(typed) => sync::run(&typed, &environment),
+        Command::Plan(flags) => plan::run(&flags, &environment),
+        Command::History(flags) => history::run(&flags, &environment),
         Command::Sandbox(flags) => sandbox::run(&flags),
         Command::Completions(flags) => shell::run(&flags),
     });

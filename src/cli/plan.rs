@@ -15,7 +15,7 @@ use super::reading::Read;
 use super::run_ledger::remaining_plan;
 use super::signals::Signals;
 use crate::clock;
-use crate::config::{Destination, Settings, Surroundings, peak_memory, settle_plan};
+use crate::config::{Destination, Environment, Settings, peak_memory, resolve_plan};
 use crate::deliver::Reason;
 use crate::plan::Plan;
 use crate::report::{
@@ -24,16 +24,16 @@ use crate::report::{
 };
 
 /// Plans, and says how it ended.
-pub(super) fn run(flags: &PlanFlags, surroundings: &Surroundings) -> ExitCode {
+pub(super) fn run(flags: &PlanFlags, environment: &Environment) -> ExitCode {
     let bodies = flags.output.bodies.as_deref().filter(|path| *path != Path::new("-"));
-    match settle_plan(&flags.typed, surroundings, bodies) {
-        Ok(settings) => run_settled(flags.output.clone(), settings),
+    match resolve_plan(&flags.typed, environment, bodies) {
+        Ok(settings) => run_resolved(flags.output.clone(), settings),
         Err(error) => Console::plain().end(Err(error.into())),
     }
 }
 
-/// Plans with settings that are settled. A signal ends it at once, and leaves nothing half written.
-pub(super) fn run_settled(flags: OutputFlags, settings: Settings) -> ExitCode {
+/// Plans with settings that are resolved. A signal ends it at once, and leaves nothing half written.
+pub(super) fn run_resolved(flags: OutputFlags, settings: Settings) -> ExitCode {
     let console = Console::new(&settings);
     for warning in &settings.warnings {
         console.warning(&Message::warning(warning));

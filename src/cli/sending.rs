@@ -30,15 +30,15 @@ pub(super) async fn send(
     plan: Arc<Plan>,
     options: Options,
     mut consumer: EventConsumer<Box<dyn Progress + Send>>,
-    target: &config::Target,
+    target: &config::Endpoint,
     id_type: IdType,
     mut signals: Signals,
 ) -> Result<(Delivery, Consumed), Failure> {
     let (target, _sandbox) = match target {
-        config::Target::Api { base_url, token } => {
+        config::Endpoint::Api { base_url, token } => {
             (Target { base_url: base_url.clone(), token: token.clone(), id_type }, None)
         }
-        config::Target::Sandbox => {
+        config::Endpoint::Sandbox => {
             let sandbox = start_sandbox(options.rate).await?;
             let base_url = sandbox.base_url();
             let base_url =

@@ -21,8 +21,8 @@ use super::run_summary::{RunEnd, RunSummary};
 use super::sending::send;
 use super::signals::Signals;
 use crate::config::{
-    Job, LedgerFile, Repeated, Resume, Settings, Surroundings, SyncOptions, Target, Typed, Verbosity,
-    settle_sync, summary_of_wrong_settings,
+    Endpoint, Environment, LedgerFile, RerunFlags, Resume, Settings, SyncMode, SyncOptions, Typed, Verbosity,
+    resolve_sync, summary_of_wrong_settings,
 };
 use crate::deliver::{Delivery, End};
 use crate::input::Issue;
@@ -35,12 +35,12 @@ use crate::report::{
 };
 
 /// Syncs, and says how it ended.
-pub(super) fn run(typed: &Typed<SyncOptions>, surroundings: &Surroundings) -> ExitCode {
-    match settle_sync(typed, surroundings) {
-        Ok(Job::Sync(settings, target, repeated)) => sync(settings, repeated, &target),
-        Ok(Job::Plan(settings)) => plan::run_settled(OutputFlags::default(), settings),
+pub(super) fn run(typed: &Typed<SyncOptions>, environment: &Environment) -> ExitCode {
+    match resolve_sync(typed, environment) {
+        Ok(SyncMode::Send(settings, target, rerun_flags)) => sync(settings, rerun_flags, &target),
+        Ok(SyncMode::DryRun(settings)) => plan::run_resolved(OutputFlags::default(), settings),
         Err(error) => end_early(Console::plain(), error.into(), |end| {
-            match summary_of_wrong_settings(typed, surroundings) {
+            match summary_of_wrong_settings(typed, environment) {
                 Some((to, inputs)) => RunSummary::begin(Some(&to), &inputs)?.write(end),
                 None => Ok(()),
             }
@@ -48,7 +48,7 @@ pub(super) fn run(typed: &Typed<SyncOptions>, surroundings: &Surroundings) -> Ex
     }
 }
 
-fn sync(settings: Settings, repeated: Repeated, target: &Target) -> ExitCode {
+fn sync(settings: Settings, rerun_flags: RerunFlags, target: &Endpoint) -> ExitCode {
     let (console, progress) = Console::with_progress(&settings);
     for warning in &settings.warnings {
         console.warning(&Message::warning(warning));
@@ -57,7 +57,7 @@ fn sync(settings: Settings, repeated: Repeated, target: &Target) -> ExitCode {
         Ok(summary) => summary,
         Err(failure) => return console.end(Err(failure)),
     };
-    let mut run = Run { settings: Arc::new(settings), repeated, console, summary };
+    let mut run = Run { settings: Arc::new(settings), rerun_flags, console, summary };
     match block_on(Builder::new_multi_thread(), run.sync(target, progress)) {
         Ok(exit) => exit,
         Err(failure) => end_early(console, failure, |end| run.summary.write(end)),
@@ -78,7 +78,7 @@ fn end_early(
 /// One run of the program.
 struct Run {
     settings: Arc<Settings>,
-    repeated: Repeated,
+    rerun_flags: RerunFlags,
     console: Console,
     summary: RunSummary,
 }
@@ -86,7 +86,7 @@ struct Run {
 impl Run {
     async fn sync(
         &mut self,
-        target: &Target,
+        target: &Endpoint,
         progress: Box<dyn Progress + Send>,
     ) -> Result<ExitCode, Failure> {
         let mut signals = Signals::new()?;
@@ -261,7 +261,7 @@ impl Run {
 
     /// The command that sends the rows of the failures report, to where this run sent the others.
     fn feed_back(&self, failures: &Path) -> String {
-        let Repeated { flags, variable } = &self.repeated;
+        let RerunFlags { flags, variable } = &self.rerun_flags;
         // Otherwise the path would be read as a flag.
         let is_like_a_flag = failures.as_os_str().as_encoded_bytes().starts_with(b"-");
         let report = if is_like_a_flag { Path::new(".").join(failures) } else { failures.to_owned() };

@@ -12,8 +12,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::ConfigError;
-use super::layer::{Entry, Layer, Origin, names};
-use super::names::{Mention, Subject};
+use super::layer::{Entry, Layer, OptionSource, names};
+use super::names::{NameUse, Subject};
 use crate::input::{AttributeRule, JsonType, ReadOptions};
 
 /// What a configuration file says.
@@ -28,7 +28,7 @@ pub(super) struct File {
     /// `[attributes.NAME]`
     pub(super) attributes: BTreeMap<String, AttributeRule>,
     /// Names of ours in these two.
-    pub(super) mentions: Vec<Mention>,
+    pub(super) uses: Vec<NameUse>,
 }
 
 impl File {
@@ -38,7 +38,7 @@ impl File {
             io::ErrorKind::InvalidData => ConfigError::at(shown.display(), "is not UTF-8 text"),
             _ => ConfigError::at(shown.display(), unreadable(&error)),
         })?;
-        let file = Reader { shown, text: &text }.read()?;
+        let file = Parser { shown, text: &text }.read()?;
         Ok(Self { path: Some(path.to_owned()), ..file })
     }
 
@@ -49,12 +49,12 @@ impl File {
     }
 }
 
-struct Reader<'a> {
+struct Parser<'a> {
     shown: &'a Path,
     text: &'a str,
 }
 
-impl Reader<'_> {
+impl Parser<'_> {
     fn read(&self) -> Result<File, ConfigError> {
         let table = DeTable::parse(self.text).map_err(|error| {
             let place = format!("{}:{}", self.shown.display(), self.line(error.span().unwrap_or(0..0)));
@@ -64,12 +64,13 @@ impl Reader<'_> {
         let mut file = File::default();
         for (key, value) in table.get_ref() {
             match key.get_ref().as_ref() {
-                "columns" => file.columns = self.columns(value, &mut file.mentions)?,
-                "attributes" => file.attributes = self.attributes(value, &mut file.mentions)?,
+                "columns" => file.columns = self.columns(value, &mut file.uses)?,
+                "attributes" => file.attributes = self.attributes(value, &mut file.uses)?,
                 name if keys.iter().any(|known| known == name) => {
                     let texts = vec![OsString::from(self.scalar(name, value)?)];
-                    let origin = Origin::File { path: self.shown.to_owned(), line: self.line(key.span()) };
-                    file.layer.set(name, Entry { texts, origin });
+                    let source =
+                        OptionSource::File { path: self.shown.to_owned(), line: self.line(key.span()) };
+                    file.layer.set(name, Entry { texts, source });
                 }
                 "token" => {
                     let message = "the API key does not belong in this file";
@@ -87,7 +88,7 @@ impl Reader<'_> {
     fn columns(
         &self,
         table: &Spanned<DeValue<'_>>,
-        mentions: &mut Vec<Mention>,
+        uses: &mut Vec<NameUse>,
     ) -> Result<BTreeMap<String, String>, ConfigError> {
         let mut columns = BTreeMap::new();
         for (ours, theirs) in self.table("columns", table)? {
@@ -110,7 +111,7 @@ impl Reader<'_> {
                 if !is_ignored {
                     let (place, theirs) = (self.place(theirs.span(), &name), column.to_owned());
                     let subject = Subject::Column { theirs: Some(theirs) };
-                    mentions.push(Mention { name: ours.clone(), place, subject });
+                    uses.push(NameUse { name: ours.clone(), place, subject });
                 }
             }
         }
@@ -120,14 +121,14 @@ impl Reader<'_> {
     fn attributes(
         &self,
         table: &Spanned<DeValue<'_>>,
-        mentions: &mut Vec<Mention>,
+        uses: &mut Vec<NameUse>,
     ) -> Result<BTreeMap<String, AttributeRule>, ConfigError> {
         let mut rules = BTreeMap::new();
         for (key, rule) in self.table("attributes", table)? {
             let name = key.get_ref().to_string();
             rules.insert(name.clone(), self.rule(&name, rule)?);
             let place = self.place(key.span(), "attributes");
-            mentions.push(Mention { name, place, subject: Subject::Attribute });
+            uses.push(NameUse { name, place, subject: Subject::Attribute });
         }
         Ok(rules)
     }
@@ -211,7 +212,7 @@ impl Reader<'_> {
     }
 
     fn place(&self, span: Range<usize>, name: &str) -> String {
-        Origin::File { path: self.shown.to_owned(), line: self.line(span) }.place(name)
+        OptionSource::File { path: self.shown.to_owned(), line: self.line(span) }.place(name)
     }
 
     fn line(&self, span: Range<usize>) -> usize {

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args};
 
 use super::values::{
-    Columns, Delimiter, Encoding, Limit, LogFormat, Period, Progress, Size, count, detail, memory, number,
+    Columns, Delimiter, Encoding, Limit, LogFormat, Period, ProgressMode, Size, count, detail, memory, number,
 };
 use crate::deliver::{self, Rate};
 use crate::input::{self, Empty, IdType, Layout, Vocabulary};
@@ -264,7 +264,7 @@ pub(super) struct LoggingFlags {
     pub(super) log_format: LogFormat,
     /// When to show progress. auto: unless --quiet
     #[arg(long, value_name = "WHEN", value_enum, default_value_t)]
-    pub(super) progress: Progress,
+    pub(super) progress: ProgressMode,
 }
 
 impl InputFlags {

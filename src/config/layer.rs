@@ -13,7 +13,7 @@ use super::typed::options_of;
 
 /// Where a value was found. The later ones outrank the earlier ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(super) enum OptionSource {
     /// In the configuration file.
     File {
         /// As the user named it.
@@ -27,7 +27,7 @@ pub(super) enum Origin {
     Flag,
 }
 
-impl Origin {
+impl OptionSource {
     /// How messages name an option that was found here.
     pub(super) fn place(&self, name: &str) -> String {
         match self {
@@ -72,7 +72,7 @@ pub(super) struct Entry {
     /// Its value, or each where the option was repeated.
     pub(super) texts: Vec<OsString>,
     /// The place.
-    pub(super) origin: Origin,
+    pub(super) source: OptionSource,
 }
 
 /// Options by name, each with its value as text.
@@ -85,7 +85,7 @@ impl Layer {
         let mut layer = Self::default();
         for name in names() {
             if let Some(text) = variables.get(OsStr::new(&variable(&name))).filter(|text| !text.is_empty()) {
-                layer.set(&name, Entry { texts: vec![text.clone()], origin: Origin::Variable });
+                layer.set(&name, Entry { texts: vec![text.clone()], source: OptionSource::Variable });
             }
         }
         layer
@@ -102,13 +102,13 @@ impl Layer {
     }
 
     /// Where an option is set, if it is.
-    pub(super) fn origin(&self, name: &str) -> Option<&Origin> {
-        self.0.get(name).map(|entry| &entry.origin)
+    pub(super) fn source(&self, name: &str) -> Option<&OptionSource> {
+        self.0.get(name).map(|entry| &entry.source)
     }
 
     /// How messages name an option: with the place where it is set, or as a flag.
     pub(super) fn place(&self, name: &str) -> String {
-        self.origin(name).map_or_else(|| flag(name), |origin| origin.place(name))
+        self.source(name).map_or_else(|| flag(name), |source| source.place(name))
     }
 
     /// The value of an option that takes one.
@@ -124,12 +124,12 @@ impl Layer {
 
     /// Drops an option unless a flag sets it.
     pub(super) fn keep_if_typed(&mut self, name: &str) {
-        self.0.retain(|set, entry| set != name || entry.origin == Origin::Flag);
+        self.0.retain(|set, entry| set != name || entry.source == OptionSource::Flag);
     }
 
     /// Of two options that exclude each other, drops the one that the other one outranks.
     pub(super) fn decide_between(&mut self, one: &str, other: &str) -> Result<(), ConfigError> {
-        if let (Some(here), Some(there)) = (self.origin(one), self.origin(other)) {
+        if let (Some(here), Some(there)) = (self.source(one), self.source(other)) {
             match here.rank().cmp(&there.rank()) {
                 std::cmp::Ordering::Less => self.0.remove(one),
                 std::cmp::Ordering::Greater => self.0.remove(other),
@@ -152,7 +152,7 @@ impl Layer {
         for (name, entry) in &self.0 {
             command
                 .try_get_matches_from_mut(arguments(name, entry))
-                .map_err(|error| ConfigError::at(entry.origin.place(name), reason(&error)))?;
+                .map_err(|error| ConfigError::at(entry.source.place(name), reason(&error)))?;
         }
         Ok(())
     }

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use reqwest::Url;
 
+use super::endpoint;
 use super::error::ConfigError;
 use super::flags::{LedgerFlags, SyncOptions};
 use super::layer::Layer;
-use super::target;
 use crate::ledger::SkipScope;
 
 /// The ledger, and what to make of it.
@@ -37,7 +37,7 @@ pub enum Resume {
 impl LedgerFile {
     /// The ledger of a run; none if none is wanted. A sandbox that ends with the process is not worth remembering, unless
     /// somebody asks for it.
-    pub(super) fn settle(
+    pub(super) fn resolve(
         flags: &LedgerFlags,
         layer: &Layer,
         base_url: Option<Url>,
@@ -64,12 +64,12 @@ impl LedgerFile {
     }
 
     /// The ledger that a plan needs: only what has changed depends on it.
-    pub(super) fn settle_plan(options: &SyncOptions, layer: &Layer) -> Result<Option<Self>, ConfigError> {
+    pub(super) fn resolve_plan(options: &SyncOptions, layer: &Layer) -> Result<Option<Self>, ConfigError> {
         if !options.ledger.known.only_changed {
             return Ok(None);
         }
         let base_url =
-            if options.target.sandbox { None } else { target::base_url(&options.target.address, layer)? };
+            if options.target.sandbox { None } else { endpoint::base_url(&options.target.address, layer)? };
         if base_url.is_none() && !options.target.sandbox {
             return Err(ConfigError::at(
                 layer.place("only_changed"),
@@ -77,7 +77,7 @@ impl LedgerFile {
             )
             .with_hint("add `--subdomain NAME`"));
         }
-        Self::settle(&options.ledger, layer, base_url)
+        Self::resolve(&options.ledger, layer, base_url)
     }
 }
 

@@ -5,19 +5,19 @@
 //! [`flags`]) reads them, fills in defaults, and each message can name the place that a wrong value came from. What is
 //! left is to check values against each other and to hand them to the stages: [`Settings`].
 
+mod endpoint;
+mod environment;
 mod error;
 mod file;
 mod flags;
 mod layer;
 mod ledger;
-mod machine;
+mod memory_limit;
 mod names;
 mod proxy;
-mod repeated;
 mod reports;
+mod rerun_flags;
 mod settings;
-mod surroundings;
-mod target;
 mod temp_dir;
 mod token;
 mod typed;
@@ -26,22 +26,22 @@ mod values;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
+pub use endpoint::Endpoint;
+pub use environment::{Environment, Stdin};
 pub use error::ConfigError;
 pub use flags::{PlanOptions, SyncOptions};
 pub use ledger::{LedgerFile, Resume};
-pub use machine::peak_memory;
-pub use repeated::Repeated;
+pub use memory_limit::peak_memory;
 pub use reports::{Destination, Reports, same_file};
+pub use rerun_flags::RerunFlags;
 pub use settings::{Settings, Tolerance, Verbosity};
-pub use surroundings::{Stdin, Surroundings};
-pub use target::Target;
 pub use typed::{OTHER_PLACES, Typed};
-pub use values::{Columns, Delimiter, Encoding, Limit, LogFormat, Period, Progress, Share, Size};
+pub use values::{Columns, Delimiter, Encoding, Limit, LogFormat, Period, ProgressMode, Share, Size};
 
 use file::File;
 use layer::Layer;
-use names::{Mention, Subject};
-use reports::AtStake;
+use names::{NameUse, Subject};
+use reports::ProtectedFiles;
 
 use crate::input::Source;
 use crate::ledger::is_planted;
@@ -60,67 +60,67 @@ const FAILURES: &str = "failures.csv";
 
 /// What `attrsync sync` is asked to do.
 #[derive(Clone, Debug)]
-pub enum Job {
+pub enum SyncMode {
     /// To send, where to, and what a command that goes on with it has to repeat.
-    Sync(Settings, Target, Repeated),
+    Send(Settings, Endpoint, RerunFlags),
     /// With `--dry-run`: to say what would be sent.
-    Plan(Settings),
+    DryRun(Settings),
 }
 
 /// Settles what a run needs to know, and where its requests go.
-pub fn settle_sync(typed: &Typed<SyncOptions>, surroundings: &Surroundings) -> Result<Job, ConfigError> {
-    let (layer, file) = merge(&typed.layer, surroundings)?;
+pub fn resolve_sync(typed: &Typed<SyncOptions>, environment: &Environment) -> Result<SyncMode, ConfigError> {
+    let (layer, file) = merge(&typed.layer, environment)?;
     let options = layer.parse()?;
     if options.dry_run {
-        return planning(&typed.inputs, (layer, file), surroundings, None).map(Job::Plan);
+        return planning(&typed.inputs, (layer, file), environment, None).map(SyncMode::DryRun);
     }
-    let mut warnings = surroundings.unknown_variables();
-    let target = Target::settle(&options.target, &layer, surroundings, &mut warnings)?;
-    let inputs = inputs(&typed.inputs, surroundings)?;
+    let mut warnings = environment.unknown_variables();
+    let target = Endpoint::resolve(&options.target, &layer, environment, &mut warnings)?;
+    let inputs = inputs(&typed.inputs, environment)?;
     let base_url = match &target {
-        Target::Api { base_url, .. } => Some(base_url.clone()),
-        Target::Sandbox => None,
+        Endpoint::Api { base_url, .. } => Some(base_url.clone()),
+        Endpoint::Sandbox => None,
     };
-    let ledger = LedgerFile::settle(&options.ledger, &layer, base_url)?;
+    let ledger = LedgerFile::resolve(&options.ledger, &layer, base_url)?;
     let config = file.path.clone();
-    let mut settings = Settings::of(inputs, options, file, surroundings, warnings);
+    let mut settings = Settings::of(inputs, options, file, environment, warnings);
     settings.ledger = ledger;
     settings.reports.failures.get_or_insert_with(|| FAILURES.into());
-    check_places(&settings, config.as_deref(), &layer, surroundings, None)?;
-    limit_concurrency(&mut settings, &target, &layer, surroundings);
-    let repeated = Repeated::of(&layer, &target, surroundings);
-    Ok(Job::Sync(settings, target, repeated))
+    check_places(&settings, config.as_deref(), &layer, environment, None)?;
+    limit_concurrency(&mut settings, &target, &layer, environment);
+    let rerun_flags = RerunFlags::of(&layer, &target, environment);
+    Ok(SyncMode::Send(settings, target, rerun_flags))
 }
 
 /// Settles what planning needs to know. The rest has no effect, though its values are checked. A failures report must be
 /// asked for by a flag: one that the file names is a run's, and may still be needed. `bodies` is where the request bodies
 /// go, if they go to a file.
-pub fn settle_plan(
+pub fn resolve_plan(
     typed: &Typed<PlanOptions>,
-    surroundings: &Surroundings,
+    environment: &Environment,
     bodies: Option<&Path>,
 ) -> Result<Settings, ConfigError> {
-    planning(&typed.inputs, merge(&typed.layer, surroundings)?, surroundings, bodies)
+    planning(&typed.inputs, merge(&typed.layer, environment)?, environment, bodies)
 }
 
 fn planning(
     typed: &[Source],
     (mut layer, file): (Layer, File),
-    surroundings: &Surroundings,
+    environment: &Environment,
     bodies: Option<&Path>,
 ) -> Result<Settings, ConfigError> {
     layer.keep_if_typed("failures");
-    let inputs = inputs(typed, surroundings)?;
+    let inputs = inputs(typed, environment)?;
     let config = file.path.clone();
     let options = layer.parse()?;
-    let ledger = LedgerFile::settle_plan(&options, &layer)?;
-    let mut settings = Settings::of(inputs, options, file, surroundings, surroundings.unknown_variables());
+    let ledger = LedgerFile::resolve_plan(&options, &layer)?;
+    let mut settings = Settings::of(inputs, options, file, environment, environment.unknown_variables());
     settings.ledger = ledger;
     if settings.reports.prints_failures() {
         return Err(ConfigError::at(layer.place("failures"), "standard output is for the plan")
             .with_hint("name a file"));
     }
-    check_places(&settings, config.as_deref(), &layer, surroundings, bodies)?;
+    check_places(&settings, config.as_deref(), &layer, environment, bodies)?;
     Ok(settings)
 }
 
@@ -128,24 +128,24 @@ fn planning(
 /// do harm.
 pub fn summary_of_wrong_settings(
     typed: &Typed<SyncOptions>,
-    surroundings: &Surroundings,
+    environment: &Environment,
 ) -> Option<(Destination, Vec<Source>)> {
-    let named = typed.layer.clone().over(Layer::of_variables(&surroundings.variables));
-    let directory = surroundings.directory.as_path();
+    let named = typed.layer.clone().over(Layer::of_variables(&environment.variables));
+    let directory = environment.directory.as_path();
     let config = directory.join(named.text("config").map_or(Path::new(FILE), Path::new));
     let file = File::read(&config, &config).unwrap_or_default();
     let layer = named.over(file.layer);
     let path = |name: &str| layer.text(name).filter(|text| !text.is_empty()).map(PathBuf::from);
     let reports = Reports::of(Some(path("failures").unwrap_or_else(|| FAILURES.into())), path("summary"));
     let ledger = path("ledger").unwrap_or_else(|| LEDGER.into());
-    let at_stake = AtStake {
+    let protected = ProtectedFiles {
         inputs: &typed.inputs,
         config: Some(&config),
         ledger: Some(&ledger),
         layer: &layer,
         directory,
     };
-    reports.check_summary(&at_stake).ok()?;
+    reports.check_summary(&protected).ok()?;
     Some((reports.summary.filter(|_| layer.text("dry_run").is_none())?, typed.inputs.clone()))
 }
 
@@ -154,13 +154,13 @@ fn check_places(
     settings: &Settings,
     config: Option<&Path>,
     layer: &Layer,
-    surroundings: &Surroundings,
+    environment: &Environment,
     bodies: Option<&Path>,
 ) -> Result<(), ConfigError> {
-    let directory = surroundings.directory.as_path();
+    let directory = environment.directory.as_path();
     // The system's own is looked at when it is needed, which it is seldom.
-    if let (Some(path), Some(origin)) = (&settings.input.resources.temp_dir, layer.origin("temp_dir")) {
-        temp_dir::check(&directory.join(path), path, &origin.place("temp_dir"))?;
+    if let (Some(path), Some(source)) = (&settings.input.resources.temp_dir, layer.source("temp_dir")) {
+        temp_dir::check(&directory.join(path), path, &source.place("temp_dir"))?;
     }
     // A ledger that this run doesn't use is as precious.
     let ledger = layer.text("ledger").map_or(Path::new(LEDGER), Path::new);
@@ -169,18 +169,19 @@ fn check_places(
             format!("`{}` was put there by another user, where everyone may put files", ledger.display());
         return Err(ConfigError::at(layer.place("ledger"), message).with_hint("name another file"));
     }
-    let at_stake = AtStake { inputs: &settings.inputs, config, ledger: Some(ledger), layer, directory };
-    settings.reports.check(&at_stake)?;
-    bodies.map_or(Ok(()), |path| settings.reports.check_bodies(path, &at_stake))
+    let protected =
+        ProtectedFiles { inputs: &settings.inputs, config, ledger: Some(ledger), layer, directory };
+    settings.reports.check(&protected)?;
+    bodies.map_or(Ok(()), |path| settings.reports.check_bodies(path, &protected))
 }
 
 /// Lowers the number of requests in flight to what this process may have files open: a run that can open no more could
 /// not even write its reports.
-fn limit_concurrency(settings: &mut Settings, target: &Target, layer: &Layer, surroundings: &Surroundings) {
+fn limit_concurrency(settings: &mut Settings, target: &Endpoint, layer: &Layer, environment: &Environment) {
     /// For inputs, temporary files, the ledger, reports and standard streams.
     const RESERVED: u64 = 48;
-    let Some(limit) = surroundings.open_files else { return };
-    let each = if matches!(target, Target::Sandbox) { 2 } else { 1 };
+    let Some(limit) = environment.open_files else { return };
+    let each = if matches!(target, Endpoint::Sandbox) { 2 } else { 1 };
     let most = usize::try_from(limit.saturating_sub(RESERVED) / each).unwrap_or(usize::MAX);
     let most = NonZeroUsize::new(most).unwrap_or(NonZeroUsize::MIN);
     if settings.delivery.concurrency > most {
@@ -194,21 +195,21 @@ fn limit_concurrency(settings: &mut Settings, target: &Target, layer: &Layer, su
 }
 
 /// Settles where the ledger is for those who only read it: what they named, or else what a run would use.
-pub fn settle_ledger(named: Option<&Path>, surroundings: &Surroundings) -> Result<PathBuf, ConfigError> {
+pub fn resolve_ledger(named: Option<&Path>, environment: &Environment) -> Result<PathBuf, ConfigError> {
     match named {
         Some(path) => Ok(path.to_owned()),
-        None => Ok(merge(&Layer::default(), surroundings)?.0.parse()?.ledger.known.ledger),
+        None => Ok(merge(&Layer::default(), environment)?.0.parse()?.ledger.known.ledger),
     }
 }
 
 /// Lays flags over variables, and both over the file that they name.
-fn merge(typed: &Layer, surroundings: &Surroundings) -> Result<(Layer, File), ConfigError> {
-    let variables = Layer::of_variables(&surroundings.variables);
+fn merge(typed: &Layer, environment: &Environment) -> Result<(Layer, File), ConfigError> {
+    let variables = Layer::of_variables(&environment.variables);
     variables.check()?;
     let named = typed.clone().over(variables);
-    let usual = surroundings.directory.join(FILE);
+    let usual = environment.directory.join(FILE);
     let mut file = match named.text("config").map(Path::new) {
-        Some(path) => File::read(&surroundings.directory.join(path), path)?,
+        Some(path) => File::read(&environment.directory.join(path), path)?,
         None if usual.exists() => File::read(&usual, Path::new(FILE))?,
         None => File::default(),
     };
@@ -222,18 +223,18 @@ fn merge(typed: &Layer, surroundings: &Surroundings) -> Result<(Layer, File), Co
         layer.decide_between("quiet", "verbose")?;
     }
     let columns = options.input.columns.iter().flat_map(Columns::ours);
-    file.mentions.extend(columns.map(|name| Mention {
+    file.uses.extend(columns.map(|name| NameUse {
         name: name.to_owned(),
         place: layer.place("columns"),
         subject: Subject::Column { theirs: None },
     }));
-    names::check(&file.mentions, options.input.vocabulary())?;
+    names::check(&file.uses, options.input.vocabulary())?;
     Ok((layer, file))
 }
 
-fn inputs(typed: &[Source], surroundings: &Surroundings) -> Result<Vec<Source>, ConfigError> {
+fn inputs(typed: &[Source], environment: &Environment) -> Result<Vec<Source>, ConfigError> {
     let piped = typed.iter().filter(|&source| *source == Source::Stdin).count();
-    match (typed, surroundings.stdin) {
+    match (typed, environment.stdin) {
         ([], Stdin::Terminal) => {
             Err(ConfigError::new("no input is given")
                 .with_hint("name a file, or pipe rows into standard input"))

@@ -1,11 +1,11 @@
-//! Names of ours that settings mention: they must be names that rows can have.
+//! Names of ours that settings use: each must be one that rows can have.
 
 use super::error::ConfigError;
 use crate::input::{STANDARD, Vocabulary, nearest_standard};
 
 /// A name of ours, and where it is mentioned.
 #[derive(Clone, Debug)]
-pub(super) struct Mention {
+pub(super) struct NameUse {
     pub(super) name: String,
     pub(super) place: String,
     pub(super) subject: Subject,
@@ -24,11 +24,11 @@ pub(super) enum Subject {
 }
 
 /// Refuses the first name that no row can have.
-pub(super) fn check(mentions: &[Mention], vocabulary: Vocabulary) -> Result<(), ConfigError> {
+pub(super) fn check(uses: &[NameUse], vocabulary: Vocabulary) -> Result<(), ConfigError> {
     if vocabulary == Vocabulary::Custom {
         return Ok(());
     }
-    let Some(Mention { name, place, subject }) = mentions.iter().find(|mention| !mention.is_known()) else {
+    let Some(NameUse { name, place, subject }) = uses.iter().find(|name_use| !name_use.is_known()) else {
         return Ok(());
     };
     let what = match subject {
@@ -48,7 +48,7 @@ pub(super) fn check(mentions: &[Mention], vocabulary: Vocabulary) -> Result<(), 
     Err(ConfigError::at(place, format!("`{name}` {what}")).with_hint(hint))
 }
 
-impl Mention {
+impl NameUse {
     fn is_known(&self) -> bool {
         match self.subject {
             Subject::Attribute => STANDARD.contains(&self.name.as_str()),

@@ -5,12 +5,12 @@
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 
-use super::Surroundings;
+use super::Environment;
 use super::error::ConfigError;
 
 /// Refuses a proxy for this address that can't be used. A value is never shown: it may hold a password.
-pub(super) fn check(address: &Url, surroundings: &Surroundings) -> Result<(), ConfigError> {
-    let value = |name: &str| surroundings.variables.get(std::ffi::OsStr::new(name))?.to_str();
+pub(super) fn check(address: &Url, environment: &Environment) -> Result<(), ConfigError> {
+    let value = |name: &str| environment.variables.get(std::ffi::OsStr::new(name))?.to_str();
     let first = |names: [&'static str; 2]| names.into_iter().find_map(|name| Some((name, value(name)?)));
     let named = |names| first(names).filter(|(_, value)| !value.is_empty());
     let proxy = named(["HTTPS_PROXY", "https_proxy"]).or_else(|| named(["ALL_PROXY", "all_proxy"]));

@@ -41,7 +41,7 @@ impl From<PathBuf> for Destination {
 
 /// What no report may take the place of.
 #[derive(Debug)]
-pub(super) struct AtStake<'a> {
+pub(super) struct ProtectedFiles<'a> {
     pub(super) inputs: &'a [Source],
     /// The configuration file, if there is one.
     pub(super) config: Option<&'a Path>,
@@ -67,40 +67,44 @@ impl Reports {
 
     /// Refuses a report that would take the place of another one, or of what the run needs. The failures report alone
     /// may replace an input, if that is one itself: it then holds the rows of it that are left to do.
-    pub(super) fn check(&self, at_stake: &AtStake<'_>) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, protected: &ProtectedFiles<'_>) -> Result<(), ConfigError> {
         if let Some(path) = &self.failures {
-            at_stake.spare("failures", path)?;
+            protected.spare("failures", path)?;
         }
-        self.check_summary(at_stake)
+        self.check_summary(protected)
     }
 
     /// The same for the summary alone.
-    pub(super) fn check_summary(&self, at_stake: &AtStake<'_>) -> Result<(), ConfigError> {
+    pub(super) fn check_summary(&self, protected: &ProtectedFiles<'_>) -> Result<(), ConfigError> {
         let path = match &self.summary {
             Some(Destination::Stdout) => Path::new(STDOUT),
             Some(Destination::File(path)) => path,
             None => return Ok(()),
         };
-        if self.failures.as_ref().is_some_and(|failures| at_stake.is_same(failures, path)) {
+        if self.failures.as_ref().is_some_and(|failures| protected.is_same(failures, path)) {
             let message = format!("{} is already written by `{}`", shown(path), flag("failures"));
-            return Err(ConfigError::at(at_stake.layer.place("summary"), message));
+            return Err(ConfigError::at(protected.layer.place("summary"), message));
         }
-        at_stake.spare("summary", path)
+        protected.spare("summary", path)
     }
 }
 
 impl Reports {
     /// The same for the request bodies, which have no place in the settings.
-    pub(super) fn check_bodies(&self, path: &Path, at_stake: &AtStake<'_>) -> Result<(), ConfigError> {
-        if self.failures.as_ref().is_some_and(|failures| at_stake.is_same(failures, path)) {
+    pub(super) fn check_bodies(
+        &self,
+        path: &Path,
+        protected: &ProtectedFiles<'_>,
+    ) -> Result<(), ConfigError> {
+        if self.failures.as_ref().is_some_and(|failures| protected.is_same(failures, path)) {
             let message = format!("{} is already written by `{}`", shown(path), flag("failures"));
             return Err(ConfigError::at(flag("bodies"), message));
         }
-        at_stake.spare("bodies", path)
+        protected.spare("bodies", path)
     }
 }
 
-impl AtStake<'_> {
+impl ProtectedFiles<'_> {
     /// Refuses a report that would replace something that is still needed.
     fn spare(&self, name: &str, path: &Path) -> Result<(), ConfigError> {
         let is = |other: &Path| self.is_same(path, other);

@@ -2,12 +2,12 @@
 
 use std::num::NonZeroU32;
 
-use super::Surroundings;
+use super::Environment;
 use super::file::File;
 use super::flags::SyncOptions;
 use super::ledger::LedgerFile;
 use super::reports::Reports;
-use super::values::{Limit, LogFormat, Progress};
+use super::values::{Limit, LogFormat, ProgressMode};
 use crate::deliver;
 use crate::input::{self, Source, UnknownColumns};
 use crate::plan::OnConflict;
@@ -39,7 +39,7 @@ pub struct Settings {
     /// How log lines are written.
     pub log_format: LogFormat,
     /// Whether progress is shown.
-    pub progress: Progress,
+    pub progress: ProgressMode,
     /// What is odd about the settings, though no error.
     pub warnings: Vec<String>,
 }
@@ -84,7 +84,7 @@ impl Settings {
         inputs: Vec<Source>,
         options: SyncOptions,
         file: File,
-        surroundings: &Surroundings,
+        environment: &Environment,
         warnings: Vec<String>,
     ) -> Self {
         let SyncOptions { pace, delivery, planning, input, failures, reports, logging, .. } = options;
@@ -105,11 +105,9 @@ impl Settings {
                 null_token: input.null_token,
                 attributes: file.attributes,
                 resources: Resources {
-                    threads: surroundings.threads,
-                    memory: planning
-                        .memory
-                        .map_or_else(|| surroundings.half_of_memory(), |size| size.0.get()),
-                    temp_dir: Some(planning.temp_dir.unwrap_or_else(|| surroundings.temp_dir.clone())),
+                    threads: environment.threads,
+                    memory: planning.memory.map_or_else(|| environment.half_of_memory(), |size| size.0.get()),
+                    temp_dir: Some(planning.temp_dir.unwrap_or_else(|| environment.temp_dir.clone())),
                 },
                 ..input::ReadOptions::default()
             },

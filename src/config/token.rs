@@ -6,25 +6,25 @@ use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::Surroundings;
+use super::Environment;
 use super::error::ConfigError;
 use super::file::unreadable;
-use super::layer::{Layer, Origin};
+use super::layer::{Layer, OptionSource};
 
 const VARIABLE: &str = "ATTRSYNC_TOKEN";
 
 /// Finds the key. A file that was named by a flag outranks the variable, which outranks a file that was not.
 pub(super) fn find(
     layer: &Layer,
-    surroundings: &Surroundings,
+    environment: &Environment,
     warnings: &mut Vec<String>,
 ) -> Result<SecretString, ConfigError> {
     let file = layer.text("token_file").map(Path::new);
-    let text = variable(layer, surroundings).and_then(|name| surroundings.variables.get(OsStr::new(name)));
+    let text = variable(layer, environment).and_then(|name| environment.variables.get(OsStr::new(name)));
     let (place, token) = match (file, text) {
         (Some(path), None) => {
             let shown = shown(path, layer);
-            let token = read(path, &shown, surroundings, warnings)?;
+            let token = read(path, &shown, environment, warnings)?;
             (shown, token)
         }
         (_, Some(text)) => {
@@ -42,9 +42,9 @@ pub(super) fn find(
 }
 
 /// The variable that holds the key, if that is where it comes from.
-pub(super) fn variable(layer: &Layer, surroundings: &Surroundings) -> Option<&'static str> {
-    let is_set = surroundings.variables.contains_key(OsStr::new(VARIABLE));
-    (is_set && layer.origin("token_file") != Some(&Origin::Flag)).then_some(VARIABLE)
+pub(super) fn variable(layer: &Layer, environment: &Environment) -> Option<&'static str> {
+    let is_set = environment.variables.contains_key(OsStr::new(VARIABLE));
+    (is_set && layer.source("token_file") != Some(&OptionSource::Flag)).then_some(VARIABLE)
 }
 
 /// How messages name the file: by the option and its path, unless that is the key itself by mistake.
@@ -65,10 +65,10 @@ fn looks_like_key(path: &Path) -> bool {
 fn read(
     path: &Path,
     shown: &str,
-    surroundings: &Surroundings,
+    environment: &Environment,
     warnings: &mut Vec<String>,
 ) -> Result<SecretString, ConfigError> {
-    let at = surroundings.directory.join(path);
+    let at = environment.directory.join(path);
     let wrong = |reason: String| {
         let error = ConfigError::at(shown, reason);
         if looks_like_key(path) {

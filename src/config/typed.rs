@@ -8,7 +8,7 @@ use clap::builder::Resettable;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
-use super::layer::{Entry, Layer, Origin};
+use super::layer::{Entry, Layer, OptionSource};
 use super::values::switch;
 use crate::input::Source;
 
@@ -71,7 +71,7 @@ impl<G: Args> FromArgMatches for Typed<G> {
             let name = option.get_id().as_str();
             if matches.value_source(name) == Some(ValueSource::CommandLine) {
                 let texts = matches.get_raw(name).into_iter().flatten().map(OsString::from).collect();
-                layer.set(name, Entry { texts, origin: Origin::Flag });
+                layer.set(name, Entry { texts, source: OptionSource::Flag });
             }
         }
         Ok(Self { inputs: inputs.collect(), layer, options: PhantomData })

@@ -8,7 +8,7 @@ use crate::plan::OnConflict;
 
 /// Whether progress is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Progress {
+pub enum ProgressMode {
     /// A bar on a terminal, else a line every 10 seconds; nothing with `--quiet`.
     #[default]
     Auto,
@@ -43,7 +43,7 @@ macro_rules! words {
     };
 }
 
-words!(Progress: Auto = "auto", Always = "always", Never = "never");
+words!(ProgressMode: Auto = "auto", Always = "always", Never = "never");
 words!(LogFormat: Text = "text", Json = "json");
 words!(Layout: Long = "long", Wide = "wide", Auto = "auto");
 words!(IdType: Id = "id", CustomId = "custom-id");

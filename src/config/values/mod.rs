@@ -9,7 +9,7 @@ mod period;
 mod share;
 mod size;
 
-pub use choice::{LogFormat, Progress};
+pub use choice::{LogFormat, ProgressMode};
 pub use columns::Columns;
 pub use delimiter::Delimiter;
 pub use encoding::Encoding;

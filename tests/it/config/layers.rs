@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use attrsync::config::{Job, Limit, LogFormat, Tolerance, Verbosity, settle_sync};
+use attrsync::config::{Limit, LogFormat, SyncMode, Tolerance, Verbosity, resolve_sync};
 use attrsync::input::{JsonType, Source, Vocabulary};
 use clap::{CommandFactory, Parser};
 use proptest::prelude::*;
@@ -84,7 +84,7 @@ proptest! {
 fn a_command_has_flags_and_words_of_its_own_beside_the_options() {
     let plan =
         Plan::try_parse_from(["--bodies", "--rate", "5/s", "rows.csv", "--strict", "more.csv"]).unwrap();
-    let settings = attrsync::config::settle_plan(&plan.typed, &Place::bare().surroundings, None).unwrap();
+    let settings = attrsync::config::resolve_plan(&plan.typed, &Place::bare().environment, None).unwrap();
     assert!(plan.bodies);
     assert_eq!(settings.inputs, [Source::File("rows.csv".into()), Source::File("more.csv".into())]);
     assert_eq!((settings.delivery.rate.requests.get(), settings.tolerance), (5, Tolerance::Strict));
@@ -111,13 +111,13 @@ fn of_a_flag_that_is_given_twice_the_last_one_counts() {
 #[test]
 fn a_dry_run_needs_no_account_and_heeds_what_a_plan_heeds() {
     let typed = Sync::try_parse_from(["--dry-run", "--subdomain=acme", "--batch-size=7"]).unwrap().typed;
-    let Ok(Job::Plan(settings)) = settle_sync(&typed, &Place::bare().surroundings) else {
+    let Ok(SyncMode::DryRun(settings)) = resolve_sync(&typed, &Place::bare().environment) else {
         panic!("a dry run is a plan");
     };
     assert_eq!((settings.batch_size.get(), settings.reports.failures), (7, None));
     let place = Place::bare().file("attrsync.toml", "dry_run = true");
     let typed = Sync::try_parse_from([""; 0]).unwrap().typed;
-    assert!(matches!(settle_sync(&typed, &place.surroundings), Ok(Job::Plan(_))));
+    assert!(matches!(resolve_sync(&typed, &place.environment), Ok(SyncMode::DryRun(_))));
 }
 
 #[test]
@@ -324,7 +324,7 @@ fn without_inputs_standard_input_is_read_unless_somebody_types() {
     assert_eq!(place.settings(&[]).inputs, [Source::Stdin]);
     assert_eq!(place.settings(&["a.csv", "-"]).inputs, [Source::File("a.csv".into()), Source::Stdin]);
     assert_eq!(place.error(&["-", "-"]), "-: standard input can be read only once");
-    place.surroundings.stdin = attrsync::config::Stdin::Terminal;
+    place.environment.stdin = attrsync::config::Stdin::Terminal;
     assert!(place.error(&[]).contains("no input is given"));
 }
 
@@ -347,7 +347,7 @@ fn too_many_invalid_rows_are_all_or_more_than_the_limit_or_one() {
 #[test]
 fn no_more_requests_are_in_flight_than_files_may_be_open() {
     let mut place = Place::ready();
-    place.surroundings.open_files = Some(128);
+    place.environment.open_files = Some(128);
     let settings = place.settings(&["--concurrency=10000"]);
     assert_eq!(settings.delivery.concurrency.get(), 80);
     assert_eq!(
@@ -357,8 +357,8 @@ fn no_more_requests_are_in_flight_than_files_may_be_open() {
         ]
     );
     assert_eq!(place.settings(&["--concurrency=80"]).warnings, [""; 0]);
-    place.surroundings.open_files = Some(16);
+    place.environment.open_files = Some(16);
     assert_eq!(place.settings(&["--sandbox"]).delivery.concurrency.get(), 1);
-    place.surroundings.open_files = None;
+    place.environment.open_files = None;
     assert_eq!(place.settings(&["--concurrency=10000"]).delivery.concurrency.get(), 10_000);
 }

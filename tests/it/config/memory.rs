@@ -8,7 +8,7 @@ use super::Place;
 fn planning_takes_half_of_the_memory_there_is() {
     let with = |memory| {
         let mut place = Place::ready();
-        place.surroundings.memory = memory;
+        place.environment.memory = memory;
         place.settings(&[]).input.resources.memory
     };
     assert_eq!(with(Some(8_000_000_000)), 4_000_000_000);

@@ -2,18 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't be set up fails")]
 
+mod endpoint;
 mod example;
 mod layers;
 mod memory;
 mod reports;
-mod target;
 
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
 use attrsync::config::{
-    self, ConfigError, Job, PlanOptions, Settings, Stdin, Surroundings, SyncOptions, Target, Typed,
+    self, ConfigError, Endpoint, Environment, PlanOptions, Settings, Stdin, SyncMode, SyncOptions, Typed,
 };
 use clap::Parser;
 use tempfile::TempDir;
@@ -38,17 +38,17 @@ struct Plan {
     bodies: bool,
 }
 
-/// A directory and an environment to settle in.
+/// A directory and an environment to resolve settings in.
 struct Place {
     directory: TempDir,
-    surroundings: Surroundings,
+    environment: Environment,
 }
 
 impl Place {
     /// An empty directory, and no variables.
     fn bare() -> Self {
         let directory = TempDir::new().unwrap();
-        let surroundings = Surroundings {
+        let environment = Environment {
             variables: std::collections::BTreeMap::new(),
             directory: directory.path().to_owned(),
             temp_dir: "/system/temp".into(),
@@ -57,7 +57,7 @@ impl Place {
             memory: Some(8_000_000_000),
             open_files: Some(1024),
         };
-        Self { directory, surroundings }
+        Self { directory, environment }
     }
 
     /// One with a key and an address, so that nothing is missing.
@@ -66,7 +66,7 @@ impl Place {
     }
 
     fn variable(mut self, name: &str, value: &str) -> Self {
-        self.surroundings.variables.insert(name.into(), value.into());
+        self.environment.variables.insert(name.into(), value.into());
         self
     }
 
@@ -75,11 +75,11 @@ impl Place {
         self
     }
 
-    fn sync(&self, flags: &[&str]) -> Result<(Settings, Target), ConfigError> {
+    fn sync(&self, flags: &[&str]) -> Result<(Settings, Endpoint), ConfigError> {
         let typed = Sync::try_parse_from(flags).unwrap().typed;
-        config::settle_sync(&typed, &self.surroundings).map(|job| match job {
-            Job::Sync(settings, target, _) => (settings, target),
-            Job::Plan(_) => panic!("nobody asked for a plan"),
+        config::resolve_sync(&typed, &self.environment).map(|job| match job {
+            SyncMode::Send(settings, target, _) => (settings, target),
+            SyncMode::DryRun(_) => panic!("nobody asked for a plan"),
         })
     }
 
@@ -88,7 +88,7 @@ impl Place {
     }
 
     fn plan(&self, flags: &[&str]) -> Result<Settings, ConfigError> {
-        config::settle_plan(&Plan::try_parse_from(flags).unwrap().typed, &self.surroundings, None)
+        config::resolve_plan(&Plan::try_parse_from(flags).unwrap().typed, &self.environment, None)
     }
 
     fn error(&self, flags: &[&str]) -> String {

@@ -12,7 +12,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::file::nearest;
 use super::layer::{names, variable};
-use super::machine;
+use super::memory_limit;
 use super::values::LEAST_MEMORY;
 
 /// Memory in bytes, where nobody knows how much there is.
@@ -20,7 +20,7 @@ const UNKNOWN_MEMORY: u64 = 2_000_000_000;
 
 /// What settings depend on beside the command line. Tests make one up.
 #[derive(Clone)]
-pub struct Surroundings {
+pub struct Environment {
     /// The environment.
     pub variables: BTreeMap<OsString, OsString>,
     /// What relative paths are relative to.
@@ -46,7 +46,7 @@ pub enum Stdin {
     Piped,
 }
 
-impl Surroundings {
+impl Environment {
     /// Those of this process.
     pub fn of_process() -> Self {
         Self {
@@ -56,7 +56,7 @@ impl Surroundings {
             temp_dir: env::temp_dir(),
             stdin: if io::stdin().is_terminal() { Stdin::Terminal } else { Stdin::Piped },
             threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            memory: machine::memory(Path::new("/")),
+            memory: memory_limit::memory(Path::new("/")),
             open_files: getrlimit(Resource::Nofile).current,
         }
     }
@@ -82,10 +82,10 @@ impl Surroundings {
     }
 }
 
-impl std::fmt::Debug for Surroundings {
+impl std::fmt::Debug for Environment {
     /// Leaves out the variables: one of them may be the key.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Surroundings")
+        f.debug_struct("Environment")
             .field("directory", &self.directory)
             .field("temp_dir", &self.temp_dir)
             .field("stdin", &self.stdin)

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use attrsync::config::{ConfigError, Settings, Target};
+use attrsync::config::{ConfigError, Endpoint, Settings};
 use clap::Parser;
 use secrecy::ExposeSecret;
 
@@ -13,10 +13,10 @@ fn with_token() -> Place {
 }
 
 /// The address and the key that requests go by.
-fn api(settled: Result<(Settings, Target), ConfigError>) -> (String, String) {
+fn api(settled: Result<(Settings, Endpoint), ConfigError>) -> (String, String) {
     match settled.unwrap().1 {
-        Target::Api { base_url, token } => (base_url.to_string(), token.expose_secret().to_owned()),
-        Target::Sandbox => panic!("no sandbox was asked for"),
+        Endpoint::Api { base_url, token } => (base_url.to_string(), token.expose_secret().to_owned()),
+        Endpoint::Sandbox => panic!("no sandbox was asked for"),
     }
 }
 
@@ -103,11 +103,11 @@ fn a_key_that_an_editor_on_windows_saved_is_that_key() {
     let utf_16: Vec<u8> = format!("\u{feff}{TOKEN}\r\n").encode_utf16().flat_map(u16::to_le_bytes).collect();
     for bytes in [format!("\u{feff}{TOKEN}\r\n").into_bytes(), utf_16] {
         let place = Place::bare().variable("ATTRSYNC_SUBDOMAIN", "acme");
-        fs::write(place.surroundings.directory.join("key"), bytes).unwrap();
+        fs::write(place.environment.directory.join("key"), bytes).unwrap();
         assert_eq!(api(place.sync(&["--token-file=key"])).1, TOKEN);
     }
     let place = Place::ready();
-    fs::write(place.surroundings.directory.join("key"), b"\xff\x00\xd8").unwrap();
+    fs::write(place.environment.directory.join("key"), b"\xff\x00\xd8").unwrap();
     assert_eq!(place.error(&["--token-file=key"]), "--token-file: `key`: is not UTF-8 text");
 }
 
@@ -151,7 +151,7 @@ fn a_key_that_others_can_read_is_warned_of() {
     use std::os::unix::fs::PermissionsExt;
 
     let place = Place::ready().file("key", TOKEN);
-    let path = place.surroundings.directory.join("key");
+    let path = place.environment.directory.join("key");
     let warnings = |mode| {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         place.settings(&["--token-file=key"]).warnings
@@ -214,15 +214,15 @@ fn a_key_that_is_typed_after_all_is_not_shown() {
 #[test]
 fn no_debug_output_shows_the_key() {
     let place = Place::ready();
-    let shown = format!("{:?} {:?}", place.sync(&["rows.csv"]).unwrap(), place.surroundings);
+    let shown = format!("{:?} {:?}", place.sync(&["rows.csv"]).unwrap(), place.environment);
     assert!(!shown.contains(TOKEN), "{shown}");
 }
 
 #[test]
 fn a_sandbox_needs_neither_address_nor_key() {
-    assert!(matches!(Place::bare().sync(&["--sandbox"]).unwrap().1, Target::Sandbox));
+    assert!(matches!(Place::bare().sync(&["--sandbox"]).unwrap().1, Endpoint::Sandbox));
     let configured = Place::ready().file("attrsync.toml", "base_url = 'https://a/'");
-    assert!(matches!(configured.sync(&["--sandbox"]).unwrap().1, Target::Sandbox));
+    assert!(matches!(configured.sync(&["--sandbox"]).unwrap().1, Endpoint::Sandbox));
     for flag in ["--base-url=https://a/", "--subdomain=a"] {
         let message = Place::bare().error(&["--sandbox", flag]);
         assert!(message.contains(": a sandbox has an address of its own\nhint: "), "{message}");

@@ -7,12 +7,12 @@ use secrecy::SecretString;
 
 use super::error::ConfigError;
 use super::flags::{AddressFlags, TargetFlags};
-use super::layer::{Layer, Origin};
-use super::{Surroundings, proxy, token};
+use super::layer::{Layer, OptionSource};
+use super::{Environment, proxy, token};
 
 /// Where requests go.
 #[derive(Clone, Debug)]
-pub enum Target {
+pub enum Endpoint {
     /// To the API.
     Api {
         /// Ends in a slash. `https`, or else a loopback address.
@@ -24,15 +24,15 @@ pub enum Target {
     Sandbox,
 }
 
-impl Target {
-    pub(super) fn settle(
+impl Endpoint {
+    pub(super) fn resolve(
         flags: &TargetFlags,
         layer: &Layer,
-        surroundings: &Surroundings,
+        environment: &Environment,
         warnings: &mut Vec<String>,
     ) -> Result<Self, ConfigError> {
         if flags.sandbox {
-            let typed = |name: &&str| layer.origin(name) == Some(&Origin::Flag);
+            let typed = |name: &&str| layer.source(name) == Some(&OptionSource::Flag);
             return match ["base_url", "subdomain"].into_iter().find(typed) {
                 Some(name) => Err(ConfigError::at(layer.place(name), "a sandbox has an address of its own")
                     .with_hint("leave out either the address or `--sandbox`")),
@@ -43,8 +43,8 @@ impl Target {
             return Err(ConfigError::new("no account is named")
                 .with_hint("add `--subdomain NAME`, or try it out with `--sandbox`"));
         };
-        proxy::check(&base_url, surroundings)?;
-        Ok(Self::Api { base_url, token: token::find(layer, surroundings, warnings)? })
+        proxy::check(&base_url, environment)?;
+        Ok(Self::Api { base_url, token: token::find(layer, environment, warnings)? })
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::ffi::{OsStr, OsString};
 
-use super::layer::{Entry, Layer, Origin, flag, names};
-use super::target::Target;
-use super::{Surroundings, token};
+use super::endpoint::Endpoint;
+use super::layer::{Entry, Layer, OptionSource, flag, names};
+use super::{Environment, token};
 
 /// The options that decide what is sent, how fast, and where it is recorded.
 const DECISIVE: [&str; 11] = [
@@ -29,17 +29,17 @@ const SWITCHES: [&str; 3] = ["sandbox", "allow_custom", "no_ledger"];
 
 /// What a later command has to repeat. What the configuration file says needs no repeating: naming the file does it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Repeated {
+pub struct RerunFlags {
     /// Flags, also for what a variable has set: the command may be given where it isn't set.
     pub flags: Vec<OsString>,
     /// The variable that holds the API key, if the key came from there: the key itself is never shown.
     pub variable: Option<&'static str>,
 }
 
-impl Repeated {
-    pub(super) fn of(layer: &Layer, target: &Target, surroundings: &Surroundings) -> Self {
-        let key = token::variable(layer, surroundings);
-        let account = matches!(target, Target::Api { .. });
+impl RerunFlags {
+    pub(super) fn of(layer: &Layer, target: &Endpoint, environment: &Environment) -> Self {
+        let key = token::variable(layer, environment);
+        let account = matches!(target, Endpoint::Api { .. });
         let is_wanted = |name: &str| match name {
             "token_file" => account && key.is_none(),
             _ => DECISIVE.contains(&name) || (account && ACCOUNT.contains(&name)),
@@ -47,7 +47,7 @@ impl Repeated {
         let names = names();
         let flags =
             names.iter().filter(|name| is_wanted(name)).filter_map(|name| match layer.entry(name)? {
-                Entry { origin: Origin::File { .. }, .. } => None,
+                Entry { source: OptionSource::File { .. }, .. } => None,
                 Entry { texts, .. } => Some(words(name, texts.last()?)),
             });
         let flags = flags.flatten().collect();
