@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::completions::CompletionsFlags;
 use super::help;
 use super::history::HistoryFlags;
 use super::sandbox::SandboxFlags;
-use super::shell::ShellFlags;
 use crate::config::{PlanOptions, SyncOptions, Typed};
 
 /// Update contacts in User.com from CSV files
@@ -40,7 +40,7 @@ pub(super) enum Command {
     Sandbox(SandboxFlags),
     /// Print completions for a shell, or the manual page
     #[command(after_help = help::COMPLETIONS)]
-    Completions(ShellFlags),
+    Completions(CompletionsFlags),
 }
 
 #[derive(Args, Debug)]
@@ -57,7 +57,7 @@ pub(super) struct PlanFlags {
 pub(super) struct OutputFlags {
     /// How the plan is printed: for people or for programs
     #[arg(long, value_enum, default_value_t)]
-    pub(super) format: Format,
+    pub(super) format: OutputFormat,
     /// Where to write the body of each request, one per line. - prints them
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub(super) bodies: Option<PathBuf>,
@@ -69,13 +69,13 @@ pub(super) struct OutputFlags {
 impl Default for OutputFlags {
     /// The plan that is printed where nothing else is asked for.
     fn default() -> Self {
-        Self { format: Format::Text, bodies: None, top: 5 }
+        Self { format: OutputFormat::Text, bodies: None, top: 5 }
     }
 }
 
 /// How data is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
+pub(super) enum OutputFormat {
     // No help of their own: the option's line says what they are for.
     #[default]
     Text,

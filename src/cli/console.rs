@@ -76,12 +76,12 @@ impl Console {
         let wanted =
             filter::Targets::new().with_target("attrsync", level).with_target("progress", LevelFilter::INFO);
         let is_styled = anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never;
-        let form = match self.format {
-            LogFormat::Text if is_styled => Form::Styled,
-            LogFormat::Text => Form::Plain,
-            LogFormat::Json => Form::Json,
+        let format = match self.format {
+            LogFormat::Text if is_styled => LineFormat::Styled,
+            LogFormat::Text => LineFormat::Plain,
+            LogFormat::Json => LineFormat::Json,
         };
-        let writer = BoxMakeWriter::new(move || VisibleLines { out: out(), form });
+        let writer = BoxMakeWriter::new(move || VisibleLines { out: out(), format });
         let layer = match self.format {
             LogFormat::Text => {
                 let layer = fmt::layer().with_writer(writer).with_ansi(is_styled).with_target(false);
@@ -173,7 +173,7 @@ impl FormatTime for Seconds {
 
 /// What is in a log.
 #[derive(Clone, Copy, Debug)]
-enum Form {
+enum LineFormat {
     Plain,
     /// With styles of ours.
     Styled,
@@ -183,7 +183,7 @@ enum Form {
 /// Takes log lines, and escapes what can't be seen in them.
 struct VisibleLines<Out> {
     out: Out,
-    form: Form,
+    format: LineFormat,
 }
 
 impl<Out: Write> Write for VisibleLines<Out> {
@@ -193,10 +193,10 @@ impl<Out: Write> Write for VisibleLines<Out> {
 
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         let text = String::from_utf8_lossy(bytes);
-        let is_ours = |c: char| c == '\n' || (c == '\u{1b}' && matches!(self.form, Form::Styled));
-        let shown = match self.form {
-            Form::Json => visible_json(&text).into_owned(),
-            Form::Plain | Form::Styled => text
+        let is_ours = |c: char| c == '\n' || (c == '\u{1b}' && matches!(self.format, LineFormat::Styled));
+        let shown = match self.format {
+            LineFormat::Json => visible_json(&text).into_owned(),
+            LineFormat::Plain | LineFormat::Styled => text
                 .split_inclusive(is_ours)
                 .map(|part| match part.strip_suffix(is_ours) {
                     Some(start) => {
@@ -234,13 +234,17 @@ mod tests {
 
     #[test]
     fn log_lines_hide_nothing_and_stay_what_they_are() {
-        let check = |form, line: &str, shown: &str| {
-            let mut lines = VisibleLines { out: Vec::new(), form };
+        let check = |format, line: &str, shown: &str| {
+            let mut lines = VisibleLines { out: Vec::new(), format };
             lines.write_all(line.as_bytes()).unwrap();
             assert_eq!(String::from_utf8(lines.out).unwrap(), shown);
         };
-        check(Form::Plain, "a\u{1b}[2J\u{202e}b\n", "a\\u{1b}[2J\\u{202e}b\n");
-        check(Form::Styled, "\u{1b}[33mWARN\u{1b}[0m \u{9b}2J\n", "\u{1b}[33mWARN\u{1b}[0m \\u{9b}2J\n");
-        check(Form::Json, "{\"a\":\"\u{9b}\u{200b}\"}\n", "{\"a\":\"\\u009b\\u200b\"}\n");
+        check(LineFormat::Plain, "a\u{1b}[2J\u{202e}b\n", "a\\u{1b}[2J\\u{202e}b\n");
+        check(
+            LineFormat::Styled,
+            "\u{1b}[33mWARN\u{1b}[0m \u{9b}2J\n",
+            "\u{1b}[33mWARN\u{1b}[0m \\u{9b}2J\n",
+        );
+        check(LineFormat::Json, "{\"a\":\"\u{9b}\u{200b}\"}\n", "{\"a\":\"\\u009b\\u200b\"}\n");
     }
 }

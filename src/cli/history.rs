@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::args::Format;
+use super::args::OutputFormat;
 use super::console::Console;
 use super::failure::Failure;
 use crate::config::{Environment, resolve_ledger};
@@ -23,14 +23,14 @@ pub(super) struct HistoryFlags {
     ledger: Option<PathBuf>,
     /// How the answer is printed: for people or for programs
     #[arg(long, value_enum, global = true, default_value_t)]
-    format: Format,
+    format: OutputFormat,
     #[command(subcommand)]
-    about: Option<About>,
+    about: Option<HistoryCommand>,
 }
 
 /// What to tell of.
 #[derive(Debug, Subcommand)]
-enum About {
+enum HistoryCommand {
     /// Show one run and what it sent
     Show {
         /// Number of the run, as attrsync history lists it
@@ -59,14 +59,14 @@ fn show(flags: &HistoryFlags, environment: &Environment) -> Result<(), Failure> 
     let (format, columns) = (flags.format, Console::columns_of_output());
     match &flags.about {
         None => print(&RunsScreen { runs: &reader.runs()?, columns }, format),
-        Some(About::Show { run, top }) => {
+        Some(HistoryCommand::Show { run, top }) => {
             let run = find(RunId(*run), reader.runs()?)?;
             print(
                 &RunScreen { run: &run, sent_rows: &reader.sent_rows(run.run)?, top: *top, columns },
                 format,
             )
         }
-        Some(About::User { id, id_type }) => {
+        Some(HistoryCommand::User { id, id_type }) => {
             let user = user(id, *id_type)?;
             let facts = reader.user(&user)?;
             print(&UserScreen { user, facts: &facts, columns }, format)
@@ -96,10 +96,10 @@ fn user(id: &str, id_type: IdType) -> Result<User<'_>, Failure> {
     }
 }
 
-fn print<T: Display + Serialize>(screen: &T, format: Format) -> Result<(), Failure> {
+fn print<T: Display + Serialize>(screen: &T, format: OutputFormat) -> Result<(), Failure> {
     match format {
-        Format::Text => Console::print(screen),
-        Format::Json => {
+        OutputFormat::Text => Console::print(screen),
+        OutputFormat::Json => {
             let json = serde_json::to_string_pretty(screen).expect("texts, numbers and times are JSON");
             Console::print(&format_args!("{}\n", visible_json(&json)))
         }

@@ -1,12 +1,12 @@
 //! The commands: where the layers meet, and the only part that speaks to people.
 //!
-//! Each command is a file. What they share is how they speak ([`console`]), how inputs become a plan ([`reading`]) and
+//! Each command is a file. What they share is how they speak ([`console`]), how inputs become a plan ([`planned_input`]) and
 //! how they are interrupted ([`signals`]).
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod allocator;
 mod args;
-mod bug;
+mod completions;
 mod console;
 mod failure;
 mod fingerprint;
@@ -14,14 +14,14 @@ mod help;
 mod history;
 mod manual;
 mod output;
+mod panic;
 mod plan;
-mod reading;
+mod planned_input;
 mod run_ledger;
-mod run_summary;
 mod sandbox;
-mod sending;
-mod shell;
+mod send;
 mod signals;
+mod summary_writer;
 mod sync;
 
 use std::io::{self, Write as _};
@@ -46,12 +46,12 @@ pub fn main() -> process::ExitCode {
         Err(error) => return usage(&as_shown(error)),
     };
     let environment = Environment::of_process();
-    let ended = bug::contain(|| match cli.command {
+    let ended = panic::catch(|| match cli.command {
         Command::Sync(typed) => sync::run(&typed, &environment),
         Command::Plan(flags) => plan::run(&flags, &environment),
         Command::History(flags) => history::run(&flags, &environment),
         Command::Sandbox(flags) => sandbox::run(&flags),
-        Command::Completions(flags) => shell::run(&flags),
+        Command::Completions(flags) => completions::run(&flags),
     });
     ended.into()
 }

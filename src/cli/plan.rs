@@ -7,11 +7,11 @@ use std::path::Path;
 use tokio::runtime::Builder;
 use tokio::task::spawn_blocking;
 
-use super::args::{Format, OutputFlags, PlanFlags};
+use super::args::{OutputFlags, OutputFormat, PlanFlags};
 use super::console::Console;
 use super::failure::{Failure, block_on};
 use super::output::Output;
-use super::reading::Read;
+use super::planned_input::PlannedInput;
 use super::run_ledger::remaining_plan;
 use super::signals::Signals;
 use crate::clock;
@@ -90,7 +90,7 @@ fn plan(
 ) -> Result<ExitCode, Failure> {
     let Files { bodies, failures } = files;
     let begun = clock::monotonic_now();
-    let mut read = Read::all(settings)?;
+    let mut read = PlannedInput::read(settings)?;
     let refusal = read.refusal(settings.tolerance, settings.reports.failures.as_deref());
     let mut spared = None;
     if settings.ledger.is_some() && refusal.is_none() {
@@ -123,8 +123,8 @@ fn plan(
     let columns = if bodies_to_stdout { Console::columns() } else { Console::columns_of_output() };
     let screen = PlanScreen { planning: Some(planning), spared, columns, ..read.screen(&summary, settings) };
     let shown = match flags.format {
-        Format::Text => screen.to_string(),
-        Format::Json => json(&screen),
+        OutputFormat::Text => screen.to_string(),
+        OutputFormat::Json => json(&screen),
     };
     if bodies_to_stdout {
         console.aside(&shown);

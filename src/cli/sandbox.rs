@@ -38,7 +38,7 @@ pub(super) struct SandboxFlags {
     reject_ids: Option<PathBuf>,
     /// How a request is answered that has an id from --reject-ids
     #[arg(long, value_name = "HOW", value_enum, default_value_t)]
-    reject: Manner,
+    reject: RejectMode,
     /// Most ids accepted in one request [default: any number]
     #[arg(long, value_name = "N")]
     max_ids: Option<usize>,
@@ -52,7 +52,7 @@ pub(super) struct SandboxFlags {
 
 /// How a request with an unknown id is refused.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum Manner {
+enum RejectMode {
     /// 400, naming the ids
     #[default]
     Naming,
@@ -81,10 +81,10 @@ fn options(flags: &SandboxFlags) -> Result<Options, Failure> {
         drop_rate: flags.drop_rate.0,
         reject_ids: flags.reject_ids.as_deref().map(ids).transpose()?.unwrap_or_default(),
         reject: match flags.reject {
-            Manner::Naming => Reject::Naming,
-            Manner::Unnamed => Reject::Unnamed,
-            Manner::NotFound => Reject::NotFound,
-            Manner::Ignored => Reject::Ignored,
+            RejectMode::Naming => Reject::Naming,
+            RejectMode::Unnamed => Reject::Unnamed,
+            RejectMode::NotFound => Reject::NotFound,
+            RejectMode::Ignored => Reject::Ignored,
         },
         max_ids: flags.max_ids,
         max_body: flags.max_body,

@@ -15,11 +15,11 @@ use super::args::OutputFlags;
 use super::console::Console;
 use super::failure::{Failure, block_on, blocking};
 use super::plan::{self, unsent};
-use super::reading::Read;
+use super::planned_input::PlannedInput;
 use super::run_ledger::{self, RunLedger, StartedRun};
-use super::run_summary::{RunEnd, RunSummary};
-use super::sending::send;
+use super::send::send;
 use super::signals::Signals;
+use super::summary_writer::{RunEnd, SummaryWriter};
 use crate::config::{
     Endpoint, Environment, LedgerFile, RerunFlags, Resume, Settings, SyncMode, SyncOptions, Typed, Verbosity,
     resolve_sync, summary_of_wrong_settings,
@@ -41,7 +41,7 @@ pub(super) fn run(typed: &Typed<SyncOptions>, environment: &Environment) -> Exit
         Ok(SyncMode::DryRun(settings)) => plan::run_resolved(OutputFlags::default(), settings),
         Err(error) => end_early(Console::plain(), error.into(), |end| {
             match summary_of_wrong_settings(typed, environment) {
-                Some((to, inputs)) => RunSummary::begin(Some(&to), &inputs)?.write(end),
+                Some((to, inputs)) => SummaryWriter::begin(Some(&to), &inputs)?.write(end),
                 None => Ok(()),
             }
         }),
@@ -53,11 +53,11 @@ fn sync(settings: Settings, rerun_flags: RerunFlags, target: &Endpoint) -> ExitC
     for warning in &settings.warnings {
         console.warning(&Message::warning(warning));
     }
-    let summary = match RunSummary::begin(settings.reports.summary.as_ref(), &settings.inputs) {
+    let summary = match SummaryWriter::begin(settings.reports.summary.as_ref(), &settings.inputs) {
         Ok(summary) => summary,
         Err(failure) => return console.end(Err(failure)),
     };
-    let mut run = Run { settings: Arc::new(settings), rerun_flags, console, summary };
+    let mut run = SyncRun { settings: Arc::new(settings), rerun_flags, console, summary };
     match block_on(Builder::new_multi_thread(), run.sync(target, progress)) {
         Ok(exit) => exit,
         Err(failure) => end_early(console, failure, |end| run.summary.write(end)),
@@ -76,14 +76,14 @@ fn end_early(
 }
 
 /// One run of the program.
-struct Run {
+struct SyncRun {
     settings: Arc<Settings>,
     rerun_flags: RerunFlags,
     console: Console,
-    summary: RunSummary,
+    summary: SummaryWriter,
 }
 
-impl Run {
+impl SyncRun {
     async fn sync(
         &mut self,
         target: &Endpoint,
@@ -148,10 +148,10 @@ impl Run {
 
     /// Reads all inputs, and says what asks for a decision while there still is time for one. Until the rows are known
     /// there is nothing to report: a report of an earlier run stays as it is.
-    async fn read(&self, signals: &mut Signals) -> Result<Read, Failure> {
+    async fn read(&self, signals: &mut Signals) -> Result<PlannedInput, Failure> {
         let settings = Arc::clone(&self.settings);
         let read = tokio::select! {
-            read = blocking("reading", move || Read::all(&settings)) => read??,
+            read = blocking("reading", move || PlannedInput::read(&settings)) => read??,
             stop = signals.next() => {
                 let text = format!("{} while it read: nothing was sent", why_stopped(&stop));
                 return Err(Failure::interrupted(text, &stop));
@@ -167,7 +167,7 @@ impl Run {
     /// Nothing is sent: all rows that could have been are unsent.
     fn refuse(
         &mut self,
-        read: &Read,
+        read: &PlannedInput,
         mut failures: FailuresReport,
         message: Message,
     ) -> Result<Failure, Failure> {

@@ -39,6 +39,6 @@ pub use progress::{AboveBar, AboveWriter, Bar, Heartbeat, NoProgress, Progress, 
 pub use reasons::{FailedRows, Reasons};
 pub use requests::Requests;
 pub use stop_reason::StopReason;
-pub use summary::Summary;
+pub use summary::RunSummary;
 pub use tally::{Latency, Tally};
 pub use visible::{Visible, is_invisible, visible_json};

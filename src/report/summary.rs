@@ -12,7 +12,7 @@ use crate::ledger::RowCounts;
 
 /// The run for scripts. Keys and their order are a promise; new ones come last.
 #[derive(Clone, Debug, Serialize)]
-pub struct Summary {
+pub struct RunSummary {
     /// The program's version.
     pub version: &'static str,
     /// The run's name in the ledger.
@@ -44,7 +44,7 @@ pub struct Summary {
     pub message: Option<String>,
 }
 
-impl Summary {
+impl RunSummary {
     /// Writes it as a JSON object over several lines, with a line end.
     pub fn write_to(&self, mut out: impl Write) -> io::Result<()> {
         let json = serde_json::to_string_pretty(self)?;

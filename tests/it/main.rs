@@ -1,10 +1,10 @@
 //! The tests of the whole program and of its layers, in one binary.
 
+mod architecture;
 mod cli;
 mod config;
 mod deliver;
 mod fixtures;
-mod house;
 mod input;
 mod ledger;
 mod oracle;

@@ -11,7 +11,7 @@ use attrsync::deliver::Reason;
 use attrsync::input::{InvalidRows, ReadOptions, Source};
 use attrsync::ledger::RowCounts;
 use attrsync::plan::{Builder, OnConflict};
-use attrsync::report::{AtomicFile, ExitCode, FailuresReport, NotAccepted, ReportRow, Requests, Summary};
+use attrsync::report::{AtomicFile, ExitCode, FailuresReport, NotAccepted, ReportRow, Requests, RunSummary};
 
 const HEADER: &str = "user_id,attribute,value,fate,status,error,attempts,source,line\n";
 
@@ -235,8 +235,8 @@ fn a_link_stays_and_the_file_behind_it_is_replaced() {
     assert_eq!(fs::read_to_string(directory.path().join("failures.csv")).unwrap(), HEADER);
 }
 
-fn summary() -> Summary {
-    Summary {
+fn summary() -> RunSummary {
+    RunSummary {
         version: "0.1.0",
         run_id: "7".into(),
         exit: ExitCode::Incomplete,

@@ -8,7 +8,7 @@ use attrsync::sandbox::{
 };
 
 use super::truth::naive_state;
-use super::{Desk, Server};
+use super::{Server, Workdir};
 
 fn rejecting(ids: &[&str], reject: Reject) -> Options {
     let reject_ids = ids.iter().map(|&id| id.to_owned()).collect();
@@ -16,9 +16,9 @@ fn rejecting(ids: &[&str], reject: Reject) -> Options {
 }
 
 /// So many users of one city.
-fn oslo(users: u64) -> Desk {
+fn oslo(users: u64) -> Workdir {
     let rows: Vec<String> = (1..=users).map(|user| format!("{user},city,Oslo")).collect();
-    Desk::with_rows(&rows.iter().map(String::as_str).collect::<Vec<_>>())
+    Workdir::with_rows(&rows.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
 #[test]
@@ -27,11 +27,11 @@ fn a_wrong_key_costs_one_request_and_no_row_is_lost() {
         Options { token: Some("another".into()), ..Options::default() },
         Options { permission: Permission::Denied, ..Options::default() },
     ] {
-        let (desk, server) = (Desk::with_cities(30), Server::new(options));
-        let run = server.sync(&desk, "users.csv --concurrency 1 --summary -").exits(4);
+        let (workdir, server) = (Workdir::with_cities(30), Server::new(options));
+        let run = server.sync(&workdir, "users.csv --concurrency 1 --summary -").exits(4);
         assert_eq!(server.counters().requests, 1);
         assert_eq!((run.summary()["outcome"].as_str(), run.rows("unsent")), (Some("stopped"), 30));
-        let lost: BTreeSet<_> = desk.failures().into_iter().map(|lost| (lost.fate, lost.row)).collect();
+        let lost: BTreeSet<_> = workdir.failures().into_iter().map(|lost| (lost.fate, lost.row)).collect();
         let all = (1..=30).map(|user: u32| {
             ("unsent".to_owned(), [user.to_string(), "city".to_owned(), format!("City {user}")])
         });
@@ -43,9 +43,9 @@ fn a_wrong_key_costs_one_request_and_no_row_is_lost() {
 #[test]
 fn an_unknown_user_fails_alone_however_the_server_puts_it() {
     for reject in [Reject::Naming, Reject::Unnamed, Reject::NotFound] {
-        let (desk, server) = (oslo(100), Server::new(rejecting(&["42"], reject)));
-        let run = server.sync(&desk, "users.csv --summary -").exits(1);
-        let lost = desk.failures();
+        let (workdir, server) = (oslo(100), Server::new(rejecting(&["42"], reject)));
+        let run = server.sync(&workdir, "users.csv --summary -").exits(1);
+        let lost = workdir.failures();
         assert_eq!(lost.len(), 1, "{reject:?}");
         assert_eq!((&lost[0].row, &*lost[0].fate), (&["42", "city", "Oslo"].map(str::to_owned), "failed"));
         assert_eq!((run.rows("acknowledged"), run.rows("failed")), (99, 1));
@@ -56,26 +56,26 @@ fn an_unknown_user_fails_alone_however_the_server_puts_it() {
 #[test]
 fn a_value_that_is_refused_for_anybody_costs_few_requests() {
     let options = Options { reject_values: [("city".into(), "Oslo".into())].into(), ..Options::default() };
-    let (desk, server) = (oslo(300), Server::new(options));
-    let run = server.sync(&desk, "users.csv --batch-size 100 --summary -").exits(1);
+    let (workdir, server) = (oslo(300), Server::new(options));
+    let run = server.sync(&workdir, "users.csv --batch-size 100 --summary -").exits(1);
     assert_eq!(run.rows("failed"), 300);
     assert!(server.counters().requests <= 6, "{:?}", server.counters());
 }
 
 #[test]
 fn a_failures_report_fed_back_finishes_the_job() {
-    let desk =
-        Desk::with_rows(&["1,city,Oslo", "2,city,\" two\nlines, and \"\"quotes\"\" \"", "3,colour,red"]);
+    let workdir =
+        Workdir::with_rows(&["1,city,Oslo", "2,city,\" two\nlines, and \"\"quotes\"\" \"", "3,colour,red"]);
     let server = Server::new(rejecting(&["2"], Reject::Naming));
-    server.sync(&desk, "users.csv").exits(1).says("correct the 2 rows in `failures.csv`");
-    let fates: Vec<_> = desk.failures().into_iter().map(|lost| (lost.row[0].clone(), lost.fate)).collect();
+    server.sync(&workdir, "users.csv").exits(1).says("correct the 2 rows in `failures.csv`");
+    let fates: Vec<_> = workdir.failures().into_iter().map(|lost| (lost.row[0].clone(), lost.fate)).collect();
     assert_eq!(fates, [("3".into(), "invalid".into()), ("2".into(), "failed".into())]);
 
-    let corrected = desk.read("failures.csv").replace("colour", "country");
-    desk.file("failures.csv", corrected);
+    let corrected = workdir.read("failures.csv").replace("colour", "country");
+    workdir.file("failures.csv", corrected);
     let kinder = Server::friendly();
-    kinder.sync(&desk, "failures.csv").exits(0);
-    assert!(desk.failures().is_empty());
+    kinder.sync(&workdir, "failures.csv").exits(0);
+    assert!(workdir.failures().is_empty());
     let rest = "user_id,attribute,value\n2,city,\" two\nlines, and \"\"quotes\"\" \"\n3,country,red\n";
     assert_eq!(kinder.state(), naive_state(rest));
 }
@@ -86,24 +86,25 @@ fn attempts_that_run_out_fail_the_rows() {
     // One request at a time, so that the script says which is answered how. After the second and the third try a row that
     // was accepted is sent again, to see whether the API is there.
     let script = vec![None, fault, fault, None, fault, None];
-    let (desk, server) = (Desk::with_cities(2), Server::new(Options { script, ..Options::default() }));
-    let run = server.sync(&desk, "users.csv --max-attempts 3 --concurrency 1 --summary -").exits(1);
+    let (workdir, server) = (Workdir::with_cities(2), Server::new(Options { script, ..Options::default() }));
+    let run = server.sync(&workdir, "users.csv --max-attempts 3 --concurrency 1 --summary -").exits(1);
     assert_eq!((run.requests("sent"), run.requests("retried"), run.rows("failed")), (6, 2, 1));
-    let lost = desk.failures();
+    let lost = workdir.failures();
     assert!(lost[0].error.contains("gave up after 3 attempts"), "{}", lost[0].error);
     assert_eq!((lost[0].fate.as_str(), lost[0].status.as_str()), ("failed", "500"));
 }
 
 #[test]
 fn a_server_that_is_down_is_given_up_after_the_outage_that_is_allowed() {
-    let desk = Desk::with_cities(5);
+    let workdir = Workdir::with_cities(5);
     let address = {
         let gone = Server::friendly();
         gone.sandbox.base_url()
     };
-    let run = super::ended(super::to(&address, &desk, "users.csv --max-outage 200ms --summary -")).exits(4);
+    let run =
+        super::ended(super::to(&address, &workdir, "users.csv --max-outage 200ms --summary -")).exits(4);
     assert_eq!(run.rows("unsent"), 5);
-    assert_eq!(desk.failures().len(), 5);
+    assert_eq!(workdir.failures().len(), 5);
     run.says("could not be reached for 200 milliseconds (`--max-outage`): ").says("when the API is back");
 }
 
@@ -111,19 +112,19 @@ fn a_server_that_is_down_is_given_up_after_the_outage_that_is_allowed() {
 fn an_outage_in_the_middle_costs_no_row() {
     let outage = |kind| Outage { start: Duration::ZERO, length: Duration::from_millis(400), kind };
     for kind in [OutageKind::Unavailable, OutageKind::Unreachable] {
-        let (desk, server) = (
-            Desk::with_cities(20),
+        let (workdir, server) = (
+            Workdir::with_cities(20),
             Server::new(Options { outages: vec![outage(kind)], ..Options::default() }),
         );
-        server.sync(&desk, "users.csv --retry-max-delay 50ms").exits(0);
-        assert_eq!(server.state(), naive_state(&desk.read("users.csv")));
+        server.sync(&workdir, "users.csv --retry-max-delay 50ms").exits(0);
+        assert_eq!(server.state(), naive_state(&workdir.read("users.csv")));
     }
 }
 
 #[test]
 fn nothing_starts_once_the_time_is_over() {
-    let (desk, server) = (Desk::with_cities(10), Server::friendly());
-    let run = server.sync(&desk, "users.csv --max-duration 0s --summary -").exits(4);
+    let (workdir, server) = (Workdir::with_cities(10), Server::friendly());
+    let run = server.sync(&workdir, "users.csv --max-duration 0s --summary -").exits(4);
     assert_eq!((run.requests("sent"), run.rows("unsent"), server.counters().requests), (0, 10, 0));
     run.says("time was up after 0 seconds (`--max-duration`); 0 rows sent, 10 not yet");
 }
@@ -131,17 +132,17 @@ fn nothing_starts_once_the_time_is_over() {
 /// However slow the machine is, it can only make this less: at most 20 may start within any second.
 #[test]
 fn no_more_requests_start_in_a_second_than_the_rate_allows_retries_included() {
-    let (desk, server) =
-        (Desk::with_cities(200), Server::new(Options { error_rate: 0.3, ..Options::default() }));
-    let run = server.sync(&desk, "users.csv --rate 20/s --max-duration 1s --summary -").exits(4);
+    let (workdir, server) =
+        (Workdir::with_cities(200), Server::new(Options { error_rate: 0.3, ..Options::default() }));
+    let run = server.sync(&workdir, "users.csv --rate 20/s --max-duration 1s --summary -").exits(4);
     assert!((1..=20).contains(&run.requests("sent")), "{}", run.stdout);
     assert_eq!(server.counters().requests, run.requests("sent"));
 }
 
 #[test]
 fn invalid_rows_are_left_out_and_told_with_their_lines() {
-    let (desk, server) = (
-        Desk::with_rows(&[
+    let (workdir, server) = (
+        Workdir::with_rows(&[
             "1,city,Oslo",
             "x,city,Oslo",
             "2,colour,red",
@@ -151,9 +152,9 @@ fn invalid_rows_are_left_out_and_told_with_their_lines() {
         ]),
         Server::friendly(),
     );
-    let run = server.sync(&desk, "users.csv --summary -").exits(1);
+    let run = server.sync(&workdir, "users.csv --summary -").exits(1);
     assert_eq!((run.rows("read"), run.rows("invalid"), run.rows("acknowledged")), (6, 5, 1));
-    insta::assert_snapshot!(desk.read("failures.csv"), @r#"
+    insta::assert_snapshot!(workdir.read("failures.csv"), @r#"
     user_id,attribute,value,fate,status,error,attempts,source,line
     x,city,Oslo,invalid,,"`user_id` must be a positive whole number, not `x`",0,users.csv,3
     2,colour,red,invalid,,unknown attribute: `colour`,0,users.csv,4
@@ -167,13 +168,13 @@ fn invalid_rows_are_left_out_and_told_with_their_lines() {
 #[test]
 fn a_report_that_cannot_be_written_is_an_error_of_its_own() {
     for report in ["--failures", "--summary"] {
-        let (desk, server) = (Desk::with_rows(&["1,city,Oslo"]), Server::friendly());
-        let run = server.sync(&desk, &format!("users.csv {report} /dev/full")).exits(5);
+        let (workdir, server) = (Workdir::with_rows(&["1,city,Oslo"]), Server::friendly());
+        let run = server.sync(&workdir, &format!("users.csv {report} /dev/full")).exits(5);
         run.says("cannot write `/dev/full`").says("free some space");
         assert_eq!(server.counters().ok, 1);
     }
-    let (desk, server) = (Desk::with_rows(&["1,city,Oslo"]), Server::friendly());
-    let mut command = server.command(&desk, "users.csv --summary -");
+    let (workdir, server) = (Workdir::with_rows(&["1,city,Oslo"]), Server::friendly());
+    let mut command = server.command(&workdir, "users.csv --summary -");
     command.stdout(std::fs::File::create("/dev/full").unwrap());
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(5), "{output:?}");

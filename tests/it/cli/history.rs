@@ -9,7 +9,7 @@ use attrsync::plan::{Builder, OnConflict, Plan};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::Desk;
+use super::Workdir;
 
 const DEFAULT: &str = "attrsync.ledger";
 
@@ -44,9 +44,9 @@ struct Past {
 }
 
 impl Past {
-    fn new(desk: &Desk, ledger: &str, id_type: IdType) -> Self {
+    fn new(workdir: &Workdir, ledger: &str, id_type: IdType) -> Self {
         let options = ReadOptions { vocabulary: Vocabulary::Custom, id_type, ..ReadOptions::default() };
-        let ledger = Ledger::open(&desk.path(ledger), &target(id_type), at(0)).unwrap();
+        let ledger = Ledger::open(&workdir.path(ledger), &target(id_type), at(0)).unwrap();
         Self { ledger, options }
     }
 
@@ -75,8 +75,8 @@ const SECOND: [(&str, &str, &str); 1] = [("1", "city", "Rome")];
 const KILLED: [(&str, &str, &str); 1] = [("2", "city", "Lima")];
 
 /// Records two runs that ended and one that was killed.
-fn three_runs(desk: &Desk) -> Past {
-    let mut past = Past::new(desk, DEFAULT, IdType::Id);
+fn three_runs(workdir: &Workdir) -> Past {
+    let mut past = Past::new(workdir, DEFAULT, IdType::Id);
     let first =
         [("1", "city", "Oslo"), ("2", "city", "Oslo"), ("3", "city", "Oslo"), ("1", "country", "Norway")];
     past.run(&first, 0, Some(RunOutcome::Incomplete));
@@ -85,23 +85,23 @@ fn three_runs(desk: &Desk) -> Past {
     past
 }
 
-fn desk() -> Desk {
-    let desk = Desk::new();
-    three_runs(&desk);
-    desk
+fn workdir() -> Workdir {
+    let workdir = Workdir::new();
+    three_runs(&workdir);
+    workdir
 }
 
-fn after_one_run(desk: &Desk, ledger: &str, id_type: IdType, row: (&str, &str, &str)) {
-    Past::new(desk, ledger, id_type).run(&[row], 0, Some(RunOutcome::Complete));
+fn after_one_run(workdir: &Workdir, ledger: &str, id_type: IdType, row: (&str, &str, &str)) {
+    Past::new(workdir, ledger, id_type).run(&[row], 0, Some(RunOutcome::Complete));
 }
 
-fn parsed(desk: &Desk, arguments: &str) -> Value {
-    serde_json::from_str(&desk.run(arguments).exits(0).stdout).unwrap()
+fn parsed(workdir: &Workdir, arguments: &str) -> Value {
+    serde_json::from_str(&workdir.run(arguments).exits(0).stdout).unwrap()
 }
 
 #[test]
 fn past_runs_are_told_newest_first() {
-    let run = desk().run("history").exits(0);
+    let run = workdir().run("history").exits(0);
     insta::assert_snapshot!(run.stdout, @"
     run  began (UTC)          took     outcome      inputs
       3  2027-01-15 10:00:00           unfinished   users.csv
@@ -116,7 +116,7 @@ fn past_runs_are_told_newest_first() {
 
 #[test]
 fn one_run_is_told_with_what_it_sent() {
-    let run = desk().run("history show 1").exits(0);
+    let run = workdir().run("history show 1").exits(0);
     insta::assert_snapshot!(run.stdout, @"
     run 1: incomplete
 
@@ -140,7 +140,7 @@ fn one_run_is_told_with_what_it_sent() {
 
 #[test]
 fn a_user_is_told_with_what_the_api_holds() {
-    let run = desk().run("history user 1").exits(0);
+    let run = workdir().run("history user 1").exits(0);
     insta::assert_snapshot!(run.stdout, @"
     user 1 at https://acme.user.com/api/public/
 
@@ -157,15 +157,15 @@ fn a_user_is_told_with_what_the_api_holds() {
 
 #[test]
 fn programs_get_json() {
-    let desk = desk();
-    let runs = parsed(&desk, "history --format json");
+    let workdir = workdir();
+    let runs = parsed(&workdir, "history --format json");
     let numbers: Vec<_> = runs["runs"].as_array().unwrap().iter().map(|run| &run["run"]).collect();
     assert_eq!(numbers, [3, 2, 1]);
     assert_eq!(runs["runs"][0]["outcome"], Value::Null);
     assert_eq!(runs["runs"][2]["duration_seconds"], 90.0);
     assert_eq!(runs["runs"][2]["rows"]["acknowledged"], 4);
 
-    let run = parsed(&desk, "history show 1 --format json --top 0");
+    let run = parsed(&workdir, "history show 1 --format json --top 0");
     assert_eq!(run["outcome"], "incomplete");
     let sent: Vec<_> = run["sent"].as_array().unwrap().iter().collect();
     assert_eq!(
@@ -173,7 +173,7 @@ fn programs_get_json() {
         (&json!("Oslo"), &json!(3), &json!(2))
     );
 
-    let user = parsed(&desk, "history --format json user 2");
+    let user = parsed(&workdir, "history --format json user 2");
     assert_eq!(user["user"], 2);
     assert_eq!(user["facts"][0]["value"], "Lima");
     assert_eq!((&user["facts"][0]["run"], &user["facts"][0]["standing"]), (&json!(3), &json!("held")));
@@ -182,9 +182,9 @@ fn programs_get_json() {
 
 #[test]
 fn after_a_killed_run_what_was_known_before_is_not_certain() {
-    let desk = Desk::new();
-    let mut past = three_runs(&desk);
-    let standing = || parsed(&desk, "history user 3 --format json")["facts"][0]["standing"].clone();
+    let workdir = Workdir::new();
+    let mut past = three_runs(&workdir);
+    let standing = || parsed(&workdir, "history user 3 --format json")["facts"][0]["standing"].clone();
     assert_eq!(standing(), "doubted");
     past.run(&KILLED, 9000, Some(RunOutcome::Complete));
     assert_eq!(standing(), "held");
@@ -192,23 +192,23 @@ fn after_a_killed_run_what_was_known_before_is_not_certain() {
 
 #[test]
 fn own_ids_are_told_apart_from_those_of_the_api() {
-    let desk = Desk::new();
-    after_one_run(&desk, DEFAULT, IdType::CustomId, ("7", "city", "Oslo"));
-    let facts = |arguments| parsed(&desk, arguments)["facts"].as_array().unwrap().len();
+    let workdir = Workdir::new();
+    after_one_run(&workdir, DEFAULT, IdType::CustomId, ("7", "city", "Oslo"));
+    let facts = |arguments| parsed(&workdir, arguments)["facts"].as_array().unwrap().len();
     assert_eq!(facts("history user 7 --id-type custom-id --format json"), 1);
     assert_eq!(facts("history user 7 --format json"), 0);
-    desk.run("history user anna").exits(2).says("custom-id");
+    workdir.run("history user anna").exits(2).says("custom-id");
 }
 
 #[test]
 fn a_user_without_records_is_no_error() {
-    let run = desk().run("history user 99").exits(0);
+    let run = workdir().run("history user 99").exits(0);
     assert_eq!(run.stdout, "nothing is recorded of user 99\n");
 }
 
 #[test]
 fn a_run_that_is_not_there_is_named_with_those_that_are() {
-    let run = desk().run("history show 4").exits(2);
+    let run = workdir().run("history show 4").exits(2);
     assert_eq!(run.stdout, "");
     insta::assert_snapshot!(run.stderr, @"
     error: the ledger has no run 4
@@ -218,11 +218,11 @@ fn a_run_that_is_not_there_is_named_with_those_that_are() {
 
 #[test]
 fn the_ledger_is_named_by_a_flag_or_a_variable() {
-    let desk = Desk::new();
-    after_one_run(&desk, "one", IdType::Id, ("1", "city", "Oslo"));
-    after_one_run(&desk, "two", IdType::Id, ("1", "city", "Rome"));
+    let workdir = Workdir::new();
+    after_one_run(&workdir, "one", IdType::Id, ("1", "city", "Oslo"));
+    after_one_run(&workdir, "two", IdType::Id, ("1", "city", "Rome"));
     let value = |arguments: &str| {
-        let mut command = desk.attrsync(arguments);
+        let mut command = workdir.attrsync(arguments);
         command.env("ATTRSYNC_LEDGER", "two");
         let ended = super::ended(command).exits(0);
         serde_json::from_str::<Value>(&ended.stdout).unwrap()["facts"][0]["value"].clone()
@@ -234,26 +234,26 @@ fn the_ledger_is_named_by_a_flag_or_a_variable() {
 
 #[test]
 fn a_missing_ledger_is_not_made() {
-    let desk = Desk::new();
-    let run = desk.run("history").exits(2);
+    let workdir = Workdir::new();
+    let run = workdir.run("history").exits(2);
     insta::assert_snapshot!(run.stderr, @"
     error: there is no ledger `attrsync.ledger`
     hint: name the file with `--ledger`; `attrsync sync` makes one
     ");
-    assert!(desk.names().is_empty());
-    desk.file("users.csv", "user_id,attribute,value\n".repeat(100));
-    desk.run("history --ledger users.csv").exits(2).says("is no ledger");
+    assert!(workdir.names().is_empty());
+    workdir.file("users.csv", "user_id,attribute,value\n".repeat(100));
+    workdir.run("history --ledger users.csv").exits(2).says("is no ledger");
 }
 
 #[test]
 fn a_damaged_ledger_is_not_believed() {
-    let desk = desk();
-    let path = desk.path(DEFAULT);
+    let workdir = workdir();
+    let path = workdir.path(DEFAULT);
     let mut bytes = fs::read(&path).unwrap();
     let rotten = bytes.windows(4).position(|bytes| bytes == b"acme").unwrap();
     bytes[rotten] = b'A';
     fs::write(&path, bytes).unwrap();
-    let run = desk.run("history").exits(5);
+    let run = workdir.run("history").exits(5);
     assert_eq!(run.stdout, "");
     insta::assert_snapshot!(run.stderr, @"
     error: the ledger `attrsync.ledger` is damaged: a row doesn't agree with its checksum
@@ -263,10 +263,10 @@ fn a_damaged_ledger_is_not_believed() {
 
 #[test]
 fn a_run_that_goes_on_is_told_from_one_that_was_killed() {
-    let desk = Desk::new();
-    let past = three_runs(&desk);
+    let workdir = Workdir::new();
+    let past = three_runs(&workdir);
     let line = |arguments: &str| {
-        let out = desk.run(arguments).exits(0).stdout;
+        let out = workdir.run(arguments).exits(0).stdout;
         out.lines()
             .find(|line| line.contains("running") || line.contains("killed"))
             .unwrap()
@@ -276,19 +276,19 @@ fn a_run_that_goes_on_is_told_from_one_that_was_killed() {
     let process = std::process::id();
     assert_eq!(line("history"), format!("running now (process {process})"));
     assert_eq!(line("history show 3"), format!("ended      running now (process {process})"));
-    assert_eq!(parsed(&desk, "history --format json")["runs"][0]["process"], process);
+    assert_eq!(parsed(&workdir, "history --format json")["runs"][0]["process"], process);
     drop(past);
     assert_eq!(line("history"), "killed: no end is recorded");
-    assert_eq!(parsed(&desk, "history --format json")["runs"][0]["process"], Value::Null);
+    assert_eq!(parsed(&workdir, "history --format json")["runs"][0]["process"], Value::Null);
 }
 
-/// The program in a place of its own, where nothing can be written below the desk.
+/// The program in a place of its own, where nothing can be written below the workdir.
 #[cfg(target_os = "linux")]
-fn read_only(desk: &Desk, arguments: &str) -> Option<super::Ended> {
+fn read_only(workdir: &Workdir, arguments: &str) -> Option<super::Ended> {
     let script = r#"mount --bind . . && mount -o remount,ro,bind . && cd "$PWD" && exec "$@""#;
     let mut command = std::process::Command::new("unshare");
     command.args(["-rm", "sh", "-c", script, "sh", env!("CARGO_BIN_EXE_attrsync")]);
-    command.args(arguments.split_whitespace()).current_dir(desk.0.path());
+    command.args(arguments.split_whitespace()).current_dir(workdir.0.path());
     let output = command.output().ok()?;
     // Where a container may not do that, there is nothing to be seen.
     let refused =
@@ -299,29 +299,29 @@ fn read_only(desk: &Desk, arguments: &str) -> Option<super::Ended> {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_ledger_that_cannot_be_written_can_be_read() {
-    let desk = desk();
-    let writable = desk.run("history").exits(0).stdout;
-    let Some(run) = read_only(&desk, "history") else { return };
+    let workdir = workdir();
+    let writable = workdir.run("history").exits(0).stdout;
+    let Some(run) = read_only(&workdir, "history") else { return };
     assert_eq!(run.exits(0).stdout, writable);
     let plan = "plan --only-changed --subdomain acme users.csv";
-    desk.file("users.csv", "user_id,attribute,value\n2,city,Lima\n");
-    let run = read_only(&desk, plan).unwrap().exits(0);
+    workdir.file("users.csv", "user_id,attribute,value\n2,city,Lima\n");
+    let run = read_only(&workdir, plan).unwrap().exits(0);
     assert!(run.stdout.starts_with("1 row: 0 to send, 1 unchanged\n"), "{}", run.stdout);
     let sync = "sync users.csv --base-url http://127.0.0.1:9/ --token-file key --failures /dev/null";
-    desk.file("key", super::KEY);
-    read_only(&desk, sync)
+    workdir.file("key", super::KEY);
+    read_only(&workdir, sync)
         .unwrap()
         .exits(2)
         .says("cannot keep a ledger at `attrsync.ledger")
         .says("read-only");
 
     // What is not in the file itself can't be read without writing.
-    let mut past = Past::new(&desk, DEFAULT, IdType::Id);
+    let mut past = Past::new(&workdir, DEFAULT, IdType::Id);
     past.run(&SECOND, 9000, None);
     for name in ["attrsync.ledger", "attrsync.ledger-wal"] {
-        fs::copy(desk.path(name), desk.path(format!("copy{name}"))).unwrap();
+        fs::copy(workdir.path(name), workdir.path(format!("copy{name}"))).unwrap();
     }
-    read_only(&desk, "history --ledger copyattrsync.ledger")
+    read_only(&workdir, "history --ledger copyattrsync.ledger")
         .unwrap()
         .exits(2)
         .says("copyattrsync.ledger-wal`");

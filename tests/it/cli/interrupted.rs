@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use attrsync::sandbox::{ErrorBody, Fault, FaultKind, Moment, Options};
 
-use super::{Desk, Ended, Server};
+use super::{Ended, Server, Workdir};
 
 fn signal(child: &Child, name: &str) {
     let status = Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
@@ -19,9 +19,9 @@ fn wait(child: Child) -> Ended {
 }
 
 fn is_in_flight_finished(name: &str, code: i32) {
-    let desk = Desk::with_cities(500);
+    let workdir = Workdir::with_cities(500);
     let server = Server::new(Options { latency: Duration::from_millis(150), ..Options::default() });
-    let child = server.command(&desk, "users.csv --concurrency 4 --summary -").spawn().unwrap();
+    let child = server.command(&workdir, "users.csv --concurrency 4 --summary -").spawn().unwrap();
     server.until(|counters| counters.requests > 4);
     signal(&child, name);
     let run = wait(child).exits(code);
@@ -31,13 +31,13 @@ fn is_in_flight_finished(name: &str, code: i32) {
     assert_eq!((counters.requests, counters.ok), (run.requests("sent"), run.requests("acknowledged")));
     assert_eq!(counters.requests, counters.ok, "one was in flight and not finished");
     assert_eq!(server.sandbox.state().len() as u64, run.rows("acknowledged"));
-    let lost = desk.failures();
+    let lost = workdir.failures();
     assert!(lost.iter().all(|lost| lost.fate == "unsent"));
     assert_eq!((lost.len() as u64, run.rows("unsent")), (run.rows("unsent"), 500 - run.rows("acknowledged")));
 
     // The rest, fed back, completes the job.
     let rest = Server::friendly();
-    rest.sync(&desk, "failures.csv").exits(0);
+    rest.sync(&workdir, "failures.csv").exits(0);
     assert_eq!(rest.sandbox.state().len() + server.sandbox.state().len(), 500);
 }
 
@@ -58,9 +58,9 @@ fn a_closed_terminal_lets_requests_in_flight_finish() {
 
 #[test]
 fn signals_that_were_ignored_at_the_start_stay_ignored() {
-    let desk = Desk::with_cities(4);
+    let workdir = Workdir::with_cities(4);
     let server = Server::new(Options { latency: Duration::from_millis(100), ..Options::default() });
-    let command = server.command(&desk, "users.csv --concurrency 1 --summary -");
+    let command = server.command(&workdir, "users.csv --concurrency 1 --summary -");
     let mut shell = Command::new("sh");
     shell.args(["-c", "trap '' HUP INT TERM; exec \"$0\" \"$@\""]);
     shell.arg(command.get_program()).args(command.get_args());
@@ -76,10 +76,10 @@ fn signals_that_were_ignored_at_the_start_stay_ignored() {
 
 #[test]
 fn a_second_signal_leaves_at_once_and_still_reports() {
-    let desk = Desk::with_cities(3);
+    let workdir = Workdir::with_cities(3);
     let stall = Fault { kind: FaultKind::Stall, moment: Moment::BeforeApplying };
     let server = Server::new(Options { script: vec![None, Some(stall), Some(stall)], ..Options::default() });
-    let mut child = server.command(&desk, "users.csv --summary -").spawn().unwrap();
+    let mut child = server.command(&workdir, "users.csv --summary -").spawn().unwrap();
     server.until(|counters| counters.requests == 3);
     signal(&child, "INT");
     let mut said = BufReader::new(child.stderr.take().unwrap());
@@ -90,27 +90,27 @@ fn a_second_signal_leaves_at_once_and_still_reports() {
     }
     signal(&child, "INT");
     let run = wait(child).exits(130);
-    assert_eq!((run.rows("acknowledged"), run.rows("unsent"), desk.failures().len()), (1, 2, 2));
+    assert_eq!((run.rows("acknowledged"), run.rows("unsent"), workdir.failures().len()), (1, 2, 2));
 }
 
 #[test]
 fn a_signal_while_an_outage_is_waited_for_ends_the_wait() {
-    let desk = Desk::with_cities(3);
+    let workdir = Workdir::with_cities(3);
     let down = Fault { kind: FaultKind::Error(503, ErrorBody::Html), moment: Moment::BeforeApplying };
     let server = Server::new(Options { script: vec![Some(down); 1000], ..Options::default() });
     let arguments = "users.csv --retry-initial-delay 30s --summary -";
-    let child = server.command(&desk, arguments).spawn().unwrap();
+    let child = server.command(&workdir, arguments).spawn().unwrap();
     server.until(|counters| counters.faulted == 1);
     signal(&child, "TERM");
     assert_eq!(wait(child).exits(143).rows("unsent"), 3);
 }
 
 /// The program with this command line, once it reads from a FIFO, with the other end of that.
-fn reading(desk: &Desk, mut command: Command) -> (Child, File) {
-    assert!(Command::new("mkfifo").arg(desk.path("rows")).status().unwrap().success());
+fn reading(workdir: &Workdir, mut command: Command) -> (Child, File) {
+    assert!(Command::new("mkfifo").arg(workdir.path("rows")).status().unwrap().success());
     let child = command.spawn().unwrap();
     // Waits until the program reads.
-    let mut rows = OpenOptions::new().write(true).open(desk.path("rows")).unwrap();
+    let mut rows = OpenOptions::new().write(true).open(workdir.path("rows")).unwrap();
     rows.write_all(b"user_id,attribute,value\n1,city,Oslo\n").unwrap();
     (child, rows)
 }
@@ -118,38 +118,38 @@ fn reading(desk: &Desk, mut command: Command) -> (Child, File) {
 #[test]
 fn a_signal_while_rows_are_awaited_sends_nothing() {
     for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
-        let (desk, server) = (Desk::new(), Server::friendly());
-        desk.file("failures.csv", "of an earlier run");
-        let (child, rows) = reading(&desk, server.command(&desk, "rows --summary -"));
+        let (workdir, server) = (Workdir::new(), Server::friendly());
+        workdir.file("failures.csv", "of an earlier run");
+        let (child, rows) = reading(&workdir, server.command(&workdir, "rows --summary -"));
         signal(&child, name);
         let run = wait(child).exits(code);
         drop(rows);
         assert_eq!((run.summary()["outcome"].as_str(), server.counters().requests), (Some("interrupted"), 0));
         assert_eq!(run.summary()["reason"], "signal");
         run.says("nothing was sent").says(name);
-        assert_eq!(desk.read("failures.csv"), "of an earlier run");
-        assert_eq!(desk.names(), ["failures.csv", "rows"]);
+        assert_eq!(workdir.read("failures.csv"), "of an earlier run");
+        assert_eq!(workdir.names(), ["failures.csv", "rows"]);
     }
 }
 
 #[test]
 fn a_plan_that_is_interrupted_leaves_nothing_behind() {
     for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
-        let desk = Desk::new();
+        let workdir = Workdir::new();
         let arguments = "plan rows --failures failures.csv --bodies bodies.json";
-        let (child, rows) = reading(&desk, desk.attrsync(arguments));
-        assert_eq!(desk.names(), [".bodies.json.attrsync", ".failures.csv.attrsync", "rows"]);
+        let (child, rows) = reading(&workdir, workdir.attrsync(arguments));
+        assert_eq!(workdir.names(), [".bodies.json.attrsync", ".failures.csv.attrsync", "rows"]);
         signal(&child, name);
         wait(child).exits(code).says(name);
         drop(rows);
-        assert_eq!(desk.names(), ["rows"]);
+        assert_eq!(workdir.names(), ["rows"]);
     }
 }
 
 #[test]
 fn a_plan_that_waits_for_its_reader_can_be_interrupted() {
-    let desk = Desk::with_cities(20_000);
-    let mut child = desk.attrsync("plan users.csv --bodies -").spawn().unwrap();
+    let workdir = Workdir::with_cities(20_000);
+    let mut child = workdir.attrsync("plan users.csv --bodies -").spawn().unwrap();
     let mut bodies = BufReader::new(child.stdout.take().unwrap());
     bodies.read_line(&mut String::new()).unwrap();
     signal(&child, "INT");

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::{Desk, PATIENCE, Server, ended};
+use super::{PATIENCE, Server, Workdir, ended};
 
 /// The least that is allowed.
 const LITTLE: &str = "--memory 16MB --temp-dir temp";
@@ -16,18 +16,18 @@ const LITTLE: &str = "--memory 16MB --temp-dir temp";
 const USERS: u32 = 120_000;
 
 /// A row for each user, each with a value of its own; and a directory for temporary files.
-fn desk_with_names() -> Desk {
+fn desk_with_names() -> Workdir {
     let rows: Vec<String> =
         (1..=USERS).map(|user| format!("{user},first_name,Somebody number {user}")).collect();
-    let desk = Desk::with_rows(&rows.iter().map(String::as_str).collect::<Vec<_>>());
-    fs::create_dir(desk.path("temp")).unwrap();
-    desk
+    let workdir = Workdir::with_rows(&rows.iter().map(String::as_str).collect::<Vec<_>>());
+    fs::create_dir(workdir.path("temp")).unwrap();
+    workdir
 }
 
 /// The temporary files that a process has open, by the names under which they can be reached as long as it lives.
-fn spilled(desk: &Desk, child: &Child) -> Vec<PathBuf> {
+fn spilled(workdir: &Workdir, child: &Child) -> Vec<PathBuf> {
     let open = fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap();
-    let temp = desk.path("temp").canonicalize().unwrap();
+    let temp = workdir.path("temp").canonicalize().unwrap();
     let is_there = |path: &PathBuf| fs::read_link(path).is_ok_and(|file| file.starts_with(&temp));
     open.map(|entry| entry.unwrap().path()).filter(is_there).collect()
 }
@@ -46,26 +46,26 @@ fn until(is_so: impl Fn() -> bool) {
 
 #[test]
 fn a_plan_that_spills_is_the_same_plan() {
-    let desk = desk_with_names();
-    let whole = desk.run("plan users.csv --bodies - -q").exits(0);
-    let spilled = desk.run(&format!("plan users.csv --bodies - -q {LITTLE}")).exits(0);
+    let workdir = desk_with_names();
+    let whole = workdir.run("plan users.csv --bodies - -q").exits(0);
+    let spilled = workdir.run(&format!("plan users.csv --bodies - -q {LITTLE}")).exits(0);
     assert!(whole.stdout == spilled.stdout, "other bodies");
     assert_eq!(whole.stdout.lines().count(), USERS as usize);
 
-    let screen = desk.run(&format!("plan users.csv {LITTLE}")).exits(0).stdout;
+    let screen = workdir.run(&format!("plan users.csv {LITTLE}")).exits(0).stdout;
     assert!(screen.contains("in temporary files"), "{screen}");
-    assert_eq!(fs::read_dir(desk.path("temp")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(workdir.path("temp")).unwrap().count(), 0);
 }
 
 #[test]
 fn what_spilled_is_sent_like_anything_else() {
     let rows: Vec<String> =
         (0..USERS).map(|user| format!("customer {},score,{}", user % 70_000, user % 7)).collect();
-    let desk = Desk::with_rows(&rows.iter().map(String::as_str).collect::<Vec<_>>());
-    fs::create_dir(desk.path("temp")).unwrap();
+    let workdir = Workdir::with_rows(&rows.iter().map(String::as_str).collect::<Vec<_>>());
+    fs::create_dir(workdir.path("temp")).unwrap();
     let server = Server::friendly();
     let arguments = format!("users.csv --id-type custom-id {LITTLE}");
-    let run = server.remember(&desk, &arguments).exits(0);
+    let run = server.remember(&workdir, &arguments).exits(0);
     assert_eq!((run.rows("acknowledged"), run.rows("superseded")), (70_000, 50_000));
     let planned = run.requests("planned");
     assert_eq!((planned, run.requests("sent")), (7 * 10, planned));
@@ -75,23 +75,23 @@ fn what_spilled_is_sent_like_anything_else() {
     assert!(server.state().lines().skip(1).map(str::to_owned).collect::<BTreeSet<_>>() == expected);
 
     // What the ledger knows is taken out of a plan in files as well.
-    let again = server.remember(&desk, &format!("{arguments} --only-changed")).exits(0);
+    let again = server.remember(&workdir, &format!("{arguments} --only-changed")).exits(0);
     assert_eq!((again.rows("unchanged"), again.requests("sent")), (70_000, 0));
-    desk.file("users.csv", desk.read("users.csv") + "customer 5,score,100\n");
-    let changed = server.remember(&desk, &format!("{arguments} --only-changed")).exits(0);
+    workdir.file("users.csv", workdir.read("users.csv") + "customer 5,score,100\n");
+    let changed = server.remember(&workdir, &format!("{arguments} --only-changed")).exits(0);
     assert_eq!((changed.rows("unchanged"), changed.requests("sent")), (69_999, 1));
 }
 
 #[test]
 fn a_full_disk_for_temporary_files_is_said_and_nothing_is_sent() {
-    let desk = desk_with_names();
+    let workdir = desk_with_names();
     let server = Server::friendly();
-    let command = server.command(&desk, &format!("users.csv --no-ledger {LITTLE}"));
+    let command = server.command(&workdir, &format!("users.csv --no-ledger {LITTLE}"));
     // A limit on the size of files is as good as a full disk, as long as the signal for it is ignored.
     let mut limited = Command::new("/bin/sh");
     limited.args(["-c", "trap '' XFSZ; ulimit -f 1000; exec \"$0\" \"$@\""]);
     limited.arg(command.get_program()).args(command.get_args());
-    limited.current_dir(desk.path("")).env_clear().stdin(Stdio::null());
+    limited.current_dir(workdir.path("")).env_clear().stdin(Stdio::null());
     limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     limited.stdout(Stdio::piped()).stderr(Stdio::piped());
     ended(limited)
@@ -99,15 +99,15 @@ fn a_full_disk_for_temporary_files_is_said_and_nothing_is_sent() {
         .says("error: a temporary file in `temp` cannot be written: File too large")
         .says("hint: make room, or name another place with `--temp-dir`");
     assert_eq!(server.counters().requests, 0);
-    assert_eq!(fs::read_dir(desk.path("temp")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(workdir.path("temp")).unwrap().count(), 0);
 }
 
 #[test]
 fn a_place_for_temporary_files_that_is_not_there_is_named() {
-    let desk = desk_with_names();
-    let mut command = desk.attrsync("plan users.csv --memory 16MB");
-    command.env("TMPDIR", desk.path("missing"));
-    let place = desk.path("missing");
+    let workdir = desk_with_names();
+    let mut command = workdir.attrsync("plan users.csv --memory 16MB");
+    command.env("TMPDIR", workdir.path("missing"));
+    let place = workdir.path("missing");
     ended(command)
         .exits(5)
         .says(&format!("error: a temporary file in `{}` cannot be made: no such directory", place.display()))
@@ -116,29 +116,29 @@ fn a_place_for_temporary_files_that_is_not_there_is_named() {
 
 #[test]
 fn temporary_files_have_no_names_and_are_gone_after_a_kill() {
-    let desk = desk_with_names();
-    let rows = desk.read("users.csv");
-    let mut child = desk.attrsync(&format!("plan {LITTLE}")).stdin(Stdio::piped()).spawn().unwrap();
+    let workdir = desk_with_names();
+    let rows = workdir.read("users.csv");
+    let mut child = workdir.attrsync(&format!("plan {LITTLE}")).stdin(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     // It reads all, and waits for more.
     input.write_all(rows.as_bytes()).unwrap();
-    until(|| !spilled(&desk, &child).is_empty());
-    assert_eq!(fs::read_dir(desk.path("temp")).unwrap().count(), 0);
+    until(|| !spilled(&workdir, &child).is_empty());
+    assert_eq!(fs::read_dir(workdir.path("temp")).unwrap().count(), 0);
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!(fs::read_dir(desk.path("temp")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(workdir.path("temp")).unwrap().count(), 0);
 }
 
 #[test]
 fn a_temporary_file_that_is_lost_ends_the_program_as_its_own_failure() {
-    let desk = desk_with_names();
-    let mut child = desk.attrsync(&format!("plan users.csv --bodies - {LITTLE}")).spawn().unwrap();
+    let workdir = desk_with_names();
+    let mut child = workdir.attrsync(&format!("plan users.csv --bodies - {LITTLE}")).spawn().unwrap();
     let mut bodies = BufReader::new(child.stdout.take().unwrap());
     // Now it waits until somebody reads on.
     bodies.read_line(&mut String::new()).unwrap();
     let open = |path: PathBuf| fs::OpenOptions::new().write(true).open(path).unwrap();
     // All of them at once: it may end when the first one is lost.
-    let files: Vec<_> = spilled(&desk, &child).into_iter().map(open).collect();
+    let files: Vec<_> = spilled(&workdir, &child).into_iter().map(open).collect();
     assert!(!files.is_empty());
     for file in files {
         file.set_len(0).unwrap();

@@ -40,7 +40,7 @@ const KEY: &str = "Zq8vB2nM5xC7wR1tY4uK9pL3sD6fG0hJZq8vB2nM5xC7wR1tY4uK9pL3sD6fG
 const PATIENCE: Duration = Duration::from_secs(100);
 
 /// A directory of its own, in which the program runs with nothing from outside: not one variable.
-struct Desk(TempDir);
+struct Workdir(TempDir);
 
 /// A run of the program that is over.
 struct Ended {
@@ -63,16 +63,16 @@ struct Server {
     runtime: Runtime,
 }
 
-impl Desk {
+impl Workdir {
     fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
     /// With rows below the usual header in `users.csv`.
     fn with_rows(rows: &[&str]) -> Self {
-        let desk = Self::new();
-        desk.file("users.csv", format!("user_id,attribute,value\n{}\n", rows.join("\n")));
-        desk
+        let workdir = Self::new();
+        workdir.file("users.csv", format!("user_id,attribute,value\n{}\n", rows.join("\n")));
+        workdir
     }
 
     /// With so many users in `users.csv`, each with a city of his own: as many requests.
@@ -189,12 +189,12 @@ impl Server {
     }
 
     /// `sync` to this server, as fast as can be unless the arguments say otherwise.
-    fn command(&self, desk: &Desk, arguments: &str) -> Command {
-        to(&self.sandbox.base_url(), desk, arguments)
+    fn command(&self, workdir: &Workdir, arguments: &str) -> Command {
+        to(&self.sandbox.base_url(), workdir, arguments)
     }
 
-    fn sync(&self, desk: &Desk, arguments: &str) -> Ended {
-        ended(self.command(desk, arguments))
+    fn sync(&self, workdir: &Workdir, arguments: &str) -> Ended {
+        ended(self.command(workdir, arguments))
     }
 
     fn counters(&self) -> Counters {
@@ -217,8 +217,8 @@ impl Server {
 }
 
 /// `sync` to an address, as fast as can be unless the arguments say otherwise.
-fn to(base_url: &str, desk: &Desk, arguments: &str) -> Command {
-    let mut command = desk.attrsync(&format!("sync {arguments}"));
+fn to(base_url: &str, workdir: &Workdir, arguments: &str) -> Command {
+    let mut command = workdir.attrsync(&format!("sync {arguments}"));
     command.env("ATTRSYNC_BASE_URL", base_url).env("ATTRSYNC_TOKEN", KEY);
     command.env("ATTRSYNC_RATE", "100000/s").env("ATTRSYNC_RETRY_INITIAL_DELAY", "2ms");
     // What a ledger adds is tested by itself.

@@ -5,7 +5,7 @@ use std::process::Command;
 use attrsync::sandbox::{Options, Reject};
 
 use super::truth::naive_state;
-use super::{Desk, Ended, KEY, Server, ended};
+use super::{Ended, KEY, Server, Workdir, ended};
 
 /// The command that was printed, word for word.
 #[track_caller]
@@ -15,16 +15,16 @@ fn printed(stderr: &str) -> &str {
 }
 
 /// Gives a command to a shell, in an environment without a variable of ours.
-fn typed(desk: &Desk, command: &str) -> Ended {
+fn typed(workdir: &Workdir, command: &str) -> Ended {
     let mut shell = Command::new("bash");
     shell.args(["-c", &format!("attrsync() {{ \"$PROGRAM\" \"$@\"; }}; {command}")]);
-    shell.current_dir(desk.path("")).env_clear().env("PROGRAM", env!("CARGO_BIN_EXE_attrsync"));
+    shell.current_dir(workdir.path("")).env_clear().env("PROGRAM", env!("CARGO_BIN_EXE_attrsync"));
     ended(shell)
 }
 
 #[test]
 fn the_printed_command_repeats_all_that_decides_what_is_sent() {
-    let desk = Desk::with_rows(&[
+    let workdir = Workdir::with_rows(&[
         "007,city,NULL",
         "007,shoe size,",
         "C-1,city,Oslo",
@@ -32,12 +32,12 @@ fn the_printed_command_repeats_all_that_decides_what_is_sent() {
         "007,country,Sweden",
         "gone,city,Oslo",
     ]);
-    desk.file("my key", KEY);
-    desk.file("settings.toml", "[attributes.city]\nmap = { Oslo = \"Kristiania\" }\n");
+    workdir.file("my key", KEY);
+    workdir.file("settings.toml", "[attributes.city]\nmap = { Oslo = \"Kristiania\" }\n");
     let ids = ["007", "C-1", "gone"].map(str::to_owned);
     let strict =
         Server::new(Options { reject_ids: ids.into(), reject: Reject::Naming, ..Options::default() });
-    let mut command = desk.attrsync(
+    let mut command = workdir.attrsync(
         "sync users.csv --id-type=custom-id --null-token NULL --empty send --on-conflict first \
          --config settings.toml --rate 1000/s --no-ledger --failures lost.csv",
     );
@@ -53,7 +53,7 @@ fn the_printed_command_repeats_all_that_decides_what_is_sent() {
     );
 
     let kind = Server::friendly();
-    typed(&desk, &again.replace("ADDRESS", &kind.sandbox.base_url())).exits(0);
+    typed(&workdir, &again.replace("ADDRESS", &kind.sandbox.base_url())).exits(0);
     // What is null is gone.
     let state = "user_id,attribute,value\n007,country,Norway\n007,shoe size,\nC-1,city,Kristiania\n\
                  gone,city,Kristiania\n";
@@ -62,9 +62,9 @@ fn the_printed_command_repeats_all_that_decides_what_is_sent() {
 
 #[test]
 fn after_a_rehearsal_the_printed_command_is_a_rehearsal() {
-    let desk = Desk::with_rows(&["1,city,Oslo", "x,city,Oslo"]);
+    let workdir = Workdir::with_rows(&["1,city,Oslo", "x,city,Oslo"]);
     let account = Server::friendly();
-    let mut command = desk.attrsync("sync users.csv --sandbox --rate 1000/s");
+    let mut command = workdir.attrsync("sync users.csv --sandbox --rate 1000/s");
     command.env("ATTRSYNC_BASE_URL", account.sandbox.base_url()).env("ATTRSYNC_TOKEN", KEY);
     let run = ended(command).exits(1);
     assert_eq!(printed(&run.stderr), "attrsync sync --sandbox --rate 1000/s failures.csv");
@@ -73,8 +73,8 @@ fn after_a_rehearsal_the_printed_command_is_a_rehearsal() {
 
 #[test]
 fn the_key_is_not_printed_but_where_it_came_from() {
-    let (desk, server) = (Desk::with_rows(&["1,city,Oslo", "x,city,Oslo"]), Server::friendly());
-    let run = server.sync(&desk, "users.csv").exits(1);
+    let (workdir, server) = (Workdir::with_rows(&["1,city,Oslo", "x,city,Oslo"]), Server::friendly());
+    let run = server.sync(&workdir, "users.csv").exits(1);
     assert!(!run.stderr.contains(KEY), "{}", run.stderr);
     run.says("(the key comes from `ATTRSYNC_TOKEN`)");
 }
@@ -82,25 +82,25 @@ fn the_key_is_not_printed_but_where_it_came_from() {
 #[test]
 fn a_run_continues_from_here_only_where_it_does() {
     let cities: Vec<String> = (1..=4).map(|user| format!("{user},city,City {user}")).collect();
-    let desk = || Desk::with_rows(&cities.iter().map(String::as_str).collect::<Vec<_>>());
+    let workdir = || Workdir::with_rows(&cities.iter().map(String::as_str).collect::<Vec<_>>());
     let stopped = |arguments: &str| {
-        let (desk, server) = (desk(), Server::friendly());
-        let run = server.remember(&desk, &format!("users.csv --max-duration 0s {arguments}")).exits(4);
+        let (workdir, server) = (workdir(), Server::friendly());
+        let run = server.remember(&workdir, &format!("users.csv --max-duration 0s {arguments}")).exits(4);
         let next = run.stderr.lines().filter(|line| line.starts_with("next: ")).count();
         assert_eq!(next, 1, "{}", run.stderr);
-        (desk, run.stderr)
+        (workdir, run.stderr)
     };
     let (_, said) = stopped("");
     assert!(said.contains("run the same command again; it continues from here"), "{said}");
     for arguments in ["--no-resume", "--no-ledger"] {
-        let (desk, said) = stopped(arguments);
+        let (workdir, said) = stopped(arguments);
         assert!(!said.contains("continues"), "{said}");
         let server = Server::friendly();
         let command = printed(&said).split_whitespace().map(|word| {
             if word.starts_with("http://") { server.sandbox.base_url() } else { word.to_owned() }
         });
         let command = command.collect::<Vec<_>>().join(" ");
-        typed(&desk, &format!("ATTRSYNC_TOKEN={KEY} {command}")).exits(0);
-        assert_eq!(server.state(), naive_state(&desk.read("users.csv")));
+        typed(&workdir, &format!("ATTRSYNC_TOKEN={KEY} {command}")).exits(0);
+        assert_eq!(server.state(), naive_state(&workdir.read("users.csv")));
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use httpmock::Method::PUT;
 use httpmock::{Mock, MockServer};
 
-use super::{Desk, Ended, KEY, ended, to};
+use super::{Ended, KEY, Workdir, ended, to};
 
 const STANDARD: &str = "/api/public/users/mass_update_standard_attributes/";
 const CUSTOM: &str = "/api/public/users/mass_update_custom_attributes/";
@@ -26,16 +26,17 @@ fn expect<'a>(server: &'a MockServer, path: &str, body: &str) -> Mock<'a> {
     })
 }
 
-fn sync(server: &MockServer, desk: &Desk, arguments: &str) -> Ended {
-    ended(to(&server.url("/api/public/"), desk, arguments))
+fn sync(server: &MockServer, workdir: &Workdir, arguments: &str) -> Ended {
+    ended(to(&server.url("/api/public/"), workdir, arguments))
 }
 
 #[test]
 fn a_request_has_the_documented_method_path_headers_and_body() {
     let server = MockServer::start();
     let request = expect(&server, STANDARD, r#"{"ids":[10,15,22,23],"attribute":"country","value":"USA"}"#);
-    let desk = Desk::with_rows(&["23,country,USA", "10,country,USA", "22,country,USA", "15,country,USA"]);
-    sync(&server, &desk, "users.csv").exits(0);
+    let workdir =
+        Workdir::with_rows(&["23,country,USA", "10,country,USA", "22,country,USA", "15,country,USA"]);
+    sync(&server, &workdir, "users.csv").exits(0);
     request.assert();
 }
 
@@ -43,13 +44,13 @@ fn a_request_has_the_documented_method_path_headers_and_body() {
 fn custom_attributes_and_the_clients_own_ids_have_operations_of_their_own() {
     let server = MockServer::start();
     let custom = expect(&server, CUSTOM, r#"{"ids":[7],"attribute":"Favourite colour","value":"red"}"#);
-    let desk = Desk::with_rows(&["7,Favourite colour,red"]);
-    sync(&server, &desk, "users.csv --allow-custom").exits(0);
+    let workdir = Workdir::with_rows(&["7,Favourite colour,red"]);
+    sync(&server, &workdir, "users.csv --allow-custom").exits(0);
     custom.assert();
 
     let by_id = expect(&server, STANDARD_BY_ID, r#"{"ids":["A-1","b 2"],"attribute":"city","value":"Łódź"}"#);
-    let desk = Desk::with_rows(&["A-1,city,Łódź", "b 2,city,Łódź"]);
-    sync(&server, &desk, "users.csv --id-type custom-id").exits(0);
+    let workdir = Workdir::with_rows(&["A-1,city,Łódź", "b 2,city,Łódź"]);
+    sync(&server, &workdir, "users.csv --id-type custom-id").exits(0);
     by_id.assert();
 }
 
@@ -63,7 +64,8 @@ fn values_are_sent_as_the_file_and_the_settings_have_them() {
         r#"{"ids":[1],"attribute":"unsubscribed","value":true}"#,
     ];
     let requests = bodies.map(|body| expect(&server, STANDARD, body));
-    let desk = Desk::with_rows(&["1,city, 007 ", "1,region,NULL", "1,gender,male", "1,unsubscribed,true"]);
+    let workdir =
+        Workdir::with_rows(&["1,city, 007 ", "1,region,NULL", "1,gender,male", "1,unsubscribed,true"]);
     let settings = r#"
         null_token = "NULL"
 
@@ -71,8 +73,8 @@ fn values_are_sent_as_the_file_and_the_settings_have_them() {
         gender = { type = "integer", map = { male = 2, female = 3 } }
         unsubscribed = { type = "boolean" }
     "#;
-    desk.file("attrsync.toml", settings);
-    sync(&server, &desk, "users.csv").exits(0);
+    workdir.file("attrsync.toml", settings);
+    sync(&server, &workdir, "users.csv").exits(0);
     requests.iter().for_each(Mock::assert);
 }
 
@@ -87,14 +89,15 @@ fn who_a_user_is_changes_after_all_else() {
         when.method(PUT).path(STANDARD);
         then.status(200).body(OK);
     });
-    let desk = Desk::with_rows(&["1,email,a@example.com", "1,city,Oslo", "2,city,Bergen", "2,user_id,x"]);
-    let run = sync(&server, &desk, "users.csv --concurrency 1 --summary -").exits(4);
+    let workdir =
+        Workdir::with_rows(&["1,email,a@example.com", "1,city,Oslo", "2,city,Bergen", "2,user_id,x"]);
+    let run = sync(&server, &workdir, "users.csv --concurrency 1 --summary -").exits(4);
     assert_eq!((rest.calls(), email.calls(), run.rows("acknowledged"), run.rows("unsent")), (2, 1, 2, 2));
 }
 
 #[test]
 fn the_planned_bodies_are_the_ones_that_are_sent() {
-    let desk = Desk::with_rows(&[
+    let workdir = Workdir::with_rows(&[
         "3,city,Oslo",
         "1,city,Oslo",
         "2,city,Oslo",
@@ -104,12 +107,12 @@ fn the_planned_bodies_are_the_ones_that_are_sent() {
         "9,first_name, Zoë ",
         "3,user_id,x",
     ]);
-    desk.run("plan users.csv --batch-size 2 --bodies bodies.jsonl").exits(0);
-    let bodies = desk.read("bodies.jsonl");
+    workdir.run("plan users.csv --batch-size 2 --bodies bodies.jsonl").exits(0);
+    let bodies = workdir.read("bodies.jsonl");
     let server = MockServer::start();
     let requests: Vec<_> = bodies.lines().map(|body| expect(&server, STANDARD, body)).collect();
     assert_eq!(requests.len(), 6);
-    sync(&server, &desk, "users.csv --batch-size 2").exits(0);
+    sync(&server, &workdir, "users.csv --batch-size 2").exits(0);
     requests.iter().for_each(Mock::assert);
 }
 
@@ -124,10 +127,10 @@ fn no_redirect_is_followed() {
         when.method(PUT).path(STANDARD);
         then.status(308).header("location", server.url("/elsewhere/"));
     });
-    let desk = Desk::with_rows(&["1,city,Oslo"]);
-    sync(&server, &desk, "users.csv").exits(4).says("elsewhere");
+    let workdir = Workdir::with_rows(&["1,city,Oslo"]);
+    sync(&server, &workdir, "users.csv").exits(4).says("elsewhere");
     assert_eq!((moved.calls(), elsewhere.calls()), (1, 0));
-    let lost = desk.failures();
+    let lost = workdir.failures();
     assert_eq!((lost.len(), lost[0].fate.as_str(), lost[0].status.as_str()), (1, "unsent", "308"));
     assert!(lost[0].error.contains("redirects to"), "{}", lost[0].error);
 }
@@ -139,8 +142,8 @@ fn an_address_with_nothing_behind_it_ends_the_run_after_two_requests() {
         when.method(PUT);
         then.status(404).body("<html><title>Not Found</title></html>");
     });
-    let desk = Desk::with_cities(50);
-    let run = sync(&server, &desk, "users.csv --concurrency 1 --summary -").exits(4);
+    let workdir = Workdir::with_cities(50);
+    let run = sync(&server, &workdir, "users.csv --concurrency 1 --summary -").exits(4);
     assert_eq!((missing.calls(), run.requests("sent"), run.rows("unsent")), (1, 2, 50));
     run.says("nothing was found at http://").says("/ (404)").says("--base-url");
 }
@@ -154,8 +157,8 @@ fn a_pause_longer_than_the_patience_with_outages_ends_the_run_at_once() {
             .header("retry-after", "3600")
             .body(r#"{"detail": "Request was throttled. Expected available in 3600 seconds."}"#);
     });
-    let desk = Desk::with_cities(3);
-    let run = sync(&server, &desk, "users.csv --concurrency 1 --max-outage 1m --summary -").exits(4);
+    let workdir = Workdir::with_cities(3);
+    let run = sync(&server, &workdir, "users.csv --concurrency 1 --max-outage 1m --summary -").exits(4);
     assert_eq!((throttled.calls(), run.requests("throttled"), run.rows("unsent")), (1, 1, 3));
 }
 
@@ -167,10 +170,10 @@ fn a_200_that_does_not_say_ok_is_no_acknowledgement() {
         then.status(200).body("<html>maintenance</html>");
     });
     expect(&server, STANDARD, r#"{"ids":[1],"attribute":"city","value":"Bergen"}"#);
-    let desk = Desk::with_rows(&["1,city,Bergen", "2,country,Oslo"]);
-    sync(&server, &desk, "users.csv --max-attempts 3 --concurrency 1").exits(1);
+    let workdir = Workdir::with_rows(&["1,city,Bergen", "2,country,Oslo"]);
+    sync(&server, &workdir, "users.csv --max-attempts 3 --concurrency 1").exits(1);
     assert_eq!(odd.calls(), 3);
-    let lost = desk.failures();
+    let lost = workdir.failures();
     assert_eq!((lost.len(), lost[0].row[0].as_str(), lost[0].status.as_str()), (1, "2", "200"));
 }
 
@@ -178,9 +181,9 @@ fn a_200_that_does_not_say_ok_is_no_acknowledgement() {
 fn the_key_is_read_from_a_file_with_a_line_end() {
     let server = MockServer::start();
     let request = expect(&server, STANDARD, r#"{"ids":[1],"attribute":"city","value":"Oslo"}"#);
-    let desk = Desk::with_rows(&["1,city,Oslo"]);
-    fs::write(desk.path("key"), format!("{KEY}\n")).unwrap();
-    let mut command = to(&server.url("/api/public"), &desk, "users.csv --token-file key");
+    let workdir = Workdir::with_rows(&["1,city,Oslo"]);
+    fs::write(workdir.path("key"), format!("{KEY}\n")).unwrap();
+    let mut command = to(&server.url("/api/public"), &workdir, "users.csv --token-file key");
     command.env_remove("ATTRSYNC_TOKEN");
     ended(command).exits(0).says("others can read the API key");
     request.assert();

@@ -1,10 +1,10 @@
 //! What is refused before anything is sent: wrong usage (exit 2), and inputs as a whole (exit 3).
 
-use super::{Desk, Server};
+use super::{Server, Workdir};
 
 #[test]
 fn a_wrong_flag_is_told_with_a_way_out() {
-    let run = Desk::with_rows(&["1,city,Oslo"]).run("sync users.csv --batchsize 5").exits(2);
+    let run = Workdir::with_rows(&["1,city,Oslo"]).run("sync users.csv --batchsize 5").exits(2);
     insta::assert_snapshot!(run.stderr, @r"
     error: unexpected argument '--batchsize' found
 
@@ -18,7 +18,7 @@ fn a_wrong_flag_is_told_with_a_way_out() {
 
 #[test]
 fn a_wrong_value_is_told_with_its_flag() {
-    let run = Desk::with_rows(&["1,city,Oslo"]).run("sync users.csv --rate fast").exits(2);
+    let run = Workdir::with_rows(&["1,city,Oslo"]).run("sync users.csv --rate fast").exits(2);
     insta::assert_snapshot!(run.stderr, @"
     error: invalid value 'fast' for '--rate <N/s|N/m>': `fast` is not a rate: write requests per second or minute, as `10/s` or `300/m`
 
@@ -28,65 +28,66 @@ fn a_wrong_value_is_told_with_its_flag() {
 
 #[test]
 fn a_wrong_key_of_the_file_is_told_with_its_line() {
-    let desk = Desk::with_rows(&["1,city,Oslo"]);
-    desk.file("attrsync.toml", "rate = \"5/s\"\nbatchsize = 5\n");
-    insta::assert_snapshot!(desk.run("sync --sandbox users.csv").exits(2).stderr, @r"
+    let workdir = Workdir::with_rows(&["1,city,Oslo"]);
+    workdir.file("attrsync.toml", "rate = \"5/s\"\nbatchsize = 5\n");
+    insta::assert_snapshot!(workdir.run("sync --sandbox users.csv").exits(2).stderr, @r"
     error: attrsync.toml:2: batchsize: unknown key
     hint: write `batch_size` if that is meant
     ");
-    desk.file("attrsync.toml", "rate = \"5/s\"\nbatch_size = 0\n");
-    insta::assert_snapshot!(desk.run("sync --sandbox users.csv").exits(2).stderr, @"error: attrsync.toml:2: batch_size: `0` is not valid: write a whole number from 1");
+    workdir.file("attrsync.toml", "rate = \"5/s\"\nbatch_size = 0\n");
+    insta::assert_snapshot!(workdir.run("sync --sandbox users.csv").exits(2).stderr, @"error: attrsync.toml:2: batch_size: `0` is not valid: write a whole number from 1");
 }
 
 #[test]
 fn planning_needs_some_memory_and_a_place_for_the_rest() {
-    let desk = Desk::with_rows(&["1,city,Oslo"]);
-    insta::assert_snapshot!(desk.run("plan users.csv --memory 8MB").exits(2).stderr, @r"
+    let workdir = Workdir::with_rows(&["1,city,Oslo"]);
+    insta::assert_snapshot!(workdir.run("plan users.csv --memory 8MB").exits(2).stderr, @r"
     error: invalid value '8MB' for '--memory <SIZE>': `8MB` is too little memory to plan with: write at least `16MB`
 
     For more information, try '--help'.
     ");
-    insta::assert_snapshot!(desk.run("sync --sandbox users.csv --temp-dir missing").exits(2).stderr, @"
+    insta::assert_snapshot!(workdir.run("sync --sandbox users.csv --temp-dir missing").exits(2).stderr, @"
     error: --temp-dir: `missing` is not a directory
     hint: name a directory that is there and can be written
     ");
-    desk.run("plan users.csv --memory 16MB --temp-dir .").exits(0);
-    assert_eq!(desk.names(), ["users.csv"]);
+    workdir.run("plan users.csv --memory 16MB --temp-dir .").exits(0);
+    assert_eq!(workdir.names(), ["users.csv"]);
 }
 
 #[test]
 fn an_account_needs_an_address_and_a_key() {
-    let desk = Desk::with_rows(&["1,city,Oslo"]);
-    insta::assert_snapshot!(desk.run("sync users.csv").exits(2).stderr, @"
+    let workdir = Workdir::with_rows(&["1,city,Oslo"]);
+    insta::assert_snapshot!(workdir.run("sync users.csv").exits(2).stderr, @"
     error: no account is named
     hint: add `--subdomain NAME`, or try it out with `--sandbox`
     ");
-    insta::assert_snapshot!(desk.run("sync users.csv --subdomain acme").exits(2).stderr, @r"
+    insta::assert_snapshot!(workdir.run("sync users.csv --subdomain acme").exits(2).stderr, @r"
     error: no API key is given
     hint: set the variable `ATTRSYNC_TOKEN`, name a file that holds it with `--token-file`, or rehearse with `--sandbox`
     ");
-    desk.run("sync users.csv --subdomain acme --token-file missing")
+    workdir
+        .run("sync users.csv --subdomain acme --token-file missing")
         .exits(2)
         .says("--token-file: `missing`: no such file");
 }
 
 #[test]
 fn plain_http_is_for_this_machine_alone() {
-    let desk = Desk::with_rows(&["1,city,Oslo"]);
+    let workdir = Workdir::with_rows(&["1,city,Oslo"]);
     for address in ["http://acme.user.com/api/public/", "http://10.0.0.1/", "http://127.0.0.1.example.com/"] {
-        let mut command = desk.attrsync("sync users.csv --base-url");
+        let mut command = workdir.attrsync("sync users.csv --base-url");
         command.arg(address).env("ATTRSYNC_TOKEN", super::KEY);
         let run = super::ended(command).exits(2);
         run.says("plain http would show the API key to the network");
     }
-    assert_eq!(desk.names(), ["users.csv"]);
+    assert_eq!(workdir.names(), ["users.csv"]);
 }
 
 #[test]
 fn reports_that_cannot_be_written_cost_no_request() {
     for report in ["--failures", "--summary"] {
-        let (desk, server) = (Desk::with_rows(&["1,city,Oslo"]), Server::friendly());
-        let run = server.sync(&desk, &format!("users.csv {report} missing/report")).exits(2);
+        let (workdir, server) = (Workdir::with_rows(&["1,city,Oslo"]), Server::friendly());
+        let run = server.sync(&workdir, &format!("users.csv {report} missing/report")).exits(2);
         run.says("cannot create `missing/report`").says("create the directory first");
         assert_eq!(server.counters().requests, 0);
     }
@@ -94,15 +95,15 @@ fn reports_that_cannot_be_written_cost_no_request() {
 
 #[test]
 fn a_report_takes_the_place_of_no_input() {
-    let (desk, server) = (Desk::with_rows(&["1,city,Oslo"]), Server::friendly());
-    server.sync(&desk, "users.csv --summary users.csv").exits(2).says("is an input and would be lost");
-    assert!(desk.read("users.csv").contains("Oslo"));
+    let (workdir, server) = (Workdir::with_rows(&["1,city,Oslo"]), Server::friendly());
+    server.sync(&workdir, "users.csv --summary users.csv").exits(2).says("is an input and would be lost");
+    assert!(workdir.read("users.csv").contains("Oslo"));
 }
 
 #[test]
 fn an_input_that_is_not_there_is_named() {
-    let (desk, server) = (Desk::with_rows(&["1,city,Oslo"]), Server::friendly());
-    insta::assert_snapshot!(server.sync(&desk, "users.csv user.csv").exits(3).stderr, @r"
+    let (workdir, server) = (Workdir::with_rows(&["1,city,Oslo"]), Server::friendly());
+    insta::assert_snapshot!(server.sync(&workdir, "users.csv user.csv").exits(3).stderr, @r"
     error: user.csv: no such file
     hint: check the path
     ");
@@ -111,25 +112,25 @@ fn an_input_that_is_not_there_is_named() {
 
 #[test]
 fn an_input_without_the_columns_is_refused_with_a_way_out() {
-    let (desk, server) = (Desk::new(), Server::friendly());
-    desk.file("users.csv", "User ID,Attr,Val\n1,city,Oslo\n");
-    insta::assert_snapshot!(server.sync(&desk, "users.csv").exits(3).stderr, @r"
+    let (workdir, server) = (Workdir::new(), Server::friendly());
+    workdir.file("users.csv", "User ID,Attr,Val\n1,city,Oslo\n");
+    insta::assert_snapshot!(server.sync(&workdir, "users.csv").exits(3).stderr, @r"
     error: users.csv:1: no `user_id` column (found `User ID`, `Attr`, `Val`)
     hint: rename the columns, or add `--columns 'user_id=User ID,attribute=Attr,value=Val'`
     ");
-    desk.file("empty.csv", "");
-    server.sync(&desk, "empty.csv").exits(3).says("is empty");
+    workdir.file("empty.csv", "");
+    server.sync(&workdir, "empty.csv").exits(3).says("is empty");
 }
 
 #[test]
 fn an_input_of_nothing_but_invalid_rows_is_refused() {
-    let (desk, server) = (Desk::with_rows(&["x,city,Oslo", "1,colour,red"]), Server::friendly());
-    let run = server.sync(&desk, "users.csv --summary -").exits(3);
+    let (workdir, server) = (Workdir::with_rows(&["x,city,Oslo", "1,colour,red"]), Server::friendly());
+    let run = server.sync(&workdir, "users.csv --summary -").exits(3);
     insta::assert_snapshot!(run.stderr, @r"
     error: all rows are invalid
     hint: correct what `failures.csv` names, starting at users.csv:2: `user_id` must be a positive whole number, not `x`; if these are your own ids, add `--id-type custom-id`
     ");
-    assert_eq!((run.rows("invalid"), desk.failures().len(), server.counters().requests), (2, 2, 0));
+    assert_eq!((run.rows("invalid"), workdir.failures().len(), server.counters().requests), (2, 2, 0));
 }
 
 #[test]
@@ -141,13 +142,17 @@ fn one_invalid_row_is_too_many_for_strict_runs_and_limits_count() {
         ("--max-invalid 1", true),
         ("--max-invalid 34%", true),
     ] {
-        let (desk, server) =
-            (Desk::with_rows(&["1,city,Oslo", "2,city,Oslo", "x,city,Oslo"]), Server::friendly());
-        let run = server.sync(&desk, &format!("users.csv --summary - {arguments}"));
+        let (workdir, server) =
+            (Workdir::with_rows(&["1,city,Oslo", "2,city,Oslo", "x,city,Oslo"]), Server::friendly());
+        let run = server.sync(&workdir, &format!("users.csv --summary - {arguments}"));
         let run = run.exits(if sent { 1 } else { 3 });
         let expected = if sent { (2, 0, 1, 1) } else { (0, 2, 0, 3) };
-        let counted =
-            (run.rows("acknowledged"), run.rows("unsent"), server.counters().requests, desk.failures().len());
+        let counted = (
+            run.rows("acknowledged"),
+            run.rows("unsent"),
+            server.counters().requests,
+            workdir.failures().len(),
+        );
         assert_eq!(counted, expected, "{arguments}");
     }
 }
@@ -156,20 +161,20 @@ fn one_invalid_row_is_too_many_for_strict_runs_and_limits_count() {
 fn conflicts_are_settled_by_the_last_row_or_the_first_or_refused() {
     let rows = ["1,city,Oslo", "2,city,Bergen", "1,city,Bergen"];
     for (choice, first) in [("last", "1,city,Bergen"), ("first", "1,city,Oslo")] {
-        let (desk, server) = (Desk::with_rows(&rows), Server::friendly());
-        let run = server.sync(&desk, &format!("users.csv --summary - --on-conflict {choice}")).exits(0);
+        let (workdir, server) = (Workdir::with_rows(&rows), Server::friendly());
+        let run = server.sync(&workdir, &format!("users.csv --summary - --on-conflict {choice}")).exits(0);
         assert_eq!(server.state(), format!("user_id,attribute,value\n{first}\n2,city,Bergen\n"));
         assert_eq!(run.rows("superseded"), 1);
     }
-    let (desk, server) = (Desk::with_rows(&rows), Server::friendly());
-    let run = server.sync(&desk, "users.csv --summary - --on-conflict error").exits(3);
+    let (workdir, server) = (Workdir::with_rows(&rows), Server::friendly());
+    let run = server.sync(&workdir, "users.csv --summary - --on-conflict error").exits(3);
     insta::assert_snapshot!(run.stderr, @r"
     error: 1 conflict: one user has several values for `city`
     hint: correct what `failures.csv` names, or choose with `--on-conflict last` or `first`
     ");
-    assert_eq!((run.rows("unsent"), desk.failures().len(), server.counters().requests), (3, 3, 0));
-    desk.file("users.csv", desk.read("users.csv") + "2,city,Oslo\n");
-    let run = server.sync(&desk, "users.csv --on-conflict error").exits(3);
+    assert_eq!((run.rows("unsent"), workdir.failures().len(), server.counters().requests), (3, 3, 0));
+    workdir.file("users.csv", workdir.read("users.csv") + "2,city,Oslo\n");
+    let run = server.sync(&workdir, "users.csv --on-conflict error").exits(3);
     run.says(
         "error: 2 conflicts: one user has several values for one attribute, the first of them for `city`",
     );
@@ -177,6 +182,6 @@ fn conflicts_are_settled_by_the_last_row_or_the_first_or_refused() {
 
 #[test]
 fn a_directory_is_no_input() {
-    let (desk, server) = (Desk::new(), Server::friendly());
-    server.sync(&desk, ".").exits(3).says("error: .: is a directory").says("hint: name the files in it");
+    let (workdir, server) = (Workdir::new(), Server::friendly());
+    server.sync(&workdir, ".").exits(3).says("error: .: is a directory").says("hint: name the files in it");
 }

@@ -5,22 +5,25 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use super::truth::naive_state;
-use super::{Desk, Server, ended, users_csv};
+use super::{Server, Workdir, ended, users_csv};
 
 #[test]
 fn the_first_command_syncs_the_fixture_and_leaves_only_an_empty_failures_report() {
-    let desk = Desk::new();
-    let run = desk.run(&format!("sync --sandbox {} --rate 100000/s", users_csv())).exits(0);
+    let workdir = Workdir::new();
+    let run = workdir.run(&format!("sync --sandbox {} --rate 100000/s", users_csv())).exits(0);
     assert_eq!(run.stdout, "");
-    assert_eq!(desk.names(), ["failures.csv"]);
-    assert_eq!(desk.read("failures.csv"), "user_id,attribute,value,fate,status,error,attempts,source,line\n");
-    assert_eq!(desk.path("failures.csv").metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(workdir.names(), ["failures.csv"]);
+    assert_eq!(
+        workdir.read("failures.csv"),
+        "user_id,attribute,value,fate,status,error,attempts,source,line\n"
+    );
+    assert_eq!(workdir.path("failures.csv").metadata().unwrap().permissions().mode() & 0o777, 0o600);
 }
 
 #[test]
 fn the_summary_has_its_keys_in_order_and_figures_that_add_up() {
-    let desk = Desk::new();
-    let run = desk.run(&format!("sync --sandbox {} --rate 100000/s --summary -", users_csv())).exits(0);
+    let workdir = Workdir::new();
+    let run = workdir.run(&format!("sync --sandbox {} --rate 100000/s --summary -", users_csv())).exits(0);
     let summary = run.summary();
     let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     let promised = [
@@ -62,30 +65,30 @@ fn the_summary_has_its_keys_in_order_and_figures_that_add_up() {
 
 #[test]
 fn an_environment_with_an_account_in_it_does_not_keep_the_sandbox_away() {
-    let desk = Desk::with_rows(&["1,city,Oslo"]);
-    let mut command = desk.attrsync("sync --sandbox users.csv");
+    let workdir = Workdir::with_rows(&["1,city,Oslo"]);
+    let mut command = workdir.attrsync("sync --sandbox users.csv");
     command.env("ATTRSYNC_SUBDOMAIN", "acme").env("ATTRSYNC_TOKEN", super::KEY);
     ended(command).exits(0);
 }
 
 #[test]
 fn a_sandbox_on_its_own_tells_its_address_and_holds_what_was_synced() {
-    let desk = Desk::new();
+    let workdir = Workdir::new();
     let rows = std::fs::read_to_string(users_csv()).unwrap();
     let mut sandbox =
-        desk.attrsync("sandbox --listen 127.0.0.1:0 --rate 100000/s --latency 1ms").spawn().unwrap();
+        workdir.attrsync("sandbox --listen 127.0.0.1:0 --rate 100000/s --latency 1ms").spawn().unwrap();
     let mut said = BufReader::new(sandbox.stdout.take().unwrap()).lines();
     let mut line = |label: &str| {
         let line = said.next().unwrap().unwrap();
         line.strip_prefix(label).unwrap().trim().to_owned()
     };
     let (base_url, state) = (line("base URL"), line("state"));
-    desk.file(
+    workdir.file(
         "attrsync.toml",
         format!("base_url = \"{base_url}\"\ntoken_file = \"key\"\nrate = \"10000/s\"\n"),
     );
-    desk.file("key", super::KEY);
-    desk.run(&format!("sync {}", users_csv())).exits(0);
+    workdir.file("key", super::KEY);
+    workdir.run(&format!("sync {}", users_csv())).exits(0);
 
     let held = held_at(&state);
     assert!(Command::new("kill").arg(sandbox.id().to_string()).status().unwrap().success());
@@ -96,21 +99,22 @@ fn a_sandbox_on_its_own_tells_its_address_and_holds_what_was_synced() {
 #[test]
 fn a_sandbox_that_cannot_listen_says_so() {
     let server = Server::friendly();
-    let desk = Desk::new();
-    let run = desk.run(&format!("sandbox --listen {}", server.sandbox.addr())).exits(2);
+    let workdir = Workdir::new();
+    let run = workdir.run(&format!("sandbox --listen {}", server.sandbox.addr())).exits(2);
     run.says("cannot listen on").says("--listen");
 }
 
 #[test]
 fn a_sandbox_says_what_is_wrong_with_its_flags() {
-    let desk = Desk::new();
-    desk.run("sandbox --reject-ids missing.txt").exits(2).says("`missing.txt` cannot be read");
-    desk.run("sandbox --error-rate 5").exits(2).says("write percent, as `5%`");
-    desk.file("rows.csv", "1\n2,city,Oslo\n");
-    desk.run("sandbox --reject-ids rows.csv")
+    let workdir = Workdir::new();
+    workdir.run("sandbox --reject-ids missing.txt").exits(2).says("`missing.txt` cannot be read");
+    workdir.run("sandbox --error-rate 5").exits(2).says("write percent, as `5%`");
+    workdir.file("rows.csv", "1\n2,city,Oslo\n");
+    workdir
+        .run("sandbox --reject-ids rows.csv")
         .exits(2)
         .says("rows.csv:2: expected one id, found `2,city,Oslo`");
-    desk.run("sandbox --listen 8080").exits(2).says("write an address and a port, as `127.0.0.1:8080`");
+    workdir.run("sandbox --listen 8080").exits(2).says("write an address and a port, as `127.0.0.1:8080`");
 }
 
 fn held_at(address: &str) -> String {

@@ -13,7 +13,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::truth::naive_state;
-use super::{Desk, Ended, Server, ended, users_csv};
+use super::{Ended, Server, Workdir, ended, users_csv};
 
 /// A fault that stops a run: the key is no longer good.
 const KEY_REFUSED: Fault =
@@ -31,14 +31,14 @@ impl Server {
     }
 
     /// `sync` with a ledger, and with the summary on standard output.
-    pub(super) fn remembering(&self, desk: &Desk, arguments: &str) -> Command {
-        let mut command = self.command(desk, &format!("{arguments} --summary -"));
+    pub(super) fn remembering(&self, workdir: &Workdir, arguments: &str) -> Command {
+        let mut command = self.command(workdir, &format!("{arguments} --summary -"));
         command.env_remove("ATTRSYNC_NO_LEDGER");
         command
     }
 
-    pub(super) fn remember(&self, desk: &Desk, arguments: &str) -> Ended {
-        ended(self.remembering(desk, arguments))
+    pub(super) fn remember(&self, workdir: &Workdir, arguments: &str) -> Ended {
+        ended(self.remembering(workdir, arguments))
     }
 
     /// Runs it until it ends or so many requests have come in all, then kills it.
@@ -60,8 +60,8 @@ pub(super) fn kill(mut child: Child) {
 }
 
 /// How many rows the ledger has as acknowledged, each as often as a run recorded it.
-pub(super) fn recorded(desk: &Desk) -> u64 {
-    let reader = match LedgerReader::open(&desk.path("attrsync.ledger")) {
+pub(super) fn recorded(workdir: &Workdir) -> u64 {
+    let reader = match LedgerReader::open(&workdir.path("attrsync.ledger")) {
         Err(LedgerError::Missing { .. }) => return 0,
         reader => reader.unwrap(),
     };
@@ -70,15 +70,15 @@ pub(super) fn recorded(desk: &Desk) -> u64 {
 }
 
 /// `users.csv` with this in place of that.
-pub(super) fn replace(desk: &Desk, this: &str, that: &str) {
-    let text = desk.read("users.csv");
+pub(super) fn replace(workdir: &Workdir, this: &str, that: &str) {
+    let text = workdir.read("users.csv");
     assert!(text.contains(this));
-    desk.file("users.csv", text.replace(this, that));
+    workdir.file("users.csv", text.replace(this, that));
 }
 
 #[track_caller]
-fn check_state(server: &Server, desk: &Desk) {
-    assert_eq!(server.state(), naive_state(&desk.read("users.csv")));
+fn check_state(server: &Server, workdir: &Workdir) {
+    assert_eq!(server.state(), naive_state(&workdir.read("users.csv")));
 }
 
 #[test]
@@ -86,16 +86,16 @@ fn what_was_answered_is_recorded_while_nothing_else_happens_and_survives_a_kill(
     let stall = Fault { kind: FaultKind::Stall, moment: Moment::BeforeApplying };
     let mut script = vec![None; 12];
     script.push(Some(stall));
-    let (desk, server) =
-        (Desk::with_cities(20), Server::new(Options { script, log: Log::Keep, ..Options::default() }));
-    let child = server.remembering(&desk, "users.csv --concurrency 1").spawn().unwrap();
-    server.until(|counters| counters.requests == 13 && recorded(&desk) == 12);
+    let (workdir, server) =
+        (Workdir::with_cities(20), Server::new(Options { script, log: Log::Keep, ..Options::default() }));
+    let child = server.remembering(&workdir, "users.csv --concurrency 1").spawn().unwrap();
+    server.until(|counters| counters.requests == 13 && recorded(&workdir) == 12);
     kill(child);
 
-    let run = server.remember(&desk, "users.csv").exits(0);
+    let run = server.remember(&workdir, "users.csv").exits(0);
     assert_eq!((run.rows("resumed"), run.rows("acknowledged")), (12, 8));
     assert_eq!(server.sandbox.log()[13..].len(), 8);
-    check_state(&server, &desk);
+    check_state(&server, &workdir);
     run.says("continuing run 1, begun").says("12 rows are done");
 }
 
@@ -105,29 +105,29 @@ fn check_kills(options: Options, input: &str, requests_between_kills: u64) {
     let seed: u64 = rand::random();
     println!("seed {seed}");
     let mut rng = StdRng::seed_from_u64(seed);
-    let (desk, server) = (Desk::new(), Server::new(Options { seed, ..options }));
-    desk.file("users.csv", input);
+    let (workdir, server) = (Workdir::new(), Server::new(Options { seed, ..options }));
+    workdir.file("users.csv", input);
     let arguments = "users.csv --max-attempts 40";
     for _ in 0..5 {
         let before = server.counters().requests;
         let moment = before + rng.random_range(0..requests_between_kills);
-        server.kill_after(moment, &mut server.remembering(&desk, arguments), &mut rng);
+        server.kill_after(moment, &mut server.remembering(&workdir, arguments), &mut rng);
     }
-    let (known, before) = (recorded(&desk), server.counters());
-    let run = server.remember(&desk, arguments).exits(0);
+    let (known, before) = (recorded(&workdir), server.counters());
+    let run = server.remember(&workdir, arguments).exits(0);
     assert_eq!(run.rows("resumed"), known);
     // What was in flight at the last kill may reach the server only now.
     let (sent, late) = (run.requests("sent"), server.counters().requests - before.requests);
     assert!((sent..=sent + CONCURRENCY).contains(&late), "{sent} sent, {late} came");
-    check_state(&server, &desk);
-    assert_eq!(recorded(&desk), server.sandbox.state().len() as u64, "what was recorded was sent again");
-    let run = server.remember(&desk, &format!("{arguments} --only-changed")).exits(0);
+    check_state(&server, &workdir);
+    assert_eq!(recorded(&workdir), server.sandbox.state().len() as u64, "what was recorded was sent again");
+    let run = server.remember(&workdir, &format!("{arguments} --only-changed")).exits(0);
     assert_eq!((run.rows("acknowledged"), run.requests("sent")), (0, 0));
 }
 
 #[test]
 fn a_run_that_is_killed_at_any_moment_is_continued_and_sends_nothing_twice_that_it_recorded() {
-    check_kills(Options::default(), &Desk::with_cities(400).read("users.csv"), 60);
+    check_kills(Options::default(), &Workdir::with_cities(400).read("users.csv"), 60);
     check_kills(Options::default(), &std::fs::read_to_string(users_csv()).unwrap(), 60);
 }
 
@@ -138,61 +138,61 @@ fn kills_among_errors_and_broken_connections_lose_nothing() {
 }
 
 /// A run of 60 requests that Ctrl-C stops.
-fn interrupted() -> (Desk, Server, u64) {
-    let desk = Desk::with_cities(60);
+fn interrupted() -> (Workdir, Server, u64) {
+    let workdir = Workdir::with_cities(60);
     let server = Server::new(Options { latency: Duration::from_millis(100), ..Options::default() });
-    let child = server.remembering(&desk, "users.csv --concurrency 4").spawn().unwrap();
+    let child = server.remembering(&workdir, "users.csv --concurrency 4").spawn().unwrap();
     server.until(|counters| counters.requests > 4);
     let status = Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap();
     assert!(status.success());
     let run = Ended::from(child.wait_with_output().unwrap()).exits(130);
     let acknowledged = run.rows("acknowledged");
     run.says("run the same command again; it continues from here");
-    (desk, server, acknowledged)
+    (workdir, server, acknowledged)
 }
 
 #[test]
 fn an_interrupted_run_is_continued() {
-    let (desk, server, acknowledged) = interrupted();
-    let run = server.remember(&desk, "users.csv --concurrency 60").exits(0);
+    let (workdir, server, acknowledged) = interrupted();
+    let run = server.remember(&workdir, "users.csv --concurrency 60").exits(0);
     assert_eq!((run.rows("resumed"), run.rows("acknowledged")), (acknowledged, 60 - acknowledged));
     assert_eq!(server.counters().requests, 60);
-    check_state(&server, &desk);
+    check_state(&server, &workdir);
 }
 
 #[test]
 fn an_interrupted_run_is_continued_with_another_input_and_says_so() {
-    let (desk, server, acknowledged) = interrupted();
-    replace(&desk, ",City", ",New City");
-    replace(&desk, "7,city,New City", "7,city,City");
-    let run = server.remember(&desk, "users.csv --concurrency 60").exits(0);
+    let (workdir, server, acknowledged) = interrupted();
+    replace(&workdir, ",City", ",New City");
+    replace(&workdir, "7,city,New City", "7,city,City");
+    let run = server.remember(&workdir, "users.csv --concurrency 60").exits(0);
     assert_eq!(run.rows("resumed") + run.rows("acknowledged"), 60);
     assert!(run.rows("resumed") < acknowledged);
-    check_state(&server, &desk);
+    check_state(&server, &workdir);
     run.says("its input has changed since");
 }
 
 #[test]
 fn a_stopped_run_is_continued_whatever_the_pace_and_the_batches() {
     for arguments in ["", "--batch-size 7", "--rate 500/s --concurrency 2", "--failures rest.csv"] {
-        let (desk, server) = (Desk::with_cities(20), Server::stopping_after(5));
-        let stopped = server.remember(&desk, "users.csv --concurrency 1").exits(4);
+        let (workdir, server) = (Workdir::with_cities(20), Server::stopping_after(5));
+        let stopped = server.remember(&workdir, "users.csv --concurrency 1").exits(4);
         assert_eq!((stopped.rows("acknowledged"), stopped.rows("unsent")), (5, 15));
         stopped.says("it continues from here");
-        let run = server.remember(&desk, &format!("users.csv {arguments}")).exits(0);
+        let run = server.remember(&workdir, &format!("users.csv {arguments}")).exits(0);
         assert_eq!((run.rows("resumed"), run.rows("acknowledged")), (5, 15), "{arguments}");
-        check_state(&server, &desk);
+        check_state(&server, &workdir);
     }
 }
 
 #[test]
 fn a_run_that_is_out_of_time_is_continued() {
-    let (desk, server) = (Desk::with_cities(60), Server::friendly());
-    let stopped = server.remember(&desk, "users.csv --rate 40/s --max-duration 300ms").exits(4);
-    let run = server.remember(&desk, "users.csv").exits(0);
+    let (workdir, server) = (Workdir::with_cities(60), Server::friendly());
+    let stopped = server.remember(&workdir, "users.csv --rate 40/s --max-duration 300ms").exits(4);
+    let run = server.remember(&workdir, "users.csv").exits(0);
     assert_eq!(run.rows("resumed"), stopped.rows("acknowledged"));
     assert_eq!(server.counters().requests, 60);
-    check_state(&server, &desk);
+    check_state(&server, &workdir);
 }
 
 #[test]
@@ -204,12 +204,12 @@ fn other_rules_other_inputs_and_no_resume_start_anew_and_say_so() {
         ("users.csv --no-resume", "is not continued, as `--no-resume` is set"),
     ];
     for (arguments, why) in cases {
-        let (desk, server) = (Desk::with_cities(20), Server::stopping_after(5));
+        let (workdir, server) = (Workdir::with_cities(20), Server::stopping_after(5));
         // The rows of the last user disagree, so that it matters which one wins.
-        desk.file("users.csv", format!("{}20,city,Other City\n", desk.read("users.csv")));
-        desk.file("same.csv", desk.read("users.csv"));
-        server.remember(&desk, "users.csv --concurrency 1").exits(4);
-        let run = server.remember(&desk, arguments).exits(0);
+        workdir.file("users.csv", format!("{}20,city,Other City\n", workdir.read("users.csv")));
+        workdir.file("same.csv", workdir.read("users.csv"));
+        server.remember(&workdir, "users.csv --concurrency 1").exits(4);
+        let run = server.remember(&workdir, arguments).exits(0);
         assert_eq!((run.rows("resumed"), run.rows("acknowledged")), (0, 20), "{arguments}");
         assert!(!run.stderr.contains("continuing"), "{}", run.stderr);
         run.says("note: run 1, begun ").says(why);
@@ -218,9 +218,9 @@ fn other_rules_other_inputs_and_no_resume_start_anew_and_say_so() {
 
 #[test]
 fn another_account_starts_anew_and_says_so() {
-    let (desk, server) = (Desk::with_cities(20), Server::stopping_after(5));
-    server.remember(&desk, "users.csv --concurrency 1").exits(4);
-    let other = Server::friendly().remember(&desk, "users.csv").exits(0);
+    let (workdir, server) = (Workdir::with_cities(20), Server::stopping_after(5));
+    server.remember(&workdir, "users.csv --concurrency 1").exits(4);
+    let other = Server::friendly().remember(&workdir, "users.csv").exits(0);
     assert_eq!(other.rows("acknowledged"), 20);
     other.says("it went to another account");
 }
@@ -245,19 +245,19 @@ fn a_stopped_run_is_continued_however_the_command_is_spelled() {
         "users.csv LOCALHOST",
     ];
     for spelling in spellings {
-        let (desk, server) = (Desk::with_cities(20), Server::stopping_after(5));
-        std::os::unix::fs::symlink("users.csv", desk.path("link.csv")).unwrap();
-        server.remember(&desk, "users.csv --concurrency 1").exits(4);
-        let arguments = spelling.replace("ABSOLUTE", &desk.path("users.csv").display().to_string());
+        let (workdir, server) = (Workdir::with_cities(20), Server::stopping_after(5));
+        std::os::unix::fs::symlink("users.csv", workdir.path("link.csv")).unwrap();
+        server.remember(&workdir, "users.csv --concurrency 1").exits(4);
+        let arguments = spelling.replace("ABSOLUTE", &workdir.path("users.csv").display().to_string());
         let mut command =
-            server.remembering(&desk, arguments.trim_end_matches("LOCALHOST").trim_end_matches("STDIN"));
+            server.remembering(&workdir, arguments.trim_end_matches("LOCALHOST").trim_end_matches("STDIN"));
         if arguments.ends_with("LOCALHOST") {
             let base_url = server.sandbox.base_url().replace("127.0.0.1", "localhost");
             assert!(base_url.contains("localhost"));
             command.env("ATTRSYNC_BASE_URL", base_url);
         }
         if arguments.ends_with("STDIN") {
-            command.stdin(std::fs::File::open(desk.path("users.csv")).unwrap());
+            command.stdin(std::fs::File::open(workdir.path("users.csv")).unwrap());
         }
         let run = Ended::from(command.output().unwrap()).exits(0);
         assert_eq!((run.rows("resumed"), run.rows("acknowledged")), (5, 15), "{spelling}");
@@ -267,10 +267,10 @@ fn a_stopped_run_is_continued_however_the_command_is_spelled() {
 
 #[test]
 fn a_pipe_is_continued_by_a_pipe() {
-    let (desk, server) = (Desk::with_cities(20), Server::stopping_after(5));
+    let (workdir, server) = (Workdir::with_cities(20), Server::stopping_after(5));
     let pipe = |arguments: &str| {
-        let command = assert_cmd::Command::from_std(server.remembering(&desk, arguments));
-        let output = { command }.timeout(super::PATIENCE).write_stdin(desk.read("users.csv")).output();
+        let command = assert_cmd::Command::from_std(server.remembering(&workdir, arguments));
+        let output = { command }.timeout(super::PATIENCE).write_stdin(workdir.read("users.csv")).output();
         Ended::from(output.unwrap())
     };
     pipe("- --concurrency 1").exits(4);
@@ -279,9 +279,9 @@ fn a_pipe_is_continued_by_a_pipe() {
 
 #[test]
 fn a_run_that_went_to_its_end_is_not_continued() {
-    let (desk, server) = (Desk::with_cities(3), Server::friendly());
+    let (workdir, server) = (Workdir::with_cities(3), Server::friendly());
     for _ in 0..2 {
-        let run = server.remember(&desk, "users.csv").exits(0);
+        let run = server.remember(&workdir, "users.csv").exits(0);
         assert_eq!((run.rows("resumed"), run.rows("acknowledged")), (0, 3));
     }
     assert_eq!(server.counters().requests, 6);
@@ -289,73 +289,74 @@ fn a_run_that_went_to_its_end_is_not_continued() {
 
 /// Runs with `--only-changed`; returns how many requests that took.
 #[track_caller]
-pub(super) fn changes(server: &Server, desk: &Desk) -> u64 {
-    let run = server.remember(desk, "users.csv --only-changed").exits(0);
-    check_state(server, desk);
+pub(super) fn changes(server: &Server, workdir: &Workdir) -> u64 {
+    let run = server.remember(workdir, "users.csv --only-changed").exits(0);
+    check_state(server, workdir);
     assert_eq!(run.rows("resumed") + run.rows("unchanged") + run.rows("acknowledged"), run.rows("read"));
     run.requests("sent")
 }
 
 #[test]
 fn only_changes_are_sent_if_that_is_asked_for() {
-    let (desk, server) = (Desk::with_cities(30), Server::friendly());
-    assert_eq!(changes(&server, &desk), 30);
-    assert_eq!(changes(&server, &desk), 0);
-    replace(&desk, "City 7\n", "Oslo\n");
-    assert_eq!(changes(&server, &desk), 1);
-    replace(&desk, "Oslo\n", "City 7\n");
-    assert_eq!(changes(&server, &desk), 1, "what was changed back is changed");
-    assert_eq!(changes(&server, &desk), 0);
-    let all = server.remember(&desk, "users.csv").exits(0);
+    let (workdir, server) = (Workdir::with_cities(30), Server::friendly());
+    assert_eq!(changes(&server, &workdir), 30);
+    assert_eq!(changes(&server, &workdir), 0);
+    replace(&workdir, "City 7\n", "Oslo\n");
+    assert_eq!(changes(&server, &workdir), 1);
+    replace(&workdir, "Oslo\n", "City 7\n");
+    assert_eq!(changes(&server, &workdir), 1, "what was changed back is changed");
+    assert_eq!(changes(&server, &workdir), 0);
+    let all = server.remember(&workdir, "users.csv").exits(0);
     assert_eq!((all.rows("unchanged"), all.requests("sent")), (0, 30));
-    assert_eq!(changes(&server, &desk), 0);
+    assert_eq!(changes(&server, &workdir), 0);
 }
 
 #[test]
 fn what_failed_counts_as_changed_until_it_is_acknowledged() {
     let reject_ids = ["2".to_owned()].into();
-    let (desk, server) = (Desk::with_cities(3), Server::new(Options { reject_ids, ..Options::default() }));
+    let (workdir, server) =
+        (Workdir::with_cities(3), Server::new(Options { reject_ids, ..Options::default() }));
     for unchanged in [0, 2, 2] {
-        let run = server.remember(&desk, "users.csv --only-changed").exits(1);
+        let run = server.remember(&workdir, "users.csv --only-changed").exits(1);
         assert_eq!((run.rows("unchanged"), run.rows("failed")), (unchanged, 1));
     }
 }
 
 #[test]
 fn a_failures_report_fed_back_does_not_hide_what_changed_before() {
-    let (desk, server) = (Desk::with_cities(6), Server::stopping_after(2));
-    server.remember(&desk, "users.csv --concurrency 1").exits(4);
-    let rest = server.remember(&desk, "failures.csv").exits(0);
+    let (workdir, server) = (Workdir::with_cities(6), Server::stopping_after(2));
+    server.remember(&workdir, "users.csv --concurrency 1").exits(4);
+    let rest = server.remember(&workdir, "failures.csv").exits(0);
     assert_eq!((rest.rows("resumed"), rest.rows("acknowledged")), (0, 4));
-    check_state(&server, &desk);
-    assert_eq!(changes(&server, &desk), 0);
+    check_state(&server, &workdir);
+    assert_eq!(changes(&server, &workdir), 0);
 }
 
 #[test]
 fn a_failures_report_fed_back_counts_for_the_run_that_it_came_from() {
-    let (desk, server) = (Desk::with_cities(6), Server::stopping_after(2));
-    server.remember(&desk, "users.csv --concurrency 1").exits(4);
+    let (workdir, server) = (Workdir::with_cities(6), Server::stopping_after(2));
+    server.remember(&workdir, "users.csv --concurrency 1").exits(4);
     // As a person may do it: some rows of the report, one of them corrected.
-    let report = desk.read("failures.csv");
+    let report = workdir.read("failures.csv");
     let rows: Vec<_> = report.lines().take(4).map(|line| line.replace("City 4", "Corrected")).collect();
-    desk.file("failures.csv", format!("{}\n", rows.join("\n")));
-    let rest = server.remember(&desk, "failures.csv").exits(0);
+    workdir.file("failures.csv", format!("{}\n", rows.join("\n")));
+    let rest = server.remember(&workdir, "failures.csv").exits(0);
     assert_eq!(rest.rows("acknowledged"), 3);
     assert!(!rest.stderr.contains("run 1"), "{}", rest.stderr);
 
-    let run = server.remember(&desk, "users.csv").exits(0);
+    let run = server.remember(&workdir, "users.csv").exits(0);
     assert_eq!((run.rows("resumed"), run.rows("acknowledged")), (4, 2));
-    check_state(&server, &desk);
+    check_state(&server, &workdir);
     run.says("continuing run 1, begun ").says("4 rows are done");
 }
 
 #[test]
 fn a_file_that_is_no_report_does_not_count_for_another_run() {
-    let (desk, server) = (Desk::with_cities(6), Server::stopping_after(2));
-    server.remember(&desk, "users.csv --concurrency 1").exits(4);
-    desk.file("other.csv", "user_id,attribute,value\n3,city,City 3\n4,city,City 4\n");
-    server.remember(&desk, "other.csv").exits(0);
-    let run = server.remember(&desk, "users.csv").exits(0);
+    let (workdir, server) = (Workdir::with_cities(6), Server::stopping_after(2));
+    server.remember(&workdir, "users.csv --concurrency 1").exits(4);
+    workdir.file("other.csv", "user_id,attribute,value\n3,city,City 3\n4,city,City 4\n");
+    server.remember(&workdir, "other.csv").exits(0);
+    let run = server.remember(&workdir, "users.csv").exits(0);
     assert_eq!((run.rows("resumed"), run.rows("acknowledged")), (2, 4));
 }
 
@@ -398,7 +399,7 @@ proptest! {
         seed: u64,
     ) {
         let options = Options { error_rate: 0.1, drop_rate: 0.1, seed, ..Options::default() };
-        let (desk, server) = (Desk::new(), Server::new(options));
+        let (workdir, server) = (Workdir::new(), Server::new(options));
         let mut rng = StdRng::seed_from_u64(seed);
         let mut inputs = BTreeMap::new();
         for (number, mut step) in (1..).zip(steps.clone()) {
@@ -406,11 +407,11 @@ proptest! {
             if again && number % 2 == 0 {
                 step.values.clone_from(&steps[number - 2].values);
             }
-            desk.file("users.csv", step.input());
+            workdir.file("users.csv", step.input());
             inputs.insert(number, step.input());
             let flag = if step.only_changed { "--only-changed" } else { "" };
             let mut command =
-                server.remembering(&desk, &format!("users.csv --batch-size 2 --max-attempts 40 {flag}"));
+                server.remembering(&workdir, &format!("users.csv --batch-size 2 --max-attempts 40 {flag}"));
             if let Some(requests) = step.kill && number < steps.len() {
                 server.kill_after(server.counters().requests + requests, &mut command, &mut rng);
             } else {

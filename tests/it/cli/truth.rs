@@ -6,7 +6,7 @@ use std::time::Duration;
 use attrsync::sandbox::Options;
 use proptest::prelude::*;
 
-use super::{Desk, Server, users_csv};
+use super::{Server, Workdir, users_csv};
 
 /// By user and attribute: the last row's value. Two names of one attribute are one.
 fn naive(text: &str) -> BTreeMap<(u64, String), String> {
@@ -58,8 +58,8 @@ fn check_request_count(server: &Server, text: &str, batch_size: usize) {
 fn the_server_holds_what_the_fixture_says_after_the_fewest_requests() {
     let text = std::fs::read_to_string(users_csv()).unwrap();
     for batch_size in [1000, 7] {
-        let (desk, server) = (Desk::new(), Server::friendly());
-        server.sync(&desk, &format!("{} --batch-size {batch_size}", users_csv())).exits(0);
+        let (workdir, server) = (Workdir::new(), Server::friendly());
+        server.sync(&workdir, &format!("{} --batch-size {batch_size}", users_csv())).exits(0);
         assert_eq!(server.state(), naive_state(&text));
         check_request_count(&server, &text, batch_size);
     }
@@ -68,11 +68,11 @@ fn the_server_holds_what_the_fixture_says_after_the_fewest_requests() {
 #[test]
 fn neither_errors_nor_broken_connections_change_what_the_server_holds() {
     let text = std::fs::read_to_string(users_csv()).unwrap();
-    let (desk, server) = (
-        Desk::new(),
+    let (workdir, server) = (
+        Workdir::new(),
         Server::new(Options { error_rate: 0.2, drop_rate: 0.1, seed: 20_261_123, ..Options::default() }),
     );
-    let run = server.sync(&desk, &format!("{} --max-attempts 40 --summary -", users_csv())).exits(0);
+    let run = server.sync(&workdir, &format!("{} --max-attempts 40 --summary -", users_csv())).exits(0);
     assert_eq!(server.state(), naive_state(&text));
     assert!(server.counters().faulted > 0);
     assert_eq!(run.requests("acknowledged"), fewest(&text, 1000) as u64);
@@ -82,12 +82,12 @@ fn neither_errors_nor_broken_connections_change_what_the_server_holds() {
 
 #[test]
 fn a_server_that_throttles_is_waited_for() {
-    let (desk, server) = (
-        Desk::with_cities(4),
+    let (workdir, server) = (
+        Workdir::with_cities(4),
         Server::new(Options { rate: Some((2, Duration::from_secs(1))), ..Options::default() }),
     );
-    let run = server.sync(&desk, "users.csv --summary -").exits(0);
-    assert_eq!(server.state(), naive_state(&desk.read("users.csv")));
+    let run = server.sync(&workdir, "users.csv --summary -").exits(0);
+    assert_eq!(server.state(), naive_state(&workdir.read("users.csv")));
     assert!(run.requests("throttled") > 0);
     assert_eq!(run.requests("throttled"), server.counters().throttled);
 }
@@ -96,14 +96,14 @@ fn a_server_that_throttles_is_waited_for() {
 fn compressed_files_and_the_wide_layout_say_the_same_as_the_long_one() {
     let long = "user_id,attribute,value\n1,city,Oslo\n1,country,Norway\n2,city,Oslo\n";
     let wide = "user_id;city;country\n1;Oslo;Norway\n2;Oslo;\n";
-    let desk = Desk::new();
+    let workdir = Workdir::new();
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     std::io::Write::write_all(&mut packed, long.as_bytes()).unwrap();
-    desk.file("long.csv.gz", packed.finish().unwrap());
-    desk.file("wide.csv", wide);
+    workdir.file("long.csv.gz", packed.finish().unwrap());
+    workdir.file("wide.csv", wide);
     for input in ["long.csv.gz", "wide.csv"] {
         let server = Server::friendly();
-        server.sync(&desk, input).exits(0);
+        server.sync(&workdir, input).exits(0);
         assert_eq!(server.state(), naive_state(long), "{input}");
     }
 }
@@ -145,9 +145,9 @@ proptest! {
 
     #[test]
     fn the_server_holds_what_any_input_says(text in hostile(), batch_size in 1_usize..5) {
-        let (desk, server) = (Desk::new(), Server::friendly());
+        let (workdir, server) = (Workdir::new(), Server::friendly());
         let arguments = format!("- --batch-size {batch_size} --summary=summary.json");
-        let mut command = assert_cmd::Command::from_std(server.command(&desk, &arguments));
+        let mut command = assert_cmd::Command::from_std(server.command(&workdir, &arguments));
         command.timeout(super::PATIENCE).write_stdin(text.clone()).assert().success();
         prop_assert_eq!(server.state(), naive_state(&text));
         check_request_count(&server, &text, batch_size);
@@ -156,9 +156,9 @@ proptest! {
     #[test]
     fn faults_lose_nothing_of_any_input(text in hostile(), batch_size in 1_usize..5, seed: u64) {
         let options = Options { error_rate: 0.2, drop_rate: 0.1, seed, ..Options::default() };
-        let (desk, server) = (Desk::new(), Server::new(options));
+        let (workdir, server) = (Workdir::new(), Server::new(options));
         let arguments = format!("- --batch-size {batch_size} --max-attempts 40");
-        let mut command = assert_cmd::Command::from_std(server.command(&desk, &arguments));
+        let mut command = assert_cmd::Command::from_std(server.command(&workdir, &arguments));
         command.timeout(super::PATIENCE).write_stdin(text.clone()).assert().success();
         prop_assert_eq!(server.state(), naive_state(&text));
     }

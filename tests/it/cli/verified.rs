@@ -2,13 +2,13 @@
 
 use attrsync::sandbox::{Options, Reject};
 
-use super::{Desk, Server, users_csv};
+use super::{Server, Workdir, users_csv};
 
 #[test]
 fn rows_that_are_there_agree_by_meaning() {
-    let (desk, server) = (Desk::new(), Server::friendly());
+    let (workdir, server) = (Workdir::new(), Server::friendly());
     // All kinds of values: numbers that are shown as names, numbers and booleans sent as text, quotes, newlines.
-    let run = server.sync(&desk, &format!("{} --verify 2000 --summary -", users_csv())).exits(0);
+    let run = server.sync(&workdir, &format!("{} --verify 2000 --summary -", users_csv())).exits(0);
     assert_eq!(run.summary()["verified"]["checked"], 2000);
     assert_eq!(run.summary()["verified"]["mismatches"].as_array().map(Vec::len), Some(0));
     // Some users are picked for several attributes, and asked for once.
@@ -23,9 +23,9 @@ fn rows_that_the_server_took_and_did_not_apply_make_the_run_incomplete() {
     let reject_ids = [7, 8, 9].map(|id| id.to_string()).into();
     let server = Server::new(Options { reject_ids, reject: Reject::Ignored, ..Options::default() });
     let rows: Vec<String> = (1..=50).map(|user| format!("{user},city,Oslo")).collect();
-    let desk = Desk::with_rows(&rows.iter().map(String::as_str).collect::<Vec<_>>());
-    server.sync(&desk, "users.csv").exits(0);
-    let run = server.sync(&desk, "users.csv --verify 50 --summary -").exits(1);
+    let workdir = Workdir::with_rows(&rows.iter().map(String::as_str).collect::<Vec<_>>());
+    server.sync(&workdir, "users.csv").exits(0);
+    let run = server.sync(&workdir, "users.csv --verify 50 --summary -").exits(1);
     let summary = run.summary();
     let users: Vec<_> = summary["verified"]["mismatches"]
         .as_array()
@@ -42,16 +42,16 @@ fn rows_that_the_server_took_and_did_not_apply_make_the_run_incomplete() {
 fn reading_back_survives_a_bad_server_and_goes_by_the_clients_own_ids() {
     let server = Server::new(Options { error_rate: 0.2, drop_rate: 0.1, seed: 5, ..Options::default() });
     let rows: Vec<String> = (1..=60).map(|user| format!("ann/{user} b?,city,City {user}")).collect();
-    let desk = Desk::with_rows(&rows.iter().map(String::as_str).collect::<Vec<_>>());
+    let workdir = Workdir::with_rows(&rows.iter().map(String::as_str).collect::<Vec<_>>());
     let arguments = "users.csv --id-type custom-id --max-attempts 30 --verify 40 --summary -";
-    let run = server.sync(&desk, arguments).exits(0);
+    let run = server.sync(&workdir, arguments).exits(0);
     assert_eq!(run.summary()["verified"]["checked"], 40);
 }
 
 #[test]
 fn a_server_on_this_machine_is_reached_past_any_proxy() {
-    let (desk, server) = (Desk::with_cities(3), Server::friendly());
-    let mut command = server.command(&desk, "users.csv");
+    let (workdir, server) = (Workdir::with_cities(3), Server::friendly());
+    let mut command = server.command(&workdir, "users.csv");
     for name in ["http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"] {
         command.env(name, "http://127.0.0.1:9");
     }
@@ -62,11 +62,11 @@ fn a_server_on_this_machine_is_reached_past_any_proxy() {
 fn users_who_get_new_ids_are_told_of_before_and_not_looked_for_by_the_old_ones() {
     let server = Server::friendly();
     let rows = ["a1,city,Oslo", "a1,custom_id,b1", "a2,city,Bergen"];
-    let desk = Desk::with_rows(&rows);
-    let run = server.sync(&desk, "users.csv --id-type custom-id --verify 10 --summary -").exits(0);
+    let workdir = Workdir::with_rows(&rows);
+    let run = server.sync(&workdir, "users.csv --id-type custom-id --verify 10 --summary -").exits(0);
     assert_eq!(run.summary()["verified"]["checked"], 1);
     run.says("warning: `custom_id`: 1 user with another id than the one by which this input names them");
-    server.sync(&Desk::with_rows(&["1,custom_id,b1"]), "users.csv --quiet").exits(0);
+    server.sync(&Workdir::with_rows(&["1,custom_id,b1"]), "users.csv --quiet").exits(0);
 }
 
 #[test]
@@ -74,8 +74,8 @@ fn what_was_not_there_is_not_taken_for_unchanged() {
     let reject_ids = [7, 8, 9].map(|id| id.to_string()).into();
     let server = Server::new(Options { reject_ids, reject: Reject::Ignored, ..Options::default() });
     let rows: Vec<String> = (1..=50).map(|user| format!("{user},city,Oslo")).collect();
-    let desk = Desk::with_rows(&rows.iter().map(String::as_str).collect::<Vec<_>>());
-    server.remember(&desk, "users.csv --verify 50").exits(1);
-    let again = server.remember(&desk, "users.csv --only-changed").exits(0);
+    let workdir = Workdir::with_rows(&rows.iter().map(String::as_str).collect::<Vec<_>>());
+    server.remember(&workdir, "users.csv --verify 50").exits(1);
+    let again = server.remember(&workdir, "users.csv --only-changed").exits(0);
     assert_eq!((again.rows("acknowledged"), again.rows("unchanged")), (3, 47));
 }

@@ -1,6 +1,6 @@
 //! What helps at the command line: short and long help, completions, the manual page.
 
-use super::super::Desk;
+use super::super::Workdir;
 
 #[test]
 fn each_shell_gets_completions_with_every_command_and_flag() {
@@ -12,17 +12,17 @@ fn each_shell_gets_completions_with_every_command_and_flag() {
         ("zsh", "#compdef attrsync"),
     ];
     for (shell, mark) in marks {
-        let run = Desk::new().run(&format!("completions {shell}")).exits(0);
+        let run = Workdir::new().run(&format!("completions {shell}")).exits(0);
         for part in [mark, "sync", "sandbox", "max-outage", "on-conflict"] {
             assert!(run.stdout.contains(part), "{shell}: {part}");
         }
     }
-    Desk::new().run("completions tcsh").exits(2).says("tcsh");
+    Workdir::new().run("completions tcsh").exits(2).says("tcsh");
 }
 
 #[test]
 fn the_manual_page_has_every_command_with_its_flags() {
-    let page = Desk::new().run("completions man").exits(0).stdout;
+    let page = Workdir::new().run("completions man").exits(0).stdout;
     assert!(page.contains(".TH attrsync 1"), "{page}");
     for part in [
         "sync",
@@ -46,8 +46,8 @@ fn the_manual_page_has_every_command_with_its_flags() {
 
 #[test]
 fn short_help_is_for_a_first_run_and_long_help_has_all() {
-    let desk = Desk::new();
-    let (short, long) = (desk.run("sync -h").exits(0).stdout, desk.run("sync --help").exits(0).stdout);
+    let workdir = Workdir::new();
+    let (short, long) = (workdir.run("sync -h").exits(0).stdout, workdir.run("sync --help").exits(0).stdout);
     for part in ["--sandbox", "--token-file", "--columns", "--only-changed", "attrsync sync --help"] {
         assert!(short.contains(part), "{part}:\n{short}");
     }

@@ -14,7 +14,7 @@ use std::process::Command;
 use attrsync::input::STANDARD;
 use attrsync::report::ExitCode;
 
-use super::{Desk, ended, project};
+use super::{Workdir, ended, project};
 
 /// The most that the README may have, in bytes: who reads it has little time.
 const MOST_README: usize = 12_000;
@@ -110,11 +110,11 @@ fn timeless(screen: &str) -> Vec<&str> {
 }
 
 /// What the program shows for a block, in a directory that has what the page's reader has.
-fn shown(desk: &Desk, what: &str) -> String {
+fn shown(workdir: &Workdir, what: &str) -> String {
     if let Some(name) = what.strip_prefix("result ") {
-        return desk.read(name);
+        return workdir.read(name);
     }
-    let mut command = desk.attrsync(what.strip_prefix("attrsync ").unwrap());
+    let mut command = workdir.attrsync(what.strip_prefix("attrsync ").unwrap());
     command.env("COLUMNS", "90");
     let run = ended(command);
     let lines = run.stdout.lines().chain(run.stderr.lines()).map(|line| format!("{}\n", line.trim_end()));
@@ -125,7 +125,7 @@ fn shown(desk: &Desk, what: &str) -> String {
 fn the_screens_in_the_documents_are_those_of_the_program() {
     let mut checked = 0;
     for page in Page::all() {
-        let desk = Desk::new();
+        let workdir = Workdir::new();
         let mut fresh = page.text.clone();
         for Block { language, shows, content } in page.blocks() {
             let Some(what) = shows else {
@@ -133,11 +133,11 @@ fn the_screens_in_the_documents_are_those_of_the_program() {
                 continue;
             };
             if let Some(name) = what.strip_prefix("file ") {
-                desk.file(name, content);
+                workdir.file(name, content);
                 continue;
             }
             checked += 1;
-            let screen = shown(&desk, what);
+            let screen = shown(&workdir, what);
             if timeless(&screen) != timeless(content) {
                 let page = page.name();
                 assert!(update_is_asked_for(), "`{what}` says, where {page} has something else:\n{screen}");
@@ -174,9 +174,9 @@ fn the_settings_in_the_documents_are_settings() {
     let mut checked = 0;
     for page in Page::all() {
         for block in page.blocks().iter().filter(|block| block.language == "toml") {
-            let desk = Desk::with_rows(&["1,city,Oslo"]);
-            desk.file("attrsync.toml", block.content);
-            desk.run("plan users.csv").exits(0);
+            let workdir = Workdir::with_rows(&["1,city,Oslo"]);
+            workdir.file("attrsync.toml", block.content);
+            workdir.run("plan users.csv").exits(0);
             checked += 1;
         }
     }
@@ -205,9 +205,9 @@ fn every_standard_attribute_stands_in_the_page_about_inputs() {
 #[test]
 fn every_option_stands_in_the_page_about_settings() {
     let Page { text, .. } = Page::open("docs/settings.md");
-    let (desk, mut checked) = (Desk::new(), 0);
+    let (workdir, mut checked) = (Workdir::new(), 0);
     for command in ["sync", "plan", "history", "history show", "history user", "sandbox", "completions"] {
-        let help = desk.run(&format!("{command} --help")).exits(0).stdout;
+        let help = workdir.run(&format!("{command} --help")).exits(0).stdout;
         let options = help.split([' ', '\n', ',']).filter(|word| word.starts_with("--"));
         for option in options {
             assert!(text.contains(option), "{option} of {command}");

@@ -12,14 +12,14 @@ use super::manual;
 use crate::report::ExitCode;
 
 #[derive(Args, Debug)]
-pub(super) struct ShellFlags {
+pub(super) struct CompletionsFlags {
     /// Shell to print completions for, or man for the manual page
     #[arg(value_name = "SHELL")]
-    reader: Reader,
+    shell: Script,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Reader {
+enum Script {
     Bash,
     Elvish,
     Fish,
@@ -30,16 +30,16 @@ enum Reader {
 }
 
 /// Prints what was asked for.
-pub(super) fn run(flags: &ShellFlags) -> ExitCode {
+pub(super) fn run(flags: &CompletionsFlags) -> ExitCode {
     let mut text = Vec::new();
     let mut command = Cli::command();
-    let shell = match flags.reader {
-        Reader::Bash => Some(Shell::Bash),
-        Reader::Elvish => Some(Shell::Elvish),
-        Reader::Fish => Some(Shell::Fish),
-        Reader::PowerShell => Some(Shell::PowerShell),
-        Reader::Zsh => Some(Shell::Zsh),
-        Reader::Man => None,
+    let shell = match flags.shell {
+        Script::Bash => Some(Shell::Bash),
+        Script::Elvish => Some(Shell::Elvish),
+        Script::Fish => Some(Shell::Fish),
+        Script::PowerShell => Some(Shell::PowerShell),
+        Script::Zsh => Some(Shell::Zsh),
+        Script::Man => None,
     };
     let rendered = match shell {
         Some(shell) => {

@@ -7,7 +7,7 @@ use crate::report::{ExitCode, Message};
 
 /// Runs a command. A panic is a bug, or a temporary file that can no longer be read: it ends the program like any other
 /// failure of its own.
-pub(super) fn contain(command: impl FnOnce() -> ExitCode) -> ExitCode {
+pub(super) fn catch(command: impl FnOnce() -> ExitCode) -> ExitCode {
     panic::set_hook(Box::new(|panic| Console::plain().error(&message(panic))));
     // Nothing that the panic may have left half done is looked at again.
     panic::catch_unwind(AssertUnwindSafe(command)).unwrap_or(ExitCode::Internal)

@@ -12,7 +12,7 @@ use crate::report::{Message, PlanScreen, StopReason, counted};
 
 /// What was read, and what would be sent.
 #[derive(Debug)]
-pub(super) struct Read {
+pub(super) struct PlannedInput {
     pub(super) plan: Plan,
     pub(super) counts: Counts,
     pub(super) invalid: InvalidRows,
@@ -20,9 +20,9 @@ pub(super) struct Read {
     pub(super) warnings: Vec<Issue>,
 }
 
-impl Read {
+impl PlannedInput {
     /// Reads all inputs to their ends.
-    pub(super) fn all(settings: &Settings) -> Result<Self, InputError> {
+    pub(super) fn read(settings: &Settings) -> Result<Self, InputError> {
         let builder = Builder::new(settings.on_conflict).resources(&settings.input.resources);
         let reading = input::read(&settings.inputs, &settings.input, builder)?;
         for source in &reading.sources {

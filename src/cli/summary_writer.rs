@@ -14,10 +14,10 @@ use crate::deliver::Verified;
 use crate::input::Source;
 use crate::ledger::RowCounts;
 use crate::ledger::RunId;
-use crate::report::{ExitCode, Requests, StopReason, Summary};
+use crate::report::{ExitCode, Requests, RunSummary, StopReason};
 
 /// The summary of the run that this process makes.
-pub(super) struct RunSummary {
+pub(super) struct SummaryWriter {
     id: String,
     started_at: Timestamp,
     begun: Instant,
@@ -50,7 +50,7 @@ impl RunEnd {
     }
 }
 
-impl RunSummary {
+impl SummaryWriter {
     /// Opens it.
     pub(super) fn begin(to: Option<&Destination>, inputs: &[Source]) -> Result<Self, Failure> {
         let output = to.map(Output::create).transpose()?;
@@ -84,7 +84,7 @@ impl RunSummary {
     pub(super) fn write(&mut self, end: RunEnd) -> Result<(), Failure> {
         let Some(output) = self.output.take() else { return Ok(()) };
         let RunEnd { exit, rows, requests, reason, message, verified } = end;
-        let summary = Summary {
+        let summary = RunSummary {
             version: env!("CARGO_PKG_VERSION"),
             exit,
             started_at: self.started_at,
