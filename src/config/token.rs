@@ -2,11 +2,13 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::Environment;
+use super::environment::Environment;
 use super::error::ConfigError;
 use super::file::unreadable;
 use super::layer::{Layer, OptionSource};
@@ -89,17 +91,8 @@ fn read(
     Ok(SecretString::from(text.expose_secret().trim()))
 }
 
-#[cfg(unix)]
-fn is_open_to_others(path: &Path) -> std::io::Result<bool> {
-    use std::os::unix::fs::PermissionsExt;
-
-    let permissions = fs::metadata(path)?.permissions();
-    Ok(permissions.mode() & 0o077 != 0)
-}
-
-#[cfg(not(unix))]
-fn is_open_to_others(_: &Path) -> std::io::Result<bool> {
-    Ok(false)
+fn is_open_to_others(path: &Path) -> io::Result<bool> {
+    Ok(fs::metadata(path)?.permissions().mode() & 0o077 != 0)
 }
 
 /// Refuses what can't be a key, and warns of what hardly is one. Tells no part of it.

@@ -119,7 +119,7 @@ fn sources(folder: &str) -> Vec<String> {
     let mut found = Vec::new();
     walk(&root().join(folder), &mut found);
     found.sort();
-    let from_root = |path: &PathBuf| path.strip_prefix(root()).unwrap().to_str().unwrap().replace('\\', "/");
+    let from_root = |path: &PathBuf| path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
     found.iter().map(from_root).collect()
 }
 
