@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 use super::completions::CompletionsFlags;
 use super::help;
 use super::history::HistoryFlags;
+use super::output::OutputFormat;
 use super::sandbox::SandboxFlags;
 use crate::config::{PlanOptions, SyncOptions, Typed};
 
@@ -71,15 +72,6 @@ impl Default for OutputFlags {
     fn default() -> Self {
         Self { format: OutputFormat::Text, bodies: None, top: 5 }
     }
-}
-
-/// How data is printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum OutputFormat {
-    // No help of their own: the option's line says what they are for.
-    #[default]
-    Text,
-    Json,
 }
 
 #[cfg(test)]

@@ -2,10 +2,9 @@
 
 use std::io::{self, Write as _};
 
-use clap::{Args, CommandFactory as _, ValueEnum};
+use clap::{Args, Command, ValueEnum};
 use clap_complete::Shell;
 
-use super::args::Cli;
 use super::console::Console;
 use super::failure::Failure;
 use super::manual;
@@ -30,9 +29,8 @@ enum Script {
 }
 
 /// Prints what was asked for.
-pub(super) fn run(flags: &CompletionsFlags) -> ExitCode {
+pub(super) fn run(flags: &CompletionsFlags, mut command: Command) -> ExitCode {
     let mut text = Vec::new();
-    let mut command = Cli::command();
     let shell = match flags.shell {
         Script::Bash => Some(Shell::Bash),
         Script::Elvish => Some(Shell::Elvish),

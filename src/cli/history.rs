@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::args::OutputFormat;
 use super::console::Console;
 use super::failure::Failure;
+use super::output::OutputFormat;
 use crate::config::{Environment, resolve_ledger};
 use crate::input::IdType;
 use crate::ledger::{LedgerReader, PastRun, RunId};

@@ -27,8 +27,8 @@ mod sync;
 use std::io::{self, Write as _};
 use std::process;
 
-use clap::Parser as _;
 use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser as _};
 
 use args::{Cli, Command};
 use console::Console;
@@ -51,7 +51,7 @@ pub fn main() -> process::ExitCode {
         Command::Plan(flags) => plan::run(&flags, &environment),
         Command::History(flags) => history::run(&flags, &environment),
         Command::Sandbox(flags) => sandbox::run(&flags),
-        Command::Completions(flags) => completions::run(&flags),
+        Command::Completions(flags) => completions::run(&flags, Cli::command()),
     });
     ended.into()
 }

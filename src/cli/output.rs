@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use clap::ValueEnum;
+
 use super::failure::Failure;
 use crate::config::Destination;
 use crate::report::{AtomicFile, Discard, WriteError};
@@ -51,4 +53,14 @@ impl Output {
             }
         }
     }
+}
+
+/// How data is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum OutputFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
 }

@@ -7,10 +7,10 @@ use std::path::Path;
 use tokio::runtime::Builder;
 use tokio::task::spawn_blocking;
 
-use super::args::{OutputFlags, OutputFormat, PlanFlags};
+use super::args::{OutputFlags, PlanFlags};
 use super::console::Console;
 use super::failure::{Failure, block_on};
-use super::output::Output;
+use super::output::{Output, OutputFormat};
 use super::planned_input::PlannedInput;
 use super::run_ledger::remaining_plan;
 use super::signals::Signals;

@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use reqwest::Url;
 use secrecy::SecretString;
 
+use super::environment::Environment;
 use super::error::ConfigError;
 use super::flags::{AddressFlags, TargetFlags};
 use super::layer::{Layer, OptionSource};
-use super::{Environment, proxy, token};
+use super::{proxy, token};
 
 /// Where requests go.
 #[derive(Clone, Debug)]

@@ -11,8 +11,8 @@ use std::thread;
 use rustix::process::{Resource, getrlimit};
 
 use super::file::nearest;
-use super::layer::{names, variable};
 use super::memory_limit;
+use super::options::{names, variable};
 use super::values::LEAST_MEMORY;
 
 /// Memory in bytes, where nobody knows how much there is.

@@ -12,8 +12,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::ConfigError;
-use super::layer::{Entry, Layer, OptionSource, names};
+use super::layer::{Entry, Layer, OptionSource};
 use super::names::{NameUse, Subject};
+use super::options::names;
 use crate::input::{AttributeRule, JsonType, ReadOptions};
 
 /// What a configuration file says.

@@ -14,7 +14,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args};
 
 use super::values::{
-    Columns, Delimiter, Encoding, Limit, LogFormat, Period, ProgressMode, Size, count, detail, memory, number,
+    Columns, Delimiter, Encoding, Limit, LogFormat, Period, ProgressMode, Size, count, days, detail, memory,
+    number,
 };
 use crate::deliver::{self, Rate};
 use crate::input::{self, Empty, IdType, Layout, Vocabulary};
@@ -226,7 +227,7 @@ pub(super) struct LedgerFlags {
     #[arg(long)]
     pub(super) no_resume: bool,
     /// How many days the ledger keeps the dates of what was sent. It keeps the values for good
-    #[arg(long, value_name = "DAYS", value_parser = super::ledger::days, default_value_t = 90)]
+    #[arg(long, value_name = "DAYS", value_parser = days, default_value_t = 90)]
     pub(super) history_days: u64,
 }
 

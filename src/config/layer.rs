@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use clap::FromArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Command, FromArgMatches};
 
 use super::error::ConfigError;
 use super::flags::SyncOptions;
-use super::typed::options_of;
+use super::options::{every_option, flag, names, variable};
 
 /// Where a value was found. The later ones outrank the earlier ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,25 +45,6 @@ impl OptionSource {
             Self::Flag => 2,
         }
     }
-}
-
-/// The flag that sets the option of this name.
-pub(super) fn flag(name: &str) -> String {
-    format!("--{}", name.replace('_', "-"))
-}
-
-/// The variable that sets the option of this name.
-pub(super) fn variable(name: &str) -> String {
-    format!("ATTRSYNC_{}", name.to_ascii_uppercase())
-}
-
-/// The names of all options.
-pub(super) fn names() -> Vec<String> {
-    every_option().get_arguments().map(|option| option.get_id().to_string()).collect()
-}
-
-fn every_option() -> Command {
-    options_of::<SyncOptions>(Command::new("attrsync").no_binary_name(true).disable_help_flag(true))
 }
 
 /// What one place says of one option.

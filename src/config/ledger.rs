@@ -80,12 +80,3 @@ impl LedgerFile {
         Self::resolve(&options.ledger, layer, base_url)
     }
 }
-
-/// A number of days. One that is too large to count is as good as for ever.
-pub(super) fn days(text: &str) -> Result<u64, String> {
-    let text = text.trim();
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(format!("`{text}` is not a number of days: write a whole number, as `90`"));
-    }
-    Ok(text.parse().unwrap_or(u64::MAX))
-}

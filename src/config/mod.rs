@@ -14,6 +14,7 @@ mod layer;
 mod ledger;
 mod memory_limit;
 mod names;
+mod options;
 mod proxy;
 mod reports;
 mod rerun_flags;

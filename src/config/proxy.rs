@@ -5,7 +5,7 @@
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 
-use super::Environment;
+use super::environment::Environment;
 use super::error::ConfigError;
 
 /// Refuses a proxy for this address that can't be used. A value is never shown: it may hold a password.

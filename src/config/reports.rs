@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::error::ConfigError;
-use super::layer::{Layer, flag};
+use super::layer::Layer;
+use super::options::flag;
 use crate::input::{Source, is_failures_report};
 
 /// Standard output, as a path that can be written.

@@ -3,8 +3,10 @@
 use std::ffi::{OsStr, OsString};
 
 use super::endpoint::Endpoint;
-use super::layer::{Entry, Layer, OptionSource, flag, names};
-use super::{Environment, token};
+use super::environment::Environment;
+use super::layer::{Entry, Layer, OptionSource};
+use super::options::{flag, names};
+use super::token;
 
 /// The options that decide what is sent, how fast, and where it is recorded.
 const DECISIVE: [&str; 11] = [

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use super::Environment;
+use super::environment::Environment;
 use super::file::File;
 use super::flags::SyncOptions;
 use super::ledger::LedgerFile;

@@ -4,12 +4,11 @@ use std::ffi::OsString;
 use std::marker::PhantomData;
 use std::path::PathBuf;
 
-use clap::builder::Resettable;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
 use super::layer::{Entry, Layer, OptionSource};
-use super::values::switch;
+use super::options::options_of;
 use crate::input::Source;
 
 /// Where options can be set, beside the command line.
@@ -81,24 +80,4 @@ impl<G: Args> FromArgMatches for Typed<G> {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
-}
-
-/// Adds the options of `G`, of which those that are on or off take `=false` as well: a variable or the file may have
-/// turned them on. What the command says of itself stays, whatever the documentation of `G` says.
-pub(super) fn options_of<G: Args>(command: Command) -> Command {
-    let (about, long_about) = (command.get_about().cloned(), command.get_long_about().cloned());
-    let command =
-        G::augment_args(command).about(Resettable::from(about)).long_about(Resettable::from(long_about));
-    command.mut_args(|option| match option.get_action() {
-        ArgAction::SetTrue => option
-            .action(ArgAction::Set)
-            .num_args(0..=1)
-            .require_equals(true)
-            .value_name("BOOL")
-            .value_parser(switch)
-            .default_missing_value("true")
-            .default_value("false")
-            .hide_default_value(true),
-        _ => option,
-    })
 }

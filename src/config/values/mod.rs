@@ -44,6 +44,15 @@ pub(super) fn memory(text: &str) -> Result<Size, String> {
     Ok(size)
 }
 
+/// A number of days. One that is too large to count is as good as no limit.
+pub(super) fn days(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("`{text}` is not a number of days: write a whole number, as `90`"));
+    }
+    Ok(text.parse().unwrap_or(u64::MAX))
+}
+
 /// The value of an option that is on or off.
 pub(super) fn switch(text: &str) -> Result<bool, String> {
     match text {
