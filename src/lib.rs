@@ -4,7 +4,7 @@
 //! Data passes these layers in order:
 //!
 //! ```text
-//! bytes ── input ──▶ rows ── plan ──▶ batches ── deliver ──▶ events ──▶ ledger, tally, reports
+//! bytes ── input ──▶ rows ── plan ──▶ batches ── deliver ──▶ events ──▶ ledger, counts, reports
 //!          (sync, parallel)  (pure)             (async)            (one consumer, in this order)
 //! ```
 //!
@@ -14,26 +14,26 @@
 //!
 //! The [`sandbox`] imports no other layer, so that a mistake in one of them cannot be repeated on the server's side.
 //!
-//! # What always holds
+//! # Invariants
 //!
-//! - Every row that is read has exactly one fate, and the run is an error if they don't add up ([`ledger::RowCounts`]).
-//! - A wrong row is data; only a source that can't be read or understood is an error ([`input`]).
-//! - The plan is settled before anything is sent: no two requests disagree about one user ([`plan`]).
-//! - Every request, first or repeated, passes one limiter ([`deliver::Limiter`]); what to send next and what
-//!   an answer means is decided in one place, without waiting or sending ([`deliver`]).
-//! - Nobody fails for the words of an answer alone: a row is refused by itself, or others are accepted without it.
-//! - What happened to a batch is data ([`deliver::Outcome`]). One consumer takes it, in the order in which it happened.
-//! - Nothing is counted or shown as done before the [`ledger`] has it on the disk, where there is one; and a run that
-//!   can't be recorded stops.
-//! - The library prints nothing, never exits and reads no environment, outside [`cli`] and [`config`]; no clock, outside
-//!   [`clock`].
+//! - Every row that is read has exactly one fate. If the counts don't add up, the run fails ([`ledger::RowCounts`]).
+//! - An invalid row is data. Only an input that can't be read or understood is an error ([`input`]).
+//! - The plan is complete before anything is sent. No two requests disagree about a user ([`plan`]).
+//! - Every request, first or repeated, passes one limiter ([`deliver::Limiter`]). What to send next, and what an answer
+//!   means, is decided in one place that neither waits nor sends ([`deliver`]).
+//! - No row fails because of an error message alone. Either it was refused by itself, or others were accepted without it.
+//! - What happened to a batch is data ([`deliver::Outcome`]). One consumer takes these events in their order
+//!   ([`report::EventConsumer`]).
+//! - If there is a [`ledger`], it has a row on the disk before the row is counted or shown as done. A run that can't be
+//!   recorded stops.
+//! - Only [`cli`] prints. Only [`cli`] and [`config`] read the environment. Only [`clock`] reads a clock.
 //!
-//! # What is deliberately absent
+//! # Deliberately absent
 //!
-//! - A queue of batches, and workers that sleep on one: a single dispatcher claims from the plan and starts requests, so
-//!   that what happens has an order and a waiting batch holds up nobody.
-//! - Retries, redirects or limits inside the HTTP client: they would pass the limiter and the count by.
-//! - Guessing: no types, nulls or encodings are inferred from values.
+//! - A queue of batches with workers. One dispatcher takes batches from the plan and starts requests, so events have an
+//!   order, and a batch that waits holds up no other one.
+//! - Retries, redirects or limits in the HTTP client. They would bypass the limiter and the counts.
+//! - Guessing. Types, nulls and encodings are not inferred from values.
 
 pub mod cli;
 pub mod clock;

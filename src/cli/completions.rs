@@ -1,4 +1,4 @@
-//! `attrsync completions`: completions for shells, and the manual page.
+//! `attrsync completions`: completion scripts for shells, and the man page.
 
 use std::io::{self, Write as _};
 

@@ -1,4 +1,4 @@
-//! How the program speaks: data to standard output, all else to standard error.
+//! Output for people and logs. Data goes to standard output, everything else to standard error.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write};
@@ -19,7 +19,7 @@ use crate::report::{
     Bar, EndScreen, ExitCode, Heartbeat, Message, NoProgress, Progress, Visible, visible_json,
 };
 
-/// How the program speaks.
+/// Prints messages and logs, as verbosity and log format say.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Console {
     verbosity: Verbosity,
@@ -27,7 +27,7 @@ pub(super) struct Console {
 }
 
 impl Console {
-    /// As long as no settings say otherwise.
+    /// For use until the settings are known.
     pub(super) fn plain() -> Self {
         Self { verbosity: Verbosity::Normal, format: LogFormat::Text }
     }
@@ -39,8 +39,7 @@ impl Console {
         console
     }
 
-    /// As the settings say, with what shows progress: a bar on a terminal that can draw one, else a line
-    /// now and then.
+    /// As the settings say, with progress: a bar if the terminal can draw one, otherwise a line every 10 seconds.
     pub(super) fn with_progress(settings: &Settings) -> (Self, Box<dyn Progress + Send>) {
         let console = Self { verbosity: settings.verbosity, format: settings.log_format };
         let is_shown = match settings.progress {
@@ -59,7 +58,7 @@ impl Console {
             return (console, Box::new(bar));
         }
         console.log_to(io::stderr);
-        // For a person, who asked for it or sits at a terminal that can't draw a bar, and else for a log.
+        // Words for a person: progress was asked for, or the terminal can't draw a bar. Otherwise fields for a log.
         let is_for_people = settings.progress == ProgressMode::Always || io::stderr().is_terminal();
         if settings.log_format == LogFormat::Text && is_for_people {
             return (console, Box::new(Heartbeat::in_words(|line: &str| say(&Visible(line)))));
@@ -85,7 +84,7 @@ impl Console {
         let layer = match self.format {
             LogFormat::Text => {
                 let layer = fmt::layer().with_writer(writer).with_ansi(is_styled).with_target(false);
-                // Who looks at a terminal needs no clock.
+                // On a terminal, times are noise.
                 if io::stderr().is_terminal() && self.verbosity <= Verbosity::Normal {
                     layer.without_time().boxed()
                 } else {
@@ -98,7 +97,7 @@ impl Console {
         let _installed = tracing_subscriber::registry().with(layer.with_filter(wanted)).try_init();
     }
 
-    /// Says why a command failed, if it did. Returns the exit code.
+    /// Prints why a command failed, if it did. Returns the exit code.
     pub(super) fn end(self, result: Result<ExitCode, Failure>) -> ExitCode {
         result.unwrap_or_else(|failure| {
             if let Some(message) = failure.message() {
@@ -108,7 +107,7 @@ impl Console {
         })
     }
 
-    /// Says what went wrong.
+    /// Prints an error.
     pub(super) fn error(self, message: &Message) {
         match self.format {
             LogFormat::Text => say(message),
@@ -116,7 +115,7 @@ impl Console {
         }
     }
 
-    /// Says what looks wrong, or what is good to know. A quiet program warns all the same.
+    /// Prints a warning or a note. `--quiet` suppresses notes only.
     pub(super) fn warning(self, message: &Message) {
         match self.format {
             _ if self.verbosity == Verbosity::Quiet && message.is_note() => {}
@@ -125,7 +124,7 @@ impl Console {
         }
     }
 
-    /// Says how it went. A quiet program has nothing to say when all is well.
+    /// Prints the end screen. `--quiet` suppresses it if all went well.
     pub(super) fn end_screen(self, screen: &EndScreen<'_>) {
         let exit = screen.exit;
         match (self.verbosity, self.format) {
@@ -138,19 +137,19 @@ impl Console {
         }
     }
 
-    /// Says what is no data because data go to standard output.
+    /// Prints to standard error, while standard output is in use for data.
     pub(super) fn aside(self, screen: &dyn Display) {
         if self.verbosity > Verbosity::Quiet {
             say(screen);
         }
     }
 
-    /// How wide the screen of standard error is, if it is one.
+    /// The width of the terminal on standard error, if there is one.
     pub(super) fn columns() -> Option<usize> {
         width(&console::Term::stderr())
     }
 
-    /// How wide the screen of standard output is, if it is one.
+    /// The width of the terminal on standard output, if there is one.
     pub(super) fn columns_of_output() -> Option<usize> {
         width(&console::Term::stdout())
     }
@@ -175,7 +174,7 @@ impl FormatTime for Seconds {
 #[derive(Clone, Copy, Debug)]
 enum LineFormat {
     Plain,
-    /// With styles of ours.
+    /// With ANSI styles from this program.
     Styled,
     Json,
 }
@@ -220,7 +219,7 @@ fn width(terminal: &console::Term) -> Option<usize> {
 
 fn say(text: &dyn Display) {
     let text = text.to_string();
-    // Nobody is left to be told that standard error is gone.
+    // If standard error is closed, there is nowhere to report it.
     let _gone = writeln!(anstream::stderr().lock(), "{}", text.trim_end());
 }
 

@@ -1,11 +1,11 @@
-//! Which command a run is.
+//! Which runs are the same command.
 //!
-//! An unfinished run is continued by the same command. These settings are compared, as they decide which value a user
-//! gets; each in one form, however it was spelled, and left out where it says what holds anyway:
+//! An unfinished run is continued by the same command. These settings are compared, because they decide which value a
+//! user gets. Each is in one form, however it was spelled, and left out if it is the default:
 //!
 //! | name | what it holds |
 //! |---|---|
-//! | `inputs` | the inputs in order: absolute paths without links, `-` for standard input that is no file |
+//! | `inputs` | the inputs in order: absolute paths without links, `-` for standard input that is not a file |
 //! | `columns` | the header's names for ours, where they differ, and those to ignore |
 //! | `attributes` | types and maps of attributes |
 //! | `null_token` | the value that clears an attribute |
@@ -30,12 +30,12 @@ use crate::input::{AttributeRule, Empty, JsonType, ReadOptions, Source, Vocabula
 use crate::ledger::{Fingerprint, INPUTS};
 use crate::plan::OnConflict;
 
-/// What standard input is called by those who give it as a file.
+/// The path of standard input, for users who name it as a file.
 const STDIN: &str = "/dev/stdin";
 
 /// The fingerprint of a run with these settings.
 pub(super) fn fingerprint(settings: &Settings) -> Fingerprint {
-    // Every field is named, so that who adds one decides whether it belongs here.
+    // Every field is named, so that adding one makes you decide whether it belongs here.
     let ReadOptions {
         columns,
         attributes,
@@ -102,7 +102,7 @@ fn place(source: &Source) -> PathBuf {
     }
 }
 
-/// Whether a run wrote the file, to say what it did not send. Of what is no file that can't be found out a second time.
+/// Whether the file is a failures report. A pipe can't be read a second time to find out.
 fn is_report(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.is_file()) && is_failures_report(path).unwrap_or(false)
 }

@@ -28,7 +28,7 @@ pub(super) struct HistoryFlags {
     about: Option<HistoryCommand>,
 }
 
-/// What to tell of.
+/// What to show.
 #[derive(Debug, Subcommand)]
 enum HistoryCommand {
     /// Show one run and what it sent
@@ -89,7 +89,7 @@ fn user(id: &str, id_type: IdType) -> Result<User<'_>, Failure> {
     match id_type {
         IdType::CustomId => Ok(User::Custom(id.into())),
         IdType::Id => id.parse().map(User::Id).map_err(|_not_a_number| {
-            let message = Message::error(format!("`{id}` is no id of User.com's: expected a number"))
+            let message = Message::error(format!("`{id}` is not a User.com id: expected a number"))
                 .with_hint("add `--id-type custom-id` if it is your own id".to_owned());
             Failure::usage(message)
         }),

@@ -1,4 +1,4 @@
-//! The commands: where the layers meet, and the only part that speaks to people.
+//! The commands. Here the layers meet. No other part of the program prints.
 //!
 //! Each command is a file. What they share is how they speak ([`console`]), how inputs become a plan ([`planned_input`]) and
 //! how they are interrupted ([`signals`]).
@@ -37,7 +37,7 @@ use failure::Failure;
 use crate::config::Environment;
 use crate::report::{ExitCode, Visible, is_invisible};
 
-/// Runs the program with this process's arguments, and says how it ended.
+/// Runs the program with this process's arguments, and returns its exit code.
 pub fn main() -> process::ExitCode {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     allocator::map_large_blocks();
@@ -65,13 +65,13 @@ fn as_shown(error: clap::Error) -> clap::Error {
     help::shown().try_get_matches().err().filter(is_help).unwrap_or(error)
 }
 
-/// Help and version are no errors, and go to standard output.
+/// Prints help and version to standard output, and errors in the arguments to standard error.
 fn usage(error: &clap::Error) -> process::ExitCode {
     let code = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::Complete,
         _ => ExitCode::Usage,
     };
-    // What was typed may be the name of a file.
+    // The argument may be a file name with characters that control the terminal.
     let text = error.to_string();
     let printed = if text.contains(|c| is_invisible(c) && c != '\n') {
         text.lines().try_for_each(|line| writeln!(io::stderr(), "{}", Visible(line)))

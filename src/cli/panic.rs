@@ -1,15 +1,15 @@
-//! What must not happen, and what is said and done when it does.
+//! Turns a panic into a message and an exit code.
 
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 
 use super::console::Console;
 use crate::report::{ExitCode, Message};
 
-/// Runs a command. A panic is a bug, or a temporary file that can no longer be read: it ends the program like any other
-/// failure of its own.
+/// Runs a command. A panic is a bug, or a temporary file that can no longer be read. It ends the program with the exit
+/// code of an internal failure.
 pub(super) fn catch(command: impl FnOnce() -> ExitCode) -> ExitCode {
     panic::set_hook(Box::new(|panic| Console::plain().error(&message(panic))));
-    // Nothing that the panic may have left half done is looked at again.
+    // Nothing that the panic left in an inconsistent state is used again.
     panic::catch_unwind(AssertUnwindSafe(command)).unwrap_or(ExitCode::Internal)
 }
 

@@ -1,4 +1,4 @@
-//! From inputs to a plan, or to the reason why nothing may be sent.
+//! Reads all inputs into a plan, or finds the reason why nothing may be sent.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::ledger::RowCounts;
 use crate::plan::{Builder, Plan, PlanSummary};
 use crate::report::{Message, PlanScreen, StopReason, counted};
 
-/// What was read, and what would be sent.
+/// What was read, and what will be sent.
 #[derive(Debug)]
 pub(super) struct PlannedInput {
     pub(super) plan: Plan,
@@ -47,7 +47,7 @@ impl PlannedInput {
         })
     }
 
-    /// What there is to tell of a plan, of which this is the summary.
+    /// The plan's screen; `plan` is the summary of this plan.
     pub(super) fn screen<'a>(&'a self, plan: &'a PlanSummary<'a>, settings: &Settings) -> PlanScreen<'a> {
         PlanScreen {
             plan,
@@ -74,10 +74,10 @@ impl PlannedInput {
         }
     }
 
-    /// Why nothing may be sent, if so. The report, if there is one, names the rows.
+    /// Why nothing may be sent, if so. `report` is the failures report, which lists the rows.
     pub(super) fn refusal(&self, tolerance: Tolerance, report: Option<&Path>) -> Option<Message> {
         let wrong =
-            report.map_or_else(|| "the input".to_owned(), |path| format!("what `{}` names", path.display()));
+            report.map_or_else(|| "the input".to_owned(), |path| format!("the rows in `{}`", path.display()));
         let Counts { read, invalid, .. } = self.counts;
         if tolerance.refuses(invalid, read) {
             let why = match tolerance {
@@ -98,7 +98,7 @@ impl PlannedInput {
             return Some(Message::error(why).with_hint(first).because(reason));
         }
         let first = self.plan.disputed().next()?;
-        // Whose they are, and which, stands in the report: a message ends up in logs.
+        // Users and values are in the report only, because messages end up in logs.
         let count = self.plan.disputed().count() as u64;
         let whose = if count == 1 { "" } else { "one attribute, the first of them for " };
         let conflicts = counted(count, "conflict");

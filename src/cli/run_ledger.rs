@@ -99,7 +99,7 @@ pub(super) fn remaining_plan(
     let Some(file) = &settings.ledger else { return Ok((plan, SkippedRows::default(), None)) };
     let unknown = |why: String| Message::note(format!("every row counts as changed: {why}"));
     let Some(base_url) = &file.base_url else {
-        let why = "a sandbox that starts with the run holds nothing yet".to_owned();
+        let why = "a sandbox that starts with the run is empty".to_owned();
         return Ok((plan, SkippedRows::default(), Some(unknown(why))));
     };
     let target = TargetKey { base_url: canonical(base_url), id_type: settings.input.id_type };
@@ -134,7 +134,7 @@ impl Continuation {
 
 fn description(plan: &Plan, settings: &Settings) -> RunDescription {
     let fingerprint = fingerprint(settings);
-    // They come last.
+    // Batches that change identities come last.
     let last = plan.groups().checked_sub(1).map(|group| Batch { group, first: 0, len: 1 });
     let renames = last.is_some_and(|batch| plan.phase(batch) == Phase::Identity);
     RunDescription {
@@ -178,7 +178,7 @@ fn check_path(path: &Path) -> Result<(), Failure> {
         ),
         (None, Ok(there)) if there.is_dir() => ("it is a directory".to_owned(), "name a file in it"),
         (None, Ok(there)) if !there.is_file() => (
-            "it is no regular file".to_owned(),
+            "it is not a regular file".to_owned(),
             "name another path with `--ledger`, or keep none with `--no-ledger`",
         ),
         (None, _) => return Ok(()),
@@ -187,7 +187,7 @@ fn check_path(path: &Path) -> Result<(), Failure> {
     Err(Failure::usage(message.with_hint(hint.to_owned())))
 }
 
-/// What continuing a run means, in a sentence.
+/// That the run continues another one.
 fn continuing(continued: &UnfinishedRun, spared: SkippedRows) -> Message {
     let UnfinishedRun { run, started, input } = continued;
     let begun = started.strftime(TIME);
@@ -209,7 +209,7 @@ fn unwanted(unfinished: &UnfinishedRun) -> Message {
     ))
 }
 
-/// Why a run is not continued, in a sentence.
+/// Why an unfinished run is not continued.
 fn passing_over(not_continued: &NotContinuedRun) -> Message {
     let NotContinuedRun { run, started, why } = not_continued;
     let why = match why {
@@ -228,7 +228,7 @@ fn passing_over(not_continued: &NotContinuedRun) -> Message {
 fn canonical(base_url: &Url) -> String {
     let mut url = base_url.clone();
     if url.host_str() == Some("localhost") {
-        // Of several addresses that the name may stand for, the one that it nearly always does.
+        // The name can resolve to other addresses, but hardly ever does.
         return url.set_host(Some("127.0.0.1")).map_or_else(|_| base_url.to_string(), |()| url.to_string());
     }
     url.to_string()

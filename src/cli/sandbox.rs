@@ -111,7 +111,7 @@ async fn serve(options: Options, console: Console) -> Result<(), Failure> {
     let Counters { requests, ok, throttled, refused, faulted, .. } = sandbox.counters();
     sandbox.shutdown().await;
     console.aside(&format_args!(
-        "{}: {ok} answered ok, {throttled} throttled, {refused} refused, {faulted} met by a fault",
+        "{}: {ok} answered ok, {throttled} throttled, {refused} refused, {faulted} answered with a fault",
         counted(requests, "request")
     ));
     Ok(())

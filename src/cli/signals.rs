@@ -1,4 +1,4 @@
-//! How a run is interrupted.
+//! The signals that stop a run.
 
 use std::fs;
 use std::future::pending;
@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::failure::Failure;
 use crate::deliver::Stop;
 
-/// Its number on Linux and on macOS.
+/// The number of SIGXFSZ on Linux and on macOS.
 const SIGXFSZ: i32 = 25;
 
 /// The signals that ask a run to stop. One that was ignored when the program started stays ignored: `nohup` and shells
@@ -19,7 +19,8 @@ pub(super) struct Signals {
     interrupt: Option<Signal>,
     terminate: Option<Signal>,
     hang_up: Option<Signal>,
-    /// A limit on the size of files: while this is caught, writing fails as on a full disk, and nothing is killed.
+    /// SIGXFSZ: a limit on the size of files was hit. While it is caught, the write fails as on a full disk, and the
+    /// process is not killed.
     _too_large: Option<Signal>,
 }
 

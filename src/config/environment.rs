@@ -1,4 +1,4 @@
-//! What the process finds itself in.
+//! The environment of the process: variables, directories, terminal and limits.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -15,10 +15,10 @@ use super::memory_limit;
 use super::options::{names, variable};
 use super::values::LEAST_MEMORY;
 
-/// Memory in bytes, where nobody knows how much there is.
+/// Memory in bytes to assume if the system doesn't say how much there is.
 const UNKNOWN_MEMORY: u64 = 2_000_000_000;
 
-/// What settings depend on beside the command line. Tests make one up.
+/// Everything outside the command line that settings depend on. Tests use made-up values.
 #[derive(Clone)]
 pub struct Environment {
     /// The environment.
@@ -40,7 +40,7 @@ pub struct Environment {
 /// What standard input is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stdin {
-    /// Somebody who types.
+    /// A person typing.
     Terminal,
     /// A file, or another program.
     Piped,
@@ -61,8 +61,7 @@ impl Environment {
         }
     }
 
-    /// What planning takes of the memory unless the user says otherwise: the rest is for others, and for the system's
-    /// copy of the inputs.
+    /// The default memory for planning. The other half is for other processes, and for the system's cache of the inputs.
     pub(super) fn half_of_memory(&self) -> u64 {
         (self.memory.unwrap_or(UNKNOWN_MEMORY) / 2).max(LEAST_MEMORY.get())
     }

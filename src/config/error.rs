@@ -1,8 +1,8 @@
-//! What is wrong with the settings.
+//! Errors in the settings.
 
 use std::fmt::{self, Display};
 
-/// Why no settings came about: exit 2, before anything is read or sent.
+/// Why the settings are not valid. The program exits with 2 before anything is read or sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     place: Option<String>,
@@ -11,7 +11,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// Something is missing, so that there is no place to name.
+    /// For something that is missing, and so has no place.
     pub(super) fn new(message: impl Into<String>) -> Self {
         Self { place: None, message: message.into(), hint: None }
     }

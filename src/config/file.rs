@@ -17,18 +17,18 @@ use super::names::{NameUse, Subject};
 use super::options::names;
 use crate::input::{AttributeRule, JsonType, ReadOptions};
 
-/// What a configuration file says.
+/// The content of a configuration file.
 #[derive(Debug, Default)]
 pub(super) struct File {
     /// Where it is; `None` if there is none.
     pub(super) path: Option<PathBuf>,
     /// Options.
     pub(super) layer: Layer,
-    /// `[columns]`, the other way round: the inputs' header names to ours.
+    /// `[columns]`, reversed: from the names in the inputs' headers to attrsync's names.
     pub(super) columns: BTreeMap<String, String>,
     /// `[attributes.NAME]`
     pub(super) attributes: BTreeMap<String, AttributeRule>,
-    /// Names of ours in these two.
+    /// Names of attributes and columns in these two.
     pub(super) uses: Vec<NameUse>,
 }
 

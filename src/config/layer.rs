@@ -37,7 +37,7 @@ impl OptionSource {
         }
     }
 
-    /// How far up the place stands in the order of precedence.
+    /// The precedence of the place: the higher rank wins.
     pub(super) fn rank(&self) -> u8 {
         match self {
             Self::File { .. } => 0,
@@ -47,7 +47,7 @@ impl OptionSource {
     }
 }
 
-/// What one place says of one option.
+/// The value of one option in one place.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     /// Its value, or each where the option was repeated.
@@ -116,11 +116,8 @@ impl Layer {
                 std::cmp::Ordering::Greater => self.0.remove(other),
                 std::cmp::Ordering::Equal => {
                     let (place, other) = (here.place(one), there.place(other));
-                    return Err(ConfigError::at(
-                        place,
-                        format!("stands beside `{other}`, which says otherwise"),
-                    )
-                    .with_hint("give one of the two"));
+                    return Err(ConfigError::at(place, format!("conflicts with `{other}`"))
+                        .with_hint("give one of the two"));
                 }
             };
         }
@@ -158,7 +155,7 @@ fn arguments(name: &str, entry: &Entry) -> impl Iterator<Item = OsString> {
     })
 }
 
-/// What clap has against a value, without the flag that it believes was typed.
+/// Why clap rejects a value, without the name of the flag: the value may come from a variable or the file.
 fn reason(error: &clap::Error) -> String {
     let strings = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => vec![text.clone()],
@@ -170,11 +167,11 @@ fn reason(error: &clap::Error) -> String {
             let quoted =
                 |texts: Vec<String>| texts.iter().map(|t| format!("`{t}`")).collect::<Vec<_>>().join(", ");
             let (wrong, words) = (strings(ContextKind::InvalidValue), strings(ContextKind::ValidValue));
-            // Any value would do, as long as there is one.
+            // Any value is valid, except none.
             if words.is_empty() {
                 return "is empty: write a value, or leave it out".to_owned();
             }
-            format!("{} is none of {}", quoted(wrong), quoted(words))
+            format!("{} is not one of {}", quoted(wrong), quoted(words))
         }
         ErrorKind::ValueValidation => {
             std::error::Error::source(error).map_or_else(|| error.kind().to_string(), ToString::to_string)

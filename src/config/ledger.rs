@@ -1,4 +1,4 @@
-//! What is kept between runs.
+//! The settings of the ledger.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use super::flags::{LedgerFlags, SyncOptions};
 use super::layer::Layer;
 use crate::ledger::SkipScope;
 
-/// The ledger, and what to make of it.
+/// Where the ledger is, and how a run uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LedgerFile {
     /// Where it is.
@@ -21,7 +21,7 @@ pub struct LedgerFile {
     pub resume: Resume,
     /// How long to keep what was sent when.
     pub history_days: u64,
-    /// The API of which it is to know; `None`: a sandbox that starts with the run.
+    /// The API whose values it records; `None` for a sandbox that starts with the run.
     pub base_url: Option<Url>,
 }
 
@@ -35,8 +35,7 @@ pub enum Resume {
 }
 
 impl LedgerFile {
-    /// The ledger of a run; none if none is wanted. A sandbox that ends with the process is not worth remembering, unless
-    /// somebody asks for it.
+    /// The ledger of a run, if it has one. A rehearsal with a sandbox in this process has none, unless the user names one.
     pub(super) fn resolve(
         flags: &LedgerFlags,
         layer: &Layer,

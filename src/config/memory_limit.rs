@@ -1,7 +1,7 @@
-//! How much memory there is, and how much of it was taken.
+//! How much memory the process can have, and how much it has used.
 //!
-//! Read by ourselves, because a default is all that it is for: crates that know every system's figures do as much for
-//! hundreds of others, and of the limits of cgroups they see the root's alone, or none where one file can't be read.
+//! The files are read here because only a default depends on them. Crates for this read hundreds of other figures, and
+//! see only the limits of the root cgroup, or none if one file can't be read.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! From what was typed to settings, in three steps.
+//! From flags, variables and the configuration file to settings, in three steps.
 //!
 //! [`Typed`] holds what the command line says, and nothing else. It is laid over what the environment says, and that over
 //! the configuration file: all three are text by option name, so that one parser (clap's, of the fields in
@@ -50,7 +50,7 @@ use crate::ledger::is_planted;
 /// Most ids in one request, unless the user says otherwise.
 const BATCH_SIZE: NonZeroU32 = NonZeroU32::new(1000).expect("1000 is not 0");
 
-/// The file that is read if none is named and it is there.
+/// The configuration file that is read if it exists and no other one is named.
 const FILE: &str = "attrsync.toml";
 
 /// The ledger, unless the user says otherwise.
@@ -62,13 +62,13 @@ const FAILURES: &str = "failures.csv";
 /// What `attrsync sync` is asked to do.
 #[derive(Clone, Debug)]
 pub enum SyncMode {
-    /// To send, where to, and what a command that goes on with it has to repeat.
+    /// To send: where to, and which flags a follow-up command has to repeat.
     Send(Settings, Endpoint, RerunFlags),
     /// With `--dry-run`: to say what would be sent.
     DryRun(Settings),
 }
 
-/// Settles what a run needs to know, and where its requests go.
+/// Resolves the settings of a run, and where its requests go.
 pub fn resolve_sync(typed: &Typed<SyncOptions>, environment: &Environment) -> Result<SyncMode, ConfigError> {
     let (layer, file) = merge(&typed.layer, environment)?;
     let options = layer.parse()?;
@@ -93,7 +93,7 @@ pub fn resolve_sync(typed: &Typed<SyncOptions>, environment: &Environment) -> Re
     Ok(SyncMode::Send(settings, target, rerun_flags))
 }
 
-/// Settles what planning needs to know. The rest has no effect, though its values are checked. A failures report must be
+/// Resolves the settings of a plan. The other options have no effect, though their values are checked. A failures report must be
 /// asked for by a flag: one that the file names is a run's, and may still be needed. `bodies` is where the request bodies
 /// go, if they go to a file.
 pub fn resolve_plan(
@@ -150,7 +150,7 @@ pub fn summary_of_wrong_settings(
     Some((reports.summary.filter(|_| layer.text("dry_run").is_none())?, typed.inputs.clone()))
 }
 
-/// Makes sure that temporary files can be where they are wanted, and that reports do no harm where they are.
+/// Checks that the temporary directory can be written, and that no report would overwrite a file that is needed.
 fn check_places(
     settings: &Settings,
     config: Option<&Path>,
@@ -159,11 +159,11 @@ fn check_places(
     bodies: Option<&Path>,
 ) -> Result<(), ConfigError> {
     let directory = environment.directory.as_path();
-    // The system's own is looked at when it is needed, which it is seldom.
+    // The system's temporary directory is checked when it is needed, which is rare.
     if let (Some(path), Some(source)) = (&settings.input.resources.temp_dir, layer.source("temp_dir")) {
         temp_dir::check(&directory.join(path), path, &source.place("temp_dir"))?;
     }
-    // A ledger that this run doesn't use is as precious.
+    // A ledger is protected even if this run doesn't use it.
     let ledger = layer.text("ledger").map_or(Path::new(LEDGER), Path::new);
     if settings.ledger.is_some() && is_planted(&directory.join(ledger)) {
         let message =
@@ -176,8 +176,8 @@ fn check_places(
     bodies.map_or(Ok(()), |path| settings.reports.check_bodies(path, &protected))
 }
 
-/// Lowers the number of requests in flight to what this process may have files open: a run that can open no more could
-/// not even write its reports.
+/// Lowers the number of requests in flight to what the limit on open files allows. A run that can't open another file
+/// can't write its reports.
 fn limit_concurrency(settings: &mut Settings, target: &Endpoint, layer: &Layer, environment: &Environment) {
     /// For inputs, temporary files, the ledger, reports and standard streams.
     const RESERVED: u64 = 48;
@@ -195,7 +195,7 @@ fn limit_concurrency(settings: &mut Settings, target: &Endpoint, layer: &Layer, 
     }
 }
 
-/// Settles where the ledger is for those who only read it: what they named, or else what a run would use.
+/// The path of the ledger for a command that only reads it: the one that was named, or the one that a run would use.
 pub fn resolve_ledger(named: Option<&Path>, environment: &Environment) -> Result<PathBuf, ConfigError> {
     match named {
         Some(path) => Ok(path.to_owned()),

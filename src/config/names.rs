@@ -1,9 +1,9 @@
-//! Names of ours that settings use: each must be one that rows can have.
+//! Checks names of attributes and columns in the settings: rows must be able to have them.
 
 use super::error::ConfigError;
 use crate::input::{STANDARD, Vocabulary, nearest_standard};
 
-/// A name of ours, and where it is mentioned.
+/// The name of an attribute or column, and where the settings use it.
 #[derive(Clone, Debug)]
 pub(super) struct NameUse {
     pub(super) name: String,
@@ -23,7 +23,7 @@ pub(super) enum Subject {
     },
 }
 
-/// Refuses the first name that no row can have.
+/// Rejects the first name that no row can have.
 pub(super) fn check(uses: &[NameUse], vocabulary: Vocabulary) -> Result<(), ConfigError> {
     if vocabulary == Vocabulary::Custom {
         return Ok(());
@@ -38,7 +38,7 @@ pub(super) fn check(uses: &[NameUse], vocabulary: Vocabulary) -> Result<(), Conf
     if let Subject::Column { theirs: Some(theirs) } = subject
         && is_column(theirs)
     {
-        let hint = format!("our name comes first, as in `--columns`: write `{theirs} = {name:?}`");
+        let hint = format!("the attrsync name comes first, as in `--columns`: write `{theirs} = {name:?}`");
         return Err(ConfigError::at(place, format!("`{name}` {what}")).with_hint(hint));
     }
     let hint = match nearest_standard(name) {
@@ -57,7 +57,7 @@ impl NameUse {
     }
 }
 
-/// Whether a column can hold this, whatever attributes there are.
+/// Whether a column can have this name without custom attributes.
 fn is_column(name: &str) -> bool {
     let mut known = ["attribute", "value"].into_iter().chain(STANDARD);
     known.any(|known| known.eq_ignore_ascii_case(name.trim()))

@@ -1,6 +1,6 @@
-//! The proxy that the environment names, before anything relies on it.
+//! Checks the proxy that the environment names.
 //!
-//! The HTTP client takes it from the same variables. It ignores what it can't read, so that requests would go past the proxy.
+//! The HTTP client reads the same variables, but ignores a value that it can't parse. Requests would then bypass the proxy.
 
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;

@@ -1,4 +1,4 @@
-//! What is written down of a run, and where.
+//! Where a run writes its reports, and which files they must not overwrite.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ const STDIN: &str = "/dev/stdin";
 /// How the names of files end that belong to a ledger, after its own.
 const SIBLINGS: [&str; 4] = ["-wal", "-shm", "-journal", "-lock"];
 
-/// What to write down of a run.
+/// The reports of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reports {
     /// The failures report. Standard output is `/dev/stdout`.
@@ -40,7 +40,7 @@ impl From<PathBuf> for Destination {
     }
 }
 
-/// What no report may take the place of.
+/// Files that no report may overwrite.
 #[derive(Debug)]
 pub(super) struct ProtectedFiles<'a> {
     pub(super) inputs: &'a [Source],
@@ -66,8 +66,8 @@ impl Reports {
         self.failures.as_deref() == Some(Path::new(STDOUT))
     }
 
-    /// Refuses a report that would take the place of another one, or of what the run needs. The failures report alone
-    /// may replace an input, if that is one itself: it then holds the rows of it that are left to do.
+    /// Rejects a report that would overwrite another one, or a file that the run needs. Only the failures report may
+    /// replace an input, and only one that is a failures report itself.
     pub(super) fn check(&self, protected: &ProtectedFiles<'_>) -> Result<(), ConfigError> {
         if let Some(path) = &self.failures {
             protected.spare("failures", path)?;
@@ -106,7 +106,7 @@ impl Reports {
 }
 
 impl ProtectedFiles<'_> {
-    /// Refuses a report that would replace something that is still needed.
+    /// Rejects a report that would overwrite a file that is needed.
     fn spare(&self, name: &str, path: &Path) -> Result<(), ConfigError> {
         let is = |other: &Path| self.is_same(path, other);
         let is_input = || {
@@ -133,8 +133,8 @@ impl ProtectedFiles<'_> {
         Err(ConfigError::at(self.layer.place(name), message).with_hint(hint))
     }
 
-    /// Whether a report may stand where an input does: by the rule, or as what is no file is never replaced. What can't be
-    /// read is told of later.
+    /// Whether a report may be written to the path of an input. It may if the input is a failures report, or not a file, as
+    /// that is never replaced. An input that can't be read is an error later.
     fn may_be_replaced(&self, name: &str, path: &Path) -> bool {
         let path = self.directory.join(path);
         (path.exists() && !path.is_file())

@@ -1,4 +1,4 @@
-//! What a later command has to repeat so that it means the same as this one.
+//! The flags that a follow-up command has to repeat so that it does the same as this one.
 
 use std::ffi::{OsStr, OsString};
 
@@ -29,7 +29,8 @@ const ACCOUNT: [&str; 3] = ["base_url", "subdomain", "token_file"];
 /// The options that are on or off.
 const SWITCHES: [&str; 3] = ["sandbox", "allow_custom", "no_ledger"];
 
-/// What a later command has to repeat. What the configuration file says needs no repeating: naming the file does it.
+/// What a follow-up command has to repeat. Options in the configuration file need not be repeated, because the file is
+/// named.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RerunFlags {
     /// Flags, also for what a variable has set: the command may be given where it isn't set.

@@ -1,4 +1,4 @@
-//! What the stages are given: values that were checked, each with the stage that it is for.
+//! The settings: checked values, grouped by the stage that uses them.
 
 use std::num::NonZeroU32;
 
@@ -13,7 +13,7 @@ use crate::input::{self, Source, UnknownColumns};
 use crate::plan::OnConflict;
 use crate::spill::Resources;
 
-/// All that the stages need to know, but for where requests go.
+/// Everything that the stages need, except where requests go.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// What to read, in this order; never empty.
@@ -32,15 +32,15 @@ pub struct Settings {
     pub verify: usize,
     /// What is kept between runs.
     pub ledger: Option<LedgerFile>,
-    /// What to write down.
+    /// Which reports to write.
     pub reports: Reports,
-    /// How much to tell while it runs.
+    /// How much to print.
     pub verbosity: Verbosity,
     /// How log lines are written.
     pub log_format: LogFormat,
     /// Whether progress is shown.
     pub progress: ProgressMode,
-    /// What is odd about the settings, though no error.
+    /// Warnings about the settings.
     pub warnings: Vec<String>,
 }
 
@@ -66,7 +66,7 @@ impl Tolerance {
     }
 }
 
-/// How much to tell while it runs.
+/// How much to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// Warnings and errors alone.

@@ -1,4 +1,4 @@
-//! The API key: where it comes from, and what is odd about it.
+//! The API key: finds it, and checks what it looks like.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -95,7 +95,7 @@ fn is_open_to_others(path: &Path) -> io::Result<bool> {
     Ok(fs::metadata(path)?.permissions().mode() & 0o077 != 0)
 }
 
-/// Refuses what can't be a key, and warns of what hardly is one. Tells no part of it.
+/// Rejects text that can't be a key, and warns of text that is probably not one. Messages never show any of it.
 fn judge(place: &str, token: &str) -> Result<Option<String>, ConfigError> {
     if token.is_empty() {
         return Err(ConfigError::at(place, "the API key is empty"));

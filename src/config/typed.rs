@@ -1,4 +1,4 @@
-//! What was typed, without any defaults.
+//! The command line as it was typed, without defaults.
 
 use std::ffi::OsString;
 use std::marker::PhantomData;

@@ -1,4 +1,4 @@
-//! What the user can do next, worked out from what happened.
+//! What the user can do next, computed from what happened.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::deliver::{End, Stop};
 pub enum Rerun {
     /// It continues this run: there is a ledger.
     Continues,
-    /// It starts anew: there is no ledger, or the run is not to be continued.
+    /// It starts from the beginning: there is no ledger, or the user asked not to resume.
     StartsAnew,
 }
 
@@ -47,7 +47,7 @@ impl Advice {
             ),
             _ => None,
         };
-        // A few can be an accident of the network.
+        // A few throttled requests are normal.
         let is_throttled = tally.requests.throttled > (tally.requests.sent / 100).max(2);
         let hint = is_throttled.then(|| "lower `--rate`: something else uses the same limit".to_owned());
         Self { next, hint }
@@ -62,7 +62,7 @@ struct Report<'a> {
 }
 
 impl Report<'_> {
-    /// What to do about rows that we or the API refused.
+    /// What to do about rows that are invalid, or that the API refused.
     fn correct(self, tally: &Tally) -> String {
         let Self { path, feed_back } = self;
         let lost = tally.fates.invalid + tally.fates.failed;
@@ -90,8 +90,8 @@ fn send_the_rest(stop: &Stop, report: Option<Report<'_>>, rerun: Rerun) -> Strin
         Stop::Redirected(_) => {
             format!("set `--base-url` to where it points, if that is your account, then {again}")
         }
-        Stop::Refused(_) => format!("ask User.com's support what the words mean, then {again}"),
-        Stop::Unreachable(_) => format!("put right what stands in the way, then {again}"),
+        Stop::Refused(_) => format!("ask User.com support what the message means, then {again}"),
+        Stop::Unreachable(_) => format!("fix the certificate, proxy or network, then {again}"),
         Stop::Outage { .. } | Stop::LongPause { .. } => format!("when the API is back, {again}"),
         Stop::OutOfTime(_) | Stop::Interrupted | Stop::Terminated | Stop::HungUp | Stop::Unwritable => again,
     }

@@ -1,4 +1,4 @@
-//! Files that are there in full or not at all.
+//! Files that appear when they are complete.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -13,12 +13,12 @@ use rustix::process::geteuid;
 
 use crate::ledger::is_planted;
 
-/// A file in the making. It stands in a temporary file beside its destination, readable by its owner only, until it is
-/// published; dropped before that, it leaves nothing behind. What is no regular file (`/dev/null`, a FIFO, standard
-/// output) can't be replaced and is written directly.
+/// A file that replaces its destination once it is complete. Until then it is a temporary file beside the destination,
+/// readable by its owner only. Dropping it earlier removes it. A destination that is not a regular file (`/dev/null`, a
+/// FIFO, standard output) can't be replaced and is written directly.
 ///
-/// The temporary file's name follows from the destination's, and whoever writes it holds a lock on it. So two processes
-/// can't make the same file at the same time, and what a process leaves behind that is killed is used by the next one.
+/// The temporary file's name is derived from the destination's, and its writer holds a lock on it. So two processes can't
+/// write the same file at the same time, and the file that a killed process leaves is reused by the next one.
 #[derive(Debug)]
 pub struct AtomicFile {
     path: PathBuf,
@@ -38,11 +38,11 @@ struct Temporary {
     file: File,
 }
 
-/// Takes a draft back from afar: for a process that has to end while another thread writes.
+/// Removes the temporary file while another thread still writes it, for a process that has to end.
 #[derive(Clone, Debug)]
 pub struct Discard(Arc<Mutex<Option<PathBuf>>>);
 
-/// A report could not be written.
+/// A file could not be written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation} `{}`", path.display())]
 pub struct WriteError {
@@ -52,13 +52,14 @@ pub struct WriteError {
 }
 
 impl AtomicFile {
-    /// Makes sure that the path can be written, and begins. What stands there stays until [`publish`](Self::publish).
+    /// Creates the temporary file, which shows that the path can be written. The destination stays as it is until
+    /// [`publish`](Self::publish).
     pub fn create(path: &Path) -> Result<Self, WriteError> {
         let target = open(path).map_err(|source| WriteError::new("create", path, source))?;
         Ok(Self { path: path.to_owned(), target })
     }
 
-    /// Puts the file in its place, once all of it is on the disk.
+    /// Replaces the destination, once the whole file is on the disk.
     pub fn publish(self) -> Result<(), WriteError> {
         let Self { path, target } = self;
         match target {
@@ -75,7 +76,7 @@ impl AtomicFile {
         &self.path
     }
 
-    /// What takes the draft back, if there is something to take.
+    /// The handle that removes the temporary file, if there is one.
     pub fn discard(&self) -> Option<Discard> {
         match &self.target {
             Target::Replaced { temporary, .. } => Some(temporary.name.clone()),
@@ -85,10 +86,10 @@ impl AtomicFile {
 }
 
 impl Discard {
-    /// Removes the draft, unless it is published already. It can't be published any more.
+    /// Removes the temporary file, unless it is published already. After that it can't be published.
     pub fn discard(&self) {
         if let Some(name) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            // What can't be removed is used by the next process.
+            // A file that can't be removed is reused by the next process.
             let _left = fs::remove_file(name);
         }
     }
@@ -197,11 +198,11 @@ impl Temporary {
         loop {
             let mut options = OpenOptions::new();
             options.write(true).create(true).truncate(false).mode(0o600);
-            // A link in this place is nobody's draft.
+            // A symbolic link at this path is not a file of this program.
             let file = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(&name)?;
             let opened = file.metadata()?;
             if !opened.is_file() || opened.uid() != geteuid().as_raw() {
-                let text = format!("`{}` is in the way, and it is not ours", name.display());
+                let text = format!("`{}` is not a regular file, or another user's", name.display());
                 return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
             }
             match file.try_lock() {
@@ -211,7 +212,7 @@ impl Temporary {
                 }
                 Err(TryLockError::Error(_)) => return Self::unlocked(destination),
             }
-            // Until it was locked, its last owner may have put it in its place, or removed it.
+            // Before the lock was taken, the last owner may have published or removed the file.
             let is_same = |there: fs::Metadata| (there.dev(), there.ino()) == (opened.dev(), opened.ino());
             if fs::symlink_metadata(&name).is_ok_and(is_same) {
                 file.set_permissions(fs::Permissions::from_mode(0o600))?;
@@ -221,7 +222,7 @@ impl Temporary {
         }
     }
 
-    /// Some file systems know no locks. There, each process has a file of its own.
+    /// Some file systems have no locks. There each process writes a temporary file of its own.
     fn unlocked(destination: &Path) -> io::Result<Self> {
         let temporary = tempfile::Builder::new().prefix(".attrsync-").tempfile_in(directory(destination))?;
         let (file, name) = temporary.keep().map_err(|failed| failed.error)?;
@@ -229,7 +230,7 @@ impl Temporary {
     }
 }
 
-/// The file that is to be replaced, behind all symbolic links; `None` where there is one that can't be.
+/// The file to replace, with all symbolic links followed; `None` if the destination can't be replaced.
 fn replaceable(path: &Path) -> io::Result<Option<PathBuf>> {
     const MOST_LINKS: usize = 40;
     let mut path = path.to_owned();

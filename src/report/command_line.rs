@@ -1,4 +1,4 @@
-//! Commands as they can be typed.
+//! Quotes commands so that they can be pasted into a shell.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;

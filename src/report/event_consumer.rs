@@ -134,7 +134,7 @@ impl<P: Progress> EventConsumer<P> {
             }
         }
         let reason = match end {
-            End::Complete => Reason { status: None, error: "the run ended without it".to_owned() },
+            End::Complete => Reason { status: None, error: "the run ended before it was sent".to_owned() },
             End::Stopped(stop) => Reason { status: None, error: format!("not sent: {}", why_stopped(stop)) },
         };
         self.leave_the_rest(&reason);

@@ -45,8 +45,8 @@ impl ExitCode {
 
     /// How a run ended that got as far as sending.
     ///
-    /// Accounting goes first: a run that lost count of its rows can't be trusted in anything else it says. A stop that
-    /// came too late to leave anything unsent stopped nothing.
+    /// The counts are checked first: if they don't add up, nothing else about the run can be trusted. A stop that left no
+    /// row unsent is not counted as one.
     pub fn of(end: &End, fates: &RowCounts) -> Self {
         if !fates.add_up() {
             return Self::Internal;
@@ -122,7 +122,7 @@ impl ExitCode {
 impl From<&Stop> for StopReason {
     fn from(stop: &Stop) -> Self {
         match stop {
-            // Trying again helps as little as with a refused key, or a wrong address.
+            // As with a refused key or a wrong address, trying again doesn't help.
             Stop::KeyRefused(_) | Stop::Refused(_) => Self::KeyRefused,
             Stop::WrongAddress { .. } | Stop::Redirected(_) | Stop::Unreachable(_) => Self::WrongAddress,
             Stop::Outage { .. } => Self::Outage,

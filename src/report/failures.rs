@@ -1,4 +1,4 @@
-//! The rows that did not make it, as a CSV that can be fed back.
+//! The failures report: rows that were not accepted, as a CSV file that is a valid input.
 
 use std::fmt::{Display, Write as _};
 use std::io;
@@ -9,8 +9,8 @@ use crate::deliver::Reason;
 use crate::input::{FAILURES_HEADER, InvalidRow, InvalidRows, ReadOptions};
 use crate::plan::{Batch, Plan};
 
-/// The writer looks through all that is left of a field each time its buffer is full; the error of a record that can't be
-/// parsed may be as long as the input.
+/// Large, because the CSV writer scans the rest of a field each time its buffer is full, and the error of a record that
+/// can't be parsed may be as long as the input.
 const BUFFER: usize = 1 << 20;
 
 /// The failures report: a row for each invalid, failed and unsent row, and a valid input itself. Rows are written as
@@ -25,7 +25,7 @@ pub struct FailuresReport {
 /// Why a row is in the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotAccepted {
-    /// It is no valid row.
+    /// The row is not valid.
     Invalid,
     /// The API refused it for good, or attempts ran out.
     Failed,
@@ -56,7 +56,7 @@ impl FailuresReport {
     /// Begins the report. A path that can't be written fails here, before anything is sent.
     ///
     /// It is written so that it reads back with the options that the inputs were read with: a value that clears its
-    /// attribute is their null token. It is UTF-8 whatever the inputs are: its header tells readers so.
+    /// attribute is their null token. It is always UTF-8, also if the inputs are not. Its header says so.
     pub fn create(path: &Path, options: &ReadOptions) -> Result<Self, WriteError> {
         let draft = AtomicFile::create(path)?;
         let mut report = Self {
@@ -73,7 +73,7 @@ impl FailuresReport {
         self.rows.get_ref().path()
     }
 
-    /// What takes the report back, if there is something to take.
+    /// The handle that removes the unfinished report, if there is one.
     pub fn discard(&self) -> Option<Discard> {
         self.rows.get_ref().discard()
     }
@@ -120,7 +120,7 @@ impl FailuresReport {
         plan.users(batch).try_for_each(|user| self.add(&row(user)))
     }
 
-    /// Puts the report in its place, even when nothing was fate: then it says so by being empty but for its header.
+    /// Puts the report in its place. If every row was accepted, it has a header and no rows.
     pub fn publish(self) -> Result<(), WriteError> {
         let path = self.rows.get_ref().path().to_owned();
         let draft = self.rows.into_inner().map_err(|stuck| WriteError::writing(&path, stuck.into_error()))?;

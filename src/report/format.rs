@@ -1,4 +1,4 @@
-//! How numbers, times and answers read.
+//! Numbers, times and answers as text.
 
 use std::fmt::{self, Display};
 use std::time::Duration;
@@ -68,7 +68,7 @@ pub(super) fn time_left(duration: Duration) -> String {
     if seconds < 60.0 { format!("{seconds}s") } else { time(Duration::from_secs_f64(seconds)) }
 }
 
-/// A length of time that someone chose, in words: `10 minutes`, `90 seconds`, `200 milliseconds`.
+/// A length of time from the settings, in words: `10 minutes`, `90 seconds`, `200 milliseconds`.
 fn period(duration: Duration) -> String {
     let millis = duration.as_millis();
     let units = [(3_600_000, "hour"), (60_000, "minute"), (1000, "second"), (1, "millisecond")];
@@ -102,12 +102,14 @@ pub fn why_stopped(stop: &Stop) -> String {
             Some(status) => format!("nothing was found at {address} ({status})"),
             None => format!("nothing was found at {address}"),
         },
-        Stop::Redirected(reason) => format!("the address leads elsewhere: {}", answer(reason)),
-        Stop::Refused(reason) => format!("the API refuses everything in the same words: {}", answer(reason)),
+        Stop::Redirected(reason) => format!("the address redirects elsewhere: {}", answer(reason)),
+        Stop::Refused(reason) => {
+            format!("the API refuses every request with the same message: {}", answer(reason))
+        }
         Stop::Unreachable(reason) => format!("the API can't be reached: {}", answer(reason)),
         Stop::Outage { reason, after } => {
             let what = match reason.status {
-                Some(_) => "User.com answered with errors alone",
+                Some(_) => "User.com answered only with errors",
                 None => "User.com could not be reached",
             };
             format!("{what} for {} (`--max-outage`): {}", period(*after), answer(reason))
@@ -196,7 +198,7 @@ mod tests {
         );
         check(
             Stop::Outage { reason: reason(Some(503), ""), after },
-            "User.com answered with errors alone for 10 minutes (`--max-outage`): 503 Service Unavailable",
+            "User.com answered only with errors for 10 minutes (`--max-outage`): 503 Service Unavailable",
         );
         check(
             Stop::LongPause {

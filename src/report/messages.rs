@@ -1,4 +1,4 @@
-//! The one place where errors and warnings get their form.
+//! Errors, warnings and notes for people. All of them are formatted here.
 
 use std::error::Error;
 use std::fmt::{self, Display};
@@ -97,7 +97,7 @@ impl Display for Message {
     }
 }
 
-/// One labelled text, whose further lines stand below its first.
+/// One labelled text. Its further lines are indented to the first one.
 pub(super) fn part(
     f: &mut fmt::Formatter<'_>,
     indent: &str,

@@ -1,4 +1,4 @@
-//! What a run tells: the tally, the screen and the files.
+//! Counting and reporting: the consumer of events, the screens and the files that a run writes.
 
 mod advice;
 mod atomic_file;

@@ -1,4 +1,4 @@
-//! Why rows failed, grouped.
+//! Why rows failed, grouped by reason.
 
 use crate::deliver::Reason;
 
@@ -21,11 +21,11 @@ pub struct Reasons {
 }
 
 impl Reasons {
-    /// The most distinct reasons that are kept apart. A server that names an id in each answer has no end of them.
+    /// The most distinct reasons that are kept. A server that names an id in each answer has a new one for every row.
     pub const MOST: usize = 100;
 
-    /// Counts rows that failed. What is quoted in a reason, and every long number, is left out: it differs from user to
-    /// user, and it is personal.
+    /// Counts rows that failed. Quoted text and long numbers are left out of the reason, because they differ from user to
+    /// user and are personal.
     pub fn add(&mut self, reason: &Reason, rows: u64) {
         let reason = &Reason { status: reason.status, error: without_particulars(&reason.error) };
         if let Some(known) = self.failures.iter_mut().find(|known| known.reason == *reason) {

@@ -7,11 +7,11 @@ use serde::Serialize;
 pub struct Requests {
     /// Batches in the plan: what it takes when nothing goes wrong.
     pub planned: u64,
-    /// Started, whatever for.
+    /// Started, for any purpose.
     pub sent: u64,
     /// Answered with 200 and status ok.
     pub acknowledged: u64,
-    /// Started because an earlier one for the same batch went wrong.
+    /// Started because an earlier one for the same batch failed.
     pub retried: u64,
     /// Answered that there were too many.
     pub throttled: u64,

@@ -1,4 +1,4 @@
-//! Why a run didn't do all that it was asked for, for scripts.
+//! Why a run did not send everything, for scripts.
 
 use serde::Serialize;
 
@@ -9,15 +9,15 @@ use serde::Serialize;
 pub enum StopReason {
     /// The API refused the key.
     KeyRefused,
-    /// There is no such operation at the address.
+    /// The API was not found at the address.
     WrongAddress,
-    /// The API could not be reached, or served nobody, for too long.
+    /// The API could not be reached, or answered only with errors, for too long.
     Outage,
     /// The API asked for a pause that is too long.
     LongPause,
     /// `--max-duration` was over.
     MaxDuration,
-    /// The first users, read back, didn't hold what was sent.
+    /// The first users that were read back didn't have the values that were sent.
     Canary,
     /// Another run uses the ledger, or writes the failures report.
     LedgerHeld,
@@ -41,7 +41,7 @@ pub enum StopReason {
     Usage,
     /// The local disk failed: a report, the ledger or a temporary file can't be written.
     Disk,
-    /// A mistake in the program.
+    /// A bug in the program.
     Bug,
 }
 

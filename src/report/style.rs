@@ -1,4 +1,4 @@
-//! The few styles of the screen. Texts carry them as ANSI codes; whoever prints strips them where they don't belong.
+//! The styles of screens, as ANSI codes in the text. The printer strips them if the output is not a terminal.
 
 use std::fmt::{self, Display};
 

@@ -1,12 +1,11 @@
 use std::fmt::{self, Display};
 
-/// Cells in columns as wide as they need to be: the first one to the left, the others, which are numbers, to the right.
-/// Displayed with a line end after each row.
+/// A table. The first column is aligned left, the others, which are numbers, right. Each row ends with a line end.
 pub(super) struct Table<const N: usize> {
     pub(super) rows: Vec<[String; N]>,
     /// How wide the screen is.
     pub(super) columns: usize,
-    /// Which columns are left out where there is no room for all, in this order.
+    /// Columns that are left out if the table is too wide, in this order.
     pub(super) dispensable: &'static [usize],
 }
 

@@ -1,4 +1,4 @@
-//! Counting what delivery tells.
+//! Counts what delivery reports.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::{Reasons, Requests};
 use crate::deliver::{AnswerKind, Event, Outcome, Purpose};
 use crate::ledger::RowCounts;
 
-/// The running totals of a run. Pure: it takes events in order, and is what it has taken.
+/// The running totals of a run. They depend on the events alone, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// What became of rows so far; rows that still wait have no fate yet.

@@ -1,5 +1,5 @@
-//! What others wrote, made fit to be shown: input files and their names, servers and settings may hold characters that
-//! steer a terminal, reorder a line or can't be seen.
+//! Makes text from files, servers and settings safe to print: it may have characters that control the terminal, reorder
+//! a line or are invisible.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write};

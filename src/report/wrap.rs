@@ -1,4 +1,4 @@
-//! Texts in lines that fit a screen.
+//! Wraps text to the width of the screen.
 
 /// Parts with a separator between them, in lines of at most so many columns. A part that is longer than a line stands on
 /// lines of its own.

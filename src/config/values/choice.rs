@@ -28,7 +28,8 @@ pub enum LogFormat {
     Json,
 }
 
-/// By hand, because other layers own most of these types, and derived words would drag their documentation into the help.
+/// Not derived, because most of these types belong to other layers, and `derive` would put their documentation into the
+/// help.
 macro_rules! words {
     ($choice:ty: $($variant:ident = $word:literal),+) => {
         impl ValueEnum for $choice {

@@ -44,7 +44,7 @@ pub(super) fn memory(text: &str) -> Result<Size, String> {
     Ok(size)
 }
 
-/// A number of days. One that is too large to count is as good as no limit.
+/// A number of days. A number that is too large for a `u64` means no limit.
 pub(super) fn days(text: &str) -> Result<u64, String> {
     let text = text.trim();
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -1,4 +1,4 @@
-//! The closing screen: what happened, and what to do next.
+//! The end screen: what happened, and what to do next.
 
 use std::fmt::{self, Display};
 use std::path::Path;
@@ -17,8 +17,8 @@ use crate::deliver::{End, Mismatch, Verified};
 use crate::input::Issue;
 use crate::ledger::RowCounts;
 
-/// What is said when a run that got as far as sending is over. Displayed on one screen of 80 columns and 24 lines, with
-/// ANSI styles, with a line end.
+/// The last output of a run that sent something. It fits a screen of 80 columns and 24 lines. Displayed with ANSI styles
+/// and a line end.
 #[derive(Clone, Copy, Debug)]
 pub struct EndScreen<'a> {
     /// How it ended, for scripts.
@@ -71,7 +71,7 @@ impl Display for EndScreen<'_> {
             foot.extend(lines.map(|line| format!("  {line}")));
         }
 
-        // What is narrow may be as much longer.
+        // A narrow screen may have more lines.
         let lines = self.columns.map_or(LINES, |columns| LINES * COLUMNS / columns.clamp(1, COLUMNS));
         let room = lines.saturating_sub(2 + body.len() + foot.len());
         let reasons = self.most(MOST_REASONS, room.saturating_sub(2), Self::reasons);
@@ -207,12 +207,12 @@ impl EndScreen<'_> {
             labelled("", &format!("{attribute} of user {user_id}: {sent} was sent, found {found}"))
         }));
         if differing > MOST_MISMATCHES {
-            lines.push(labelled("", "all of them stand in the JSON of `--summary`"));
+            lines.push(labelled("", "`--summary` lists all of them"));
         }
         lines
     }
 
-    /// As many items as fit on so many lines.
+    /// As many items as fit on this many lines.
     fn most(&self, items: usize, lines: usize, list: fn(&Self, usize) -> Vec<String>) -> Vec<String> {
         let lists = (0..=items).rev().map(|items| list(self, items));
         lists.into_iter().find(|list| list.len() <= lines).unwrap_or_default()

@@ -204,8 +204,8 @@ fn the_worst_case_fits_one_screen() {
         Reason { status: Some(503), error: format!("503 Service Unavailable: {}", "down ".repeat(99)) };
     let end = End::Stopped(Stop::Outage { reason, after: Duration::from_mins(10) });
     insta::assert_snapshot!(screen(&end, &tally, &causes, Rerun::Continues), @r"
-    stopped: User.com answered with errors alone for 10 minutes (`--max-outage`):
-    503 Service Unavailable: down down down down down down down down down down down…
+    stopped: User.com answered only with errors for 10 minutes (`--max-outage`): 503
+    Service Unavailable: down down down down down down down down down down down dow…
 
     rows      36,000,000,000 read
                5,000,000,000 acknowledged

@@ -1,4 +1,4 @@
-//! What `attrsync history` says: of all runs, of one, and of a user. In words of 80 columns, or as JSON.
+//! The screens of `attrsync history`: all runs, one run, and one user. As text of 80 columns, or as JSON.
 
 mod run;
 mod runs;
@@ -22,7 +22,7 @@ use super::wrap::wrapped;
 use crate::ledger::{PastRun, RowCounts, RunOutcome};
 use crate::plan::SentValue;
 
-/// How wide tables are where there is no screen, and what is narrow.
+/// The width of tables without a screen. A screen with fewer columns is narrow.
 const COLUMNS: usize = 80;
 const ATTRIBUTE: usize = 20;
 
@@ -55,7 +55,7 @@ fn ending(outcome: Option<RunOutcome>) -> (&'static str, Style) {
     (outcome.map_or("unfinished", RunOutcome::name), style)
 }
 
-/// Why there is no end of a run.
+/// Why a run has no end.
 fn unfinished(run: &PastRun) -> String {
     match run.process {
         Some(process) => format!("running now (process {process})"),

@@ -134,7 +134,7 @@ impl Display for RunScreen<'_> {
             rows => {
                 writeln!(f)?;
                 let rows = HumanCount(rows);
-                let line = format!("of {rows} acknowledged rows the ledger no longer keeps what they were");
+                let line = format!("the ledger no longer has the details of {rows} acknowledged rows");
                 write_line(f, &line, 0, self.columns)
             }
         }
@@ -253,7 +253,7 @@ mod tests {
         let run = PastRun { outcome: Some(RunOutcome::Complete), ..past_run() };
         let page = page(&RunScreen { run: &run, sent_rows: &[], top: 5, columns: None });
         assert!(
-            page.ends_with("\nof 1,000,000 acknowledged rows the ledger no longer keeps what they were\n"),
+            page.ends_with("\nthe ledger no longer has the details of 1,000,000 acknowledged rows\n"),
             "{page}"
         );
     }

@@ -21,10 +21,10 @@ pub struct RunsScreen<'a> {
 const RUN: usize = 3;
 const INDENT: usize = RUN + 2;
 const INPUTS: usize = 32;
-/// From how many columns on a run's duration stands in its line.
+/// The fewest columns with which a run's duration is in its line.
 const MEDIUM: usize = 48;
 
-/// What stands in the line of a run.
+/// What the line of a run has.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Room {
     Wide,

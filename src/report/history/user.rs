@@ -87,7 +87,7 @@ impl UserScreen<'_> {
 impl Display for UserScreen<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.facts.is_empty() {
-            return writeln!(f, "nothing is recorded of user {}", Truncated(&self.user.to_string(), ID));
+            return writeln!(f, "nothing is recorded for user {}", Truncated(&self.user.to_string(), ID));
         }
         let mut targets: BTreeMap<&str, Vec<&UserValue>> = BTreeMap::new();
         for fact in self.facts.iter().rev() {
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_user_of_whom_nothing_is_recorded_is_no_mystery() {
-        insta::assert_snapshot!(page(&UserScreen { user: User::Id(42), facts: &[], columns: None }), @"nothing is recorded of user 42");
+        insta::assert_snapshot!(page(&UserScreen { user: User::Id(42), facts: &[], columns: None }), @"nothing is recorded for user 42");
     }
 
     #[test]

@@ -13,11 +13,11 @@ use super::super::style::ADVICE;
 use super::{NAME, PlanScreen, SHORT_NAME};
 use crate::plan::AttributeSummary;
 
-/// A run of fewer requests is over so soon that nobody asks why.
+/// A run with fewer requests is short: costs are not shown.
 const MANY_REQUESTS: u64 = 1_000;
-/// The least share of the requests that is worth a word.
+/// Attributes with a smaller share of the requests are not shown.
 const LEAST_SHARE: f64 = 0.05;
-/// The most attributes to tell of.
+/// The most attributes to show.
 const MOST: usize = 5;
 
 /// What one attribute costs.
@@ -34,11 +34,11 @@ pub(super) struct Cost<'a> {
 pub(super) enum Why {
     /// Hardly any two users share a value.
     OwnValues,
-    /// Requests are far from full: so many users on average have the same value, and so many would fit.
+    /// Requests are far from full: `each` users on average have the same value, and `room` would fit.
     FewUsers { each: f64, room: NonZeroU32 },
-    /// There are many values, though many users share each: so many on average.
+    /// There are many values, though each is shared by many users: `each` on average.
     ManyValues { values: u64, each: f64 },
-    /// Requests are as good as full: values, users of each and requests for each, on average.
+    /// Requests are nearly full. `each` users on average have the same value, which takes `requests` requests.
     ManyUsers { values: u64, each: f64, requests: f64 },
 }
 

@@ -1,4 +1,4 @@
-//! The plan in words: what `attrsync plan` says.
+//! The screen of `attrsync plan`.
 
 mod costs;
 mod json;
@@ -57,27 +57,27 @@ pub struct PlanningStats {
 /// How wide a screen is. Wider is only what can't be cut.
 const COLUMNS: usize = 80;
 const NAME: usize = 24;
-/// Where much stands beside it: no name of User.com's own is longer.
+/// For narrow columns: the longest name of a standard attribute.
 const SHORT_NAME: usize = 13;
 const VALUE: usize = 32;
 const SHORT_VALUE: usize = 8;
 /// As many attributes as User.com has of its own.
 const MOST_ATTRIBUTES: usize = 22;
-/// What reading and planning took is told from so many rows on.
+/// The fewest rows for which the time and memory of planning are shown.
 const MANY_ROWS: u64 = 1_000_000;
 const MOST_CAUSES: usize = 10;
 const MOST_PLACES: usize = 3;
 const MOST_CONFLICTS: usize = 5;
 
 impl PlanScreen<'_> {
-    /// How long so many requests take at the rate of the run.
+    /// How long this many requests take at the rate of the run.
     pub(super) fn duration_of(&self, requests: u64) -> Duration {
         let windows = self.rate.window.as_nanos() * u128::from(requests);
         let nanos = windows / u128::from(self.rate.requests.get());
         u64::try_from(nanos).map_or(Duration::MAX, Duration::from_nanos)
     }
 
-    /// Rows that neither stand nor lost: which of them should, nobody has said.
+    /// Rows that are neither sent nor replaced, because the settings don't say which of them wins.
     fn in_conflict(&self) -> u64 {
         let totals = &self.plan.totals;
         totals.rows - totals.standing - totals.superseded
@@ -120,7 +120,7 @@ impl PlanScreen<'_> {
         wrapped(line, 4, self.columns).iter().try_for_each(|line| writeln!(f, "{line}"))
     }
 
-    /// Differs from run to run, and so is told only where it matters.
+    /// Shown only if it matters, because it differs from run to run.
     fn planning(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let matters = |planning: &PlanningStats| self.counts.read >= MANY_ROWS || planning.spilled > 0;
         let Some(PlanningStats { duration, memory, spilled }) = self.planning.filter(matters) else {
@@ -231,7 +231,7 @@ impl PlanScreen<'_> {
     fn doubts(&self) -> impl Iterator<Item = Message> {
         let read = self.warnings.iter().map(|Issue { what, count, places }| {
             Message::warning(match (places.first(), *count) {
-                // What stands in no row is said once.
+                // A warning that is about no row has no count.
                 (None, _) => what.clone(),
                 (Some(place), 1) => format!("{what} ({}:{})", place.input, place.line),
                 (Some(place), count) => {

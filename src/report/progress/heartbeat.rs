@@ -1,4 +1,4 @@
-//! Progress where there is no terminal.
+//! Progress as lines, if there is no terminal.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The state in words, in as much room as there is.
+//! The progress as a line that fits the width of the terminal.
 
 use indicatif::HumanCount;
 

@@ -1,4 +1,4 @@
-//! How far the run is.
+//! Progress of a run: a bar on a terminal, or lines.
 
 mod bar;
 mod heartbeat;
@@ -13,12 +13,12 @@ pub(super) use speed::Speed;
 
 use crate::deliver::Waiting;
 
-/// Who shows how far the run is.
+/// Shows the progress of a run.
 pub trait Progress {
     /// Shows the state, twenty times a second.
     fn show(&mut self, state: &ProgressState);
 
-    /// Clears what is shown, for good.
+    /// Removes what is shown, at the end of the run.
     fn close(&mut self);
 }
 
@@ -37,7 +37,7 @@ pub struct ProgressState {
     pub rate: f64,
     /// The pace in force, where throttlings have lowered it.
     pub slowed_to: Option<f64>,
-    /// How long the rest will take, where that can be told.
+    /// How long the rest will take, if that can be estimated.
     pub eta: Option<Duration>,
     /// Requests that repeated an earlier one.
     pub retried: u64,

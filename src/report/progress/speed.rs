@@ -23,7 +23,7 @@ struct Point {
 
 impl Speed {
     const WINDOW: Duration = Duration::from_secs(5);
-    /// Before that much time there is no telling.
+    /// Over a shorter time the rate is not reliable.
     const LEAST: Duration = Duration::from_millis(500);
 
     /// Takes how many requests there are now.

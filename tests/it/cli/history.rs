@@ -203,7 +203,7 @@ fn own_ids_are_told_apart_from_those_of_the_api() {
 #[test]
 fn a_user_without_records_is_no_error() {
     let run = workdir().run("history user 99").exits(0);
-    assert_eq!(run.stdout, "nothing is recorded of user 99\n");
+    assert_eq!(run.stdout, "nothing is recorded for user 99\n");
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn a_ledger_where_none_can_be_is_a_wrong_setting() {
             "cannot keep a ledger at `missing/some.ledger`: there is no directory `missing`",
         ),
         ("folder", "cannot keep a ledger at `folder`: it is a directory"),
-        ("pipe", "cannot keep a ledger at `pipe`: it is no regular file"),
+        ("pipe", "cannot keep a ledger at `pipe`: it is not a regular file"),
         ("users.csv/some.ledger", "there is no directory `users.csv`"),
     ] {
         let (workdir, server) = (Workdir::with_cities(1), Server::friendly());

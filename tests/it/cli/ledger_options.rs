@@ -59,7 +59,7 @@ fn a_ledger_and_none_at_once_is_refused_unless_one_outranks_the_other() {
     server
         .remember(&workdir, "users.csv --no-ledger --ledger x")
         .exits(2)
-        .says("--ledger: stands beside `--no-ledger`, which says otherwise");
+        .says("--ledger: conflicts with `--no-ledger`");
     assert_eq!(server.counters().requests, 0);
     server.remember(&workdir, "users.csv --no-ledger=false --ledger x").exits(0);
     server.sync(&workdir, "users.csv --ledger y").exits(0);
@@ -110,10 +110,7 @@ fn a_plan_that_cannot_know_what_changed_says_so() {
         .exits(2)
         .says("there is no ledger");
     workdir.file("attrsync.toml", "sandbox = true\nledger = \"l\"\n");
-    workdir
-        .run("plan users.csv --only-changed")
-        .exits(0)
-        .says("a sandbox that starts with the run holds nothing yet");
+    workdir.run("plan users.csv --only-changed").exits(0).says("a sandbox that starts with the run is empty");
 }
 
 #[cfg(unix)]

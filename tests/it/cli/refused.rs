@@ -128,7 +128,7 @@ fn an_input_of_nothing_but_invalid_rows_is_refused() {
     let run = server.sync(&workdir, "users.csv --summary -").exits(3);
     insta::assert_snapshot!(run.stderr, @r"
     error: all rows are invalid
-    hint: correct what `failures.csv` names, starting at users.csv:2: `user_id` must be a positive whole number, not `x`; if these are your own ids, add `--id-type custom-id`
+    hint: correct the rows in `failures.csv`, starting at users.csv:2: `user_id` must be a positive whole number, not `x`; if these are your own ids, add `--id-type custom-id`
     ");
     assert_eq!((run.rows("invalid"), workdir.failures().len(), server.counters().requests), (2, 2, 0));
 }
@@ -170,7 +170,7 @@ fn conflicts_are_settled_by_the_last_row_or_the_first_or_refused() {
     let run = server.sync(&workdir, "users.csv --summary - --on-conflict error").exits(3);
     insta::assert_snapshot!(run.stderr, @r"
     error: 1 conflict: one user has several values for `city`
-    hint: correct what `failures.csv` names, or choose with `--on-conflict last` or `first`
+    hint: correct the rows in `failures.csv`, or choose with `--on-conflict last` or `first`
     ");
     assert_eq!((run.rows("unsent"), workdir.failures().len(), server.counters().requests), (3, 3, 0));
     workdir.file("users.csv", workdir.read("users.csv") + "2,city,Oslo\n");

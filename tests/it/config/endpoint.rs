@@ -73,10 +73,7 @@ fn one_address_is_given_or_the_outer_place_decides() {
     let place = with_token().file("attrsync.toml", "base_url = 'https://file.user.com/'");
     assert_eq!(api(place.sync(&["--subdomain=flag"])).0, "https://flag.user.com/api/public/");
     let message = with_token().error(&["--subdomain=a", "--base-url=https://b/"]);
-    assert_eq!(
-        message,
-        "--base-url: stands beside `--subdomain`, which says otherwise\nhint: give one of the two"
-    );
+    assert_eq!(message, "--base-url: conflicts with `--subdomain`\nhint: give one of the two");
     let message = with_token().error(&[]);
     assert!(message.contains("no account is named\nhint: add `--subdomain NAME`"), "{message}");
 }

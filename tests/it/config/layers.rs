@@ -134,7 +134,7 @@ fn an_empty_value_in_the_file_is_told_as_such() {
         assert_eq!(place.error(&[]), expected);
     }
     let place = Place::ready().file("attrsync.toml", "on_conflict = ''");
-    assert_eq!(place.error(&[]), "attrsync.toml:1: on_conflict: `` is none of `last`, `first`, `error`");
+    assert_eq!(place.error(&[]), "attrsync.toml:1: on_conflict: `` is not one of `last`, `first`, `error`");
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn verbosity_adds_up_and_the_outermost_word_on_it_counts() {
     assert_eq!(verbosity(Place::ready().variable("ATTRSYNC_VERBOSE", "2"), &["-q"]), Verbosity::Quiet);
     assert_eq!(
         Place::ready().error(&["-q", "-v"]),
-        "--quiet: stands beside `--verbose`, which says otherwise\nhint: give one of the two"
+        "--quiet: conflicts with `--verbose`\nhint: give one of the two"
     );
 }
 
@@ -178,7 +178,7 @@ fn a_wrong_value_is_named_with_its_place_and_with_what_is_accepted() {
     let named = Place::ready().file("other.toml", "layout = 'tall'");
     assert_eq!(
         named.error(&["--config=other.toml"]),
-        "other.toml:1: layout: `tall` is none of `long`, `wide`, `auto`"
+        "other.toml:1: layout: `tall` is not one of `long`, `wide`, `auto`"
     );
     for (name, value) in EACH.iter().filter(|(name, _)| !["null_token", "summary"].contains(name)) {
         let message = Place::ready().variable(&variable(name), "~").error(&[]);
@@ -259,7 +259,7 @@ fn a_name_that_no_row_can_have_is_an_error_unless_custom_attributes_are_allowed(
     assert_eq!(
         error("[columns]\n'Customer no.' = 'user_id'", &[]),
         "attrsync.toml:2: columns.Customer no.: `Customer no.` is neither `user_id`, `attribute` nor `value`, nor a \
-         standard attribute\nhint: our name comes first, as in `--columns`: write `user_id = \"Customer no.\"`"
+         standard attribute\nhint: the attrsync name comes first, as in `--columns`: write `user_id = \"Customer no.\"`"
     );
     assert!(error("", &["--columns", "contry=Land"]).starts_with("--columns: `contry` is neither"));
     let custom = "allow_custom = true\n[attributes.shoe_size]\n[columns]\nshoe_size = 'Size'";
