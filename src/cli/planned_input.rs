@@ -89,7 +89,7 @@ impl PlannedInput {
             };
             let first = self.causes.first().and_then(|cause| {
                 let place = cause.places.first()?;
-                Some(format!("correct {wrong}, starting at {}:{}: {}", place.input, place.line, cause.what))
+                Some(format!("correct {wrong}, starting at {place}: {}", cause.what))
             });
             let reason = match tolerance {
                 Tolerance::NotAll => StopReason::AllInvalid,

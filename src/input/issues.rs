@@ -28,6 +28,13 @@ pub struct Location {
     pub found: String,
 }
 
+impl std::fmt::Display for Location {
+    /// As in messages: `users.csv:1042`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.input, self.line)
+    }
+}
+
 /// A problem in the input: an error that makes rows invalid, or a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issue {

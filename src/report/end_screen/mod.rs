@@ -266,8 +266,8 @@ impl EndScreen<'_> {
 
 fn with_place(cause: &Issue) -> String {
     match cause.places.first() {
-        Some(place) if cause.count == 1 => format!("{} ({}:{})", cause.what, place.input, place.line),
-        Some(place) => format!("{} (first: {}:{})", cause.what, place.input, place.line),
+        Some(place) if cause.count == 1 => format!("{} ({place})", cause.what),
+        Some(place) => format!("{} (first: {place})", cause.what),
         None => cause.what.clone(),
     }
 }

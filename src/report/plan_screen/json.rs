@@ -107,6 +107,6 @@ fn shared(shared: &SharedValues<'_>) -> Value {
 }
 
 fn finding(what: &str, count: u64, places: &[Location]) -> Value {
-    let places = list(places, |place| format!("{}:{}", place.input, place.line).into());
+    let places = list(places, |place| place.to_string().into());
     json!({ "what": what, "count": count, "places": places })
 }

@@ -206,7 +206,7 @@ impl PlanScreen<'_> {
             let places: Vec<_> = places
                 .iter()
                 .take(MOST_PLACES)
-                .map(|place| format!("{}:{}", Visible(&place.input), place.line))
+                .map(|place| Visible(&place.to_string()).to_string())
                 .collect();
             let places = match (places.as_slice(), *count) {
                 ([], _) => String::new(),
@@ -233,9 +233,9 @@ impl PlanScreen<'_> {
             Message::warning(match (places.first(), *count) {
                 // A warning that is about no row has no count.
                 (None, _) => what.clone(),
-                (Some(place), 1) => format!("{what} ({}:{})", place.input, place.line),
+                (Some(place), 1) => format!("{what} ({place})"),
                 (Some(place), count) => {
-                    format!("{what}, {} (first: {}:{})", counted(count, "time"), place.input, place.line)
+                    format!("{what}, {} (first: {place})", counted(count, "time"))
                 }
             })
         });
