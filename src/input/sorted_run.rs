@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::io;
 
 use super::interner::Interner;
-use crate::spill::{FileColumn, FileReader, PagedColumn, TempFile};
+use crate::spill::{FileColumn, FileReader, TempFile};
 
 /// The texts of an [`Interner`] in byte order, and their numbers. Runs are merged by reading each from start to end.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub(super) struct SortedRun {
     /// By rank, the number of the text.
     numbers: FileColumn<u32>,
     /// By number, the rank of the text.
-    places: PagedColumn<u32>,
+    places: FileColumn<u32>,
 }
 
 /// Sorted texts that lie end to end.
@@ -47,7 +47,7 @@ impl SortedRun {
             ends.push(joined.len())?;
         }
         let texts = SortedTexts { joined: joined.finish()?, ends: ends.finish()? };
-        Ok(Self { texts, numbers: file.write(&numbers)?, places: PagedColumn::new(file.write(&places)?) })
+        Ok(Self { texts, numbers: file.write(&numbers)?, places: file.write(&places)? })
     }
 
     /// The number of texts.
@@ -67,7 +67,7 @@ impl SortedRun {
     /// Reorders a column from ranks to numbers.
     pub(super) fn by_number(&self, by_place: &FileColumn<u32>) -> io::Result<Vec<u32>> {
         let by_place = by_place.load()?;
-        let mut by_number = self.places.column().load()?;
+        let mut by_number = self.places.load()?;
         for number in &mut by_number {
             *number = by_place[*number as usize];
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::io;
 
 use super::{BUFFER, OnConflict};
-use crate::spill::{Column, ColumnReader, PagedColumn, TempFile, read_back};
+use crate::spill::{Column, ColumnReader, TempFile, read_back};
 
 /// Users to remember where conflicts are resolved and not refused: enough for examples.
 const EXAMPLES: usize = 5;
@@ -143,7 +143,7 @@ impl ConflictList {
                 all.push(number)?;
             }
         }
-        Ok(Self(Column::File(PagedColumn::new(all.finish()?))))
+        Ok(Self(Column::File(all.finish()?)))
     }
 
     pub(super) fn memory_bytes(&self) -> usize {

@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::Range;
 
-use crate::spill::{Column, ColumnReader, FileWriter, PagedColumn, TempFile, read_back};
+use crate::spill::{Column, ColumnReader, FileWriter, TempFile, read_back};
 
 /// A range of user numbers, both ends included.
 #[derive(Clone, Copy, Debug)]
@@ -159,9 +159,9 @@ impl IdWriter {
     pub(super) fn finish(self) -> io::Result<IdColumn> {
         Ok(match self {
             Self::Narrow { base, offsets } => {
-                IdColumn::Narrow { base, offsets: Column::File(PagedColumn::new(offsets.finish()?)) }
+                IdColumn::Narrow { base, offsets: Column::File(offsets.finish()?) }
             }
-            Self::Wide(ids) => IdColumn::Wide(Column::File(PagedColumn::new(ids.finish()?))),
+            Self::Wide(ids) => IdColumn::Wide(Column::File(ids.finish()?)),
         })
     }
 }

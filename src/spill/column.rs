@@ -1,7 +1,6 @@
 //! Columns of numbers, in memory or in a temporary file.
 
 use std::io;
-use std::marker::PhantomData;
 use std::ops::Range;
 use std::slice;
 use std::sync::{Mutex, PoisonError};
@@ -12,16 +11,16 @@ use super::{TempFile, read_back};
 
 /// A column in memory or in a temporary file.
 #[derive(Debug)]
-pub enum Column<T> {
+pub(crate) enum Column<T> {
     /// In memory.
     Memory(Vec<T>),
     /// In a temporary file.
-    File(PagedColumn<T>),
+    File(FileColumn<T>),
 }
 
 /// Reads a range of a [`Column`] from its start to its end.
 #[derive(Debug)]
-pub enum ColumnReader<'a, T> {
+pub(crate) enum ColumnReader<'a, T> {
     /// From memory.
     Memory(slice::Iter<'a, T>),
     /// From a temporary file.
@@ -30,7 +29,7 @@ pub enum ColumnReader<'a, T> {
 
 /// Writes a [`Column`] from its start to its end.
 #[derive(Debug)]
-pub enum ColumnWriter<T> {
+pub(crate) enum ColumnWriter<T> {
     /// To memory.
     Memory(Vec<T>),
     /// To a temporary file.
@@ -39,22 +38,16 @@ pub enum ColumnWriter<T> {
 
 /// A column of numbers, or of bytes, in a temporary file.
 #[derive(Debug)]
-pub struct FileColumn<T> {
+pub(crate) struct FileColumn<T> {
     file: TempFile,
     /// Where its first byte is.
     place: u64,
     len: u64,
-    of: PhantomData<fn() -> T>,
-}
-
-/// A column in a file that is asked for one number at a time, usually for one near the last.
-#[derive(Debug)]
-pub struct PagedColumn<T> {
-    column: FileColumn<T>,
+    /// What was read last by [`get`](Self::get): the next number is usually near.
     page: Mutex<ColumnPage<T>>,
 }
 
-/// The part of a column that was read last.
+/// A part of a column.
 #[derive(Debug)]
 struct ColumnPage<T> {
     first: u64,
@@ -63,7 +56,7 @@ struct ColumnPage<T> {
 
 /// Writes a column of a file from its start to its end.
 #[derive(Debug)]
-pub struct FileWriter<T> {
+pub(crate) struct FileWriter<T> {
     column: FileColumn<T>,
     /// The most numbers that the column may have.
     most: u64,
@@ -73,7 +66,7 @@ pub struct FileWriter<T> {
 
 /// Reads a range of a column of a file.
 #[derive(Debug)]
-pub struct FileReader<T> {
+pub(crate) struct FileReader<T> {
     column: FileColumn<T>,
     /// The next number to read from the file.
     next: u64,
@@ -87,66 +80,63 @@ pub struct FileReader<T> {
 
 impl<T: Pod> Column<T> {
     /// The number of numbers.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Memory(numbers) => numbers.len(),
-            Self::File(paged) => index(paged.column.len),
+            Self::File(column) => index(column.len),
         }
-    }
-
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// The number at this position. Panics if a temporary file cannot be read.
     #[inline]
-    pub fn get(&self, at: usize) -> T {
+    pub(crate) fn get(&self, at: usize) -> T {
         match self {
             Self::Memory(numbers) => numbers[at],
-            Self::File(paged) => read_back(paged.get(at as u64)),
+            Self::File(column) => read_back(column.get(at as u64)),
         }
     }
 
     /// Reads a range; from a file, with a buffer of at most this size.
-    pub fn reader(&self, range: Range<usize>, buffer_bytes: usize) -> ColumnReader<'_, T> {
+    pub(crate) fn reader(&self, range: Range<usize>, buffer_bytes: usize) -> ColumnReader<'_, T> {
         match self {
             Self::Memory(numbers) => ColumnReader::Memory(numbers[range].iter()),
-            Self::File(paged) => {
+            Self::File(column) => {
                 let range = range.start as u64..range.end as u64;
-                ColumnReader::File(paged.column.reader(range, buffer_bytes))
+                ColumnReader::File(column.reader(range, buffer_bytes))
             }
         }
     }
 
     /// A writer for a column of at most as many numbers, in the same place.
-    pub fn writer(&self, buffer_bytes: usize) -> ColumnWriter<T> {
+    pub(crate) fn writer(&self, buffer_bytes: usize) -> ColumnWriter<T> {
         match self {
             Self::Memory(_) => ColumnWriter::Memory(Vec::new()),
-            Self::File(PagedColumn { column, .. }) => {
-                ColumnWriter::File(column.file.writer(column.len, buffer_bytes))
-            }
+            Self::File(column) => ColumnWriter::File(column.file.writer(column.len, buffer_bytes)),
         }
     }
 
     /// Moves the column to a file, unless it is in one.
-    pub fn move_to(&mut self, file: &TempFile) -> io::Result<()> {
+    pub(crate) fn move_to(&mut self, file: &TempFile) -> io::Result<()> {
         if let Self::Memory(numbers) = self {
-            *self = Self::File(PagedColumn::new(file.write(numbers)?));
+            *self = Self::File(file.write(numbers)?);
         }
         Ok(())
     }
 
     /// Moves the column to memory, unless it is there.
-    pub fn load(&mut self) -> io::Result<()> {
-        if let Self::File(paged) = self {
-            *self = Self::Memory(paged.column.load()?);
+    pub(crate) fn load(&mut self) -> io::Result<()> {
+        if let Self::File(column) = self {
+            *self = Self::Memory(column.load()?);
         }
         Ok(())
     }
 
     /// Removes the numbers at positions for which `keep` returns false. It is called for each position, ascending.
-    pub fn retain(&mut self, mut keep: impl FnMut(usize) -> bool, buffer_bytes: usize) -> io::Result<()> {
+    pub(crate) fn retain(
+        &mut self,
+        mut keep: impl FnMut(usize) -> bool,
+        buffer_bytes: usize,
+    ) -> io::Result<()> {
         let mut positions = 0..;
         let mut keep = || positions.next().is_some_and(&mut keep);
         match self {
@@ -170,7 +160,7 @@ impl<T: Pod> Column<T> {
 
     /// The numbers. Panics unless the column is in memory.
     #[inline]
-    pub fn as_slice(&self) -> &[T] {
+    pub(crate) fn as_slice(&self) -> &[T] {
         match self {
             Self::Memory(numbers) => numbers,
             Self::File(_) => panic!("the column was moved to a file"),
@@ -179,7 +169,7 @@ impl<T: Pod> Column<T> {
 
     /// The numbers, to append to. Panics unless the column is in memory.
     #[inline]
-    pub fn as_vec(&mut self) -> &mut Vec<T> {
+    pub(crate) fn as_vec(&mut self) -> &mut Vec<T> {
         match self {
             Self::Memory(numbers) => numbers,
             Self::File(_) => panic!("the column was moved to a file"),
@@ -187,7 +177,7 @@ impl<T: Pod> Column<T> {
     }
 
     /// How much memory it takes.
-    pub fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         match self {
             Self::Memory(numbers) => numbers.capacity() * size_of::<T>(),
             Self::File(_) => 0,
@@ -198,7 +188,7 @@ impl<T: Pod> Column<T> {
 impl<T: Pod> ColumnReader<'_, T> {
     /// The next number; `None` after the last one. Fails if a temporary file cannot be read.
     #[inline]
-    pub fn try_next(&mut self) -> io::Result<Option<T>> {
+    pub(crate) fn try_next(&mut self) -> io::Result<Option<T>> {
         match self {
             Self::Memory(numbers) => Ok(numbers.next().copied()),
             Self::File(numbers) => numbers.try_next(),
@@ -208,21 +198,16 @@ impl<T: Pod> ColumnReader<'_, T> {
 
 impl<T: Pod> ColumnWriter<T> {
     /// The number of numbers so far.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         match self {
             Self::Memory(numbers) => numbers.len() as u64,
             Self::File(numbers) => numbers.len(),
         }
     }
 
-    /// Whether there is none so far.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Appends a number.
     #[inline]
-    pub fn push(&mut self, number: T) -> io::Result<()> {
+    pub(crate) fn push(&mut self, number: T) -> io::Result<()> {
         match self {
             Self::Memory(numbers) => {
                 numbers.push(number);
@@ -233,58 +218,65 @@ impl<T: Pod> ColumnWriter<T> {
     }
 
     /// The whole column.
-    pub fn finish(self) -> io::Result<Column<T>> {
+    pub(crate) fn finish(self) -> io::Result<Column<T>> {
         Ok(match self {
             Self::Memory(mut numbers) => {
                 numbers.shrink_to_fit();
                 Column::Memory(numbers)
             }
-            Self::File(numbers) => Column::File(PagedColumn::new(numbers.finish()?)),
+            Self::File(numbers) => Column::File(numbers.finish()?),
         })
     }
 }
 
 impl<T> Clone for FileColumn<T> {
     fn clone(&self) -> Self {
-        Self { file: self.file.clone(), ..*self }
+        Self { file: self.file.clone(), place: self.place, len: self.len, page: Mutex::default() }
     }
 }
 
 impl<T> FileColumn<T> {
     pub(super) fn reserve(file: &TempFile, len: u64) -> Self {
         let place = file.reserve(len * size_of::<T>() as u64);
-        Self { file: file.clone(), place, len, of: PhantomData }
+        Self { file: file.clone(), place, len, page: Mutex::default() }
     }
 }
 
 impl<T: Pod> FileColumn<T> {
+    /// The bytes of a page: a page of the file system.
+    const PAGE_BYTES: usize = 4096;
+
     /// The number of numbers.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Whether it has none.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     /// Fills `into` with the numbers from `first` on. It is an error if there are fewer.
-    pub fn read(&self, first: u64, into: &mut [T]) -> io::Result<()> {
+    pub(crate) fn read(&self, first: u64, into: &mut [T]) -> io::Result<()> {
         if first + into.len() as u64 > self.len {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         self.file.read_at(bytemuck::cast_slice_mut(into), self.place + first * size_of::<T>() as u64)
     }
 
-    /// The number at this position.
-    pub fn get(&self, at: u64) -> io::Result<T> {
-        let mut number = [T::zeroed()];
-        self.read(at, &mut number)?;
-        Ok(number[0])
+    /// The number at this position. Reads a page around it, unless that was read last.
+    pub(crate) fn get(&self, at: u64) -> io::Result<T> {
+        let mut page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = page.get(at) {
+            return Ok(number);
+        }
+        let len = (Self::PAGE_BYTES / size_of::<T>()).max(1) as u64;
+        let first = at - at % len;
+        let count = len.min(self.len.saturating_sub(first));
+        let mut numbers = std::mem::take(&mut page.numbers);
+        numbers.resize(usize::try_from(count).map_err(io::Error::other)?, T::zeroed());
+        self.read(first, &mut numbers)?;
+        *page = ColumnPage { first, numbers };
+        page.get(at).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
     /// All numbers.
-    pub fn load(&self) -> io::Result<Vec<T>> {
+    pub(crate) fn load(&self) -> io::Result<Vec<T>> {
         let len = usize::try_from(self.len).map_err(io::Error::other)?;
         let mut numbers = vec![T::zeroed(); len];
         self.read(0, &mut numbers)?;
@@ -292,7 +284,7 @@ impl<T: Pod> FileColumn<T> {
     }
 
     /// Reads a range, with a buffer of at most this size.
-    pub fn reader(&self, range: Range<u64>, buffer_bytes: usize) -> FileReader<T> {
+    pub(crate) fn reader(&self, range: Range<u64>, buffer_bytes: usize) -> FileReader<T> {
         let capacity = (buffer_bytes / size_of::<T>()).max(1);
         let Range { start: next, end } = range;
         FileReader { column: self.clone(), next, end, buffer: Vec::new(), at: 0, capacity }
@@ -303,34 +295,9 @@ impl<T: Pod> FileColumn<T> {
     }
 }
 
-impl<T: Pod> PagedColumn<T> {
-    /// Bytes that are read at a time: a page of the file system.
-    const BYTES: usize = 4096;
-
-    /// Reads a column by pages.
-    pub fn new(column: FileColumn<T>) -> Self {
-        Self { column, page: Mutex::new(ColumnPage { first: 0, numbers: Vec::new() }) }
-    }
-
-    /// The column itself.
-    pub fn column(&self) -> &FileColumn<T> {
-        &self.column
-    }
-
-    /// The number at this position.
-    pub fn get(&self, at: u64) -> io::Result<T> {
-        let mut page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(number) = page.get(at) {
-            return Ok(number);
-        }
-        let len = (Self::BYTES / size_of::<T>()).max(1) as u64;
-        let first = at - at % len;
-        let count = len.min(self.column.len().saturating_sub(first));
-        let mut numbers = std::mem::take(&mut page.numbers);
-        numbers.resize(usize::try_from(count).map_err(io::Error::other)?, T::zeroed());
-        self.column.read(first, &mut numbers)?;
-        *page = ColumnPage { first, numbers };
-        page.get(at).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+impl<T> Default for ColumnPage<T> {
+    fn default() -> Self {
+        Self { first: 0, numbers: Vec::new() }
     }
 }
 
@@ -338,12 +305,6 @@ impl<T: Copy> ColumnPage<T> {
     fn get(&self, at: u64) -> Option<T> {
         let position = usize::try_from(at.checked_sub(self.first)?).ok()?;
         self.numbers.get(position).copied()
-    }
-}
-
-impl<T: Pod> Clone for PagedColumn<T> {
-    fn clone(&self) -> Self {
-        Self::new(self.column.clone())
     }
 }
 
@@ -355,18 +316,13 @@ impl<T: Pod> FileWriter<T> {
     }
 
     /// The number of numbers so far.
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.column.len + self.buffer.len() as u64
-    }
-
-    /// Whether there is none so far.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Appends a number. Panics if the column was started for fewer.
     #[inline]
-    pub fn push(&mut self, number: T) -> io::Result<()> {
+    pub(crate) fn push(&mut self, number: T) -> io::Result<()> {
         if self.buffer.len() == self.capacity {
             self.flush()?;
         }
@@ -375,7 +331,7 @@ impl<T: Pod> FileWriter<T> {
     }
 
     /// Appends numbers. Panics if the column was started for fewer.
-    pub fn extend(&mut self, mut numbers: &[T]) -> io::Result<()> {
+    pub(crate) fn extend(&mut self, mut numbers: &[T]) -> io::Result<()> {
         while !numbers.is_empty() {
             if self.buffer.len() == self.capacity {
                 self.flush()?;
@@ -388,7 +344,7 @@ impl<T: Pod> FileWriter<T> {
     }
 
     /// The whole column.
-    pub fn finish(mut self) -> io::Result<FileColumn<T>> {
+    pub(crate) fn finish(mut self) -> io::Result<FileColumn<T>> {
         self.flush()?;
         Ok(self.column)
     }
@@ -405,7 +361,7 @@ impl<T: Pod> FileWriter<T> {
 impl<T: Pod> FileReader<T> {
     /// The next number; `None` after the last one.
     #[inline]
-    pub fn try_next(&mut self) -> io::Result<Option<T>> {
+    pub(crate) fn try_next(&mut self) -> io::Result<Option<T>> {
         if self.at == self.buffer.len() {
             self.fill()?;
         }
@@ -415,7 +371,11 @@ impl<T: Pod> FileReader<T> {
     }
 
     /// Passes the next `count` numbers to `piece`, in pieces. It is an error if there are fewer.
-    pub fn take(&mut self, mut count: u64, mut piece: impl FnMut(&[T]) -> io::Result<()>) -> io::Result<()> {
+    pub(crate) fn take(
+        &mut self,
+        mut count: u64,
+        mut piece: impl FnMut(&[T]) -> io::Result<()>,
+    ) -> io::Result<()> {
         while count > 0 {
             if self.at == self.buffer.len() {
                 self.fill()?;

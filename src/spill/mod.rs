@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytemuck::Pod;
 
-pub use column::{Column, ColumnReader, ColumnWriter, FileColumn, FileReader, FileWriter, PagedColumn};
+pub(crate) use column::{Column, ColumnReader, ColumnWriter, FileColumn, FileReader, FileWriter};
 
 /// What reading, planning and the ledger may use of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,14 +39,14 @@ impl Default for Resources {
 
 /// Creates temporary files in one directory, and counts the bytes written to them.
 #[derive(Clone, Debug, Default)]
-pub struct TempFiles {
+pub(crate) struct TempFiles {
     directory: Option<PathBuf>,
     written: Arc<AtomicU64>,
 }
 
 /// A temporary file. Copies share it, and it lasts as long as any of them. Several threads may use it at the same time.
 #[derive(Clone, Debug)]
-pub struct TempFile(Arc<SharedFile>);
+pub(crate) struct TempFile(Arc<SharedFile>);
 
 #[derive(Debug)]
 struct SharedFile {
@@ -58,12 +58,12 @@ struct SharedFile {
 
 impl TempFiles {
     /// Files in this directory; with `None`, in the system's.
-    pub fn new(directory: Option<PathBuf>) -> Self {
+    pub(crate) fn new(directory: Option<PathBuf>) -> Self {
         Self { directory, written: Arc::default() }
     }
 
     /// Creates a file.
-    pub fn create(&self) -> io::Result<TempFile> {
+    pub(crate) fn create(&self) -> io::Result<TempFile> {
         let file = match &self.directory {
             Some(directory) => tempfile::tempfile_in(directory)?,
             None => tempfile::tempfile()?,
@@ -73,7 +73,7 @@ impl TempFiles {
     }
 
     /// The file in `slot`, which is created when it is first needed.
-    pub fn get_or_create(&self, slot: &mut Option<TempFile>) -> io::Result<TempFile> {
+    pub(crate) fn get_or_create(&self, slot: &mut Option<TempFile>) -> io::Result<TempFile> {
         let file = match slot.take() {
             Some(file) => file,
             None => self.create()?,
@@ -82,21 +82,21 @@ impl TempFiles {
     }
 
     /// The bytes written to all files so far, including those that are gone.
-    pub fn written_bytes(&self) -> u64 {
+    pub(crate) fn written_bytes(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
 }
 
 impl TempFile {
     /// Writes a column.
-    pub fn write<T: Pod>(&self, numbers: &[T]) -> io::Result<FileColumn<T>> {
+    pub(crate) fn write<T: Pod>(&self, numbers: &[T]) -> io::Result<FileColumn<T>> {
         let column = FileColumn::reserve(self, numbers.len() as u64);
         column.write_at(0, numbers)?;
         Ok(column)
     }
 
     /// Starts a column of at most `most` numbers. It can be read once it is finished.
-    pub fn writer<T: Pod>(&self, most: u64, buffer_bytes: usize) -> FileWriter<T> {
+    pub(crate) fn writer<T: Pod>(&self, most: u64, buffer_bytes: usize) -> FileWriter<T> {
         FileWriter::new(self, most, buffer_bytes)
     }
 
@@ -119,7 +119,7 @@ impl TempFile {
 
 /// The fewest bytes that are worth moving to a file at a time, for this number of attributes. Each move leaves a record
 /// of its places in memory for each attribute. With very many attributes, small moves would cost more than they save.
-pub fn least_worth(attributes: usize) -> u64 {
+pub(crate) fn least_worth(attributes: usize) -> u64 {
     const FEW_ATTRIBUTES: usize = 1 << 10;
     const BYTES_PER_ATTRIBUTE: u64 = 2 << 10;
     attributes.saturating_sub(FEW_ATTRIBUTES) as u64 * BYTES_PER_ATTRIBUTE
@@ -127,7 +127,7 @@ pub fn least_worth(attributes: usize) -> u64 {
 
 /// The result of reading a temporary file, for callers that cannot fail. Panics if the file cannot be read: it stands
 /// in for memory, and the program cannot go on without that either.
-pub fn read_back<T>(read: io::Result<T>) -> T {
+pub(crate) fn read_back<T>(read: io::Result<T>) -> T {
     read.unwrap_or_else(|error| panic!("a temporary file cannot be read back: {error}"))
 }
 
@@ -163,11 +163,10 @@ mod tests {
                     prop_assert_eq!(reader.try_next().unwrap(), Some(number));
                 }
                 prop_assert_eq!(reader.try_next().unwrap(), None);
-                let paged = PagedColumn::new(stored.clone());
                 for (at, &number) in column.iter().enumerate().rev().chain(column.iter().enumerate().step_by(7)) {
-                    prop_assert_eq!(paged.get(at as u64).unwrap(), number);
+                    prop_assert_eq!(stored.get(at as u64).unwrap(), number);
                 }
-                prop_assert!(paged.get(column.len() as u64).is_err());
+                prop_assert!(stored.get(column.len() as u64).is_err());
                 let (mut reader, mut taken) = (stored.reader(0..stored.len(), buffer), Vec::new());
                 reader.take(stored.len(), |piece| { taken.extend_from_slice(piece); Ok(()) }).unwrap();
                 prop_assert_eq!(&taken, column);
@@ -180,10 +179,14 @@ mod tests {
     fn what_was_cut_off_is_an_error() {
         let file = TempFiles::default().create().unwrap();
         let stored = file.write(&[1_u64, 2, 3]).unwrap();
-        assert!(stored.get(3).is_err());
+        let read = |at| {
+            let mut number = [0];
+            stored.read(at, &mut number).map(|()| number[0])
+        };
+        assert!(read(3).is_err());
         file.0.file.set_len(16).unwrap();
-        assert_eq!(stored.get(1).unwrap(), 2);
-        assert_eq!(stored.get(2).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(read(1).unwrap(), 2);
+        assert_eq!(read(2).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]
