@@ -20,13 +20,12 @@
 //!   - `read_back`, which compares a sample of rows with what the API holds at the end.
 //! - `dispatcher` is the loop that sends what the core decides. It uses the [`Limiter`], which says when the next request
 //!   may start, and `concurrency`, how many may be in flight.
-//! - `http` is the real transport, with `send_error` for the messages of failed requests.
+//! - `http` is the real transport.
 //!
 //! A batch that fails is not an error but an [`Outcome`]. The only error is that the receiver of the events is gone.
 
 mod backoff;
 mod concurrency;
-mod connect_timing;
 mod core;
 mod diagnosis;
 mod dispatcher;
@@ -41,7 +40,6 @@ mod outage;
 mod read_back;
 mod reservoir;
 mod search;
-mod send_error;
 mod server_message;
 mod size_limit;
 mod suggested_cause;

@@ -7,7 +7,7 @@ use std::io;
 use jiff::Timestamp;
 use rustls::{AlertDescription, CertificateError};
 
-use super::transport::{Delivered, SendError, SendErrorCause};
+use crate::deliver::transport::{Delivered, SendError, SendErrorCause};
 
 /// Where a request went.
 #[derive(Clone, Debug)]
