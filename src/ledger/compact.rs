@@ -94,7 +94,10 @@ impl Ledger {
                 let generation = newest.entry;
                 let merged = Compaction::of(database, &attribute, &news, untrusted, resources)?;
                 attribute.generation = generation;
-                database.replace_known(&mut attribute, KnownParts::of(&merged))?;
+                let mut parts = KnownParts::of(&merged);
+                database.replace_known(&mut attribute, &mut parts)?;
+                attribute.facts = parts.facts;
+                database.put_attribute(&attribute)?;
             }
             state.merged = last;
             database.put_state(state)
@@ -203,7 +206,7 @@ impl Compaction {
         Ok(())
     }
 
-    /// Takes facts of the attribute that names users.
+    /// Takes an entry of the attribute that is the users' id.
     fn take_renames(
         &mut self,
         groups: &[u8],
@@ -261,12 +264,12 @@ impl Compaction {
     }
 }
 
-/// The facts of a merge, in the order of their values, a part at a time.
-pub(super) struct KnownParts<'p> {
+/// The merged values, in the order of the values, one part at a time.
+struct KnownParts<'p> {
     merged: &'p Plan,
     batches: Batches<'p>,
-    /// How many facts there were so far.
-    pub(super) facts: u64,
+    /// How many pairs of user and value were returned so far.
+    facts: u64,
 }
 
 impl<'p> KnownParts<'p> {

@@ -3,18 +3,27 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::lock::Holder;
+use jiff::Timestamp;
+
+/// The process that is writing a ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockHolder {
+    /// The number of the process.
+    pub process: u32,
+    /// When it took the lock.
+    pub since: Timestamp,
+}
 
 /// Why a ledger can't be used. A run has to stop then, because nothing that it does would be recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// Another run is using it. Nothing was changed.
-    #[error("another run is using the ledger `{}`{}", path.display(), Holder::introduce(holder.as_ref()))]
+    #[error("another run is using the ledger `{}`{}", path.display(), describe(holder.as_ref()))]
     Locked {
         /// The ledger.
         path: PathBuf,
         /// The other run's process, where the system lets it be known.
-        holder: Option<Holder>,
+        holder: Option<LockHolder>,
     },
     /// There is none to read.
     #[error("there is no ledger `{}`", path.display())]
@@ -128,7 +137,13 @@ impl LedgerError {
     }
 }
 
-/// The system's words, without its number for them.
+fn describe(holder: Option<&LockHolder>) -> String {
+    holder.map_or_else(String::new, |LockHolder { process, since }| {
+        format!(": process {process}, started at {since:.0}")
+    })
+}
+
+/// The system's message, without its error number.
 pub(super) fn in_words(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_lowercase()

@@ -6,13 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::LedgerError;
 use super::groups::{Group, Groups, Malformed};
 use super::id_changes::{self, UntrustedUpTo, is_identity};
-use super::lock::{self, Holder};
+use super::lock;
 use super::reader::LedgerReader;
 use super::run::{RowCounts, RunId, RunOutcome};
 use super::sqlite::{AttributeRow, RunRow};
+use super::{LedgerError, LockHolder};
 use crate::plan::{SentValue, User};
 
 /// A run of the past, or of this moment.
@@ -112,7 +112,7 @@ impl LedgerReader {
         let base_urls = self.base_urls()?;
         let holder = lock::holder(self.database.path());
         let process = |run: &RunRow| {
-            let took_hold = |holder: &&Holder| run.ending.is_none() && holder.since <= run.started;
+            let took_hold = |holder: &&LockHolder| run.ending.is_none() && holder.since <= run.started;
             holder.as_ref().filter(took_hold).map(|holder| holder.process)
         };
         let runs = self.database.runs()?;
@@ -221,7 +221,7 @@ impl LedgerReader {
                 let named = group.value.as_ref().and_then(id_changes::named);
                 let names_it = names_users && named.as_ref() == Some(user);
                 let has_it = group.users.clone().any(|other| other == *user);
-                // Whoever had the id before, if it is given to somebody else now.
+                // The user that had the id before, if another one gets it now.
                 let takes_it = names_it && group.users.clone().any(|other| other != *user);
                 if has_it {
                     if entry <= state.merged {

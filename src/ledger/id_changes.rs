@@ -23,7 +23,7 @@ pub(super) fn known_as(name: &str) -> &str {
     if name == FORMER_IDENTITY { IDENTITY } else { name }
 }
 
-/// The user whom a value of the identity names.
+/// The user that has this value as its id.
 pub(super) fn named<'v>(value: &'v SentValue<'_>) -> Option<User<'v>> {
     match value {
         SentValue::Null => None,
@@ -31,15 +31,15 @@ pub(super) fn named<'v>(value: &'v SentValue<'_>) -> Option<User<'v>> {
     }
 }
 
-/// What an entry of the identity attribute says of one user.
+/// What an entry of the id attribute says of one user.
 pub(super) enum Renamed<'g> {
-    /// The user got the id that names it already.
+    /// The user got the id that it already had.
     Kept(User<'g>),
-    /// Nobody knows any more what is behind this id.
+    /// What is behind this id is not known any more.
     Unknown(User<'g>),
 }
 
-/// Hands over what a group of the identity attribute says where users go by the client's ids.
+/// Calls `see` with what a group of the id attribute says, if the target uses the client's own ids.
 pub(super) fn each(group: &mut Group<'_>, mut see: impl FnMut(Renamed<'_>)) -> Result<(), Malformed> {
     let Group { value, users, .. } = group;
     let new = value.as_ref().and_then(named);
@@ -58,7 +58,7 @@ pub(super) fn each(group: &mut Group<'_>, mut see: impl FnMut(Renamed<'_>)) -> R
     users.clone().finish()
 }
 
-/// How far what is known of a target is doubted.
+/// Up to which entry the records of a target can't be trusted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct UntrustedUpTo {
     by_custom_id: bool,
@@ -76,14 +76,14 @@ impl UntrustedUpTo {
 }
 
 impl TargetRow {
-    /// Whether users go by the client's ids.
+    /// Whether the target uses the client's own ids.
     pub(super) fn goes_by_custom_ids(&self) -> bool {
         self.users == super::run::CUSTOM_ID
     }
 }
 
 impl LedgerReader {
-    /// How far what is known of a target is doubted by a run of this content.
+    /// Up to which entry the records of a target can't be trusted by a run with this content.
     pub(super) fn untrusted_up_to(
         &self,
         runs: &[RunRow],
@@ -98,8 +98,8 @@ impl LedgerReader {
         })
     }
 
-    /// The last entry by which a run may have changed the custom ids of users whom it named in another way. Whose they
-    /// were before, the ledger can't tell.
+    /// The last entry by which a run may have changed the custom ids of users that it named by another type of id. The ledger
+    /// can't tell which users had them before.
     fn renamed_elsewhere(&self, runs: &[RunRow], target: &TargetRow) -> Result<u64, LedgerError> {
         let is_sibling = |other: &TargetRow| other.base_url == target.base_url && other.id != target.id;
         let Some(sibling) = self.database.targets()?.into_iter().find(is_sibling) else { return Ok(0) };

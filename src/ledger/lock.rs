@@ -17,20 +17,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::error::in_words;
+use super::error::{LockHolder, in_words};
 use super::{LedgerError, owner_only};
 
 /// Where the line says how far the ledger got: after its identity in 16 hexadecimal digits.
 const PROGRESS_AT: u64 = 17;
-
-/// The process that is writing a ledger.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
-    /// The number of the process.
-    pub process: u32,
-    /// When it took the lock.
-    pub since: Timestamp,
-}
 
 /// The lock on a ledger. It is released when this is dropped.
 #[derive(Debug)]
@@ -48,7 +39,7 @@ pub(super) struct LockInfo {
     pub(super) identity: u64,
     /// The last entry that it wrote.
     pub(super) last: u64,
-    holder: Holder,
+    holder: LockHolder,
 }
 
 /// Takes the lock, and tries for a fifth of a second if it is held: its process may just be ending, or a child process that
@@ -80,7 +71,7 @@ fn lock_itself(ledger: &Path) -> Result<Option<File>, LedgerError> {
 }
 
 /// The process that holds the lock of the ledger at this path, if there is one and it can be found out.
-pub(super) fn holder(ledger: &Path) -> Option<Holder> {
+pub(super) fn holder(ledger: &Path) -> Option<LockHolder> {
     let mut file = File::open(path_beside(ledger)).ok()?;
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => LockInfo::read(&mut file).ok()?.map(|note| note.holder),
@@ -113,7 +104,7 @@ impl Lock {
     }
 
     /// Writes the line.
-    pub(super) fn introduce(&mut self, note: &LockInfo) -> Result<(), LedgerError> {
+    pub(super) fn write_line(&mut self, note: &LockInfo) -> Result<(), LedgerError> {
         let line = note.to_string();
         self.write(0, line.as_bytes())?;
         let len = line.len() as u64;
@@ -137,7 +128,7 @@ impl Lock {
 
 impl LockInfo {
     pub(super) fn of_this_process(identity: u64, last: u64, since: Timestamp) -> Self {
-        Self { identity, last, holder: Holder { process: std::process::id(), since } }
+        Self { identity, last, holder: LockHolder { process: std::process::id(), since } }
     }
 
     /// The line that the last holder wrote for the ledger at this path, if it can be read.
@@ -156,23 +147,15 @@ impl LockInfo {
         let mut words = line.split_ascii_whitespace();
         let identity = u64::from_str_radix(words.next()?, 16).ok()?;
         let last = words.next()?.parse().ok()?;
-        let holder = Holder { process: words.next()?.parse().ok()?, since: words.next()?.parse().ok()? };
+        let holder = LockHolder { process: words.next()?.parse().ok()?, since: words.next()?.parse().ok()? };
         Some(Self { identity, last, holder })
     }
 }
 
 impl fmt::Display for LockInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { identity, last, holder: Holder { process, since } } = self;
+        let Self { identity, last, holder: LockHolder { process, since } } = self;
         writeln!(f, "{identity:016x} {last:020} {process} {since}")
-    }
-}
-
-impl Holder {
-    pub(super) fn introduce(holder: Option<&Self>) -> String {
-        holder.map_or_else(String::new, |Self { process, since }| {
-            format!(": process {process}, started at {since:.0}")
-        })
     }
 }
 

@@ -11,10 +11,9 @@
 //! - `reader` opens a ledger and finds the run to continue ([`LedgerReader`]), `known_values` says which rows need not be sent,
 //!   and `history` lists what was sent;
 //! - `compact` compacts the journal; `id_changes` handles users whose own ids were changed;
-//! - `sqlite` is the file, and the only module that uses SQL; `groups`, `varint` and `checksum` are its encoding;
+//! - `sqlite` is the file, and the only module that uses SQL; `groups` and `varint` encode what it stores;
 //! - `lock` keeps two runs apart; `path` and `owner_only` open the files safely.
 
-mod checksum;
 mod compact;
 mod error;
 mod fingerprint;
@@ -32,11 +31,10 @@ mod sqlite;
 mod varint;
 mod writer;
 
-pub use error::LedgerError;
+pub use error::{LedgerError, LockHolder};
 pub use fingerprint::{Fingerprint, INPUTS};
 pub use history::{PastRun, SentRows, UserValue, ValueState};
 pub use known_values::{KnownAttribute, KnownValues, SkipScope};
-pub use lock::Holder;
 pub use path::is_planted;
 pub use reader::LedgerReader;
 pub use recorder::Recorder;

@@ -90,7 +90,7 @@ pub enum RunOutcome {
     Incomplete,
     /// It stopped early.
     Stopped,
-    /// It was told to stop.
+    /// A signal stopped it.
     Interrupted,
     /// A bug, or the local disk failed.
     Internal,

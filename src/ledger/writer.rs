@@ -48,7 +48,7 @@ impl Ledger {
         let database = Database::open(path, Access::Write)?;
         reader::check_progress(&database, note.as_ref())?;
         let last = database.last()?;
-        lock.introduce(&LockInfo::of_this_process(database.state()?.identity, last, now))?;
+        lock.write_line(&LockInfo::of_this_process(database.state()?.identity, last, now))?;
         let reader = LedgerReader { database };
         let by_custom_id = target.id_type == IdType::CustomId;
         let target = named(&reader, target)?;

@@ -20,7 +20,7 @@ pub(super) enum Route<'a> {
 /// A page of the sandbox itself.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Page {
-    /// All facts.
+    /// The values of all users.
     State,
     Counters,
 }

@@ -74,7 +74,7 @@ fn reset(stream: &TcpStream) {
     }
 }
 
-/// Lets a panic of a task go on in whoever waits for it.
+/// Continues a panic of a task in the task that waits for it.
 pub(super) fn expect_no_panic(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended
         && error.is_panic()

@@ -19,12 +19,12 @@ pub enum User<'a> {
 
 /// Users, all by the same kind of id.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Users {
+pub(super) enum UserIds {
     Ids(Vec<u64>),
     CustomIds(Vec<String>),
 }
 
-impl Users {
+impl UserIds {
     pub(super) fn len(&self) -> usize {
         match self {
             Self::Ids(ids) => ids.len(),
@@ -79,7 +79,7 @@ impl State {
         self.len() == 0
     }
 
-    /// All facts as CSV, `user_id,attribute,value`: sorted by user (User.com's ids by number, then the client's by
+    /// All values as CSV, `user_id,attribute,value`: sorted by user (User.com's ids by number, then the client's by
     /// text), then by attribute. Values that aren't strings stand as their JSON text.
     pub fn csv(&self) -> String {
         let values: Vec<_> = self.values.items.iter().map(plain_text).collect();
@@ -100,33 +100,33 @@ impl State {
     }
 
     /// Sets the attribute to the value for all these users; null clears it.
-    pub(super) fn set(&mut self, users: Users, attribute: &str, value: Value) {
+    pub(super) fn set(&mut self, users: UserIds, attribute: &str, value: Value) {
         if value.is_null() {
             self.clear(&users, attribute);
             return;
         }
         let value = self.values.number(value);
         match users {
-            Users::Ids(ids) => {
+            UserIds::Ids(ids) => {
                 self.by_id.entry(attribute.into()).or_default().extend(ids.into_iter().map(|id| (id, value)));
             }
-            Users::CustomIds(ids) => {
+            UserIds::CustomIds(ids) => {
                 let ids = ids.into_iter().map(|id| (self.custom_ids.number(id.into_boxed_str()), value));
                 self.by_custom_id.entry(attribute.into()).or_default().extend(ids);
             }
         }
     }
 
-    fn clear(&mut self, users: &Users, attribute: &str) {
+    fn clear(&mut self, users: &UserIds, attribute: &str) {
         match users {
-            Users::Ids(ids) => {
+            UserIds::Ids(ids) => {
                 if let Some(facts) = self.by_id.get_mut(attribute) {
                     for id in ids {
                         facts.remove(id);
                     }
                 }
             }
-            Users::CustomIds(ids) => {
+            UserIds::CustomIds(ids) => {
                 if let Some(facts) = self.by_custom_id.get_mut(attribute) {
                     for number in ids.iter().filter_map(|id| self.custom_ids.find(id.as_str())) {
                         facts.remove(&number);
@@ -145,9 +145,9 @@ pub(super) fn plain_text(value: &Value) -> std::borrow::Cow<'_, str> {
     }
 }
 
-/// All facts by user, as `key` orders them, then by attribute: with the number of the value.
+/// All values by user in the order of `key`, then by attribute, each with the number of the value.
 fn sorted<U: Copy, K: Ord>(facts: &Values<U>, key: impl Fn(U) -> K) -> impl Iterator<Item = (K, &str, u32)> {
-    // Attributes go by their place while so many facts are sorted: the places are in order, and take less room.
+    // Attributes are represented by their place while the values are sorted: it has the same order and takes less memory.
     let mut all: Vec<(K, u32, u32)> = Vec::with_capacity(facts.values().map(HashMap::len).sum());
     for (attribute, users) in (0..).zip(facts.values()) {
         all.extend(users.iter().map(|(user, value)| (key(*user), attribute, *value)));
@@ -235,9 +235,9 @@ mod tests {
                     }
                 }
                 let users = if by_custom_id {
-                    Users::CustomIds(ids.iter().map(|id| format!("u{id}")).collect())
+                    UserIds::CustomIds(ids.iter().map(|id| format!("u{id}")).collect())
                 } else {
-                    Users::Ids(ids)
+                    UserIds::Ids(ids)
                 };
                 state.set(users, &attribute, value);
             }
@@ -255,9 +255,9 @@ mod tests {
     #[test]
     fn ids_sort_as_numbers_and_before_the_clients_own() {
         let mut state = State::default();
-        state.set(Users::CustomIds(vec!["b".into(), "10".into()]), "city", "Łódź".into());
-        state.set(Users::Ids(vec![10, 9]), "city", "Łódź".into());
-        state.set(Users::Ids(vec![10]), "beta", json!(true));
+        state.set(UserIds::CustomIds(vec!["b".into(), "10".into()]), "city", "Łódź".into());
+        state.set(UserIds::Ids(vec![10, 9]), "city", "Łódź".into());
+        state.set(UserIds::Ids(vec![10]), "beta", json!(true));
         assert_eq!(
             state.csv(),
             "user_id,attribute,value\n9,city,Łódź\n10,beta,true\n10,city,Łódź\n10,city,Łódź\nb,city,Łódź\n"
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn a_user_by_one_kind_of_id_is_not_the_user_by_the_other() {
         let mut state = State::default();
-        state.set(Users::Ids(vec![5]), "city", "Gdynia".into());
+        state.set(UserIds::Ids(vec![5]), "city", "Gdynia".into());
         assert_eq!(state.value(User::Id(5), "city"), Some(&json!("Gdynia")));
         assert_eq!(state.value(User::CustomId("5"), "city"), None);
         assert_eq!(state.values(User::Id(5)).collect::<Vec<_>>(), [("city", &json!("Gdynia"))]);

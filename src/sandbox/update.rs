@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::state::Users;
+use super::state::UserIds;
 
 /// What names the users of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(super) enum IdKind {
 /// A well-formed mass update.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Update<'a> {
-    pub(super) users: Users,
+    pub(super) users: UserIds,
     pub(super) attribute: Cow<'a, str>,
     pub(super) value: Value,
 }
@@ -28,8 +28,8 @@ pub(super) struct Update<'a> {
 /// Parses a body; an error is the body of a 400 answer.
 pub(super) fn parse(body: &[u8], ids: IdKind) -> Result<Update<'_>, Value> {
     let update = match ids {
-        IdKind::Id => Body::read(body).map(|body| body.update(Users::Ids)),
-        IdKind::CustomId => Body::read(body).map(|body| body.update(Users::CustomIds)),
+        IdKind::Id => Body::read(body).map(|body| body.update(UserIds::Ids)),
+        IdKind::CustomId => Body::read(body).map(|body| body.update(UserIds::CustomIds)),
     };
     match update {
         Ok(update) if !update.users.is_empty() => Ok(update),
@@ -51,7 +51,7 @@ impl<'a, I: DeserializeOwned> Body<'a, I> {
         serde_json::from_slice(bytes)
     }
 
-    fn update(self, users: impl Fn(Vec<I>) -> Users) -> Update<'a> {
+    fn update(self, users: impl Fn(Vec<I>) -> UserIds) -> Update<'a> {
         Update { users: users(self.ids), attribute: self.attribute, value: self.value }
     }
 }
@@ -118,12 +118,12 @@ mod tests {
         let update =
             parse(br#"{"ids": [3, 1], "attribute": "city", "value": "Oslo", "more": 1}"#, IdKind::Id)
                 .unwrap();
-        assert_eq!(update.users, Users::Ids(vec![3, 1]));
+        assert_eq!(update.users, UserIds::Ids(vec![3, 1]));
         assert!(matches!(update.attribute, Cow::Borrowed("city")));
         assert_eq!(update.value, json!("Oslo"));
         let update =
             parse(br#"{"value": null, "attribute": "ci\u0074y", "ids": ["a\n"]}"#, IdKind::CustomId).unwrap();
-        assert_eq!(update.users, Users::CustomIds(vec!["a\n".into()]));
+        assert_eq!(update.users, UserIds::CustomIds(vec!["a\n".into()]));
         assert_eq!((&*update.attribute, update.value), ("city", Value::Null));
     }
 

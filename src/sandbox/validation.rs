@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::options::{Options, Permission, Reject};
 use super::standard_attributes;
-use super::state::{User, Users, plain_text};
+use super::state::{User, UserIds, plain_text};
 use super::update::Update;
 
 /// Which attributes an operation sets.
@@ -96,10 +96,10 @@ impl Validator {
         standard_attributes::attribute_type(attribute).map_or(Ok(()), |kind| kind.check(value))
     }
 
-    fn known(&self, users: Users) -> Result<Users, Answer> {
+    fn known(&self, users: UserIds) -> Result<UserIds, Answer> {
         match users {
-            Users::Ids(ids) => self.partition(ids, |id| User::Id(*id)).map(Users::Ids),
-            Users::CustomIds(ids) => self.partition(ids, |id| User::CustomId(id)).map(Users::CustomIds),
+            UserIds::Ids(ids) => self.partition(ids, |id| User::Id(*id)).map(UserIds::Ids),
+            UserIds::CustomIds(ids) => self.partition(ids, |id| User::CustomId(id)).map(UserIds::CustomIds),
         }
     }
 

@@ -3,6 +3,7 @@
 //! It stores rows of a few types, commits several of them at once, and returns them as they were written or reports damage.
 //! What the rows mean is decided by the other modules of the ledger.
 
+mod checksum;
 mod read;
 mod rows;
 mod schema;
@@ -21,12 +22,12 @@ use schema::{APPLICATION, FORMS};
 
 pub(super) use rows::{AttributeRow, EntryHeader, JournalEntry, LedgerState, RunEnd, RunRow, TargetRow};
 
-/// What may be done with a store.
+/// How a ledger file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
-    /// All of it is read as it is at one moment, whoever writes meanwhile.
+    /// All of it is read as it is at one moment, even if it is written at the same time.
     Read,
-    /// Also made, where there is none. Needs the lock.
+    /// It is created if there is none. The caller must hold the lock.
     Write,
 }
 
@@ -39,7 +40,7 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Opens the file, after a look at all of its structure.
+    /// Opens the file, and checks its structure.
     pub(super) fn open(path: &Path, access: Access) -> Result<Self, LedgerError> {
         match access {
             Access::Write => {
@@ -54,7 +55,7 @@ impl Database {
         }
     }
 
-    /// Opens a file that nobody can write, beside which nothing can be written either.
+    /// Opens a file that can't be written, in a directory that can't be written either.
     fn open_unchangeable(path: &Path) -> Result<Self, LedgerError> {
         if has_records_beside(path) {
             return Err(LedgerError::Unmerged { path: path.to_owned() });
@@ -104,12 +105,12 @@ impl Database {
         LedgerError::Damaged { path: self.path.clone(), what: what.into() }
     }
 
-    /// Facts are not written as they should be.
+    /// Groups can't be decoded.
     pub(super) fn malformed(&self) -> LedgerError {
         self.damaged("facts are not what they should be")
     }
 
-    /// Moves what was committed into the file itself, and gives back room that is no longer needed.
+    /// Moves commits from the write-ahead log into the file, and shrinks the file.
     pub(super) fn shrink(&self) -> Result<(), LedgerError> {
         self.sql(|connection| {
             // It frees a page with each row that is asked for.
@@ -123,7 +124,7 @@ impl Database {
         run(&connection).map_err(|error| fault(&self.path, &error))
     }
 
-    /// Makes one commit of all that is written meanwhile: when this returns well, all of it is on the disk, and else none.
+    /// Commits everything that `write` writes at once: all of it is on the disk after a success, and nothing after an error.
     pub(super) fn in_one_commit<T>(
         &self,
         write: impl FnOnce() -> Result<T, LedgerError>,
@@ -176,7 +177,7 @@ impl Database {
         })
     }
 
-    /// Refuses a file whose structure is broken. What lies in the structure is guarded by its checksums.
+    /// Rejects a file whose structure is broken. The content has checksums of its own.
     fn check_structure(&self) -> Result<(), LedgerError> {
         let verdict: String =
             self.sql(|connection| connection.query_row("PRAGMA quick_check(1)", (), |row| row.get(0)))?;

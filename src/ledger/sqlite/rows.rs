@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, Error, Row, params};
 
-use crate::ledger::checksum::Checksum;
+use super::checksum::Checksum;
 
 /// A row with a checksum.
 pub(in crate::ledger) trait Checksummed: Sized {
@@ -78,7 +78,7 @@ pub(in crate::ledger) struct AttributeRow {
     pub(in crate::ledger) facts: u64,
 }
 
-/// What the journal says above an entry's facts.
+/// The header of a journal entry, without its groups.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::ledger) struct EntryHeader {
     pub(in crate::ledger) entry: u64,

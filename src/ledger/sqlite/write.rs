@@ -5,7 +5,6 @@ use rusqlite::params;
 use super::read::PART_BITS;
 use super::{AttributeRow, Database, JournalEntry, LedgerState, RunRow, TargetRow};
 use crate::ledger::LedgerError;
-use crate::ledger::compact::KnownParts;
 
 impl Database {
     pub(in crate::ledger) fn put_state(&self, state: &LedgerState) -> Result<(), LedgerError> {
@@ -16,7 +15,7 @@ impl Database {
         self.sql(|connection| target.put(connection))
     }
 
-    /// A new run, or what became of one.
+    /// Adds a run, or replaces it with its result.
     pub(in crate::ledger) fn put_run(&self, run: &RunRow) -> Result<(), LedgerError> {
         self.sql(|connection| run.put(connection))
     }
@@ -30,11 +29,12 @@ impl Database {
         self.sql(|connection| entry.put(connection))
     }
 
-    /// Puts parts in the place of all that is known of an attribute, and counts them in it.
+    /// Replaces all known values of an attribute by these parts, and sets their number in the attribute, which is to be put
+    /// afterwards.
     pub(in crate::ledger) fn replace_known(
         &self,
         attribute: &mut AttributeRow,
-        mut parts: KnownParts<'_>,
+        parts: &mut impl Iterator<Item = Vec<u8>>,
     ) -> Result<(), LedgerError> {
         let first = attribute.id << PART_BITS;
         attribute.parts = self.sql(|connection| {
@@ -42,14 +42,13 @@ impl Database {
             connection.execute("DELETE FROM known WHERE place >= ? AND place < ?", params![first, beyond])?;
             let mut insert = connection.prepare_cached("INSERT INTO known VALUES (?, ?, ?)")?;
             let mut part = 0;
-            for groups in parts.by_ref() {
+            for groups in parts {
                 insert.execute(params![first | part, groups, attribute.part_sum(part, &groups)])?;
                 part += 1;
             }
             Ok(part)
         })?;
-        attribute.facts = parts.facts;
-        self.put_attribute(attribute)
+        Ok(())
     }
 
     /// Removes the journal's entries up to this one.
