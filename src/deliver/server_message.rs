@@ -7,8 +7,8 @@ const MOST_CHARS: usize = 500;
 
 /// The message in a body, as one line; empty if there is none.
 ///
-/// It understands the errors of Django REST framework, `{"detail": "…"}` and `{"field": ["…"]}`. Of an HTML page it takes the
-/// title.
+/// It understands the errors of Django REST framework, `{"detail": "…"}` and `{"field": ["…"]}`. Of an HTML page it
+/// takes the title.
 pub(super) fn message(body: &[u8]) -> String {
     let text = match serde_json::from_slice::<Value>(body) {
         Ok(value) => {

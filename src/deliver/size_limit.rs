@@ -26,7 +26,7 @@ impl SizeLimit {
         Self { precision, ..Self::default() }
     }
 
-    /// The size that the next request may have; `None` where there is no limit.
+    /// The size of the next request; `None` if there is no limit.
     pub(super) fn size(&self) -> Option<u32> {
         let rejected = self.rejected?;
         if self.accepted == 0 {
@@ -67,7 +67,7 @@ impl SizeLimit {
         self.rejected.is_some() && self.is_plausible(size)
     }
 
-    /// The server says that it takes this many: the next request tries.
+    /// The server says that it accepts this many: the next request tests that.
     pub(super) fn suggest(&mut self, most: u32) {
         if self.rejected.is_some_and(|rejected| most > self.accepted && most < rejected) {
             // Accepted as long as nothing shows the contrary; the search upwards goes on from there.

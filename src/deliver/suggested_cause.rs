@@ -51,7 +51,7 @@ const USER_WORDS: [&str; 16] = [
 const FILLERS: [&str; 7] = ["with", "no", "and", "or", "number", "nr", "value"];
 
 impl SuggestedCause {
-    /// What the rejection of these users suggests. Naming users wins over naming the value: an id may look like a value.
+    /// What the rejection of these users suggests. Users take precedence over the value, because an id may look like a value.
     pub(super) fn of(reply: &Reply, plan: &Plan, users: &UserSet) -> Self {
         if reply.status == 413 {
             return Self::Size(None);
@@ -93,7 +93,7 @@ pub(super) fn is_structured(body: &[u8]) -> bool {
     ["ids", "value", "attribute"].iter().any(|field| said.fields.contains(*field))
 }
 
-/// What a body says.
+/// The parts of a message.
 #[derive(Default)]
 struct Said {
     fields: HashSet<String>,

@@ -25,8 +25,8 @@ const PART_BYTES: usize = 256 << 10;
 const GROUP_USERS: NonZeroU32 = NonZeroU32::new(1 << 16).expect("a power of two is not 0");
 
 impl Ledger {
-    /// Compacts the journal if that is worthwhile, deletes entries older than `keep_since`, and shrinks the file. The entries of
-    /// an unfinished run stay as long as it can be continued.
+    /// Compacts the journal if that is worthwhile, deletes entries older than `keep_since`, and shrinks the file. The
+    /// entries of an unfinished run stay as long as it can be continued.
     ///
     /// `resources` limit the memory and name the directory for temporary files.
     pub fn compact(&mut self, keep_since: Timestamp, resources: &Resources) -> Result<(), LedgerError> {

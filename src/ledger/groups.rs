@@ -1,8 +1,8 @@
 //! The encoding of users and their values, in few bytes.
 //!
-//! A group consists of the number of requests it took, the value as sent, the number of users, the length of the users in bytes,
-//! and the users. Numeric ids are stored as differences from the one before, which takes one byte each if they are dense. The
-//! client's own ids are stored as text.
+//! A group consists of the number of requests it took, the value as sent, the number of users, the length of the users
+//! in bytes, and the users. Numeric ids are stored as differences from the one before, which takes one byte each if
+//! they are dense. The client's own ids are stored as text.
 
 use std::borrow::Cow;
 

@@ -157,7 +157,7 @@ impl Core {
         self.again(request, reason, at);
     }
 
-    /// What tells a request from others.
+    /// Identifies a request.
     pub(super) fn key(&self, task: &Task) -> Key {
         match task {
             Task::ReadBack(number) => (u32::MAX, u32::try_from(*number).unwrap_or(u32::MAX)),
@@ -274,7 +274,7 @@ impl Core {
         }
     }
 
-    /// Whether the request was rejected for its size, so that smaller ones are to be sent.
+    /// Whether the request was rejected because of its size, so that smaller ones are to be sent.
     pub(super) fn is_too_large(&mut self, users: &UserSet, rejection: &Rejection, bytes: usize) -> bool {
         let len = users.len();
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
@@ -328,7 +328,7 @@ impl Core {
         self.plan.first_groups().find(is_other).map(|other| (other, 0))
     }
 
-    /// The attempts of a request are used up: its users fail, or are searched.
+    /// A request has no attempts left: its users fail, or are searched for the cause.
     pub(super) fn exhausted(&mut self, request: PendingRequest, now: Instant) {
         let reason = request.last.clone().unwrap_or_default();
         let since = request.since.unwrap_or(now);

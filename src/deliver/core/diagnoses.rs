@@ -15,7 +15,7 @@ use crate::deliver::user_set::UserSet;
 use crate::deliver::verdict::Reason;
 
 impl Core {
-    /// Opens a diagnosis for users who were rejected together.
+    /// Starts a diagnosis for users that were rejected together.
     pub(super) fn open(&mut self, users: &UserSet, carried: u32, rejection: Rejection, now: Instant) {
         let id = self.add_diagnosis(Diagnosis::new(users, carried, rejection));
         let diagnosis = self.diagnosis(id);
@@ -38,7 +38,7 @@ impl Core {
         self.look_into(id, now);
     }
 
-    /// Looks into a diagnosis, unless its attribute is likely to be the cause.
+    /// Continues a diagnosis, unless the attribute is likely to be the cause.
     pub(super) fn look_into(&mut self, id: u64, now: Instant) {
         let Some(diagnosis) = self.diagnoses.get(&id) else { return };
         let (group, pattern) = (diagnosis.group, diagnosis.rejection.pattern.clone());
@@ -64,7 +64,8 @@ impl Core {
         self.diagnoses.iter().all(|(other, diagnosis)| *other == id || diagnosis.stage.awaits())
     }
 
-    /// Fails attributes of which many groups were rejected alike, if evidence showed that it was not for their users.
+    /// Fails attributes with many groups that were rejected with the same message, if it was confirmed that the cause
+    /// is not their users.
     pub(super) fn judge_attributes(&mut self, now: Instant) {
         if self.account.is_some() {
             return;
@@ -122,7 +123,7 @@ impl Core {
         self.pursue(id, finding, now);
     }
 
-    /// Takes what a diagnosis found out, and asks what it asks next.
+    /// Applies what a diagnosis found, and queues its next question.
     pub(super) fn pursue(&mut self, id: u64, finding: Finding, now: Instant) {
         let settled: Vec<_> = self.diagnosis(id).drain().collect();
         for finished in settled {
@@ -188,7 +189,7 @@ impl Core {
         self.pursue(id, finding, now);
     }
 
-    /// Whether a diagnosis waits for another one from which it will learn: who doesn't exist, or how large requests may be.
+    /// Whether a diagnosis waits for another one, which will show which users don't exist or how large requests may be.
     pub(super) fn follows_another(&mut self, id: u64) -> bool {
         let Some(diagnosis) = self.diagnoses.get(&id) else { return false };
         let size = diagnosis.rejected_size();
@@ -201,7 +202,7 @@ impl Core {
         *self.leading.get_or_insert(id) != id
     }
 
-    /// A value was accepted: what waited for that goes on.
+    /// A value was accepted: continues what waited for that.
     pub(super) fn release(&mut self, group: u32, now: Instant) {
         if self.group_diagnosis.remove(&group).is_some() {
             self.release_waiting(group, now);
@@ -261,7 +262,7 @@ impl Core {
         }
     }
 
-    /// The diagnoses of which this holds, in the order in which they were opened.
+    /// The matching diagnoses, in the order in which they were started.
     pub(super) fn find_diagnoses(&self, of: impl Fn(&Diagnosis) -> bool) -> Vec<u64> {
         let mut ids: Vec<u64> =
             self.diagnoses.iter().filter(|(_, diagnosis)| of(diagnosis)).map(|(id, _)| *id).collect();
@@ -269,7 +270,7 @@ impl Core {
         ids
     }
 
-    /// Nothing else is left to do: one of the diagnoses that wait is looked into.
+    /// Continues one of the waiting diagnoses, when nothing else is left to do.
     pub(super) fn resume_a_diagnosis(&mut self, now: Instant) -> bool {
         let waits = |diagnosis: &Diagnosis| {
             matches!(diagnosis.stage, Stage::AwaitsAnyone | Stage::AwaitsAttribute | Stage::AwaitsDiagnosis)

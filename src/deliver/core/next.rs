@@ -16,7 +16,7 @@ use crate::input::Operation;
 use crate::plan::Batch;
 
 impl Core {
-    /// Decides what to send next. False if nothing is to be sent now; else it can be [started](Self::start).
+    /// Decides what to send next. Returns whether there is a request to [start](Self::start) now.
     pub(in crate::deliver) fn decide(&mut self, now: Instant) -> bool {
         if self.stop.is_some() {
             return false;
@@ -60,7 +60,7 @@ impl Core {
         }
     }
 
-    /// This request is the next one to be sent.
+    /// Makes this the next request to be started.
     pub(super) fn take(&mut self, request: PendingRequest, now: Instant) -> bool {
         self.requests += 1;
         self.decided = Some(Scheduled { at: now, number: self.requests, request });
@@ -106,7 +106,7 @@ impl Core {
         Some(StartedRequest { id, call })
     }
 
-    /// An answer may change what is to be sent next.
+    /// Takes the decision back, because an answer may change it.
     pub(super) fn reconsider(&mut self) {
         let Some(due) = self.decided.take() else { return };
         match due.request.task {
@@ -115,8 +115,8 @@ impl Core {
         }
     }
 
-    /// A request whose time has come, else the next planned batch. During an outage the time is that of the probe, and a batch
-    /// that was not tried yet tells more than one that failed.
+    /// A request that is due, or else the next planned batch. During an outage the batch comes first, because a probe with a
+    /// batch that was not tried yet tells more than one with a batch that failed.
     pub(super) fn next_request(&mut self, now: Instant) -> Option<PendingRequest> {
         if self.outage.next_probe().is_some() {
             return self.claim().or_else(|| self.queue.pop().map(|Reverse(due)| due.request));
@@ -167,12 +167,12 @@ impl Core {
         self.cut(request, now)
     }
 
-    /// Whether the tries of a request are used up, if they count.
+    /// Whether a request has no attempts left, if all of them count.
     pub(super) fn is_used_up(&self, request: &PendingRequest) -> bool {
         self.most_attempts(request).is_some_and(|most| request.attempts.all() >= most)
     }
 
-    /// How many tries a request has; `None` where nothing depends on it.
+    /// How many attempts a request has; `None` if it may be repeated without limit.
     pub(super) fn most_attempts(&self, request: &PendingRequest) -> Option<u32> {
         match &request.task {
             Task::Ask { question: Question::Update(positions), diagnosis } => {
@@ -185,7 +185,7 @@ impl Core {
         }
     }
 
-    /// How many attempts must count before anything follows from them.
+    /// How many attempts must count before a conclusion is drawn.
     pub(super) fn needed(request: &PendingRequest) -> u32 {
         match &request.task {
             // No user fails because of what follows.
@@ -194,8 +194,7 @@ impl Core {
         }
     }
 
-    /// A request that shows whether the API is up: one that was acknowledged is sent again. Before there is one, a
-    /// planned batch will do; or else a user.
+    /// A request that shows whether the API is up: an acknowledged row again, or, before there is one, a GET of a user.
     pub(super) fn probe_for(&self, doubt: InDoubt) -> ApiCall {
         match (doubt, self.knowledge.known_good) {
             (InDoubt::ReadBack, _) => ApiCall::Operation(Operation::Standard),
@@ -204,7 +203,7 @@ impl Core {
         }
     }
 
-    /// Leaves users out who are known to be offenders; they are asked for apart.
+    /// Takes out users that are known to be offenders, and starts diagnoses for them.
     pub(super) fn without_offenders(
         &mut self,
         request: PendingRequest,
@@ -231,7 +230,7 @@ impl Core {
         if others.is_empty() { None } else { Some(PendingRequest { task: Task::Update(others), ..request }) }
     }
 
-    /// Takes as many of the request's users as the server takes in a request; the others go next.
+    /// Splits a request that is larger than the server accepts. The rest is queued.
     pub(super) fn cut(&mut self, request: PendingRequest, now: Instant) -> bool {
         let Task::Update(users) = &request.task else { return self.take(request, now) };
         let len = users.len();
@@ -309,12 +308,12 @@ impl Core {
         Some(PendingRequest::new(Task::Update(batch.into()), Purpose::First))
     }
 
-    /// Whether none of a group's batches was claimed yet.
+    /// Whether no batch of the group was taken from the plan yet.
     fn is_ahead(&self, group: u32) -> bool {
         self.next.is_some_and(|batch| group > batch.group || (group == batch.group && batch.first == 0))
     }
 
-    /// Whether planned batches can be sent that have not been tried yet.
+    /// Whether the plan has a batch that can be sent now.
     pub(super) fn has_fresh_batches(&self) -> bool {
         self.next.is_some_and(|batch| self.plan.phase(batch) == self.phase)
     }

@@ -156,19 +156,19 @@ struct Candidate {
     carried: u32,
 }
 
-/// What is known of the one user who is looked at.
+/// What is known of the one user that is tested.
 #[derive(Clone, Copy, Debug)]
 struct Check {
     position: u32,
     /// How many times it was rejected alone.
     alone: u32,
     exists: Option<bool>,
-    /// The API doesn't tell.
+    /// It was asked, so if `exists` is `None`, the API doesn't tell.
     is_asked: bool,
 }
 
 impl Check {
-    /// A user who exists and was rejected alone is looked at once more.
+    /// Tests an existing user that was rejected alone a second time.
     fn again(position: u32) -> Self {
         Self { position, alone: 1, exists: Some(true), is_asked: true }
     }
@@ -201,7 +201,7 @@ impl Diagnosis {
         }
     }
 
-    /// A diagnosis for users who are known to be offenders: all together where they don't exist, else one by one.
+    /// A diagnosis for known offenders: they are sent together if they don't exist, and one by one otherwise.
     pub(super) fn of_offenders(part: &UserSet, why: Offender, rejection: Rejection) -> Self {
         let mut diagnosis = Self::new(part, 0, rejection);
         diagnosis.search = Search::unknowing(length(&diagnosis.users));
@@ -210,7 +210,7 @@ impl Diagnosis {
         diagnosis
     }
 
-    /// Decides where to begin.
+    /// Starts with the address or the key if the status suggests it.
     pub(super) fn begin(&mut self, knowledge: &mut Knowledge, plan: &Plan) -> Finding {
         if self.rejection.reason.status == Some(404) && !knowledge.address_exists {
             self.stage = Stage::Address;
@@ -223,7 +223,7 @@ impl Diagnosis {
         self.look_into(knowledge, plan)
     }
 
-    /// Decides what to ask first, once the address and the key are known to be right.
+    /// Decides what to test first, once the address and the key are known to be right.
     pub(super) fn look_into(&mut self, knowledge: &mut Knowledge, plan: &Plan) -> Finding {
         self.stage = Stage::Search;
         if let Some(reason) = knowledge.rejected_because(self.group, plan).cloned() {
@@ -254,7 +254,7 @@ impl Diagnosis {
         Finding::Nothing
     }
 
-    /// Goes on after another diagnosis from which this one could learn.
+    /// Continues after another diagnosis.
     pub(super) fn resume(&mut self, knowledge: &Knowledge, plan: &Plan) -> Finding {
         self.stage = Stage::Search;
         if let Some(reason) = knowledge.rejected_because(self.group, plan).cloned() {
@@ -267,7 +267,7 @@ impl Diagnosis {
         Finding::Nothing
     }
 
-    /// The next question; `None` when it waits for others, or is done.
+    /// The next question; `None` if it waits or is done.
     pub(super) fn ask(&mut self, most: u32, knowledge: &mut Knowledge, plan: &Plan) -> Option<Question> {
         let question = match self.stage {
             Stage::AwaitsAnyone | Stage::AwaitsAttribute | Stage::AwaitsGroup | Stage::AwaitsDiagnosis => {
@@ -324,7 +324,7 @@ impl Diagnosis {
         self.ask_for_users(most, knowledge, plan)
     }
 
-    /// Goes on with these users, and with those who wait as witnesses.
+    /// Continues with these users, and with those that were rejected alone.
     fn replace_users(&mut self, mut users: Vec<Candidate>) {
         users.extend(self.witnesses.drain(..).map(|position| self.users[position as usize]));
         users.sort_unstable_by_key(|user| user.place);
@@ -332,7 +332,7 @@ impl Diagnosis {
         self.users = users;
     }
 
-    /// The users of a question that carries any.
+    /// The users at these positions.
     pub(super) fn users_at(&self, positions: &Range<u32>) -> UserSet {
         UserSet::of(self.group, self.range(positions).iter().map(|user| user.place))
     }
@@ -342,12 +342,12 @@ impl Diagnosis {
         self.users[position as usize].place
     }
 
-    /// Whether its users are asked for one by one.
+    /// Whether its users are tested one by one.
     pub(super) fn is_dense(&self) -> bool {
         self.search.is_dense() && !self.together
     }
 
-    /// The size of the smallest part that was rejected, unless it is explained.
+    /// The size of the smallest rejected part; 0 if the rejection is explained.
     pub(super) fn rejected_size(&self) -> u32 {
         let is_searching = self.search.rest().next().is_some() && !self.together && !self.singly;
         if is_searching { self.rejected } else { 0 }

@@ -19,7 +19,7 @@ tokio::task_local! {
     static REQUEST: Arc<ConnectTiming>;
 }
 
-/// What is known of one request's connection.
+/// When a request began to wait for a connection, and when it had one.
 #[derive(Debug, Default)]
 pub(super) struct ConnectTiming {
     begun: AtomicBool,
@@ -27,18 +27,18 @@ pub(super) struct ConnectTiming {
 }
 
 impl ConnectTiming {
-    /// Watches a request.
+    /// Runs a request whose connection is measured.
     pub(super) async fn watch<F: Future>(self: &Arc<Self>, request: F) -> F::Output {
         REQUEST.scope(Arc::clone(self), request).await
     }
 
-    /// Whether the request went on a connection that was there.
+    /// Whether the request used an open connection.
     pub(super) fn reused(&self) -> bool {
         !self.begun.load(Ordering::Relaxed)
     }
 
-    /// How long a request that started at `start` may have waited for its connection. It may also have been given one that
-    /// became idle meanwhile, so this is the most.
+    /// How long a request that started at `start` waited for its connection at most. It may be less, if another connection
+    /// became idle in the meantime.
     pub(super) fn waited(&self, start: Instant, now: Instant) -> Duration {
         if self.reused() {
             return Duration::ZERO;
@@ -47,7 +47,7 @@ impl ConnectTiming {
     }
 }
 
-/// Watches the connector of a client.
+/// Measures the connections of a client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TimingLayer;
 

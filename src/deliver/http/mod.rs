@@ -39,19 +39,19 @@ const LONGEST_PAUSE: Duration = Duration::from_hours(10_000);
 /// The account to send to.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// The address below which the operations lie, with its trailing slash.
+    /// The address of the API, with its trailing slash.
     pub base_url: Url,
     /// The API key.
     pub token: SecretString,
-    /// What names a user there.
+    /// The type of the ids.
     pub id_type: IdType,
 }
 
-/// Sends requests over HTTP. One for a run: it holds the connections.
+/// Sends requests over HTTP. It holds the connections, so a run has one.
 #[derive(Debug)]
 pub struct Http {
     client: Client,
-    /// The key, to be taken out of whatever the server says.
+    /// The key, which is removed from everything that the server sends.
     token: SecretString,
     /// The address of all users, which ends in a slash.
     users: Url,
@@ -65,7 +65,7 @@ pub struct Http {
 /// The transport can't be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    /// The key has characters that no header may have.
+    /// The key has characters that are not allowed in a header.
     #[error("the API key holds characters that can't be sent")]
     Token,
     /// The address can't be extended.
@@ -197,7 +197,7 @@ fn has_no_certificates(error: &reqwest::Error) -> bool {
     causes(error).any(|cause| cause.to_string().contains("No CA certificates"))
 }
 
-/// The body as it was before it was compressed: some servers do so unasked. Where it can't be decoded, the body says so.
+/// Decompresses the body, as some servers compress it unasked. If that is not possible, the returned body says so.
 fn decoded(body: Bytes, encoding: Option<&str>) -> Bytes {
     if body.starts_with(&[0x1f, 0x8b]) {
         let mut plain = Vec::new();
@@ -233,7 +233,7 @@ impl Transport for Http {
     }
 }
 
-/// The body, up to the bound.
+/// The body, up to [`Reply::MOST_BODY`] bytes.
 async fn beginning(mut response: Response) -> Result<Bytes, reqwest::Error> {
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await? {
@@ -246,10 +246,10 @@ async fn beginning(mut response: Response) -> Result<Bytes, reqwest::Error> {
     Ok(body.freeze())
 }
 
-/// What stands for the key where a server repeats it.
+/// Replaces the key where a server repeats it.
 const REDACTED: &str = "[key]";
 
-/// The body without the key: what servers say goes into reports and logs. Nor does it get there by JSON's escapes.
+/// The body without the key, because bodies are shown in reports and logs. The key may also be written with JSON escapes.
 fn without(body: Bytes, token: &str) -> Bytes {
     let has_key = |body: &[u8]| memchr::memmem::find(body, token.as_bytes()).is_some();
     if has_key(&body) {
@@ -266,8 +266,8 @@ fn without(body: Bytes, token: &str) -> Bytes {
     body
 }
 
-/// How long the server asks to be left alone: seconds, or until a date. A date is taken against the server's own clock
-/// where it tells it, since ours may be wrong.
+/// How long the server asks to wait: a number of seconds, or until a date. A date is compared with the server's own
+/// clock if the answer has its time, since ours may be wrong.
 fn retry_after(after: &str, date: Option<&str>, now: SystemTime) -> Option<Duration> {
     let first = after.split(',').next().unwrap_or_default().trim();
     if first.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')

@@ -9,7 +9,7 @@ use rustls::{AlertDescription, CertificateError};
 
 use crate::deliver::transport::{Delivered, SendError, SendErrorCause};
 
-/// Where a request went.
+/// Where requests are sent to.
 #[derive(Clone, Debug)]
 pub(super) struct Destination {
     /// The host, without its port: what a certificate names.
@@ -175,7 +175,7 @@ fn plain_name(name: &str) -> &str {
     name.split_once('(').map_or(name, |(_kind, name)| name.trim_end_matches(')').trim_matches('"'))
 }
 
-/// No connection came about, or nothing on it in time.
+/// There was no connection, or no answer on it in time.
 fn connection(
     error: &reqwest::Error,
     causes: &[&(dyn Error + 'static)],
@@ -206,7 +206,7 @@ fn connection(
     }
 }
 
-/// What a server does that closes an idle connection just when a request is sent on it. In HTTP/2 it says so itself.
+/// The errors of a request on an idle connection that the server was just closing. With HTTP/2 the server says so.
 fn idle(causes: &[&(dyn Error + 'static)]) -> Option<(SendErrorCause, String)> {
     let closed = find::<hyper::Error>(causes)
         .is_some_and(|error| error.is_incomplete_message() || error.is_canceled() || error.is_closed());
@@ -221,7 +221,7 @@ fn idle(causes: &[&(dyn Error + 'static)]) -> Option<(SendErrorCause, String)> {
     (closed || reset || unprocessed).then_some((SendErrorCause::IdleConnection, words))
 }
 
-/// The innermost cause says it best: `connection reset by peer`.
+/// The innermost cause, which is the most specific one: `connection reset by peer`.
 fn innermost(causes: &[&(dyn Error + 'static)]) -> String {
     let text = causes.last().map(ToString::to_string).unwrap_or_default();
     text.split(" (os error").next().unwrap_or_default().to_owned()

@@ -101,7 +101,7 @@ pub struct Limiter {
     asked: Option<Instant>,
     /// The first request, once it is answered.
     first: Option<First>,
-    /// The shortest time from a start to an answer on a connection that was there.
+    /// The shortest time from a start to an answer on an open connection.
     round_trip: Option<Duration>,
     /// Pauses in a row with nothing served between them.
     pauses: u32,
@@ -132,7 +132,7 @@ impl Limiter {
         }
     }
 
-    /// The time from one start to the next, when all goes well.
+    /// The time between two starts at the present rate.
     pub fn interval(&self) -> Duration {
         self.interval
     }
@@ -158,8 +158,8 @@ impl Limiter {
         self.paused = self.paused.max(Some(at));
     }
 
-    /// Returns when a request may start. It must then start, and be counted with [`started`](Self::started). Dropped before
-    /// it returns, it changes nothing.
+    /// Waits until a request may start. It must then start at once and be reported to [`started`](Self::started). The
+    /// future can be dropped before that without consequences.
     pub async fn permit(&self) {
         loop {
             let earliest = self.paused.max(self.spaced).max(self.recent.opens());

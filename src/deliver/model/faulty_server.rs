@@ -12,11 +12,11 @@ use crate::deliver::transport::{Delivered, Reply, SendError, SendErrorCause};
 use crate::deliver::user_set::UserSet;
 use crate::plan::Plan;
 
-/// How a server names the users whom it doesn't know.
+/// How a server names the users that it doesn't know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Naming {
     All,
-    /// The first so many.
+    /// The first ones, up to this number.
     Some(usize),
     Positions,
     Nobody,
@@ -29,7 +29,7 @@ pub(super) enum Naming {
 pub(super) struct FaultyServer {
     pub(super) unknown: BTreeSet<u64>,
     pub(super) naming: Naming,
-    /// Users for whom the server fails with this status.
+    /// Users for which the server fails with this status.
     pub(super) poison: BTreeSet<u64>,
     pub(super) poison_status: u16,
     pub(super) bad_values: BTreeMap<String, (u16, String)>,

@@ -184,8 +184,8 @@ fn take(core: &mut Core, run: &mut Run, row: &impl Fn(u32, u32) -> (String, u64)
     }
 }
 
-/// What must hold of any run: what is acknowledged is held; attempts are the requests that carried a row; what is not
-/// told was not sent; and a run that was not stopped has settled all.
+/// What must be true after any run: acknowledged rows were applied, the attempts are the requests that carried a row, rows
+/// without an event were not sent, and a run that was not stopped has finished all rows.
 fn check(run: &Run) {
     for (row, (outcome, attempts)) in &run.settled {
         let carried = run.carried.get(row).copied().unwrap_or_default();
@@ -239,7 +239,7 @@ fn groups_of(groups: u64, users: u64) -> impl Iterator<Item = (u64, &'static str
 
 const ATTRIBUTES: [&str; 5] = ["city", "country", "region", "first_name", "last_name"];
 
-/// One value in each of so many attributes, for users 1 to `users`.
+/// One value in each of `count` attributes, for users 1 to `users`.
 fn attributes(count: usize, users: u64) -> Arc<Plan> {
     plan(ATTRIBUTES[..count].iter().flat_map(|name| (1..=users).map(|user| (user, *name, "Oslo"))))
 }
