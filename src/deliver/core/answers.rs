@@ -178,7 +178,7 @@ impl Core {
                 self.account = None;
                 self.knowledge.clear_streak();
                 self.learn_acknowledged(&users, bytes);
-                self.resume_diagnoses(Stage::AwaitsAnyone, now);
+                self.resume_diagnoses(Stage::AwaitsAcknowledgement, now);
                 self.judge_attributes(now);
             }
             Task::Update(users) => {

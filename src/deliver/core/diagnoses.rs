@@ -27,12 +27,12 @@ impl Core {
         if !tells_more {
             // Two batches of a group are enough to wait with it.
             let of_group = self.find_diagnoses(|diagnosis| {
-                diagnosis.group == users.group && diagnosis.stage == Stage::AwaitsAnyone
+                diagnosis.group == users.group && diagnosis.stage == Stage::AwaitsAcknowledgement
             });
             if let Some(first) = of_group.first() {
                 self.group_diagnosis.entry(users.group).or_insert(*first);
             }
-            self.diagnosis(id).stage = Stage::AwaitsAnyone;
+            self.diagnosis(id).stage = Stage::AwaitsAcknowledgement;
             return;
         }
         self.look_into(id, now);
@@ -113,18 +113,18 @@ impl Core {
         }
         let (plan, knowledge) = (Arc::clone(&self.plan), &mut self.knowledge);
         let finding = diagnosis.begin(knowledge, &plan);
-        self.pursue(id, finding, now);
+        self.apply_finding(id, finding, now);
     }
 
     pub(super) fn add_evidence(&mut self, id: u64, evidence: Evidence, now: Instant) {
         let (plan, knowledge) = (Arc::clone(&self.plan), &mut self.knowledge);
         let Some(diagnosis) = self.diagnoses.get_mut(&id) else { return };
         let finding = diagnosis.answer(evidence, knowledge, &plan);
-        self.pursue(id, finding, now);
+        self.apply_finding(id, finding, now);
     }
 
     /// Applies what a diagnosis found, and queues its next question.
-    pub(super) fn pursue(&mut self, id: u64, finding: Finding, now: Instant) {
+    pub(super) fn apply_finding(&mut self, id: u64, finding: Finding, now: Instant) {
         let settled: Vec<_> = self.diagnosis(id).drain().collect();
         for finished in settled {
             self.finish_users(&finished.users, &finished.outcome, finished.attempts);
@@ -170,8 +170,8 @@ impl Core {
                 self.group_diagnosis.remove(&group);
                 self.release_waiting(group, now);
             }
-            if self.leading == Some(id) {
-                self.leading = None;
+            if self.long_search == Some(id) {
+                self.long_search = None;
                 for id in self.find_diagnoses(|diagnosis| diagnosis.stage == Stage::AwaitsDiagnosis) {
                     self.resume(id, now);
                 }
@@ -186,7 +186,7 @@ impl Core {
             return;
         };
         let finding = diagnosis.resume(&self.knowledge, &self.plan);
-        self.pursue(id, finding, now);
+        self.apply_finding(id, finding, now);
     }
 
     /// Whether a diagnosis waits for another one, which will show which users don't exist or how large requests may be.
@@ -199,7 +199,7 @@ impl Core {
         if diagnosis.stage != Stage::Search || !is_long || diagnosis.names_users() {
             return false;
         }
-        *self.leading.get_or_insert(id) != id
+        *self.long_search.get_or_insert(id) != id
     }
 
     /// A value was accepted: continues what waited for that.
@@ -210,7 +210,7 @@ impl Core {
         if self.diagnoses.is_empty() {
             return;
         }
-        self.resume_diagnoses(Stage::AwaitsAnyone, now);
+        self.resume_diagnoses(Stage::AwaitsAcknowledgement, now);
         let plan = Arc::clone(&self.plan);
         let attribute = &plan.attribute(group).name;
         self.begin_if(now, |diagnosis| {
@@ -240,7 +240,7 @@ impl Core {
         for id in diagnoses {
             if let Some(diagnosis) = self.diagnoses.get_mut(&id) {
                 let finding = diagnosis.fail_all(reason);
-                self.pursue(id, finding, now);
+                self.apply_finding(id, finding, now);
             }
         }
     }
@@ -273,11 +273,14 @@ impl Core {
     /// Continues one of the waiting diagnoses, when nothing else is left to do.
     pub(super) fn resume_a_diagnosis(&mut self, now: Instant) -> bool {
         let waits = |diagnosis: &Diagnosis| {
-            matches!(diagnosis.stage, Stage::AwaitsAnyone | Stage::AwaitsAttribute | Stage::AwaitsDiagnosis)
+            matches!(
+                diagnosis.stage,
+                Stage::AwaitsAcknowledgement | Stage::AwaitsAttribute | Stage::AwaitsDiagnosis
+            )
         };
         let Some(id) = self.find_diagnoses(waits).first().copied() else { return false };
         if self.diagnosis(id).stage == Stage::AwaitsDiagnosis {
-            self.leading = None;
+            self.long_search = None;
             self.resume(id, now);
         } else {
             self.begin(id, now);

@@ -102,7 +102,7 @@ pub(super) struct Core {
     /// Requests and diagnoses that wait for that one, by group.
     waiting: HashMap<u32, WaitingForGroup>,
     /// The diagnosis with a long search. Others wait for it, because they will need less of a search after it.
-    leading: Option<u64>,
+    long_search: Option<u64>,
     knowledge: Knowledge,
     outage: OutageDetector,
     /// The API may reject the whole account. A request that shows this is to be sent, or is in flight.
@@ -153,7 +153,7 @@ impl Core {
             diagnoses: HashMap::new(),
             group_diagnosis: HashMap::new(),
             waiting: HashMap::new(),
-            leading: None,
+            long_search: None,
             knowledge: Knowledge::new(options.proven),
             outage: OutageDetector::default(),
             account: None,

@@ -224,7 +224,7 @@ impl Core {
                     is_trouble: false,
                 };
                 let id = self.add_diagnosis(Diagnosis::of_offenders(&users, why, rejection));
-                self.pursue(id, Finding::Nothing, now);
+                self.apply_finding(id, Finding::Nothing, now);
             }
         }
         if others.is_empty() { None } else { Some(PendingRequest { task: Task::Update(others), ..request }) }

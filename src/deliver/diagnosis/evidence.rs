@@ -64,8 +64,8 @@ impl Diagnosis {
         if again || self.check.take().is_some_and(|check| check.alone > 0) {
             knowledge.add_random_rejection(&self.rejection.pattern);
         }
-        let was_sole = self.witnesses.contains(&part.start) && part.len() == 1;
-        self.witnesses.retain(|position| *position != part.start || part.len() > 1);
+        let was_sole = self.rejected_alone.contains(&part.start) && part.len() == 1;
+        self.rejected_alone.retain(|position| *position != part.start || part.len() > 1);
         let found = if was_sole { Found::Nothing } else { self.search.accepted(part) };
         if found == Found::Contradiction && !again {
             // It was never its users: the size, if nothing as large was ever accepted, or chance.
@@ -80,7 +80,7 @@ impl Diagnosis {
         }
         self.rejected_in_a_row = 0;
         // The value is fine, so the users that were rejected alone with it are tested again.
-        self.check = self.witnesses.pop().map(Check::again);
+        self.check = self.rejected_alone.pop().map(Check::again);
         self.go_on(knowledge, plan)
     }
 
@@ -208,12 +208,12 @@ impl Diagnosis {
             return Finding::Nothing;
         }
         let is_last = self.search.rest().flatten().all(|other| other == position) && self.present.is_empty();
-        if is_last && self.witnesses.is_empty() && alone < 2 && !is_too_large {
+        if is_last && self.rejected_alone.is_empty() && alone < 2 && !is_too_large {
             return Finding::Nothing;
         }
         self.check = None;
         self.search.found(position);
-        self.witnesses.push(position);
+        self.rejected_alone.push(position);
         self.tests += 1;
         let enough = match exists {
             _ if is_too_large => 1,
@@ -225,7 +225,7 @@ impl Diagnosis {
         if is_too_large {
             knowledge.size_is_no_matter = true;
         }
-        if self.witnesses.len() >= enough || is_last {
+        if self.rejected_alone.len() >= enough || is_last {
             return self.reject_value(knowledge, plan);
         }
         self.search.isolate(Side::Last);

@@ -70,7 +70,7 @@ pub(super) enum Evidence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     /// Waits: nothing was acknowledged yet, so it may be the account.
-    AwaitsAnyone,
+    AwaitsAcknowledgement,
     /// Waits: other values of the attribute were rejected with the same message.
     AwaitsAttribute,
     /// Waits for the diagnosis of another batch with the same value.
@@ -90,7 +90,10 @@ pub(super) enum Stage {
 impl Stage {
     /// Whether the diagnosis waits for something else and asks nothing itself.
     pub(super) fn awaits(self) -> bool {
-        matches!(self, Self::AwaitsAnyone | Self::AwaitsAttribute | Self::AwaitsGroup | Self::AwaitsDiagnosis)
+        matches!(
+            self,
+            Self::AwaitsAcknowledgement | Self::AwaitsAttribute | Self::AwaitsGroup | Self::AwaitsDiagnosis
+        )
     }
 }
 
@@ -137,7 +140,7 @@ pub(super) struct Diagnosis {
     singly: bool,
     check: Option<Check>,
     /// Existing users that were rejected alone while no user got the value: evidence against the value.
-    witnesses: Vec<u32>,
+    rejected_alone: Vec<u32>,
     /// How many users were sent alone to test the value.
     tests: u32,
     rejected_in_a_row: u32,
@@ -193,7 +196,7 @@ impl Diagnosis {
             together: false,
             singly: false,
             check: None,
-            witnesses: Vec::new(),
+            rejected_alone: Vec::new(),
             tests: 0,
             rejected_in_a_row: 0,
             asked: None,
@@ -270,9 +273,10 @@ impl Diagnosis {
     /// The next question; `None` if it waits or is done.
     pub(super) fn ask(&mut self, most: u32, knowledge: &mut Knowledge, plan: &Plan) -> Option<Question> {
         let question = match self.stage {
-            Stage::AwaitsAnyone | Stage::AwaitsAttribute | Stage::AwaitsGroup | Stage::AwaitsDiagnosis => {
-                None
-            }
+            Stage::AwaitsAcknowledgement
+            | Stage::AwaitsAttribute
+            | Stage::AwaitsGroup
+            | Stage::AwaitsDiagnosis => None,
             Stage::Address => Some(Question::Address),
             Stage::Key => Some(Question::Key),
             Stage::Again => Some(Question::Update(0..length(&self.users))),
@@ -303,7 +307,7 @@ impl Diagnosis {
             return Some(Question::Update(part));
         }
         if self.present.is_empty()
-            && let Some(position) = self.witnesses.pop()
+            && let Some(position) = self.rejected_alone.pop()
         {
             self.check = Some(Check::again(position));
             return Some(Question::Update(position..position + 1));
@@ -326,7 +330,7 @@ impl Diagnosis {
 
     /// Continues with these users, and with those that were rejected alone.
     fn replace_users(&mut self, mut users: Vec<Candidate>) {
-        users.extend(self.witnesses.drain(..).map(|position| self.users[position as usize]));
+        users.extend(self.rejected_alone.drain(..).map(|position| self.users[position as usize]));
         users.sort_unstable_by_key(|user| user.place);
         self.search = Search::unknowing(length(&users));
         self.users = users;
@@ -412,11 +416,11 @@ impl Diagnosis {
         for part in self.search.rest() {
             left.extend(self.range(&part));
         }
-        left.extend(self.witnesses.iter().map(|position| self.users[*position as usize]));
+        left.extend(self.rejected_alone.iter().map(|position| self.users[*position as usize]));
         left.sort_unstable_by_key(|user| user.place);
         self.search = Search::unknowing(0);
         self.check = None;
-        self.witnesses.clear();
+        self.rejected_alone.clear();
         self.stage = Stage::Search;
         self.finish_users(&left, outcome);
     }

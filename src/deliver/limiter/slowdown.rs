@@ -52,7 +52,7 @@ const STEP: f64 = 0.01;
 pub(super) struct Slowdown {
     window: Duration,
     share: f64,
-    refused: Option<Instant>,
+    last_throttled: Option<Instant>,
     lowered: Option<Lowered>,
     /// After how many windows the rate is back.
     back: f64,
@@ -70,7 +70,7 @@ struct Lowered {
 impl Slowdown {
     /// The whole rate, per window.
     pub(super) fn new(window: Duration) -> Self {
-        Self { window, share: 1.0, refused: None, lowered: None, back: BACK }
+        Self { window, share: 1.0, last_throttled: None, lowered: None, back: BACK }
     }
 
     /// The share of the rate, above 0 and at most 1.
@@ -81,8 +81,8 @@ impl Slowdown {
     /// A request was throttled that started after the last throttled one was answered. `own` is the share of the window
     /// before it that our own requests took.
     pub(super) fn throttled(&mut self, own: f64, now: Instant) {
-        let since = self.refused.map(|last| now.duration_since(last).div_duration_f64(self.window));
-        self.refused = Some(now);
+        let since = self.last_throttled.map(|last| now.duration_since(last).div_duration_f64(self.window));
+        self.last_throttled = Some(now);
         let Some(since) = since.filter(|since| *since <= GOES_ON) else {
             self.back = BACK;
             return;
@@ -125,25 +125,25 @@ mod tests {
 
     const WINDOW: Duration = Duration::from_secs(1);
 
-    /// The pace after refusals at these seconds, each with this share of own requests in its window.
-    fn refused(at: &[(f64, f64)]) -> (Slowdown, Instant) {
+    /// The slowdown after throttled requests at these seconds, each with this share of own requests in its window.
+    fn throttled_at(at: &[(f64, f64)]) -> (Slowdown, Instant) {
         let begin = clock::monotonic_now();
-        let mut pace = Slowdown::new(WINDOW);
+        let mut slowdown = Slowdown::new(WINDOW);
         for (seconds, own) in at {
-            pace.throttled(*own, begin + Duration::from_secs_f64(*seconds));
+            slowdown.throttled(*own, begin + Duration::from_secs_f64(*seconds));
         }
-        (pace, begin)
+        (slowdown, begin)
     }
 
     #[test]
     fn a_refusal_alone_costs_no_pace() {
-        assert!((refused(&[(0.0, 1.0)]).0.share() - 1.0).abs() < f64::EPSILON);
-        assert!((refused(&[(0.0, 1.0), (31.0, 1.0), (62.0, 0.2)]).0.share() - 1.0).abs() < f64::EPSILON);
+        assert!((throttled_at(&[(0.0, 1.0)]).0.share() - 1.0).abs() < f64::EPSILON);
+        assert!((throttled_at(&[(0.0, 1.0), (31.0, 1.0), (62.0, 0.2)]).0.share() - 1.0).abs() < f64::EPSILON);
     }
 
     #[test]
     fn refusals_that_go_on_lower_it_to_what_was_granted() {
-        let share = |at: &[(f64, f64)]| refused(at).0.share();
+        let share = |at: &[(f64, f64)]| throttled_at(at).0.share();
         assert!((share(&[(0.0, 1.0), (9.0, 1.0)]) - 0.95).abs() < 1e-9, "our own requests filled the window");
         assert!((share(&[(0.0, 0.5), (2.0, 0.5)]) - 0.475).abs() < 1e-9, "others had half of it");
         assert!((share(&[(0.0, 0.5), (1.1, 0.1)]) - 0.76).abs() < 1e-9, "too soon to know");
@@ -154,10 +154,10 @@ mod tests {
 
     #[test]
     fn it_is_back_in_seconds() {
-        let (mut pace, begin) = refused(&[(0.0, 0.5), (2.0, 0.5)]);
+        let (mut slowdown, begin) = throttled_at(&[(0.0, 0.5), (2.0, 0.5)]);
         let mut at = |seconds| {
-            pace.served(begin + Duration::from_secs(seconds));
-            pace.share()
+            slowdown.served(begin + Duration::from_secs(seconds));
+            slowdown.share()
         };
         assert!(at(8) > 0.48 && at(13) < 0.51);
         assert!(at(16) > 0.6);

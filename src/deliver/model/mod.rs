@@ -39,7 +39,7 @@ struct Run {
     requests: u64,
     took: Duration,
     /// By attribute and user.
-    settled: BTreeMap<(String, u64), (Outcome, u32)>,
+    finished: BTreeMap<(String, u64), (Outcome, u32)>,
     carried: BTreeMap<(String, u64), u32>,
     applied: BTreeMap<(String, u64), String>,
     starts: Vec<Duration>,
@@ -54,7 +54,7 @@ impl Run {
 
     fn failed(&self) -> BTreeSet<(String, u64)> {
         let failed = |outcome: &Outcome| matches!(outcome, Outcome::Failed(_));
-        self.settled.iter().filter(|(_, (outcome, _))| failed(outcome)).map(|(row, _)| row.clone()).collect()
+        self.finished.iter().filter(|(_, (outcome, _))| failed(outcome)).map(|(row, _)| row.clone()).collect()
     }
 
     fn failed_users(&self) -> BTreeSet<u64> {
@@ -96,7 +96,7 @@ fn run_until(
         stop: None,
         requests: 0,
         took: Duration::ZERO,
-        settled: BTreeMap::new(),
+        finished: BTreeMap::new(),
         carried: BTreeMap::new(),
         applied: BTreeMap::new(),
         starts: Vec::new(),
@@ -178,8 +178,8 @@ fn take(core: &mut Core, run: &mut Run, row: &impl Fn(u32, u32) -> (String, u64)
         let Event::Finished { batch, outcome, attempts } = event else { continue };
         for place in batch.first..batch.first + batch.len {
             let row = row(batch.group, place);
-            let before = run.settled.insert(row.clone(), (outcome.clone(), attempts));
-            assert!(before.is_none(), "{row:?} is settled twice: {before:?}, {outcome:?}");
+            let before = run.finished.insert(row.clone(), (outcome.clone(), attempts));
+            assert!(before.is_none(), "{row:?} is finished twice: {before:?}, {outcome:?}");
         }
     }
 }
@@ -187,7 +187,7 @@ fn take(core: &mut Core, run: &mut Run, row: &impl Fn(u32, u32) -> (String, u64)
 /// What must be true after any run: acknowledged rows were applied, the attempts are the requests that carried a row, rows
 /// without an event were not sent, and a run that was not stopped has finished all rows.
 fn check(run: &Run) {
-    for (row, (outcome, attempts)) in &run.settled {
+    for (row, (outcome, attempts)) in &run.finished {
         let carried = run.carried.get(row).copied().unwrap_or_default();
         match outcome {
             Outcome::Acknowledged => assert!(run.applied.contains_key(row), "{row:?}"),
@@ -201,9 +201,9 @@ fn check(run: &Run) {
         );
     }
     if run.stop.is_none() {
-        assert_eq!(run.settled.len() as u64, run.plan.rows());
+        assert_eq!(run.finished.len() as u64, run.plan.rows());
     } else {
-        let told = |row: &&(String, u64)| run.settled.contains_key(*row);
+        let told = |row: &&(String, u64)| run.finished.contains_key(*row);
         let silent: Vec<_> = run.carried.keys().filter(|row| !told(row)).collect();
         assert!(silent.is_empty(), "sent, and nobody was told: {silent:?}");
     }

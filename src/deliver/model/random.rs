@@ -101,7 +101,7 @@ fn random_server(seed: u64) -> f64 {
         assert!(
             !server.is_good(user, &name, value),
             "seed {seed}: {name} of {user} failed: {:?}\n{server:?}",
-            run.settled[&(name.clone(), user)]
+            run.finished[&(name.clone(), user)]
         );
     }
     // An API that accepted nothing and answers 502 is away, as far as anyone can tell.
