@@ -142,17 +142,17 @@ impl Core {
             return;
         }
         // If nothing was accepted yet, a GET that is served shows that the API is up and fails for these users.
-        if away && !self.knowledge.proven && reason.status == Some(500) {
-            self.probe = Some(InDoubt::Batch(key.0, key.1));
+        let in_doubt = self
+            .users_of(&request.task)
+            .map_or(InDoubt::Other, |users| InDoubt::Batch(users.group, users.first()));
+        if away && !self.knowledge.proven && reason.status == Some(500) && request.is_update() {
+            self.probe = Some(in_doubt);
         }
         // Two tries have to count: so the last but one is followed by a request that shows the API at work, too.
         let is_near_the_end =
             self.most_attempts(&request).is_some_and(|most| request.attempts.all() + 1 >= most);
         if is_near_the_end && self.in_flight.is_empty() && !self.has_fresh_batches() {
-            self.probe = Some(match &request.task {
-                Task::ReadBack(_) => InDoubt::ReadBack,
-                _ => InDoubt::Batch(key.0, key.1),
-            });
+            self.probe = Some(in_doubt);
         }
         self.again(request, reason, at);
     }

@@ -64,8 +64,8 @@ pub(super) struct StartedRequest {
 enum InDoubt {
     /// A mass update for users of this group, the first of them at this place.
     Batch(u32, u32),
-    /// Reading a user back.
-    ReadBack,
+    /// A request that updates nobody.
+    Other,
 }
 
 /// A request to the API.

@@ -197,7 +197,7 @@ impl Core {
     /// A request that shows whether the API is up: an acknowledged row again, or, before there is one, a GET of a user.
     pub(super) fn probe_for(&self, doubt: InDoubt) -> ApiCall {
         match (doubt, self.knowledge.known_good) {
-            (InDoubt::ReadBack, _) => ApiCall::Operation(Operation::Standard),
+            (InDoubt::Other, _) => ApiCall::Operation(Operation::Standard),
             (InDoubt::Batch(..), Some((group, place))) => ApiCall::Update(UserSet::of(group, [place])),
             (InDoubt::Batch(group, place), None) => ApiCall::User(self.plan.user(group, place).to_string()),
         }

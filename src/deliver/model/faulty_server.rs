@@ -100,6 +100,11 @@ impl FaultyServer {
         if self.wrong_address {
             return (reply(404, "<html>nothing here</html>"), false);
         }
+        let errs = self.errors > 0.0 && dice.random_bool(self.errors);
+        if errs && dice.random_bool(0.5) {
+            let status = if dice.random_bool(0.5) { 500 } else { 502 };
+            return (reply(status, "<html>"), false);
+        }
         let users = match call {
             ApiCall::Update(users) => users,
             ApiCall::Operation(_) => {
@@ -111,10 +116,6 @@ impl FaultyServer {
                 return (if known { reply(200, r#"{"id": 1}"#) } else { reply(404, "") }, false);
             }
         };
-        let errs = self.errors > 0.0 && dice.random_bool(self.errors);
-        if errs && dice.random_bool(0.5) {
-            return (reply(502, "<html>"), false);
-        }
         let answer = self.update(plan, users, dice);
         let made = answer.is_none();
         if errs {
