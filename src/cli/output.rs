@@ -58,9 +58,8 @@ impl Output {
 /// How data is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum OutputFormat {
-    /// For people.
+    // No help of their own: the option's line says what they are for.
     #[default]
     Text,
-    /// For programs.
     Json,
 }
