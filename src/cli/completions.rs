@@ -44,7 +44,7 @@ pub(super) fn run(flags: &CompletionsFlags, mut command: Command) -> ExitCode {
             clap_complete::generate(shell, &mut command, "attrsync", &mut text);
             Ok(())
         }
-        None => manual::render(&mut text),
+        None => manual::render(command, &mut text),
     };
     let printed = rendered.and_then(|()| {
         let mut out = io::stdout().lock();

@@ -40,7 +40,7 @@ impl Failure {
         Self::new(Message::error(text).because(StopReason::Signal), ExitCode::of_stop(stop))
     }
 
-    /// Standard output can't be written. If its reader has closed it, that is no error.
+    /// Standard output can't be written. If its reader has closed it, that is not an error.
     pub(super) fn of_stdout(error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self { message: None, exit: ExitCode::Complete };

@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use clap::{ArgAction, Command, CommandFactory as _, value_parser};
+use clap::{ArgAction, Command, value_parser};
 
-use super::args::Cli;
 use crate::config::OTHER_PLACES;
 use crate::report::ExitCode;
 
@@ -114,22 +113,22 @@ pub(super) fn meaning(exit: ExitCode) -> &'static str {
 
 /// The command line as help and manual show it. What is only on or off takes a value, too, but nobody needs it to
 /// understand the option.
-pub(super) fn shown() -> Command {
-    fn simplify(command: Command) -> Command {
-        let command = command.mut_args(|option| {
-            if !option.is_require_equals_set() {
-                return option;
-            }
-            let option = option.action(ArgAction::SetTrue).require_equals(false).hide_default_value(false);
-            option.value_parser(value_parser!(bool)).num_args(0).default_missing_value("true")
-        });
-        command.mut_subcommands(simplify)
-    }
-    simplify(Cli::command())
+pub(super) fn shown(command: Command) -> Command {
+    let command = command.mut_args(|option| {
+        if !option.is_require_equals_set() {
+            return option;
+        }
+        let option = option.action(ArgAction::SetTrue).require_equals(false).hide_default_value(false);
+        option.value_parser(value_parser!(bool)).num_args(0).default_missing_value("true")
+    });
+    command.mut_subcommands(shown)
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
+    use super::super::args::Cli;
     use super::*;
 
     #[test]
@@ -138,7 +137,7 @@ mod tests {
             let own = command.get_arguments().map(|option| option.get_id().to_string());
             own.chain(command.get_subcommands().flat_map(names)).collect()
         }
-        let mut shown = shown();
+        let mut shown = shown(Cli::command());
         shown.build();
         let mut read = Cli::command();
         read.build();

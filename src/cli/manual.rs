@@ -53,8 +53,8 @@ const FILES: [(&str, &str); 4] = [
 ];
 
 /// Writes the page.
-pub(super) fn render(page: &mut Vec<u8>) -> io::Result<()> {
-    let mut command = help::shown().disable_help_subcommand(true).disable_help_flag(true);
+pub(super) fn render(command: Command, page: &mut Vec<u8>) -> io::Result<()> {
+    let mut command = help::shown(command).disable_help_subcommand(true).disable_help_flag(true);
     command = shown_in_full(command);
     command.build();
     let whole = Man::new(command.clone());

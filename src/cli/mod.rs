@@ -62,7 +62,7 @@ fn as_shown(error: clap::Error) -> clap::Error {
     if !is_help(&error) {
         return error;
     }
-    help::shown().try_get_matches().err().filter(is_help).unwrap_or(error)
+    help::shown(Cli::command()).try_get_matches().err().filter(is_help).unwrap_or(error)
 }
 
 /// Prints help and version to standard output, and errors in the arguments to standard error.

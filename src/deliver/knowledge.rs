@@ -203,7 +203,7 @@ impl Knowledge {
         self.accepted_attributes.contains(&plan.attribute(group).name)
     }
 
-    /// Counts a rejection with this message. Returns true if so many groups in a row were rejected with it that the account
+    /// Counts a rejection with this message. Returns true if enough groups in a row were rejected with it that the account
     /// is to be checked.
     pub(super) fn is_streak(&mut self, group: u32, pattern: &str, most: usize) -> bool {
         if self.streak.pattern != pattern {

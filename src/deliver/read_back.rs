@@ -151,7 +151,7 @@ fn compare(plan: &Plan, row: PlanRow, result: &Result<Reply, SendError>) -> Resu
     }
 }
 
-/// What a user object says of an attribute: custom ones stand in a list of their own.
+/// The value of an attribute in a user object. Custom attributes are in a list of their own.
 fn held<'u>(user: &'u Map<String, Value>, attribute: &Attribute) -> &'u Value {
     // One thing, which has had two names.
     let names: &[&str] = match attribute.name.as_str() {

@@ -1,6 +1,6 @@
 //! Which cause the message of a rejection suggests.
 //!
-//! A message is no proof. It only decides which cause is tested first. These are understood: the fields of Django REST
+//! A message is not proof. It only decides which cause is tested first. These are understood: the fields of Django REST
 //! framework's errors, a value in quotes, ids of the request in a text about users, and limits on the number of ids. JSON keys,
 //! the words of a status and numbers in prose are not taken for ids.
 

@@ -50,7 +50,8 @@ fn next<R: Read>(ended: Option<GzDecoder<BufReader<R>>>) -> io::Result<Option<Gz
             return Ok(None);
         }
         if let Some(start) = rest.iter().position(|byte| *byte != 0) {
-            let words = format!("what follows the compressed data is no gzip: `{}`", excerpt(&rest[start..]));
+            let words =
+                format!("what follows the compressed data is not gzip: `{}`", excerpt(&rest[start..]));
             return Err(io::Error::new(io::ErrorKind::InvalidData, words));
         }
         let zeros = rest.len();

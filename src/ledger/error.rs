@@ -32,7 +32,7 @@ pub enum LedgerError {
         path: PathBuf,
     },
     /// The file is something else.
-    #[error("`{}` is no ledger", path.display())]
+    #[error("`{}` is not a ledger", path.display())]
     NoLedger {
         /// The file.
         path: PathBuf,

@@ -31,7 +31,7 @@ pub(super) fn named<'v>(value: &'v SentValue<'_>) -> Option<User<'v>> {
     }
 }
 
-/// What an entry of the id attribute says of one user.
+/// What an entry of the id attribute means for one user.
 pub(super) enum Renamed<'g> {
     /// The user got the id that it already had.
     Kept(User<'g>),

@@ -31,7 +31,7 @@ pub(super) fn resolve(path: &Path) -> io::Result<PathBuf> {
     if path.is_symlink() { path.canonicalize() } else { Ok(path.to_owned()) }
 }
 
-/// Rejects a file that is no database before anything is written to it: it may be an input by mistake.
+/// Rejects a file that is not a database before anything is written to it: it may be an input by mistake.
 fn check_file_type(path: &Path) -> Result<(), LedgerError> {
     const MAGIC: &[u8] = b"SQLite format 3\0";
     let mut start = Vec::new();

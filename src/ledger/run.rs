@@ -96,7 +96,7 @@ pub enum RunOutcome {
     Internal,
 }
 
-/// What became of the rows of a run. Every row that was read has exactly one fate.
+/// What happened to the rows of a run. Every row that was read has exactly one fate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowCounts {
     /// Rows in the inputs.

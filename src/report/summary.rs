@@ -29,7 +29,7 @@ pub struct RunSummary {
     /// From start to finish, by the monotonic clock: the wall clock may have been set in between.
     #[serde(rename = "duration_seconds", serialize_with = "seconds")]
     pub duration: Duration,
-    /// What became of rows.
+    /// What happened to the rows.
     pub rows: RowCounts,
     /// What it took.
     pub requests: Requests,

@@ -9,7 +9,7 @@ use crate::ledger::RowCounts;
 /// The running totals of a run. They depend on the events alone, in their order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// What became of rows so far; rows that still wait have no fate yet.
+    /// The fates of rows so far. Rows that still wait have none yet.
     pub fates: RowCounts,
     /// Requests so far.
     pub requests: Requests,

@@ -1,6 +1,6 @@
 //! Wraps text to the width of the screen.
 
-/// Parts with a separator between them, in lines of at most so many columns. A part that is longer than a line stands on
+/// Parts with a separator between them, in lines of at most this many columns. A part that is longer than a line stands on
 /// lines of its own.
 pub(super) fn filled(
     parts: impl IntoIterator<Item = String>,
@@ -30,7 +30,7 @@ pub(super) fn filled(
     lines
 }
 
-/// A text in lines of at most so many columns, divided between words; the second line and those after it are indented.
+/// A text in lines of at most this many columns, divided between words; the second line and those after it are indented.
 pub(super) fn wrapped(text: &str, indent: usize, columns: Option<usize>) -> Vec<String> {
     let Some(columns) = columns.filter(|columns| text.chars().count() > *columns) else {
         return vec![text.to_owned()];

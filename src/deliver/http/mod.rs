@@ -69,7 +69,7 @@ pub enum HttpError {
     #[error("the API key holds characters that can't be sent")]
     Token,
     /// The address can't be extended.
-    #[error("`{0}` is no address that operations can lie below")]
+    #[error("`{0}` is not an address that operations can be appended to")]
     Address(Url),
     /// The machine has no CA certificates, and without them no certificate can be checked.
     #[error(

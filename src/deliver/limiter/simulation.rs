@@ -175,7 +175,7 @@ async fn request(world: Arc<World>, pool: Pool) -> (LimitSignal, Duration) {
     (signal, waited.min(clock::monotonic_now() - begun))
 }
 
-/// A program that sends so many requests, as delivery does: the first one alone.
+/// A program that sends this number of requests, as delivery does: the first one alone.
 async fn program(world: Arc<World>, rate: Rate, requests: usize) -> (usize, Instant) {
     const CONCURRENCY: usize = 16;
     let pool = Pool { idle: Arc::new(Semaphore::new(0)), opening: Arc::default() };
@@ -212,7 +212,7 @@ fn rate(requests: u32, seconds: u64) -> Rate {
     Rate { requests: NonZeroU32::new(requests).unwrap(), window: Duration::from_secs(seconds) }
 }
 
-/// Runs so many programs against one server, each with the whole rate, and starts them a little apart.
+/// Runs several programs against one server, each with the whole rate, and starts them a little apart.
 fn simulate(counting: Counting, network: Network, rate: Rate, programs: &[usize], seed: u64) -> Simulated {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();

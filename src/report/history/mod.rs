@@ -63,7 +63,7 @@ fn unfinished(run: &PastRun) -> String {
     }
 }
 
-/// What became of rows: the fates that any has.
+/// The fates that any row has.
 fn fates(rows: &RowCounts) -> impl Iterator<Item = (u64, &'static str)> {
     rows.by_fate().into_iter().filter(|(count, _)| *count > 0)
 }

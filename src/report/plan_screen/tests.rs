@@ -59,7 +59,7 @@ fn plain(screen: &PlanScreen<'_>) -> String {
     anstream::adapter::strip_str(&screen.to_string()).to_string()
 }
 
-/// What `plan` says of figures, where all rows are valid.
+/// The screen of figures, if all rows are valid.
 fn screen_of<'a>(plan: &'a PlanSummary<'a>, planning: Option<PlanningStats>) -> PlanScreen<'a> {
     PlanScreen {
         plan,
@@ -75,7 +75,7 @@ fn screen_of<'a>(plan: &'a PlanSummary<'a>, planning: Option<PlanningStats>) -> 
     }
 }
 
-/// What `plan` says of an input that has everything.
+/// The screen of an input that has everything.
 fn with_plan<R>(look: impl FnOnce(&PlanScreen<'_>) -> R) -> R {
     let attributes = [
         attribute("country", 5_000, 4_950, 3, 7),

@@ -242,7 +242,7 @@ fn a_missing_ledger_is_not_made() {
     ");
     assert!(workdir.names().is_empty());
     workdir.file("users.csv", "user_id,attribute,value\n".repeat(100));
-    workdir.run("history --ledger users.csv").exits(2).says("is no ledger");
+    workdir.run("history --ledger users.csv").exits(2).says("is not a ledger");
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn a_damaged_ledger_is_not_believed() {
 #[test]
 fn a_file_that_is_no_ledger_is_left_alone() {
     let text = b"user_id,attribute,value\n1,city,Oslo\n".repeat(200);
-    let message = "`attrsync.ledger` is no ledger";
+    let message = "`attrsync.ledger` is not a ledger";
     let workdir = check_damage(|_| text.clone(), 2, message, "hint: name another file with `--ledger`");
     assert_eq!(fs::read(workdir.path("attrsync.old")).unwrap(), text);
 }

@@ -80,7 +80,7 @@ fn zeros_after_a_gzip_are_padding_and_other_bytes_are_named() {
             &[&rows, garbage].concat(),
             &ReadOptions::default(),
             &format!(
-                "FILE:3: cannot be read any further: what follows the compressed data is no gzip: `{named}`"
+                "FILE:3: cannot be read any further: what follows the compressed data is not gzip: `{named}`"
             ),
             Some("compress the file again, or copy it again"),
         );
