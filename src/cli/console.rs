@@ -137,6 +137,13 @@ impl Console {
         }
     }
 
+    /// Prints commands for the runner of GitHub Actions, which reads standard error as well.
+    pub(super) fn workflow_commands(self, commands: &[String]) {
+        for command in commands {
+            say(command);
+        }
+    }
+
     /// Prints to standard error, while standard output is in use for data.
     pub(super) fn aside(self, screen: &dyn Display) {
         if self.verbosity > Verbosity::Quiet {

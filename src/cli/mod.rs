@@ -13,15 +13,16 @@ mod fingerprint;
 mod help;
 mod history;
 mod manual;
+mod monitor;
 mod output;
 mod panic;
 mod plan;
 mod planned_input;
 mod run_ledger;
+mod run_reports;
 mod sandbox;
 mod send;
 mod signals;
-mod summary_writer;
 mod sync;
 
 use std::io::{self, Write as _};

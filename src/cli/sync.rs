@@ -17,12 +17,12 @@ use super::failure::{Failure, block_on, blocking};
 use super::plan::{self, unsent};
 use super::planned_input::PlannedInput;
 use super::run_ledger::{self, RunLedger, StartedRun};
+use super::run_reports::{RunEnd, RunReports};
 use super::send::send;
 use super::signals::Signals;
-use super::summary_writer::{RunEnd, SummaryWriter};
 use crate::config::{
     Endpoint, Environment, LedgerFile, RerunFlags, Resume, Settings, SyncMode, SyncOptions, Typed, Verbosity,
-    resolve_sync, summary_of_wrong_settings,
+    reports_of_wrong_settings, resolve_sync,
 };
 use crate::deliver::{Delivery, End};
 use crate::input::Issue;
@@ -39,12 +39,16 @@ pub(super) fn run(typed: &Typed<SyncOptions>, environment: &Environment) -> Exit
     match resolve_sync(typed, environment) {
         Ok(SyncMode::Send(settings, target, rerun_flags)) => sync(settings, rerun_flags, &target),
         Ok(SyncMode::DryRun(settings)) => plan::run_resolved(OutputFlags::default(), settings),
-        Err(error) => end_early(Console::plain(), error.into(), |end| {
-            match summary_of_wrong_settings(typed, environment) {
-                Some((to, inputs)) => SummaryWriter::begin(Some(&to), &inputs)?.write(end),
-                None => Ok(()),
-            }
-        }),
+        Err(error) => {
+            end_early(Console::plain(), error.into(), |end, console| {
+                match reports_of_wrong_settings(typed, environment) {
+                    Some((reports, inputs)) => {
+                        RunReports::begin(&reports, &inputs, None)?.write(end, console)
+                    }
+                    None => Ok(()),
+                }
+            })
+        }
     }
 }
 
@@ -53,26 +57,26 @@ fn sync(settings: Settings, rerun_flags: RerunFlags, target: &Endpoint) -> ExitC
     for warning in &settings.warnings {
         console.warning(&Message::warning(warning));
     }
-    let summary = match SummaryWriter::begin(settings.reports.summary.as_ref(), &settings.inputs) {
-        Ok(summary) => summary,
+    let reports = match RunReports::begin(&settings.reports, &settings.inputs, Some(&settings)) {
+        Ok(reports) => reports,
         Err(failure) => return console.end(Err(failure)),
     };
-    let mut run = SyncRun { settings: Arc::new(settings), rerun_flags, console, summary };
+    let mut run = SyncRun { settings: Arc::new(settings), rerun_flags, console, reports };
     match block_on(Builder::new_multi_thread(), run.sync(target, progress)) {
         Ok(exit) => exit,
-        Err(failure) => end_early(console, failure, |end| run.summary.write(end)),
+        Err(failure) => end_early(console, failure, |end, console| run.reports.write(end, console)),
     }
 }
 
-/// Says why a run failed, and writes its summary.
+/// Says why a run failed, and writes its reports.
 fn end_early(
     console: Console,
     failure: Failure,
-    summarise: impl FnOnce(RunEnd) -> Result<(), Failure>,
+    report: impl FnOnce(RunEnd, Console) -> Result<(), Failure>,
 ) -> ExitCode {
     let end = RunEnd::early(&failure);
     let exit = console.end(Err(failure));
-    console.end(summarise(end).map(|()| exit))
+    console.end(report(end, console).map(|()| exit))
 }
 
 /// One run of the program.
@@ -80,7 +84,7 @@ struct SyncRun {
     settings: Arc<Settings>,
     rerun_flags: RerunFlags,
     console: Console,
-    summary: SummaryWriter,
+    reports: RunReports,
 }
 
 impl SyncRun {
@@ -104,7 +108,7 @@ impl SyncRun {
             None => (Arc::new(read.plan), None, None),
             Some(ledger) => {
                 let StartedRun { run, plan, spared, note, recorder } = self.start(ledger, read.plan).await?;
-                self.summary.belongs_to(run);
+                self.reports.belongs_to(run);
                 fates.unchanged = spared.unchanged;
                 fates.resumed = spared.resumed;
                 if let Some(note) = &note {
@@ -117,14 +121,15 @@ impl SyncRun {
 
         let mut options = self.settings.delivery.clone();
         // The time counts from the start of the program.
-        let taken = self.summary.duration();
+        let taken = self.reports.duration();
         options.max_duration = options.max_duration.map(|most| most.saturating_sub(taken));
         options.proven = fates.unchanged + fates.resumed > 0;
-        let consumer = EventConsumer::new(Arc::clone(&plan), fates, recorder, failures, progress);
+        let consumer = EventConsumer::new(Arc::clone(&plan), fates, recorder, failures, progress)
+            .with_snapshots(self.reports.snapshots());
         let id_type = self.settings.input.id_type;
         let (delivered, consumed) = send(plan, options, consumer, target, id_type, signals).await?;
 
-        let (exit, ledger) = self.report(&delivered, consumed, run, &causes)?;
+        let (exit, ledger) = self.report(&delivered, consumed, run, causes)?;
         if let Some(ledger) = ledger {
             self.compact(ledger).await;
         }
@@ -176,7 +181,8 @@ impl SyncRun {
         let fates = RowCounts { unsent: rows, ..read.fates() };
         let exit = if fates.add_up() { ExitCode::Refused } else { ExitCode::Internal };
         let failure = Failure::new(message, exit);
-        self.summary.write(RunEnd { rows: fates, ..RunEnd::early(&failure) })?;
+        let end = RunEnd { rows: fates, invalid: read.causes.clone(), ..RunEnd::early(&failure) };
+        self.reports.write(end, self.console)?;
         Ok(failure)
     }
 
@@ -191,9 +197,9 @@ impl SyncRun {
     fn report(
         &mut self,
         Delivery { end, verified }: &Delivery,
-        Consumed { tally, mut ledger, mut error }: Consumed,
+        Consumed { tally, statistics, mut ledger, mut error }: Consumed,
         run: Option<RunId>,
-        causes: &[Issue],
+        causes: Vec<Issue>,
     ) -> Result<(ExitCode, Option<Ledger>), Failure> {
         let mut exit = match error {
             Some(_) => ExitCode::Internal,
@@ -220,35 +226,44 @@ impl SyncRun {
         };
         // If every row was dealt with, nothing stopped the run.
         let is_early = !matches!(exit, ExitCode::Complete | ExitCode::Incomplete);
-        let written = self.summary.path().map(Path::to_owned);
-        let duration = self.summary.duration();
-        let summarised = self.summary.write(RunEnd {
-            exit,
-            rows: tally.fates,
-            requests: tally.requests,
-            reason: reason.filter(|_| is_early),
-            message: message.filter(|_| is_early),
-            verified: verified.clone(),
-        });
+        let summary = self.reports.summary_path().map(Path::to_owned);
         let failures = self.failures_path();
-        self.console.end_screen(&EndScreen {
+        let screen = EndScreen {
             exit,
             end,
             tally: &tally,
-            duration,
+            duration: self.reports.duration(),
             verified: verified.as_ref(),
-            causes,
+            causes: &causes,
             failures: Some(failures.as_path()).filter(|path| is_reported && path.is_file()),
-            written: written.as_deref().filter(|_| summarised.is_ok()),
+            written: summary.as_deref(),
             rerun: self.rerun(),
             feed_back: &self.feed_back(&failures),
             latency: (self.settings.verbosity > Verbosity::Normal).then_some(&tally.latency),
             columns: Console::columns(),
-        });
+        };
+        let written = self.reports.write(
+            RunEnd {
+                exit,
+                rows: tally.fates,
+                requests: tally.requests,
+                reason: reason.filter(|_| is_early),
+                message: message.filter(|_| is_early),
+                verified: verified.clone(),
+                headline: screen.what_happened(),
+                next: screen.next(),
+                failures: tally.failures.clone(),
+                invalid: causes.clone(),
+                statistics: Some(statistics),
+            },
+            self.console,
+        );
+        let summary = summary.as_deref().filter(|_| written.is_ok());
+        self.console.end_screen(&EndScreen { written: summary, ..screen });
         if let Some(failure) = failure {
             self.console.end(Err(failure));
         }
-        summarised.map(|()| (exit, ledger))
+        written.map(|()| (exit, ledger))
     }
 
     /// What the same command does when this run leaves rows unsent. A sandbox in this process is gone by then.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use rustix::process::{Resource, getrlimit};
 use super::file::nearest;
 use super::memory_limit;
 use super::options::{names, variable};
+use super::reports::GithubFiles;
 use super::values::LEAST_MEMORY;
 
 /// Memory in bytes to assume if the system doesn't say how much there is.
@@ -64,6 +65,14 @@ impl Environment {
     /// The default memory for planning. The other half is for other processes, and for the system's cache of the inputs.
     pub(super) fn half_of_memory(&self) -> u64 {
         (self.memory.unwrap_or(UNKNOWN_MEMORY) / 2).max(LEAST_MEMORY.get())
+    }
+
+    /// What GitHub Actions offers, if this process is part of a step there.
+    pub(super) fn github(&self) -> Option<GithubFiles> {
+        let variable = |name: &str| self.variables.get(OsStr::new(name)).filter(|text| !text.is_empty());
+        variable("GITHUB_ACTIONS").filter(|text| *text == "true")?;
+        let path = |name| variable(name).map(PathBuf::from);
+        Some(GithubFiles { step_summary: path("GITHUB_STEP_SUMMARY"), output: path("GITHUB_OUTPUT") })
     }
 
     /// A warning for each variable that looks like ours but sets nothing.

@@ -240,13 +240,25 @@ pub(super) struct FailuresFlags {
     pub(super) failures: Option<PathBuf>,
 }
 
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[group(skip)]
 #[command(next_help_heading = "Reports")]
 pub(super) struct ReportFlags {
     /// Where to write the result of the run as JSON. - prints it
     #[arg(long, value_name = "FILE")]
     pub(super) summary: Option<PathBuf>,
+    /// Where to write the result of the run as an HTML page, such as run.html
+    #[arg(long, value_name = "FILE")]
+    pub(super) report: Option<PathBuf>,
+    /// Where to write Prometheus metrics during and after the run: a file such as attrsync.prom, or a Pushgateway's address
+    #[arg(long, value_name = "FILE|URL")]
+    pub(super) metrics: Option<PathBuf>,
+    /// Address of a dead-man switch. It gets a request to URL/start at the start, and to URL/0 (or another exit code) at the end
+    #[arg(long, value_name = "URL")]
+    pub(super) ping: Option<String>,
+    /// File that holds the address for --ping, which is a secret
+    #[arg(long, value_name = "FILE")]
+    pub(super) ping_file: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]

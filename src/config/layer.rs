@@ -124,6 +124,21 @@ impl Layer {
         Ok(())
     }
 
+    /// The options in use as text, by name, also those that have their default value. Secrets are left out.
+    pub(super) fn shown(&self) -> Vec<(String, String)> {
+        const SECRET: [&str; 2] = ["metrics", "ping"];
+        let command = every_option();
+        let text = |option: &clap::Arg| {
+            let name = option.get_id().as_str();
+            let default = option.get_default_values().first().map(|text| text.to_string_lossy().into_owned());
+            let set = self.0.get(name).and_then(|entry| entry.texts.last());
+            let text = set.map(|text| text.to_string_lossy().into_owned()).or(default)?;
+            let is_shown = !SECRET.contains(&name) && text != "false";
+            is_shown.then(|| (name.to_owned(), text))
+        };
+        command.get_arguments().filter_map(text).collect()
+    }
+
     /// Checks each value by itself, so that a message can name its place; also those that a higher layer hides.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let mut command = every_option();

@@ -13,6 +13,7 @@ mod flags;
 mod layer;
 mod ledger;
 mod memory_limit;
+mod monitoring;
 mod names;
 mod options;
 mod proxy;
@@ -24,6 +25,7 @@ mod token;
 mod typed;
 mod values;
 
+use std::ffi::OsStr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
@@ -33,13 +35,15 @@ pub use error::ConfigError;
 pub use flags::{PlanOptions, SyncOptions};
 pub use ledger::{LedgerFile, Resume};
 pub use memory_limit::peak_memory;
-pub use reports::{Destination, Reports, same_file};
+pub use monitoring::{MetricsTarget, PingUrl};
+pub use reports::{Destination, GithubFiles, Reports, same_file};
 pub use rerun_flags::RerunFlags;
 pub use settings::{Settings, Tolerance, Verbosity};
 pub use typed::{OTHER_PLACES, Typed};
 pub use values::{Columns, Delimiter, Encoding, Limit, LogFormat, Period, ProgressMode, Share, Size};
 
 use file::File;
+use flags::ReportFlags;
 use layer::Layer;
 use names::{NameUse, Subject};
 use reports::ProtectedFiles;
@@ -84,9 +88,11 @@ pub fn resolve_sync(typed: &Typed<SyncOptions>, environment: &Environment) -> Re
     };
     let ledger = LedgerFile::resolve(&options.ledger, &layer, base_url)?;
     let config = file.path.clone();
-    let mut settings = Settings::of(inputs, options, file, environment, warnings);
+    let failures = options.failures.failures.clone().unwrap_or_else(|| FAILURES.into());
+    let reports = Reports::resolve(Some(failures), &options.reports, &layer, environment)?;
+    let mut settings = Settings::of(inputs, options, file, reports, environment, warnings);
     settings.ledger = ledger;
-    settings.reports.failures.get_or_insert_with(|| FAILURES.into());
+    settings.shown = layer.shown();
     check_places(&settings, config.as_deref(), &layer, environment, None)?;
     limit_concurrency(&mut settings, &target, &layer, environment);
     let rerun_flags = RerunFlags::of(&layer, &target, environment);
@@ -115,7 +121,10 @@ fn planning(
     let config = file.path.clone();
     let options = layer.parse()?;
     let ledger = LedgerFile::resolve_plan(&options, &layer)?;
-    let mut settings = Settings::of(inputs, options, file, environment, environment.unknown_variables());
+    let no_run = ReportFlags::default();
+    let reports = Reports::resolve(options.failures.failures.clone(), &no_run, &layer, environment)?;
+    let warnings = environment.unknown_variables();
+    let mut settings = Settings::of(inputs, options, file, reports, environment, warnings);
     settings.ledger = ledger;
     if settings.reports.prints_failures() {
         return Err(ConfigError::at(layer.place("failures"), "standard output is for the plan")
@@ -125,19 +134,29 @@ fn planning(
     Ok(settings)
 }
 
-/// Where the summary of a run goes whose settings are wrong, and its inputs. `None` where none is wanted, or where it could
-/// do harm.
-pub fn summary_of_wrong_settings(
+/// Where a run reports to whose settings are wrong, and its inputs. What could do harm is left out.
+pub fn reports_of_wrong_settings(
     typed: &Typed<SyncOptions>,
     environment: &Environment,
-) -> Option<(Destination, Vec<Source>)> {
+) -> Option<(Reports, Vec<Source>)> {
     let named = typed.layer.clone().over(Layer::of_variables(&environment.variables));
     let directory = environment.directory.as_path();
     let config = directory.join(named.text("config").map_or(Path::new(FILE), Path::new));
     let file = File::read(&config, &config).unwrap_or_default();
     let layer = named.over(file.layer);
-    let path = |name: &str| layer.text(name).filter(|text| !text.is_empty()).map(PathBuf::from);
-    let reports = Reports::of(Some(path("failures").unwrap_or_else(|| FAILURES.into())), path("summary"));
+    if layer.text("dry_run").is_some() {
+        return None;
+    }
+    let text = |name: &str| layer.text(name).filter(|text| !text.is_empty());
+    let path = |name: &str| text(name).map(PathBuf::from);
+    let flags = ReportFlags {
+        summary: path("summary"),
+        report: path("report"),
+        metrics: path("metrics"),
+        ping: text("ping").and_then(OsStr::to_str).map(str::to_owned),
+        ping_file: path("ping_file"),
+    };
+    let failures = path("failures").unwrap_or_else(|| FAILURES.into());
     let ledger = path("ledger").unwrap_or_else(|| LEDGER.into());
     let protected = ProtectedFiles {
         inputs: &typed.inputs,
@@ -146,8 +165,16 @@ pub fn summary_of_wrong_settings(
         layer: &layer,
         directory,
     };
-    reports.check_summary(&protected).ok()?;
-    Some((reports.summary.filter(|_| layer.text("dry_run").is_none())?, typed.inputs.clone()))
+    let mut reports = Reports {
+        failures: Some(failures),
+        summary: flags.summary.clone().map(Destination::from),
+        page: flags.report.clone(),
+        metrics: MetricsTarget::resolve(&flags, &layer).ok().flatten(),
+        ping: PingUrl::resolve(&flags, &layer, environment).ok().flatten(),
+        github: environment.github(),
+    };
+    reports.drop_harmful(&protected);
+    Some((reports, typed.inputs.clone()))
 }
 
 /// Checks that the temporary directory can be written, and that no report would overwrite a file that is needed.
@@ -172,8 +199,7 @@ fn check_places(
     }
     let protected =
         ProtectedFiles { inputs: &settings.inputs, config, ledger: Some(ledger), layer, directory };
-    settings.reports.check(&protected)?;
-    bodies.map_or(Ok(()), |path| settings.reports.check_bodies(path, &protected))
+    settings.reports.check(bodies, &protected)
 }
 
 /// Lowers the number of requests in flight to what the limit on open files allows. A run that can't open another file

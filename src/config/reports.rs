@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use super::environment::Environment;
 use super::error::ConfigError;
+use super::flags::ReportFlags;
 use super::layer::Layer;
+use super::monitoring::{MetricsTarget, PingUrl};
 use super::options::flag;
 use crate::input::{Source, is_failures_report};
 
@@ -17,12 +20,29 @@ const STDIN: &str = "/dev/stdin";
 const SIBLINGS: [&str; 4] = ["-wal", "-shm", "-journal", "-lock"];
 
 /// The reports of a run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Reports {
     /// The failures report. Standard output is `/dev/stdout`.
     pub failures: Option<PathBuf>,
     /// The run as JSON.
     pub summary: Option<Destination>,
+    /// The run as an HTML page.
+    pub page: Option<PathBuf>,
+    /// The run as Prometheus metrics.
+    pub metrics: Option<MetricsTarget>,
+    /// The dead-man switch.
+    pub ping: Option<PingUrl>,
+    /// What GitHub Actions offers, if the run is a step there.
+    pub github: Option<GithubFiles>,
+}
+
+/// Files of a step of GitHub Actions.
+#[derive(Clone, Debug, Default)]
+pub struct GithubFiles {
+    /// What is shown on the run's page, in Markdown.
+    pub step_summary: Option<PathBuf>,
+    /// The step's outputs, a `name=value` in each line.
+    pub output: Option<PathBuf>,
 }
 
 /// Where a report goes.
@@ -55,10 +75,26 @@ pub(super) struct ProtectedFiles<'a> {
 }
 
 impl Reports {
-    /// The failures report goes where this says, `-` being standard output.
-    pub(super) fn of(failures: Option<PathBuf>, summary: Option<PathBuf>) -> Self {
-        let failures = failures.map(|path| if path.as_os_str() == "-" { STDOUT.into() } else { path });
-        Self { failures, summary: summary.map(Destination::from) }
+    /// Where the options say, `-` being standard output.
+    pub(super) fn resolve(
+        failures: Option<PathBuf>,
+        flags: &ReportFlags,
+        layer: &Layer,
+        environment: &Environment,
+    ) -> Result<Self, ConfigError> {
+        let page = flags.report.clone();
+        if page.as_ref().is_some_and(|path| path.as_os_str() == "-") {
+            let message = "the page can't go to standard output";
+            return Err(ConfigError::at(layer.place("report"), message).with_hint("name a file"));
+        }
+        Ok(Self {
+            failures: failures.map(|path| if path.as_os_str() == "-" { STDOUT.into() } else { path }),
+            summary: flags.summary.clone().map(Destination::from),
+            page,
+            metrics: MetricsTarget::resolve(flags, layer)?,
+            ping: PingUrl::resolve(flags, layer, environment)?,
+            github: environment.github(),
+        })
     }
 
     /// Whether the failures report goes to standard output.
@@ -67,45 +103,62 @@ impl Reports {
     }
 
     /// Rejects a report that would overwrite another one, or a file that the run needs. Only the failures report may
-    /// replace an input, and only one that is a failures report itself.
-    pub(super) fn check(&self, protected: &ProtectedFiles<'_>) -> Result<(), ConfigError> {
-        if let Some(path) = &self.failures {
-            protected.spare("failures", path)?;
-        }
-        self.check_summary(protected)
-    }
-
-    /// The same for the summary alone.
-    pub(super) fn check_summary(&self, protected: &ProtectedFiles<'_>) -> Result<(), ConfigError> {
-        let path = match &self.summary {
-            Some(Destination::Stdout) => Path::new(STDOUT),
-            Some(Destination::File(path)) => path,
-            None => return Ok(()),
-        };
-        if self.failures.as_ref().is_some_and(|failures| protected.is_same(failures, path)) {
-            let message = format!("{} is already written by `{}`", shown(path), flag("failures"));
-            return Err(ConfigError::at(protected.layer.place("summary"), message));
-        }
-        protected.spare("summary", path)
-    }
-}
-
-impl Reports {
-    /// The same for the request bodies, which have no place in the settings.
-    pub(super) fn check_bodies(
+    /// replace an input, and only one that is a failures report itself. `bodies` is where `plan` writes request bodies.
+    pub(super) fn check(
         &self,
-        path: &Path,
+        bodies: Option<&Path>,
         protected: &ProtectedFiles<'_>,
     ) -> Result<(), ConfigError> {
-        if self.failures.as_ref().is_some_and(|failures| protected.is_same(failures, path)) {
-            let message = format!("{} is already written by `{}`", shown(path), flag("failures"));
-            return Err(ConfigError::at(flag("bodies"), message));
+        let mut written: Vec<_> = self.files().collect();
+        written.extend(bodies.map(|path| ("bodies", path)));
+        (1..=written.len())
+            .try_for_each(|count| protected.check_last(written.get(..count).unwrap_or_default()))
+    }
+
+    /// Leaves out the reports that would overwrite another one, or a file that the run needs.
+    pub(super) fn drop_harmful(&mut self, protected: &ProtectedFiles<'_>) {
+        let written: Vec<_> = self.files().collect();
+        let is_harmful =
+            |count: &usize| protected.check_last(written.get(..*count).unwrap_or_default()).is_err();
+        let harmful: Vec<_> =
+            (1..=written.len()).filter(is_harmful).map(|count| written[count - 1].0).collect();
+        for name in harmful {
+            match name {
+                "summary" => self.summary = None,
+                "report" => self.page = None,
+                "metrics" => self.metrics = None,
+                _ => {}
+            }
         }
-        protected.spare("bodies", path)
+    }
+
+    /// The files that are written, each with the option that names it.
+    fn files(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let summary = self.summary.as_ref().map(|to| match to {
+            Destination::Stdout => Path::new(STDOUT),
+            Destination::File(path) => path,
+        });
+        let files = [
+            ("failures", self.failures.as_deref()),
+            ("summary", summary),
+            ("report", self.page.as_deref()),
+            ("metrics", self.metrics.as_ref().and_then(MetricsTarget::file)),
+        ];
+        files.into_iter().filter_map(|(name, path)| Some((name, path?)))
     }
 }
 
 impl ProtectedFiles<'_> {
+    /// Rejects the last one of these files if it is one of the others, or a file that the run needs.
+    fn check_last(&self, written: &[(&str, &Path)]) -> Result<(), ConfigError> {
+        let Some(((name, path), others)) = written.split_last() else { return Ok(()) };
+        if let Some((other, _)) = others.iter().find(|(_, other)| self.is_same(other, path)) {
+            let message = format!("{} is already written by `{}`", shown(path), flag(other));
+            return Err(ConfigError::at(self.layer.place(name), message));
+        }
+        self.spare(name, path)
+    }
+
     /// Rejects a report that would overwrite a file that is needed.
     fn spare(&self, name: &str, path: &Path) -> Result<(), ConfigError> {
         let is = |other: &Path| self.is_same(path, other);
@@ -115,8 +168,11 @@ impl ProtectedFiles<'_> {
                 Source::Stdin => is(Path::new(STDIN)),
             })
         };
-        let lost = if self.layer.text("token_file").is_some_and(|file| is(Path::new(file))) {
+        let is_in = |option: &str| self.layer.text(option).is_some_and(|file| is(Path::new(file)));
+        let lost = if is_in("token_file") {
             "holds the API key"
+        } else if is_in("ping_file") {
+            "holds the address for `--ping`"
         } else if self.config.is_some_and(is) {
             "holds the settings"
         } else if self.ledger.is_some_and(is) {

@@ -42,6 +42,8 @@ pub struct Settings {
     pub progress: ProgressMode,
     /// Warnings about the settings.
     pub warnings: Vec<String>,
+    /// The options in use as text, by name, also those that have their default value. There are no secrets among them.
+    pub shown: Vec<(String, String)>,
 }
 
 /// How many invalid rows are too many: then nothing is sent.
@@ -84,10 +86,11 @@ impl Settings {
         inputs: Vec<Source>,
         options: SyncOptions,
         file: File,
+        reports: Reports,
         environment: &Environment,
         warnings: Vec<String>,
     ) -> Self {
-        let SyncOptions { pace, delivery, planning, input, failures, reports, logging, .. } = options;
+        let SyncOptions { pace, delivery, planning, input, logging, .. } = options;
         let vocabulary = input.vocabulary();
         let columns = input.columns.unwrap_or_default();
         Self {
@@ -133,7 +136,7 @@ impl Settings {
             },
             verify: delivery.verify,
             ledger: None,
-            reports: Reports::of(failures.failures, reports.summary),
+            reports,
             verbosity: match logging.verbose.iter().fold(0, |sum: u8, &more| sum.saturating_add(more)) {
                 0 if logging.quiet => Verbosity::Quiet,
                 0 => Verbosity::Normal,
@@ -143,6 +146,7 @@ impl Settings {
             log_format: logging.log_format,
             progress: logging.progress,
             warnings,
+            shown: Vec::new(),
         }
     }
 }

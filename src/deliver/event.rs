@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::read_back::Verified;
 use super::verdict::{AnswerKind, Reason};
 use crate::plan::Batch;
@@ -10,9 +12,16 @@ use crate::plan::Batch;
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A request was started.
-    Sent(Purpose),
+    Sent {
+        /// When.
+        at: Instant,
+        /// Why.
+        purpose: Purpose,
+    },
     /// A request ended, with an answer or without one.
     Answered {
+        /// When.
+        at: Instant,
         /// How long it took, from its start.
         latency: Duration,
         /// What the answer means.

@@ -15,6 +15,13 @@ pub struct Rate {
 }
 
 impl Rate {
+    /// The same as requests per second.
+    pub fn per_second(self) -> f64 {
+        f64::from(self.requests.get()) / self.window.as_secs_f64()
+    }
+}
+
+impl Rate {
     /// The most requests that may be asked for in a window.
     pub const MOST: u32 = 1_000_000;
 }

@@ -14,6 +14,7 @@ use crate::plan::{Batch, Phase, Plan, User};
 
 /// What reading back found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Verified {
     /// How many rows were to be read back.
     pub asked: u64,
@@ -27,6 +28,7 @@ pub struct Verified {
 
 /// A row that was acknowledged, but the API has another value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Mismatch {
     /// The user, as in the input.
     pub user_id: String,

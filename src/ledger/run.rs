@@ -98,6 +98,7 @@ pub enum RunOutcome {
 
 /// What happened to the rows of a run. Every row that was read has exactly one fate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 pub struct RowCounts {
     /// Rows in the inputs.
     pub read: u64,

@@ -59,6 +59,15 @@ impl AtomicFile {
         Ok(Self { path: path.to_owned(), target })
     }
 
+    /// Lets everybody read it.
+    pub fn readable_by_all(self) -> Result<Self, WriteError> {
+        if let Target::Replaced { temporary, .. } = &self.target {
+            let readable = temporary.file.set_permissions(fs::Permissions::from_mode(0o644));
+            readable.map_err(|source| WriteError::writing(&self.path, source))?;
+        }
+        Ok(self)
+    }
+
     /// Replaces the destination, once the whole file is on the disk.
     pub fn publish(self) -> Result<(), WriteError> {
         let Self { path, target } = self;

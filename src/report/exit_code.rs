@@ -87,6 +87,11 @@ impl ExitCode {
         }
     }
 
+    /// Whether a signal ended it.
+    pub fn is_interrupted(self) -> bool {
+        matches!(self, Self::HungUp | Self::Interrupted | Self::Terminated)
+    }
+
     /// The outcome's name, as in the summary.
     pub fn outcome(self) -> &'static str {
         match self {

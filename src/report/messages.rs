@@ -59,6 +59,11 @@ impl Message {
         &self.text
     }
 
+    /// What the user can do.
+    pub fn hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// Why the run ends, for scripts, where more is known than the exit code says.
     pub fn reason(&self) -> Option<StopReason> {
         self.reason

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 /// How many requests a run took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(deny_unknown_fields))]
 pub struct Requests {
     /// Batches in the plan: what it takes when nothing goes wrong.
     pub planned: u64,

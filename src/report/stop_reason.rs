@@ -1,10 +1,13 @@
 //! Why a run did not send everything, for scripts.
 
+use std::fmt::{self, Display};
+
 use serde::Serialize;
 
 /// Why a run stopped early, was refused or could not begin: `reason` in the summary. It says whether trying again can
 /// help. The names are a promise to scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
     /// The API refused the key.
@@ -45,6 +48,13 @@ pub enum StopReason {
     Bug,
 }
 
+impl Display for StopReason {
+    /// The name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,7 +82,7 @@ mod tests {
             Disk,
             Bug,
         ];
-        let names = all.map(|reason| serde_json::to_value(reason).unwrap().as_str().unwrap().to_owned());
+        let names = all.map(|reason| reason.to_string());
         let promised = "key_refused wrong_address outage long_pause max_duration canary ledger_held ledger_away \
                         too_many_changes too_few_rows too_many_invalid stale_plan all_invalid unreadable_input \
                         signal usage disk bug";

@@ -6,12 +6,13 @@ use std::time::Duration;
 use jiff::{Timestamp, Unit};
 use serde::{Serialize, Serializer};
 
-use super::{AtomicFile, ExitCode, Requests, StopReason, WriteError, visible_json};
+use super::{AtomicFile, AttributeRows, ExitCode, Requests, StopReason, WriteError, visible_json};
 use crate::deliver::Verified;
 use crate::ledger::RowCounts;
 
 /// The run for scripts. Keys and their order are a promise; new ones come last.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct RunSummary {
     /// The program's version.
     pub version: &'static str,
@@ -22,12 +23,15 @@ pub struct RunSummary {
     pub exit: ExitCode,
     /// When reading began.
     #[serde(serialize_with = "to_the_millisecond")]
+    #[cfg_attr(test, schemars(schema_with = "tests::date_time"))]
     pub started_at: Timestamp,
     /// When the last row was finished.
     #[serde(serialize_with = "to_the_millisecond")]
+    #[cfg_attr(test, schemars(schema_with = "tests::date_time"))]
     pub finished_at: Timestamp,
     /// From start to finish, by the monotonic clock: the wall clock may have been set in between.
     #[serde(rename = "duration_seconds", serialize_with = "seconds")]
+    #[cfg_attr(test, schemars(with = "f64"))]
     pub duration: Duration,
     /// What happened to the rows.
     pub rows: RowCounts,
@@ -42,6 +46,8 @@ pub struct RunSummary {
     pub sources: Vec<String>,
     /// The reason for a person, in a sentence.
     pub message: Option<String>,
+    /// What happened to the rows of each attribute that were to be sent, most rows first.
+    pub attributes: Vec<AttributeRows>,
 }
 
 impl RunSummary {
@@ -65,4 +71,54 @@ fn to_the_millisecond<S: Serializer>(time: &Timestamp, serializer: S) -> Result<
 
 fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64((duration.as_secs_f64() * 1e3).round() / 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::fs;
+
+    use schemars::generate::SchemaSettings;
+    use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+    use super::*;
+
+    pub(super) fn date_time(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "date-time" })
+    }
+
+    impl JsonSchema for ExitCode {
+        fn schema_name() -> Cow<'static, str> {
+            "ExitCode".into()
+        }
+
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            let mut outcomes = Self::ALL.map(Self::outcome).to_vec();
+            outcomes.dedup();
+            json_schema!({
+                "type": "object",
+                "properties": {
+                    "outcome": { "description": "How the run ended.", "enum": outcomes },
+                    "exit_code": {
+                        "description": "The exit code of the process.",
+                        "enum": Self::ALL.map(Self::code),
+                    },
+                },
+                "required": ["outcome", "exit_code"],
+            })
+        }
+    }
+
+    /// With `UPDATE_README=1`, writes the schema.
+    #[test]
+    fn the_schema_in_the_documents_is_that_of_the_summary() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/summary.schema.json");
+        let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<RunSummary>();
+        schema.insert("title".to_owned(), "The summary of a run of attrsync".into());
+        let schema = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+        if std::env::var_os("UPDATE_README").is_some() {
+            fs::write(path, &schema).unwrap();
+        }
+        assert_eq!(schema, fs::read_to_string(path).unwrap_or_default(), "run it with UPDATE_README=1");
+    }
 }

@@ -38,8 +38,8 @@ impl Tally {
     /// Counts the next event.
     pub fn take(&mut self, event: &Event) {
         match event {
-            Event::Sent(purpose) => self.count_request(*purpose),
-            Event::Answered { latency, answer } => self.count_answer(*latency, *answer),
+            Event::Sent { purpose, .. } => self.count_request(*purpose),
+            Event::Answered { latency, answer, .. } => self.count_answer(*latency, *answer),
             Event::Finished { batch, outcome, .. } => self.count_rows(u64::from(batch.len), outcome),
             Event::Status(_) => {}
         }
@@ -98,6 +98,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::clock;
     use crate::deliver::{Reason, Status, Waiting};
     use crate::plan::Batch;
 
@@ -127,9 +128,11 @@ mod tests {
             reason: None,
         };
         prop_oneof![
-            purpose.prop_map(Event::Sent),
-            (0_u64..100_000, answer)
-                .prop_map(|(us, answer)| Event::Answered { latency: Duration::from_micros(us), answer }),
+            purpose.prop_map(|purpose| Event::Sent { at: clock::monotonic_now(), purpose }),
+            (0_u64..100_000, answer).prop_map(|(us, answer)| {
+                let latency = Duration::from_micros(us);
+                Event::Answered { at: clock::monotonic_now(), latency, answer }
+            }),
             (1_u32..1000, outcome(), 0_u32..6).prop_map(|(len, outcome, attempts)| Event::Finished {
                 batch: Batch { group: 0, first: 0, len },
                 outcome,
@@ -163,7 +166,7 @@ mod tests {
 
             let (reasons, others) = tally.failures.top(usize::MAX);
             prop_assert_eq!(reasons.iter().map(|failure| failure.rows).sum::<u64>() + others, tally.fates.failed);
-            let sent = events.iter().filter(|event| matches!(event, Event::Sent(_))).count() as u64;
+            let sent = events.iter().filter(|event| matches!(event, Event::Sent { .. })).count() as u64;
             prop_assert_eq!(tally.requests.sent, sent);
             prop_assert!(tally.requests.retried + tally.requests.split <= sent);
             prop_assert_eq!(tally.requests.planned, 7);

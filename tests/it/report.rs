@@ -11,7 +11,9 @@ use attrsync::deliver::Reason;
 use attrsync::input::{InvalidRows, ReadOptions, Source};
 use attrsync::ledger::RowCounts;
 use attrsync::plan::{Builder, OnConflict};
-use attrsync::report::{AtomicFile, ExitCode, FailuresReport, NotAccepted, ReportRow, Requests, RunSummary};
+use attrsync::report::{
+    AtomicFile, AttributeRows, ExitCode, FailuresReport, NotAccepted, ReportRow, Requests, RunSummary,
+};
 
 const HEADER: &str = "user_id,attribute,value,fate,status,error,attempts,source,line\n";
 
@@ -249,6 +251,13 @@ fn summary() -> RunSummary {
         reason: None,
         sources: vec!["users.csv".into()],
         message: None,
+        attributes: vec![AttributeRows {
+            name: "city".into(),
+            rows: 10,
+            acknowledged: 9,
+            failed: 1,
+            unsent: 0,
+        }],
     }
 }
 
@@ -289,7 +298,16 @@ fn the_summary_has_its_keys_in_their_order() {
       "sources": [
         "users.csv"
       ],
-      "message": null
+      "message": null,
+      "attributes": [
+        {
+          "name": "city",
+          "rows": 10,
+          "acknowledged": 9,
+          "failed": 1,
+          "unsent": 0
+        }
+      ]
     }
     "#);
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);

@@ -32,7 +32,8 @@ impl Core {
         self.reconsider();
         let sent_at = request.started.unwrap_or(now);
         let verdict = if request.is_update() { Verdict::of(result) } else { Verdict::of_question(result) };
-        self.events.push(Event::Answered { latency: now.duration_since(sent_at), answer: verdict.answer() });
+        let latency = now.duration_since(sent_at);
+        self.events.push(Event::Answered { at: now, latency, answer: verdict.answer() });
         debug!(request = %request.task, answer = %verdict, "answered");
         match verdict {
             Verdict::Throttled { pause, reason } => {

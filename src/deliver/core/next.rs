@@ -102,7 +102,7 @@ impl Core {
             _ => {}
         }
         self.in_flight.insert(id, request);
-        self.events.push(Event::Sent(purpose));
+        self.events.push(Event::Sent { at: now, purpose });
         Some(StartedRequest { id, call })
     }
 

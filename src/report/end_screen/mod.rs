@@ -58,8 +58,7 @@ const MOST_CAUSES: usize = 4;
 
 impl Display for EndScreen<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Advice { next, hint } =
-            Advice::new(self.exit, self.end, self.tally, self.failures, (self.rerun, self.feed_back));
+        let Advice { next, hint } = self.advice();
         let body = [self.rows(), self.requests(), self.verified()].concat();
         let body: Vec<_> = body.iter().flat_map(|line| self.wrapped(line, LABEL)).collect();
         let mut foot: Vec<_> = self.files().iter().flat_map(|line| self.wrapped(line, LABEL)).collect();
@@ -112,6 +111,16 @@ impl EndScreen<'_> {
             }
         }
         lines
+    }
+
+    fn advice(&self) -> Advice {
+        Advice::new(self.exit, self.end, self.tally, self.failures, (self.rerun, self.feed_back))
+    }
+
+    /// What to do next: a text each. The lines after the first one of each are a command.
+    pub fn next(&self) -> Vec<String> {
+        let Advice { next, hint } = self.advice();
+        next.into_iter().chain(hint).collect()
     }
 
     /// What happened, in a sentence.

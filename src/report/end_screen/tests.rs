@@ -6,8 +6,13 @@ use crate::input::Location;
 
 fn tally(fates: RowCounts, requests: Requests) -> Tally {
     let mut tally = Tally::new(RowCounts::default(), 0);
-    tally.take(&Event::Answered { latency: Duration::from_millis(120), answer: AnswerKind::Acknowledged });
-    tally.take(&Event::Sent(Purpose::First));
+    let at = crate::clock::monotonic_now();
+    tally.take(&Event::Answered {
+        at,
+        latency: Duration::from_millis(120),
+        answer: AnswerKind::Acknowledged,
+    });
+    tally.take(&Event::Sent { at, purpose: Purpose::First });
     Tally { fates, requests, ..tally }
 }
 

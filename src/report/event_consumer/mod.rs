@@ -6,18 +6,25 @@
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc::Receiver;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::format::why_stopped;
 use super::progress::{Progress, ProgressState, Speed};
-use super::{FailuresReport, FinishedRows, NotAccepted, Tally, WriteError};
+use super::{
+    FailuresReport, FinishedRows, LatencySummary, NotAccepted, Snapshot, Statistics, Tally, WriteError,
+};
 use crate::clock;
 use crate::deliver::{End, Event, Mismatch, Outcome, Reason, Slowed, Status, Verified};
 use crate::ledger::RowCounts;
 use crate::ledger::{Ledger, LedgerError, Recorder};
 use crate::plan::{Batch, Plan};
+
+/// How often the counts are passed on: much more often than anybody looks at metrics.
+const BETWEEN_SNAPSHOTS: Duration = Duration::from_secs(1);
 
 /// Takes events, and blocks while it writes.
 ///
@@ -30,9 +37,13 @@ pub struct EventConsumer<P> {
     /// Holds events back until the ledger has recorded them.
     recorder: Option<Recorder>,
     tally: Tally,
+    statistics: Statistics,
     finished: FinishedRows,
     failures: Option<FailuresReport>,
     progress: P,
+    /// Where the counts go as well, once a second.
+    snapshots: Option<watch::Sender<Snapshot>>,
+    last_snapshot: Option<Instant>,
     speed: Speed,
     begun: Instant,
     error: Option<RecordError>,
@@ -52,6 +63,8 @@ pub enum RecordError {
 pub struct Consumed {
     /// What was counted.
     pub tally: Tally,
+    /// The same in more detail.
+    pub statistics: Statistics,
     /// The ledger, to record the run's end in; `None` if there is none, or if it can't be written.
     pub ledger: Option<Ledger>,
     /// What went wrong, if anything did.
@@ -70,15 +83,24 @@ impl<P: Progress> EventConsumer<P> {
     ) -> Self {
         Self {
             tally: Tally::new(before, plan.requests()),
+            statistics: Statistics::new(clock::monotonic_now()),
             plan,
             recorder,
             finished: FinishedRows::default(),
             failures: Some(failures),
             progress,
+            snapshots: None,
+            last_snapshot: None,
             speed: Speed::default(),
             begun: clock::monotonic_now(),
             error: None,
         }
+    }
+
+    /// Passes the counts on as well, once a second.
+    #[must_use]
+    pub fn with_snapshots(self, snapshots: Option<watch::Sender<Snapshot>>) -> Self {
+        Self { snapshots, ..self }
     }
 
     /// Takes events until no more can come. `stop` is called after each one from which on the run can't be recorded.
@@ -121,10 +143,11 @@ impl<P: Progress> EventConsumer<P> {
     /// Counts and reports what is recorded.
     fn count(&mut self, event: &Event) {
         self.tally.take(event);
+        self.statistics.take(event, clock::monotonic_now());
         match event {
             Event::Finished { batch, outcome, attempts } => self.finish_batch(*batch, outcome, *attempts),
             Event::Status(status) => self.show(status),
-            Event::Sent(_) | Event::Answered { .. } => {}
+            Event::Sent { .. } | Event::Answered { .. } => {}
         }
     }
 
@@ -147,12 +170,13 @@ impl<P: Progress> EventConsumer<P> {
         }
         let is_recorded = !matches!(self.error, Some(RecordError::Ledger(_)));
         let ledger = self.recorder.filter(|_| is_recorded).map(Recorder::into_ledger);
-        Consumed { tally: self.tally, ledger, error: self.error }
+        Consumed { tally: self.tally, statistics: self.statistics, ledger, error: self.error }
     }
 
     fn finish_batch(&mut self, batch: Batch, outcome: &Outcome, attempts: u32) {
         // A row that is finished twice is counted twice. Then the counts don't add up, which ends the run.
         self.finished.insert(batch, self.plan.group_len(batch.group));
+        self.statistics.finished(&self.plan.attribute(batch.group).name, batch.len.into(), outcome);
         match outcome {
             Outcome::Acknowledged => {}
             Outcome::Failed(reason) => {
@@ -172,6 +196,7 @@ impl<P: Progress> EventConsumer<P> {
         let finished = std::mem::take(&mut self.finished);
         for batch in finished.rest((0..plan.groups()).map(|group| plan.group_len(group))) {
             self.tally.leave_unsent(batch.len.into());
+            self.statistics.leave_unsent(&plan.attribute(batch.group).name, batch.len.into());
             self.report(batch, NotAccepted::Unsent, reason, 0);
         }
     }
@@ -188,6 +213,17 @@ impl<P: Progress> EventConsumer<P> {
         let now = clock::monotonic_now();
         let Tally { fates, requests, .. } = &self.tally;
         self.speed.sample(now, requests);
+        if let Some(snapshots) = &self.snapshots
+            && self.last_snapshot.is_none_or(|last| now - last >= BETWEEN_SNAPSHOTS)
+        {
+            self.last_snapshot = Some(now);
+            snapshots.send_replace(Snapshot {
+                rows: *fates,
+                requests: *requests,
+                latency: LatencySummary::of(&self.statistics),
+                status: Some(status.clone()),
+            });
+        }
         self.progress.show(&ProgressState {
             finished: fates.acknowledged + fates.failed + fates.unsent,
             rows: self.plan.rows(),

@@ -165,7 +165,7 @@ fn the_ledger_has_what_is_shown_as_done() {
         let mut more = std::iter::once(status());
         consumer.take(finished(batch, Outcome::Acknowledged), || more.next());
     }
-    let Consumed { tally, ledger, error } = consumer.finish(&End::Complete, None);
+    let Consumed { tally, ledger, error, .. } = consumer.finish(&End::Complete, None);
     assert_eq!((tally.fates.acknowledged, ledger.is_some(), error.is_none()), (4, true, true));
 }
 
@@ -180,8 +180,11 @@ fn what_the_ledger_cannot_record_stays_unsent_and_requests_still_count() {
 
     let (sender, mut receiver) = tokio::sync::mpsc::channel(64);
     for batch in plan.batches() {
-        let answered = Event::Answered { latency: Duration::ZERO, answer: AnswerKind::Acknowledged };
-        for event in [Event::Sent(Purpose::First), answered, finished(batch, Outcome::Acknowledged)] {
+        let at = clock::monotonic_now();
+        let answered = Event::Answered { at, latency: Duration::ZERO, answer: AnswerKind::Acknowledged };
+        for event in
+            [Event::Sent { at, purpose: Purpose::First }, answered, finished(batch, Outcome::Acknowledged)]
+        {
             sender.try_send(event).unwrap();
         }
     }
@@ -189,7 +192,7 @@ fn what_the_ledger_cannot_record_stays_unsent_and_requests_still_count() {
     let is_stopped = std::cell::Cell::new(false);
     consumer.take_all(&mut receiver, || is_stopped.set(true));
     assert!(is_stopped.get());
-    let Consumed { tally, ledger, error } = consumer.finish(&End::Stopped(Stop::Unwritable), None);
+    let Consumed { tally, ledger, error, .. } = consumer.finish(&End::Stopped(Stop::Unwritable), None);
     assert!(ledger.is_none() && matches!(error, Some(RecordError::Ledger(_))));
     assert_eq!((tally.fates.acknowledged, tally.fates.unsent), (0, 4));
     assert_eq!((tally.requests.sent, tally.requests.acknowledged), (3, 3));
@@ -204,7 +207,7 @@ fn each_pulse_shows_the_state() {
     let mut shown = Vec::new();
     let progress = Shows(|state: &ProgressState| shown.push(state.clone()));
     let mut consumer = EventConsumer::new(Arc::clone(&plan), before, None, failures, progress);
-    take(&mut consumer, Event::Sent(Purpose::First));
+    take(&mut consumer, Event::Sent { at: clock::monotonic_now(), purpose: Purpose::First });
     take(&mut consumer, finished(plan.batches().next().unwrap(), Outcome::Acknowledged));
     let held = Some((Waiting::Pause, Duration::from_secs(3)));
     take(

@@ -26,6 +26,7 @@ mod verified;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use attrsync::sandbox::{Counters, Options, Sandbox};
@@ -145,9 +146,17 @@ impl Ended {
         self
     }
 
-    /// The summary that `--summary -` printed.
+    /// The summary that `--summary -` printed. It is checked against the schema that scripts are given.
     fn summary(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap()
+        static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
+            let schema = serde_json::from_str(include_str!("../../../docs/summary.schema.json")).unwrap();
+            jsonschema::validator_for(&schema).unwrap()
+        });
+        let summary = serde_json::from_str(&self.stdout).unwrap();
+        if let Err(error) = SCHEMA.validate(&summary) {
+            panic!("{error} in {summary:#}");
+        }
+        summary
     }
 
     /// How many rows have this fate in the summary.

@@ -131,7 +131,7 @@ fn run_until(plan: &Arc<Plan>, options: &Options, script: Script, stop: Option<(
             while let Some(event) = told.recv().await {
                 match event {
                     Event::Finished { batch, outcome, attempts } => settled.push((batch, outcome, attempts)),
-                    Event::Sent(purpose) => sent.push(purpose),
+                    Event::Sent { purpose, .. } => sent.push(purpose),
                     Event::Answered { .. } | Event::Status(_) => {}
                 }
             }

@@ -29,7 +29,7 @@ fn events_are_held_back_until_what_they_acknowledge_is_recorded() {
     let now = clock::monotonic_now();
     let failed = || Outcome::Failed(Reason::default());
     let outcomes = [Outcome::Acknowledged, Outcome::Acknowledged, failed()];
-    recorder.take(Event::Sent(Purpose::First), now);
+    recorder.take(Event::Sent { at: now, purpose: Purpose::First }, now);
     assert!(!recorder.is_due(now + Duration::from_secs(9)), "there is nothing to record");
     for (batch, outcome) in plan.batches().zip(outcomes) {
         recorder.take(Event::Finished { batch, outcome, attempts: 2 }, now);
