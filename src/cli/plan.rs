@@ -91,7 +91,7 @@ fn plan(
     let Files { bodies, failures } = files;
     let begun = clock::monotonic_now();
     let mut read = PlannedInput::read(settings)?;
-    let refusal = read.refusal(settings.tolerance, settings.reports.failures.as_deref());
+    let refusal = read.refusal(settings, settings.reports.failures.as_deref());
     let mut spared = None;
     if settings.ledger.is_some() && refusal.is_none() {
         let (plan, known, note) = remaining_plan(read.plan, settings)?;

@@ -75,10 +75,16 @@ impl PlannedInput {
     }
 
     /// Why nothing may be sent, if so. `report` is the failures report, which lists the rows.
-    pub(super) fn refusal(&self, tolerance: Tolerance, report: Option<&Path>) -> Option<Message> {
+    pub(super) fn refusal(&self, settings: &Settings, report: Option<&Path>) -> Option<Message> {
+        let Settings { tolerance, min_rows, .. } = *settings;
         let wrong =
             report.map_or_else(|| "the input".to_owned(), |path| format!("the rows in `{}`", path.display()));
         let Counts { read, invalid, .. } = self.counts;
+        if let Some(least) = min_rows.filter(|least| read < *least) {
+            let why = format!("{} read, fewer than `--min-rows {least}`", counted(read, "row"));
+            let hint = format!("check whether the input is complete; `--min-rows {read}` lets it through");
+            return Some(Message::error(why).with_hint(hint).because(StopReason::TooFewRows));
+        }
         if tolerance.refuses(invalid, read) {
             let why = match tolerance {
                 Tolerance::NotAll => "all rows are invalid".to_owned(),

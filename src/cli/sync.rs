@@ -98,7 +98,7 @@ impl SyncRun {
 
         let mut read = self.read(&mut signals).await?;
         failures.add_invalid(&mut read.invalid)?;
-        if let Some(message) = read.refusal(self.settings.tolerance, Some(failures.path())) {
+        if let Some(message) = read.refusal(&self.settings, Some(failures.path())) {
             return Err(self.refuse(&read, failures, message)?);
         }
         let causes = std::mem::take(&mut read.causes);

@@ -164,6 +164,9 @@ pub(super) struct PlanningFlags {
     /// Send nothing if more rows than this are invalid, such as 100 or 1% [default: only if all are]
     #[arg(long, value_name = "N|N%")]
     pub(super) max_invalid: Option<Limit>,
+    /// Send nothing if fewer rows than this were read, such as 1000: the export may be cut off [default: no limit]
+    #[arg(long, value_name = "N", value_parser = number::<u64>)]
+    pub(super) min_rows: Option<u64>,
     /// Most memory for planning, such as 512MB or 2GiB. Temporary files hold the rest [default: half of the memory]
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     pub(super) memory: Option<Size>,

@@ -22,6 +22,8 @@ pub struct Settings {
     pub input: input::ReadOptions,
     /// How many invalid rows are too many.
     pub tolerance: Tolerance,
+    /// How few rows are too few: then nothing is sent.
+    pub min_rows: Option<u64>,
     /// Which row wins where one user has several values for one attribute.
     pub on_conflict: OnConflict,
     /// Most ids in one request.
@@ -119,6 +121,7 @@ impl Settings {
                 Some(limit) => Tolerance::UpTo(limit),
                 None => Tolerance::NotAll,
             },
+            min_rows: planning.min_rows,
             on_conflict: planning.on_conflict,
             batch_size: planning.batch_size,
             delivery: deliver::Options {

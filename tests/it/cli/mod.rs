@@ -11,6 +11,7 @@ mod interrupted;
 mod kept;
 mod large;
 mod ledger_options;
+mod monitoring;
 mod next;
 mod plans;
 mod planted;

@@ -63,6 +63,9 @@ fn the_summary_says_why_a_run_did_not_do_all() {
     check(&[bad], "", 3, Some("all_invalid"));
     check(&[good, bad], "--strict", 3, Some("too_many_invalid"));
     check(&[good, bad], "--max-invalid 0", 3, Some("too_many_invalid"));
+    check(&[good, bad], "--min-rows 3", 3, Some("too_few_rows"));
+    check(&[good, bad], "--min-rows 2", 1, None);
+    check(&[], "--min-rows 1", 3, Some("too_few_rows"));
     check(&[good, "1,city,Bergen"], "--on-conflict error", 3, Some("too_many_invalid"));
     check(&[good], "--max-duration 0s", 4, Some("max_duration"));
     check(&[good], "--subdomain acme", 2, Some("usage"));

@@ -24,6 +24,7 @@ const EACH: [(&str, &str); 24] = [
     ("on_conflict", "error"),
     ("strict", "true"),
     ("max_invalid", "2.5%"),
+    ("min_rows", "5"),
     ("memory", "64MiB"),
     ("temp_dir", "."),
     ("layout", "wide"),
