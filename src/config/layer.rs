@@ -124,16 +124,17 @@ impl Layer {
         Ok(())
     }
 
-    /// The options in use as text, by name, also those that have their default value. Secrets are left out.
+    /// The options in use as text, by name, also those that have their default value. Left out are secrets, places of
+    /// reports, and what is switched off.
     pub(super) fn shown(&self) -> Vec<(String, String)> {
-        const SECRET: [&str; 2] = ["metrics", "ping"];
+        const LEFT_OUT: [&str; 6] = ["failures", "metrics", "ping", "ping_file", "report", "summary"];
         let command = every_option();
         let text = |option: &clap::Arg| {
             let name = option.get_id().as_str();
             let default = option.get_default_values().first().map(|text| text.to_string_lossy().into_owned());
             let set = self.0.get(name).and_then(|entry| entry.texts.last());
             let text = set.map(|text| text.to_string_lossy().into_owned()).or(default)?;
-            let is_shown = !SECRET.contains(&name) && text != "false";
+            let is_shown = !LEFT_OUT.contains(&name) && !["false", "0"].contains(&text.as_str());
             is_shown.then(|| (name.to_owned(), text))
         };
         command.get_arguments().filter_map(text).collect()

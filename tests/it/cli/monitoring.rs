@@ -92,7 +92,9 @@ fn promtool(arguments: &[&str], input: &str) -> Option<(bool, String)> {
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut tool) = tool else {
-        println!("LEFT OUT: there is no `promtool` on this machine (Debian has it in the package `prometheus`)");
+        println!(
+            "LEFT OUT: there is no `promtool` on this machine (Debian has it in the package `prometheus`)"
+        );
         return None;
     };
     tool.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
@@ -263,7 +265,8 @@ fn github_gets_annotations_a_summary_and_outputs() {
     assert!(summary.contains("| rows invalid | 3 |"), "{summary}");
     assert!(summary.contains("| 2 | invalid | "), "{summary}");
     let outputs = workdir.read("outputs");
-    for line in ["earlier=1", "outcome=incomplete", "exit_code=1", "rows_read=4", "rows_invalid=3", "reason="] {
+    for line in ["earlier=1", "outcome=incomplete", "exit_code=1", "rows_read=4", "rows_invalid=3", "reason="]
+    {
         assert!(outputs.lines().any(|other| other == line), "{line} is not in {outputs}");
     }
     assert!(outputs.contains("run_id="));

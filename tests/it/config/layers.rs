@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::{Place, Plan, Sync};
 
 /// One value for each option that can stand alone, as a variable has it.
-const EACH: [(&str, &str); 24] = [
+const EACH: [(&str, &str); 25] = [
     ("rate", "300/m"),
     ("concurrency", "3"),
     ("max_attempts", "2"),
