@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -45,6 +46,18 @@ pub(super) struct SandboxFlags {
     /// Most bytes accepted in one request [default: any number]
     #[arg(long, value_name = "N")]
     max_body: Option<usize>,
+    /// How many users exist, with ids from 1. Others are refused like those in --reject-ids [default: any id exists]
+    #[arg(long, value_name = "N")]
+    users: Option<u64>,
+    /// Most users in a page of the list of users
+    #[arg(long, value_name = "N", default_value_t = Options::default().page_size)]
+    page_size: NonZeroUsize,
+    /// How many users of a page come again in the next one, as if they had moved in the list
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    page_overlap: usize,
+    /// How long the pages of a list can be asked for, such as 1h [default: for good]
+    #[arg(long, value_name = "TIME")]
+    cursor_lifetime: Option<Period>,
     /// Number that decides which requests meet a fault. The same number gives the same faults
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -88,6 +101,10 @@ fn options(flags: &SandboxFlags) -> Result<Options, Failure> {
         },
         max_ids: flags.max_ids,
         max_body: flags.max_body,
+        users: flags.users,
+        page_size: flags.page_size,
+        page_overlap: flags.page_overlap,
+        cursor_lifetime: flags.cursor_lifetime.map(|period| period.0),
         seed: flags.seed,
         ..Options::default()
     })

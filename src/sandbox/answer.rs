@@ -57,6 +57,10 @@ impl Answer {
         Self::detail(StatusCode::NOT_FOUND, "Not found.")
     }
 
+    pub(super) fn invalid_cursor() -> Self {
+        Self::detail(StatusCode::NOT_FOUND, "Invalid cursor")
+    }
+
     pub(super) fn wrong_method(method: &Method, allowed: &'static str) -> Self {
         Self::detail(StatusCode::METHOD_NOT_ALLOWED, &format!("Method \"{method}\" not allowed."))
             .with(Header::Allow(allowed))

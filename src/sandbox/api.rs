@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::answer::Answer;
 use super::fault::{ErrorBody, Fault, FaultKind, Moment};
 use super::limiter::Limiter;
+use super::listing::Listing;
 use super::options::{Options, OutageKind};
 use super::profile::profile;
 use super::request_log::{RequestEnd, RequestId, RequestLog};
@@ -35,6 +36,7 @@ pub(super) struct Api {
     max_body: usize,
     admission: Mutex<Admission>,
     state: Mutex<State>,
+    listing: Mutex<Listing>,
     stop: CancellationToken,
 }
 
@@ -80,6 +82,7 @@ impl Api {
                 admitted: 0,
             }),
             state: Mutex::default(),
+            listing: Mutex::new(Listing::new(options)),
             stop,
         }
     }
@@ -145,6 +148,7 @@ impl Api {
                         (count, self.update(valid, vocabulary, fault))
                     }
                     Operation::Show(ids, id) => (0, self.show(ids, &id, fault)),
+                    Operation::List => (0, self.list(head, fault)),
                 }
             }
         };
@@ -220,6 +224,14 @@ impl Api {
         let user = user.filter(|user| self.validator.knows(*user));
         let found = user.map(|user| Answer::json(&profile(&self.state(), user)));
         Response::Answered(found.unwrap_or_else(Answer::not_found))
+    }
+
+    fn list(&self, head: &Parts, fault: Option<Fault>) -> Response {
+        if let Some(fault) = fault {
+            return Response::Faulted(fault.kind);
+        }
+        let mut listing = self.listing.lock().expect("no thread panics while it holds the lock");
+        Response::Answered(listing.page(head.uri.query(), &head.headers, &self.state(), now()))
     }
 
     /// Counts the result, then sends it. In this order because a client may leave while its request stalls.

@@ -14,6 +14,7 @@ mod answer;
 mod api;
 mod fault;
 mod limiter;
+mod listing;
 mod options;
 mod profile;
 mod request_log;
@@ -35,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use api::Api;
 pub use fault::{ErrorBody, Fault, FaultKind, Moment};
-pub use options::{Log, Options, Outage, OutageKind, Permission, Reject};
+pub use options::{Count, Log, Options, Outage, OutageKind, Permission, Reject};
 use request_log::RequestLog;
 pub use request_log::{Counters, LoggedRequest};
 pub use state::{State, User};

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::fault::Fault;
+
+/// As many users as User.com's pages have at most.
+const PAGE_SIZE: NonZeroUsize = NonZeroUsize::new(100).expect("100 is not 0");
 
 /// The options of a sandbox. By default it has no limits and no faults, and accepts any token.
 #[derive(Clone, Debug)]
@@ -45,6 +49,17 @@ pub struct Options {
     /// Pairs of attribute and value that are rejected with 400 for every user. Values that aren't strings are given
     /// as their JSON text.
     pub reject_values: BTreeSet<(String, String)>,
+    /// If there is a number: the users from 1 to it exist, and no others by User.com's ids. `None`: any user exists, and
+    /// those who have a value are in the list.
+    pub users: Option<u64>,
+    /// How many users a page of the list has.
+    pub page_size: NonZeroUsize,
+    /// How many of them come again in the next page, as those who move in the list while it is read.
+    pub page_overlap: usize,
+    /// How long the pages of a list can be asked for, from its first one on. `None`: for good.
+    pub cursor_lifetime: Option<Duration>,
+    /// Whether a page says how many users there are.
+    pub count: Count,
     /// Whether each request is logged.
     pub log: Log,
     /// The seed of the random numbers. With the same seed, requests that arrive in the same order meet the same faults.
@@ -70,10 +85,25 @@ impl Default for Options {
             max_ids: None,
             max_body: None,
             reject_values: BTreeSet::new(),
+            users: None,
+            page_size: PAGE_SIZE,
+            page_overlap: 0,
+            cursor_lifetime: None,
+            count: Count::default(),
             log: Log::default(),
             seed: 0,
         }
     }
+}
+
+/// Whether a page of the list of users says how many there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Count {
+    /// It does.
+    #[default]
+    Given,
+    /// It doesn't, as is usual where pages have cursors.
+    Omitted,
 }
 
 /// What an accepted key may do.

@@ -5,6 +5,11 @@ use serde_json::{Map, Value, json};
 use super::standard_attributes::{self, STANDARD};
 use super::state::{State, User};
 
+/// The name of a custom attribute in lower case and without spaces.
+fn standardized(name: &str) -> String {
+    name.to_lowercase().replace(' ', "_")
+}
+
 /// All that the API shows of a user: null where a standard attribute was never set. A user that is known by the
 /// client's own id alone has the `id` null.
 pub(super) fn profile(state: &State, user: User<'_>) -> Value {
@@ -24,7 +29,17 @@ pub(super) fn profile(state: &State, user: User<'_>) -> Value {
     fields.insert("custom_id".to_owned(), own.clone());
     fields.insert("user_id".to_owned(), own);
     let custom = state.values(user).filter(|(name, _)| standard_attributes::attribute_type(name).is_none());
-    let custom: Vec<Value> = custom.map(|(name, value)| json!({ "name": name, "value": value })).collect();
+    let custom =
+        custom.map(|(name, value)| json!({ "name": name, "name_std": standardized(name), "value": value }));
+    let custom: Vec<Value> = custom.collect();
     fields.insert("attributes".to_owned(), Value::Array(custom));
+    let companies = fields.get("company_id").filter(|id| !id.is_null());
+    let companies: Vec<Value> =
+        companies.map(|id| json!({ "id": id, "name": format!("Company {id}") })).into_iter().collect();
+    fields.insert("companies".to_owned(), Value::Array(companies));
+    let names = ["first_name", "last_name"].map(|name| fields.get(name).and_then(Value::as_str));
+    let name: Vec<&str> = names.into_iter().flatten().collect();
+    let name = json!(name.join(" "));
+    fields.insert("name".to_owned(), name);
     Value::Object(fields)
 }

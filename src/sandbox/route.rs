@@ -10,6 +10,9 @@ use super::validation::Vocabulary;
 /// The path of the API below the host.
 pub(super) const API: &str = "/api/public/";
 
+/// The path of the list of users.
+pub(super) const LIST: &str = "/api/public/users/";
+
 /// What a request is for.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Route<'a> {
@@ -32,6 +35,8 @@ pub(super) enum Operation<'a> {
     Update(IdKind, Vocabulary),
     /// Shows the user of this id.
     Show(IdKind, Cow<'a, str>),
+    /// Shows a page of all users.
+    List,
 }
 
 impl<'a> Route<'a> {
@@ -40,6 +45,7 @@ impl<'a> Route<'a> {
         match path {
             "/sandbox/state.csv" => Some(Self::Page(Page::State)),
             "/sandbox/counters" => Some(Self::Page(Page::Counters)),
+            LIST => Some(Self::Operation(Operation::List)),
             _ => Operation::of(path.strip_prefix(API)?).map(Self::Operation),
         }
     }
@@ -55,7 +61,7 @@ impl<'a> Operation<'a> {
     pub(super) fn method(&self) -> &'static str {
         match self {
             Self::Update(..) => "PUT",
-            Self::Show(..) => "GET",
+            Self::Show(..) | Self::List => "GET",
         }
     }
 
@@ -97,6 +103,9 @@ mod tests {
             ("/api/public/users/17", None),
             ("/api/public/users/17/events/", None),
             ("/api/public/users//", None),
+            ("/api/public/users/", Some(Route::Operation(Operation::List))),
+            ("/api/public/users", None),
+            ("/api/public/users-by-id/", None),
             ("/api/public/", None),
             ("/", None),
             ("/sandbox/state.csv", Some(Route::Page(Page::State))),

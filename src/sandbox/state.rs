@@ -17,6 +17,14 @@ pub enum User<'a> {
     CustomId(&'a str),
 }
 
+/// A user as a number, which takes little memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum UserNumber {
+    Id(u64),
+    /// The number of the client's own id.
+    CustomId(u32),
+}
+
 /// Users, all by the same kind of id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum UserIds {
@@ -66,6 +74,21 @@ impl State {
             User::CustomId(_) => Box::new(self.by_custom_id.keys()),
         };
         attributes.filter_map(move |attribute| Some((&**attribute, self.value(user, attribute)?)))
+    }
+
+    /// The users that have a value, in no order, some of them more than once.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = UserNumber> {
+        let ids = self.by_id.values().flat_map(HashMap::keys).map(|id| UserNumber::Id(*id));
+        let custom = self.by_custom_id.values().flat_map(HashMap::keys);
+        ids.chain(custom.map(|number| UserNumber::CustomId(*number)))
+    }
+
+    /// The user of this number.
+    pub(super) fn user(&self, number: UserNumber) -> User<'_> {
+        match number {
+            UserNumber::Id(id) => User::Id(id),
+            UserNumber::CustomId(number) => User::CustomId(self.custom_ids.get(number)),
+        }
     }
 
     /// How many (user, attribute) pairs have a value.

@@ -28,6 +28,7 @@ const HIGHEST_ID: u64 = i64::MAX.unsigned_abs();
 pub(super) struct Validator {
     token: Option<String>,
     permission: Permission,
+    highest_id: u64,
     unknown_ids: HashSet<u64, RandomState>,
     unknown_custom_ids: HashSet<String, RandomState>,
     reject: Reject,
@@ -40,6 +41,7 @@ impl Validator {
         Self {
             token: options.token.clone(),
             permission: options.permission,
+            highest_id: options.users.unwrap_or(HIGHEST_ID),
             unknown_ids: options.reject_ids.iter().filter_map(|id| id.parse().ok()).collect(),
             unknown_custom_ids: options.reject_ids.iter().cloned().collect(),
             reject: options.reject,
@@ -81,7 +83,7 @@ impl Validator {
     /// Whether this user exists.
     pub(super) fn knows(&self, user: User<'_>) -> bool {
         match user {
-            User::Id(id) => (1..=HIGHEST_ID).contains(&id) && !self.unknown_ids.contains(&id),
+            User::Id(id) => (1..=self.highest_id).contains(&id) && !self.unknown_ids.contains(&id),
             User::CustomId(id) => !self.unknown_custom_ids.contains(id),
         }
     }

@@ -5,6 +5,7 @@
 mod faults;
 mod life;
 mod limits;
+mod listing;
 mod operations;
 mod refusals;
 
