@@ -15,7 +15,7 @@ use attrsync::ledger::{
     Fingerprint, KnownAttribute, Ledger, LedgerError, LedgerReader, RowCounts, RunDescription, RunOutcome,
     SkipScope, TargetKey,
 };
-use attrsync::plan::{Builder, OnConflict, Plan};
+use attrsync::plan::{Builder, Compare, OnConflict, Plan};
 use attrsync::spill::Resources;
 
 /// Attributes, and how many values each has.
@@ -114,16 +114,17 @@ fn fill(path: &Path, plan: &Plan) {
 fn less_known(path: &Path, whole: Plan) -> (Plan, u64) {
     let reader = LedgerReader::open(path).expect("it was just made");
     let known = reader
-        .known_values(&target(), &whole.fingerprint(), SkipScope::EveryRun, None)
+        .known_values(&target(), &whole.fingerprint(), SkipScope::EveryRun, Compare::No, None)
         .expect("it is intact");
     let (left, spared) = whole
         .skip_known::<_, LedgerError>(
             &resources(),
+            Compare::No,
             |attribute| Ok(known.of(&attribute.name)),
             KnownAttribute::replay,
         )
         .expect("it is intact");
-    (left, spared.unchanged)
+    (left, spared.total().unchanged)
 }
 
 fn target() -> TargetKey {

@@ -12,7 +12,7 @@ use super::console::Console;
 use super::failure::{Failure, block_on};
 use super::output::{Output, OutputFormat};
 use super::planned_input::PlannedInput;
-use super::run_ledger::remaining_plan;
+use super::run_ledger::{remaining_plan, too_many_changes};
 use super::signals::Signals;
 use crate::clock;
 use crate::config::{Destination, Environment, Settings, peak_memory, resolve_plan};
@@ -91,11 +91,12 @@ fn plan(
     let Files { bodies, failures } = files;
     let begun = clock::monotonic_now();
     let mut read = PlannedInput::read(settings)?;
-    let refusal = read.refusal(settings, settings.reports.failures.as_deref());
-    let mut spared = None;
+    let mut refusal = read.refusal(settings, settings.reports.failures.as_deref());
+    let mut known = None;
     if settings.ledger.is_some() && refusal.is_none() {
-        let (plan, known, note) = remaining_plan(read.plan, settings)?;
-        (read.plan, spared) = (plan, Some(known));
+        let (plan, found, note) = remaining_plan(read.plan, settings)?;
+        refusal = too_many_changes(&found, settings);
+        (read.plan, known) = (plan, Some(found));
         if let Some(note) = note {
             console.warning(&note);
         }
@@ -121,7 +122,12 @@ fn plan(
 
     let summary = read.plan.summary(flags.top);
     let columns = if bodies_to_stdout { Console::columns() } else { Console::columns_of_output() };
-    let screen = PlanScreen { planning: Some(planning), spared, columns, ..read.screen(&summary, settings) };
+    let screen = PlanScreen {
+        planning: Some(planning),
+        known: known.as_ref(),
+        columns,
+        ..read.screen(&summary, settings)
+    };
     let shown = match flags.format {
         OutputFormat::Text => screen.to_string(),
         OutputFormat::Json => json(&screen),

@@ -59,7 +59,7 @@ impl PlannedInput {
             batch_size: settings.batch_size,
             planning: None,
             columns: None,
-            spared: None,
+            known: None,
         }
     }
 

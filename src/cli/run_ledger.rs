@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use indicatif::HumanCount;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Url;
 
@@ -14,8 +15,8 @@ use crate::ledger::{
     InputState, KnownAttribute, Ledger, LedgerError, LedgerReader, NotContinued, NotContinuedRun, Recorder,
     RowCounts, RunDescription, RunId, RunOutcome, TargetKey, UnfinishedRun,
 };
-use crate::plan::{Batch, Phase, Plan, SkippedRows};
-use crate::report::{ExitCode, Message};
+use crate::plan::{Batch, Compare, KnownPlan, KnownRows, Phase, Plan};
+use crate::report::{ExitCode, Message, StopReason};
 
 /// How times are written.
 const TIME: &str = "%Y-%m-%d %H:%M:%S UTC";
@@ -26,13 +27,21 @@ pub(super) struct RunLedger {
     target: TargetKey,
 }
 
-/// A run that the ledger knows of, and what it has left to send.
+/// What a run has left to send, before it starts.
+pub(super) struct RemainingRun {
+    ledger: Ledger,
+    pub(super) plan: Plan,
+    pub(super) known: KnownPlan,
+    /// Which run this one continues, or why it doesn't.
+    pub(super) note: Option<Message>,
+    description: RunDescription,
+    continued: Option<UnfinishedRun>,
+}
+
+/// A run that the ledger knows of.
 pub(super) struct StartedRun {
     pub(super) run: RunId,
     pub(super) plan: Arc<Plan>,
-    pub(super) spared: SkippedRows,
-    /// Which run this one continues, or why it doesn't.
-    pub(super) note: Option<Message>,
     pub(super) recorder: Recorder,
 }
 
@@ -51,24 +60,73 @@ impl RunLedger {
         Ok(Some(Self { ledger, target }))
     }
 
-    /// Takes out of the plan what need not be sent, and records that the run starts.
-    pub(super) fn start(mut self, plan: Plan, settings: &Settings) -> Result<StartedRun, LedgerError> {
+    /// Takes out of the plan what need not be sent.
+    pub(super) fn remaining(self, plan: Plan, settings: &Settings) -> Result<RemainingRun, LedgerError> {
         let description = description(&plan, settings);
         let reader = self.ledger.reader();
-        let (plan, spared, continuation) = remaining(reader, &self.target, &description, plan, settings)?;
+        let max_changes = settings.ledger.as_ref().and_then(|file| file.max_changes);
+        let compare = if max_changes.is_some() { Compare::Yes } else { Compare::No };
+        let (plan, known, continuation) =
+            remaining(reader, &self.target, &description, plan, settings, compare)?;
         let note = match continuation {
-            Continuation::Of(continued) => Some(continuing(&continued, spared)),
+            Continuation::Of(continued) => Some(continuing(&continued, known.total())),
             Continuation::Unwanted(unfinished) => Some(unwanted(&unfinished)),
             Continuation::None if description.fingerprint.is_of_reports() => None,
             Continuation::None => {
                 reader.not_continued(&self.target, &description)?.as_ref().map(passing_over)
             }
         };
-        let run = self.ledger.begin(&description, continuation.continued(), clock::utc_now())?;
-        let plan = Arc::new(plan);
-        let recorder = Recorder::new(self.ledger, run, Arc::clone(&plan));
-        Ok(StartedRun { run, plan, spared, note, recorder })
+        let continued = continuation.continued().copied();
+        Ok(RemainingRun { ledger: self.ledger, plan, known, note, description, continued })
     }
+}
+
+impl RemainingRun {
+    /// Why nothing may be sent, if so.
+    pub(super) fn refusal(&self, settings: &Settings) -> Option<Message> {
+        too_many_changes(&self.known, settings)
+    }
+
+    /// Records that the run starts.
+    pub(super) fn start(self) -> Result<StartedRun, LedgerError> {
+        let Self { mut ledger, plan, description, continued, .. } = self;
+        let run = ledger.begin(&description, continued.as_ref(), clock::utc_now())?;
+        let plan = Arc::new(plan);
+        let recorder = Recorder::new(ledger, run, Arc::clone(&plan));
+        Ok(StartedRun { run, plan, recorder })
+    }
+}
+
+/// Why nothing may be sent, if more known values would change than the settings allow.
+pub(super) fn too_many_changes(known: &KnownPlan, settings: &Settings) -> Option<Message> {
+    /// As many attributes as a screen has room for.
+    const MOST: usize = 10;
+    let limit = settings.ledger.as_ref()?.max_changes?;
+    let total = known.total();
+    if !limit.is_exceeded_by(total.changed, total.known()) {
+        return None;
+    }
+    let figures = |changed: u64, known: u64| {
+        let share = HumanCount(changed * 100 / known.max(1));
+        format!("{} of {} known values ({share}%)", HumanCount(changed), HumanCount(known))
+    };
+    let mut lines = vec![format!(
+        "{} would change, more than `--max-changes {limit}`",
+        figures(total.changed, total.known())
+    )];
+    let mut changed: Vec<_> = known.attributes.iter().filter(|(_, rows)| rows.changed > 0).collect();
+    changed.sort_by_key(|(_, rows)| std::cmp::Reverse(rows.changed));
+    lines.extend(
+        changed
+            .iter()
+            .take(MOST)
+            .map(|(name, rows)| format!("{name}: {}", figures(rows.changed, rows.known()))),
+    );
+    let hint = format!(
+        "look at `attrsync plan --only-changed`; to let it through, give `--max-changes {}`",
+        total.changed
+    );
+    Some(Message::error(lines.join("\n")).with_hint(hint).because(StopReason::TooManyChanges))
 }
 
 /// Records how a run ended.
@@ -90,28 +148,28 @@ pub(super) fn compact(mut ledger: Ledger, settings: &Settings) -> Result<(), Led
     ledger.compact(clock::utc_now().checked_sub(kept).unwrap_or(Timestamp::MIN), &settings.input.resources)
 }
 
-/// Takes out of a plan what a run with these settings would not send, as far as the ledger knows. If it knows nothing,
-/// the message says why.
+/// Takes out of a plan what a run with these settings would not send, as far as the ledger knows, and compares the rest. If
+/// it knows nothing, the message says why.
 pub(super) fn remaining_plan(
     plan: Plan,
     settings: &Settings,
-) -> Result<(Plan, SkippedRows, Option<Message>), LedgerError> {
-    let Some(file) = &settings.ledger else { return Ok((plan, SkippedRows::default(), None)) };
+) -> Result<(Plan, KnownPlan, Option<Message>), LedgerError> {
+    let Some(file) = &settings.ledger else { return Ok((plan, KnownPlan::default(), None)) };
     let unknown = |why: String| Message::note(format!("every row counts as changed: {why}"));
     let Some(base_url) = &file.base_url else {
         let why = "a sandbox that starts with the run is empty".to_owned();
-        return Ok((plan, SkippedRows::default(), Some(unknown(why))));
+        return Ok((plan, KnownPlan::default(), Some(unknown(why))));
     };
     let target = TargetKey { base_url: canonical(base_url), id_type: settings.input.id_type };
     let reader = match LedgerReader::open(&file.path) {
         Err(error @ LedgerError::Missing { .. }) => {
-            return Ok((plan, SkippedRows::default(), Some(unknown(error.to_string()))));
+            return Ok((plan, KnownPlan::default(), Some(unknown(error.to_string()))));
         }
         opened => opened?,
     };
     let description = description(&plan, settings);
-    let (plan, spared, _) = remaining(&reader, &target, &description, plan, settings)?;
-    Ok((plan, spared, None))
+    let (plan, known, _) = remaining(&reader, &target, &description, plan, settings, Compare::Yes)?;
+    Ok((plan, known, None))
 }
 
 /// Whether a run goes on with an earlier one.
@@ -151,20 +209,23 @@ fn remaining(
     description: &RunDescription,
     plan: Plan,
     settings: &Settings,
-) -> Result<(Plan, SkippedRows, Continuation), LedgerError> {
-    let Some(file) = &settings.ledger else { return Ok((plan, SkippedRows::default(), Continuation::None)) };
+    compare: Compare,
+) -> Result<(Plan, KnownPlan, Continuation), LedgerError> {
+    let Some(file) = &settings.ledger else { return Ok((plan, KnownPlan::default(), Continuation::None)) };
     let continuation = match (reader.unfinished(target, description)?, file.resume) {
         (None, _) => Continuation::None,
         (Some(unfinished), Resume::IfInterrupted) => Continuation::Of(unfinished),
         (Some(unfinished), Resume::Never) => Continuation::Unwanted(unfinished),
     };
-    let known = reader.known_values(target, &description.content, file.skip, continuation.continued())?;
-    let (plan, spared) = plan.skip_known(
+    let continued = continuation.continued();
+    let known = reader.known_values(target, &description.content, file.skip, compare, continued)?;
+    let (plan, found) = plan.skip_known(
         &settings.input.resources,
+        compare,
         |attribute| Ok(known.of(&attribute.name)),
         KnownAttribute::replay,
     )?;
-    Ok((plan, spared, continuation))
+    Ok((plan, found, continuation))
 }
 
 /// Refuses a path at which there can be no ledger: the setting is wrong, not the disk. A device must not even be opened,
@@ -188,7 +249,7 @@ fn check_path(path: &Path) -> Result<(), Failure> {
 }
 
 /// That the run continues another one.
-fn continuing(continued: &UnfinishedRun, spared: SkippedRows) -> Message {
+fn continuing(continued: &UnfinishedRun, known: KnownRows) -> Message {
     let UnfinishedRun { run, started, input } = continued;
     let begun = started.strftime(TIME);
     let changed = match input {
@@ -197,7 +258,7 @@ fn continuing(continued: &UnfinishedRun, spared: SkippedRows) -> Message {
             "; its input has changed since, so that only rows that are still the same are skipped"
         }
     };
-    Message::note(format!("continuing run {run}, begun {begun}: {} rows are done{changed}", spared.resumed))
+    Message::note(format!("continuing run {run}, begun {begun}: {} rows are done{changed}", known.resumed))
 }
 
 /// That a run could have been continued.

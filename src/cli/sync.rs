@@ -16,7 +16,7 @@ use super::console::Console;
 use super::failure::{Failure, block_on, blocking};
 use super::plan::{self, unsent};
 use super::planned_input::PlannedInput;
-use super::run_ledger::{self, RunLedger, StartedRun};
+use super::run_ledger::{self, RemainingRun, RunLedger, StartedRun};
 use super::run_reports::{RunEnd, RunReports};
 use super::send::send;
 use super::signals::Signals;
@@ -99,7 +99,8 @@ impl SyncRun {
         let mut read = self.read(&mut signals).await?;
         failures.add_invalid(&mut read.invalid)?;
         if let Some(message) = read.refusal(&self.settings, Some(failures.path())) {
-            return Err(self.refuse(&read, failures, message)?);
+            let (fates, causes) = (read.fates(), read.causes.clone());
+            return Err(self.refuse(&read.plan, fates, causes, failures, message)?);
         }
         let causes = std::mem::take(&mut read.causes);
 
@@ -107,13 +108,18 @@ impl SyncRun {
         let (plan, run, recorder) = match ledger {
             None => (Arc::new(read.plan), None, None),
             Some(ledger) => {
-                let StartedRun { run, plan, spared, note, recorder } = self.start(ledger, read.plan).await?;
-                self.reports.belongs_to(run);
-                fates.unchanged = spared.unchanged;
-                fates.resumed = spared.resumed;
-                if let Some(note) = &note {
+                let remaining = self.remaining(ledger, read.plan).await?;
+                fates.unchanged = remaining.known.total().unchanged;
+                fates.resumed = remaining.known.total().resumed;
+                if let Some(note) = &remaining.note {
                     self.console.warning(note);
                 }
+                if let Some(message) = remaining.refusal(&self.settings) {
+                    return Err(self.refuse(&remaining.plan, fates, causes, failures, message)?);
+                }
+                let starting = blocking("writing the ledger", move || remaining.start());
+                let StartedRun { run, plan, recorder } = starting.await??;
+                self.reports.belongs_to(run);
                 (plan, Some(run), Some(recorder))
             }
         };
@@ -172,24 +178,26 @@ impl SyncRun {
     /// Nothing is sent: all rows that could have been are unsent.
     fn refuse(
         &mut self,
-        read: &PlannedInput,
+        plan: &Plan,
+        fates: RowCounts,
+        causes: Vec<Issue>,
         mut failures: FailuresReport,
         message: Message,
     ) -> Result<Failure, Failure> {
-        let rows = unsent(&read.plan, &mut failures)?;
+        let rows = unsent(plan, &mut failures)?;
         failures.publish()?;
-        let fates = RowCounts { unsent: rows, ..read.fates() };
+        let fates = RowCounts { unsent: rows, ..fates };
         let exit = if fates.add_up() { ExitCode::Refused } else { ExitCode::Internal };
         let failure = Failure::new(message, exit);
-        let end = RunEnd { rows: fates, invalid: read.causes.clone(), ..RunEnd::early(&failure) };
+        let end = RunEnd { rows: fates, invalid: causes, ..RunEnd::early(&failure) };
         self.reports.write(end, self.console)?;
         Ok(failure)
     }
 
-    /// Starts the run in the ledger.
-    async fn start(&self, ledger: RunLedger, plan: Plan) -> Result<StartedRun, Failure> {
+    /// Takes out of the plan what the ledger knows to be done.
+    async fn remaining(&self, ledger: RunLedger, plan: Plan) -> Result<RemainingRun, Failure> {
         let settings = Arc::clone(&self.settings);
-        Ok(blocking("reading the ledger", move || ledger.start(plan, &settings)).await??)
+        Ok(blocking("reading the ledger", move || ledger.remaining(plan, &settings)).await??)
     }
 
     /// Records how the run ended, and reports it in all the ways that were asked for. Returns the ledger, if it can still

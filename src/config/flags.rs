@@ -218,6 +218,9 @@ pub(super) struct KnownFlags {
     /// Send only what changed: skip values that, according to the ledger, User.com already holds
     #[arg(long)]
     pub(super) only_changed: bool,
+    /// Send nothing if more values than this would change, of those that are known, such as 500 or 10% [default: no limit]
+    #[arg(long, value_name = "N|N%")]
+    pub(super) max_changes: Option<Limit>,
 }
 
 #[derive(Args, Clone, Debug)]

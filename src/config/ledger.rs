@@ -8,6 +8,7 @@ use super::endpoint;
 use super::error::ConfigError;
 use super::flags::{LedgerFlags, SyncOptions};
 use super::layer::Layer;
+use super::values::Limit;
 use crate::ledger::SkipScope;
 
 /// Where the ledger is, and how a run uses it.
@@ -17,6 +18,8 @@ pub struct LedgerFile {
     pub path: PathBuf,
     /// Which rows are skipped.
     pub skip: SkipScope,
+    /// How many known values may change: if there are more, nothing is sent.
+    pub max_changes: Option<Limit>,
     /// Whether an interrupted run goes on.
     pub resume: Resume,
     /// How long to keep what was sent when.
@@ -44,17 +47,18 @@ impl LedgerFile {
         let LedgerFlags { known, no_resume, history_days } = flags;
         let rehearsal = base_url.is_none() && layer.text("ledger").is_none();
         if known.no_ledger || rehearsal {
-            if known.only_changed {
-                return Err(ConfigError::at(
-                    layer.place("only_changed"),
-                    "there is no ledger to know what changed",
-                )
-                .with_hint("leave it out, or name a ledger with `--ledger`"));
+            let needing =
+                [("only_changed", known.only_changed), ("max_changes", known.max_changes.is_some())];
+            if let Some((name, _)) = needing.into_iter().find(|(_, is_set)| *is_set) {
+                let message = "there is no ledger to know what changed";
+                return Err(ConfigError::at(layer.place(name), message)
+                    .with_hint("leave it out, or name a ledger with `--ledger`"));
             }
             return Ok(None);
         }
         Ok(Some(Self {
             path: known.ledger.clone(),
+            max_changes: known.max_changes,
             skip: if known.only_changed { SkipScope::EveryRun } else { SkipScope::ContinuedRun },
             resume: if *no_resume { Resume::Never } else { Resume::IfInterrupted },
             history_days: *history_days,
@@ -64,14 +68,19 @@ impl LedgerFile {
 
     /// The ledger that a plan needs: only what has changed depends on it.
     pub(super) fn resolve_plan(options: &SyncOptions, layer: &Layer) -> Result<Option<Self>, ConfigError> {
-        if !options.ledger.known.only_changed {
+        let known = &options.ledger.known;
+        let name = if known.only_changed {
+            "only_changed"
+        } else if known.max_changes.is_some() {
+            "max_changes"
+        } else {
             return Ok(None);
-        }
+        };
         let base_url =
             if options.target.sandbox { None } else { endpoint::base_url(&options.target.address, layer)? };
         if base_url.is_none() && !options.target.sandbox {
             return Err(ConfigError::at(
-                layer.place("only_changed"),
+                layer.place(name),
                 "what has changed depends on the account, and no account is named",
             )
             .with_hint("add `--subdomain NAME`"));

@@ -9,7 +9,7 @@ use super::reader::LedgerReader;
 use super::run::{RunId, TargetKey, UnfinishedRun};
 use super::sqlite::{AttributeRow, Database, EntryHeader, RunRow};
 use super::{Fingerprint, LedgerError};
-use crate::plan::{SkipFilter, SkipReason};
+use crate::plan::{Compare, SkipFilter, SkipReason};
 
 /// An entry that no journal gets to.
 const BEYOND: u64 = i64::MAX.cast_unsigned();
@@ -28,6 +28,7 @@ pub enum SkipScope {
 pub struct KnownValues<'l> {
     database: &'l Database,
     scope: SkipScope,
+    compare: Compare,
     doubt: UntrustedUpTo,
     attributes: HashMap<String, AttributeRow>,
     /// By attribute number: the headers of its entries, oldest first.
@@ -45,6 +46,7 @@ impl LedgerReader {
         target: &TargetKey,
         content: &str,
         scope: SkipScope,
+        compare: Compare,
         continues: Option<&UnfinishedRun>,
     ) -> Result<KnownValues<'_>, LedgerError> {
         let database = &self.database;
@@ -60,9 +62,9 @@ impl LedgerReader {
             continued.extend(of_failures_reports(&runs, begun));
         }
         // Entries that were compacted already may be replayed again, as long as all later ones are replayed, too.
-        let after = match scope {
-            SkipScope::ContinuedRun => begun,
-            SkipScope::EveryRun => begun.min(database.state()?.merged),
+        let after = match (scope, compare) {
+            (SkipScope::ContinuedRun, Compare::No) => begun,
+            (SkipScope::EveryRun, _) | (_, Compare::Yes) => begun.min(database.state()?.merged),
         };
         let id = target.as_ref().map(|target| target.id);
         let own = database.attributes()?.into_iter().filter(|attribute| Some(attribute.target) == id);
@@ -73,7 +75,7 @@ impl LedgerReader {
         for heading in database.headings(after.max(doubt.of("")))? {
             entries.entry(heading.attribute).or_default().push(heading);
         }
-        Ok(KnownValues { database, scope, doubt, attributes, entries, identity, continued })
+        Ok(KnownValues { database, scope, compare, doubt, attributes, entries, identity, continued })
     }
 
     /// Follows a run to the one that it continues, and so on. Returns the entry before the first of these runs.
@@ -104,8 +106,8 @@ pub struct KnownAttribute<'l> {
     database: &'l Database,
     /// Newest first.
     entries: Vec<(u64, EntryEffect)>,
-    /// The known values from before these entries.
-    known: Option<AttributeRow>,
+    /// The known values from before these entries, and whether a row with one of them is skipped.
+    known: Option<(AttributeRow, Option<SkipReason>)>,
 }
 
 /// What an entry means for the rows of an attribute.
@@ -126,9 +128,18 @@ impl KnownValues<'_> {
         let (attribute, untrusted) = (self.attributes.get(name), self.doubt.of(name));
         let own = attribute.map(|attribute| attribute.id);
         let entries = self.entries_of(own).rev().filter(|(entry, _)| *entry > untrusted).collect();
-        let is_known =
-            |attribute: &&AttributeRow| self.scope == SkipScope::EveryRun && attribute.generation > untrusted;
-        KnownAttribute { database: self.database, entries, known: attribute.filter(is_known).cloned() }
+        let is_asked = self.scope == SkipScope::EveryRun || self.compare == Compare::Yes;
+        let known = attribute.filter(|attribute| is_asked && attribute.generation > untrusted);
+        let known = known.map(|attribute| (attribute.clone(), self.unchanged()));
+        KnownAttribute { database: self.database, entries, known }
+    }
+
+    /// Whether a row is skipped whose value another run sent than the one that is continued.
+    fn unchanged(&self) -> Option<SkipReason> {
+        match self.scope {
+            SkipScope::ContinuedRun => None,
+            SkipScope::EveryRun => Some(SkipReason::Unchanged),
+        }
     }
 
     /// The entries that matter to this attribute, oldest first, and what they mean to it.
@@ -137,10 +148,7 @@ impl KnownValues<'_> {
             let headings = attribute.and_then(|attribute| self.entries.get(&attribute));
             headings.into_iter().flatten()
         };
-        let unchanged = match self.scope {
-            SkipScope::ContinuedRun => None,
-            SkipScope::EveryRun => Some(SkipReason::Unchanged),
-        };
+        let unchanged = self.unchanged();
         let own_meaning = move |heading: &EntryHeader| {
             if self.continued.contains(&heading.run) {
                 EntryEffect::Value(Some(SkipReason::Resumed))
@@ -169,10 +177,10 @@ impl KnownAttribute<'_> {
         for (entry, meaning) in entries {
             hold(&database.entry(*entry)?.groups, *meaning, known).map_err(malformed)?;
         }
-        if let Some(attribute) = before {
+        if let Some((attribute, unchanged)) = before {
             for part in 0..attribute.parts {
                 let groups = database.known_part(attribute, part)?;
-                hold(&groups, EntryEffect::Value(Some(SkipReason::Unchanged)), known).map_err(malformed)?;
+                hold(&groups, EntryEffect::Value(*unchanged), known).map_err(malformed)?;
             }
         }
         Ok(())

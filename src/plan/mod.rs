@@ -121,7 +121,7 @@ pub use cursor::{Batches, Cursor};
 pub use phase::Phase;
 pub use plan::{Conflict, Plan};
 pub use sent_value::SentValue;
-pub use skip::{SkipFilter, SkipReason, SkippedRows};
+pub use skip::{Compare, KnownPlan, KnownRows, SkipFilter, SkipReason, ValueChange};
 pub use summary::{AttributeSummary, GroupSummary, PlanSummary, PlanTotals, SharedValues};
 pub use users::User;
 

@@ -12,7 +12,7 @@ use super::answer::Answer;
 use super::options::{Count, Options};
 use super::profile::profile;
 use super::route::LIST;
-use super::state::{State, User, UserNumber};
+use super::state::{State, UserNumber};
 
 /// The most lists that are read at the same time. A further one ends the oldest.
 const MOST_LISTS: usize = 8;
@@ -85,7 +85,8 @@ impl Listing {
         }
         // Users at the end of a page come again in the next one, as those do that move in the list meanwhile.
         let next = if end < users.len() { address(end - self.overlap) } else { Value::Null };
-        let previous = if position > 0 { address(position.saturating_sub(self.page_size)) } else { Value::Null };
+        let previous =
+            if position > 0 { address(position.saturating_sub(self.page_size)) } else { Value::Null };
         page.insert("next".to_owned(), next);
         page.insert("previous".to_owned(), previous);
         page.insert("results".to_owned(), results.collect());

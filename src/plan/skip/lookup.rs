@@ -93,7 +93,7 @@ impl<'p> GroupIndex<'p> {
     }
 }
 
-fn sent_value<'p>(
+pub(super) fn sent_value<'p>(
     dictionary: &'p Dictionary,
     attribute: AttributeId,
     groups: &ValueGroups,

@@ -6,12 +6,13 @@
 //!
 //! Users ascend in each group of the plan and in each report, so both are read side by side.
 
+mod comparison;
 mod lookup;
 #[cfg(test)]
 mod tests;
 mod user_index;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::ops::RangeInclusive;
 use std::panic::resume_unwind;
@@ -19,12 +20,13 @@ use std::thread::{self, ScopedJoinHandle};
 
 use fixedbitset::FixedBitSet;
 
+use comparison::Comparison;
 use lookup::{GroupIndex, GroupSearch, UserLookup};
 use user_index::UserIndex;
 
 use super::attribute_plan::AttributePlan;
 use super::{Plan, SentValue, User};
-use crate::input::Attribute;
+use crate::input::{Attribute, Dictionary};
 use crate::spill::Resources;
 
 /// Why a row is skipped: the API has its value already.
@@ -36,13 +38,77 @@ pub enum SkipReason {
     Resumed,
 }
 
-/// How many rows are skipped.
+/// Whether rows are compared with all that is known, and not only looked up to be skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compare {
+    /// They are.
+    Yes,
+    /// They are not, which is faster.
+    No,
+}
+
+/// How many rows something is known of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SkippedRows {
-    /// An earlier run sent the value.
+pub struct KnownRows {
+    /// An earlier run sent the value, and the row is skipped.
     pub unchanged: u64,
-    /// The run that this one continues sent the value.
+    /// The run that this one continues sent the value, and the row is skipped.
     pub resumed: u64,
+    /// An earlier run sent the value, and the row is sent again. Counted only with [`Compare::Yes`].
+    pub equal: u64,
+    /// An earlier run sent another value. Counted only with [`Compare::Yes`].
+    pub changed: u64,
+}
+
+/// What is known of the rows of a plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownPlan {
+    /// By attribute, in the order of the plan.
+    pub attributes: Vec<(String, KnownRows)>,
+    /// The most frequent changes from one value to another, if they were counted.
+    pub changes: Vec<ValueChange>,
+}
+
+/// Users for whom a run would replace one value by another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValueChange {
+    /// The attribute.
+    pub attribute: String,
+    /// The value that is known.
+    pub from: SentValue<'static>,
+    /// The value of the plan.
+    pub to: SentValue<'static>,
+    /// How many users.
+    pub users: u64,
+}
+
+/// The most changes from one value to another that are kept.
+const MOST_CHANGES: usize = 20;
+
+impl KnownRows {
+    /// Rows of which something is known.
+    pub fn known(&self) -> u64 {
+        self.unchanged + self.resumed + self.equal + self.changed
+    }
+}
+
+impl KnownPlan {
+    /// The rows of all attributes.
+    pub fn total(&self) -> KnownRows {
+        self.attributes.iter().fold(KnownRows::default(), |sum, (_, rows)| KnownRows {
+            unchanged: sum.unchanged + rows.unchanged,
+            resumed: sum.resumed + rows.resumed,
+            equal: sum.equal + rows.equal,
+            changed: sum.changed + rows.changed,
+        })
+    }
+
+    fn add(&mut self, attribute: &str, rows: KnownRows, changes: Vec<ValueChange>) {
+        self.attributes.push((attribute.to_owned(), rows));
+        self.changes.extend(changes);
+        self.changes.sort_by(|one, other| other.users.cmp(&one.users));
+        self.changes.truncate(MOST_CHANGES);
+    }
 }
 
 /// Takes the reports of one attribute, from newest to oldest, and marks the rows to skip.
@@ -57,7 +123,10 @@ pub struct SkipFilter<'p> {
     reported: Option<ReportedUsers>,
     /// Rows to skip; `None` until there may be any.
     skipped: Option<FixedBitSet>,
-    counts: SkippedRows,
+    counts: KnownRows,
+    compare: Compare,
+    /// From a known value to a group of the plan: how many users.
+    changes: HashMap<(SentValue<'static>, u32), u64>,
 }
 
 /// The users of a range that have been reported.
@@ -66,10 +135,11 @@ struct ReportedUsers {
     index: UserIndex,
     /// By position in the index.
     reported: FixedBitSet,
+    comparison: Option<Comparison>,
 }
 
 impl Plan {
-    /// The plan without the rows whose values the API already has, and their number.
+    /// The plan without the rows whose values the API already has, and what is known of all rows.
     ///
     /// `fetch` is called for each attribute, in order, and returns what is known of it. `report` passes this to the
     /// filter, for as many attributes at a time as there are threads. The first error of either ends the work. So
@@ -81,34 +151,37 @@ impl Plan {
     pub fn skip_known<T: Send, E: Send + From<io::Error>>(
         self,
         resources: &Resources,
+        compare: Compare,
         mut fetch: impl FnMut(&Attribute) -> Result<T, E>,
         report: impl Fn(&T, &mut SkipFilter<'_>) -> Result<(), E> + Sync,
-    ) -> Result<(Self, SkippedRows), E> {
+    ) -> Result<(Self, KnownPlan), E> {
         let threads = resources.threads.get();
-        let mut skipped = SkippedRows::default();
+        let mut found = KnownPlan::default();
         let plan = self.try_map(|attributes, users, dictionary| {
             let budget = resources.memory / 2 / threads.min(attributes.len()).max(1) as u64;
             let users = UserLookup::new(users, dictionary);
             let skip = |mut plan: AttributePlan, known: T| {
                 let groups = GroupIndex::new(dictionary, plan.attribute, &plan.groups);
-                let mut filter = SkipFilter::new(&users, groups, &plan);
+                let mut filter = SkipFilter::new(&users, groups, &plan, compare);
                 for range in user_index::ranges(&plan, budget) {
                     filter.begin_range(range);
                     report(&known, &mut filter)?;
+                    filter.end_range();
                 }
+                let changes = filter.changes(dictionary);
                 let SkipFilter { skipped, counts, .. } = filter;
                 if let Some(skipped) = skipped {
                     plan.remove(&skipped)?;
                     plan.rows -= counts.unchanged + counts.resumed;
                 }
-                Ok((plan, counts))
+                Ok((plan, counts, changes))
             };
             thread::scope(|scope| -> Result<_, E> {
                 let (mut working, mut done) = (VecDeque::new(), Vec::new());
                 let mut join = |thread: SkipThread<'_, E>| -> Result<(), E> {
-                    let (plan, counts) = thread.join().unwrap_or_else(|panic| resume_unwind(panic))?;
-                    skipped.unchanged += counts.unchanged;
-                    skipped.resumed += counts.resumed;
+                    let (plan, counts, changes) =
+                        thread.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+                    found.add(&dictionary.attribute(plan.attribute).name, counts, changes);
                     done.push(plan);
                     Ok(())
                 };
@@ -125,23 +198,55 @@ impl Plan {
                 Ok(done)
             })
         })?;
-        Ok((plan, skipped))
+        Ok((plan, found))
     }
 }
 
 /// A thread that skips the rows of one attribute.
-type SkipThread<'s, E> = ScopedJoinHandle<'s, Result<(AttributePlan, SkippedRows), E>>;
+type SkipThread<'s, E> = ScopedJoinHandle<'s, Result<(AttributePlan, KnownRows, Vec<ValueChange>), E>>;
 
 impl<'p> SkipFilter<'p> {
-    fn new(users: &'p UserLookup<'p>, groups: GroupIndex<'p>, plan: &'p AttributePlan) -> Self {
-        let (range, counts) = (0..=u64::MAX, SkippedRows::default());
-        Self { users, groups, plan, range, reported: None, skipped: None, counts }
+    fn new(
+        users: &'p UserLookup<'p>,
+        groups: GroupIndex<'p>,
+        plan: &'p AttributePlan,
+        compare: Compare,
+    ) -> Self {
+        let (range, counts) = (0..=u64::MAX, KnownRows::default());
+        let changes = HashMap::new();
+        Self { users, groups, plan, range, reported: None, skipped: None, counts, compare, changes }
     }
 
     /// Starts again from the newest report, for the users in this range.
     fn begin_range(&mut self, range: RangeInclusive<u64>) {
         self.range = range;
         self.reported = None;
+    }
+
+    /// Counts what was found out about the users of the range.
+    fn end_range(&mut self) {
+        let Some(ReportedUsers { index, comparison: Some(comparison), .. }) = self.reported.take() else {
+            return;
+        };
+        let (changed, changes) = comparison.finish(self.plan, &self.range, &index);
+        self.counts.changed += changed;
+        for (change, users) in changes {
+            *self.changes.entry(change).or_default() += users;
+        }
+    }
+
+    /// The most frequent changes from one value to another.
+    fn changes(&self, dictionary: &Dictionary) -> Vec<ValueChange> {
+        let mut changes: Vec<_> = self.changes.iter().collect();
+        changes.sort_by(|(one, users), (other, more)| more.cmp(users).then_with(|| one.cmp(other)));
+        let attribute = self.plan.attribute;
+        let change = |((from, group), users): (&(SentValue<'static>, u32), &u64)| ValueChange {
+            attribute: dictionary.attribute(attribute).name.clone(),
+            from: from.clone(),
+            to: lookup::sent_value(dictionary, attribute, &self.plan.groups, *group).into_owned(),
+            users: *users,
+        };
+        changes.into_iter().take(MOST_CHANGES).map(change).collect()
     }
 
     /// Reports that these users, who ascend, got a value, earlier than all that was reported before. If the plan has
@@ -152,23 +257,33 @@ impl<'p> SkipFilter<'p> {
         reason: Option<SkipReason>,
         users: impl Iterator<Item = User<'u>>,
     ) {
-        let Some(reason) = reason else { return self.mark_unknown(users) };
-        let Self { users: lookup, groups, plan, range, reported, skipped, counts } = self;
-        let ReportedUsers { index, reported } =
-            reported.get_or_insert_with(|| ReportedUsers::new(plan, range));
+        if reason.is_none() && self.compare == Compare::No {
+            return self.mark_unknown(users);
+        }
+        let Self { users: lookup, groups, plan, range, reported, skipped, counts, compare, .. } = self;
+        let ReportedUsers { index, reported, comparison } =
+            reported.get_or_insert_with(|| ReportedUsers::new(plan, range, *compare));
         let skipped = skipped.get_or_insert_with(|| FixedBitSet::with_capacity(plan.ids.len()));
         let count = match reason {
-            SkipReason::Unchanged => &mut counts.unchanged,
-            SkipReason::Resumed => &mut counts.resumed,
+            Some(SkipReason::Unchanged) => &mut counts.unchanged,
+            Some(SkipReason::Resumed) => &mut counts.resumed,
+            None => &mut counts.equal,
         };
         let mut searches: Vec<GroupSearch<'_>> = groups
             .find(value)
             .map(|group| GroupSearch::new(&plan.ids, plan.groups.range(group).positions()))
             .collect();
         for user in users.filter_map(|user| lookup.number(&user)) {
-            if index.find(user).is_some_and(|position| !reported.put(position)) {
-                for row in searches.iter_mut().filter_map(|search| search.find(user)) {
-                    *count += u64::from(!skipped.put(row));
+            let Some(position) = index.find(user).filter(|position| !reported.put(*position)) else {
+                continue;
+            };
+            match searches.iter_mut().find_map(|search| search.find(user)) {
+                Some(_) if reason.is_none() => *count += 1,
+                Some(row) => *count += u64::from(!skipped.put(row)),
+                None => {
+                    if let Some(comparison) = comparison {
+                        comparison.differs(position, value);
+                    }
                 }
             }
         }
@@ -176,9 +291,9 @@ impl<'p> SkipFilter<'p> {
 
     /// Reports that the values of these users are unknown, unless they were reported before.
     pub fn mark_unknown<'u>(&mut self, users: impl Iterator<Item = User<'u>>) {
-        let Self { users: lookup, plan, range, reported, .. } = self;
-        let ReportedUsers { index, reported } =
-            reported.get_or_insert_with(|| ReportedUsers::new(plan, range));
+        let Self { users: lookup, plan, range, reported, compare, .. } = self;
+        let ReportedUsers { index, reported, .. } =
+            reported.get_or_insert_with(|| ReportedUsers::new(plan, range, *compare));
         for position in users.filter_map(|user| index.find(lookup.number(&user)?)) {
             reported.insert(position);
         }
@@ -186,9 +301,10 @@ impl<'p> SkipFilter<'p> {
 }
 
 impl ReportedUsers {
-    fn new(plan: &AttributePlan, range: &RangeInclusive<u64>) -> Self {
+    fn new(plan: &AttributePlan, range: &RangeInclusive<u64>, compare: Compare) -> Self {
         let index = UserIndex::new(plan, range);
         let reported = FixedBitSet::with_capacity(index.len());
-        Self { index, reported }
+        let comparison = (compare == Compare::Yes).then(|| Comparison::new(plan, range, &index));
+        Self { index, reported, comparison }
     }
 }

@@ -49,11 +49,12 @@ fn without(
     plan: Plan,
     memory: u64,
     tell: impl Fn(&Attribute, &mut SkipFilter<'_>) -> io::Result<()> + Sync,
-) -> io::Result<(Plan, SkippedRows)> {
+) -> io::Result<(Plan, KnownPlan)> {
     let threads = NonZeroUsize::MIN.saturating_add(1);
     let resources = Resources { threads, memory, temp_dir: None };
     plan.skip_known(
         &resources,
+        Compare::Yes,
         |attribute| Ok(attribute.clone()),
         |attribute, filter| tell(attribute, filter),
     )
@@ -130,18 +131,34 @@ proptest! {
             }
         }
         let mut expected = Vec::new();
-        let mut skipped = SkippedRows::default();
+        let mut skipped = KnownRows::default();
+        let mut changes: BTreeMap<(String, String, String), u64> = BTreeMap::new();
         for (attribute, user, value) in facts(&whole) {
             match held.get(&(attribute.clone(), user.clone())) {
                 Some((same, 1)) if *same == value => skipped.unchanged += 1,
                 Some((same, 2)) if *same == value => skipped.resumed += 1,
-                _ => expected.push((attribute, user, value)),
+                known => {
+                    match known {
+                        Some((same, _)) if *same == value => skipped.equal += 1,
+                        Some((other, _)) => {
+                            skipped.changed += 1;
+                            let change = (attribute.clone(), other.clone(), value.clone());
+                            *changes.entry(change).or_default() += 1;
+                        }
+                        None => {}
+                    }
+                    expected.push((attribute, user, value));
+                }
             }
         }
 
         let (left, found) = without(whole, memory, tell(kind, &decided)).unwrap();
         prop_assert_eq!(facts(&left), expected);
-        prop_assert_eq!(found, skipped);
+        prop_assert_eq!(found.total(), skipped);
+        for change in &found.changes {
+            let texts = (change.attribute.clone(), change.from.to_string(), change.to.to_string());
+            prop_assert_eq!(changes.get(&texts), Some(&change.users));
+        }
         prop_assert_eq!(left.rows() + skipped.unchanged + skipped.resumed, rows_before);
         prop_assert_eq!(left.superseded(), superseded);
     }

@@ -189,7 +189,10 @@ fn divide(
 }
 
 /// The users whose numbers are in the range.
-fn users_in<'c>(plan: &'c AttributePlan, range: &'c RangeInclusive<u64>) -> impl Iterator<Item = u64> + 'c {
+pub(super) fn users_in<'c>(
+    plan: &'c AttributePlan,
+    range: &'c RangeInclusive<u64>,
+) -> impl Iterator<Item = u64> + 'c {
     plan.ids.reader(0..plan.ids.len(), BUFFER).filter(|user| range.contains(user))
 }
 

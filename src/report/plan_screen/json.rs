@@ -5,7 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::PlanScreen;
 use crate::input::Location;
-use crate::plan::{AttributeSummary, Conflict, GroupSummary, SharedValues};
+use crate::plan::{
+    AttributeSummary, Conflict, GroupSummary, KnownPlan, KnownRows, SharedValues, ValueChange,
+};
 
 impl Serialize for PlanScreen<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -42,6 +44,15 @@ impl Serialize for PlanScreen<'_> {
             "shared": list(&self.plan.shared, shared),
             "invalid": list(self.causes, |cause| finding(&cause.what, cause.count, &cause.places)),
             "warnings": list(self.warnings, |warning| finding(&warning.what, warning.count, &warning.places)),
+            "changes": self.known.map(|known| json!({
+                "attributes": list(&self.changes(), |of| json!({
+                    "name": of.name,
+                    "equal": of.equal,
+                    "changed": of.changed,
+                    "new": of.new,
+                })),
+                "most_frequent": list(&known.changes, change),
+            })),
         })
         .serialize(serializer)
     }
@@ -50,14 +61,15 @@ impl Serialize for PlanScreen<'_> {
 impl PlanScreen<'_> {
     fn rows_json(&self) -> Value {
         let totals = &self.plan.totals;
-        let known = |count: fn(&crate::plan::SkippedRows) -> u64| self.spared.as_ref().map(count);
+        let total = self.known.map(KnownPlan::total);
+        let known = |count: fn(&KnownRows) -> u64| total.as_ref().map(count);
         let counts = [
             ("read", Some(self.counts.read)),
             ("invalid", Some(self.counts.invalid)),
             ("skipped", Some(self.counts.skipped)),
             ("superseded", Some(totals.superseded)),
-            ("unchanged", known(|spared| spared.unchanged)),
-            ("resumed", known(|spared| spared.resumed)),
+            ("unchanged", known(|rows| rows.unchanged)),
+            ("resumed", known(|rows| rows.resumed)),
             ("in_conflict", Some(self.in_conflict())),
             ("planned", Some(totals.standing)),
         ];
@@ -96,6 +108,11 @@ fn group(group: &GroupSummary<'_>) -> Value {
 
 fn conflict(conflict: &Conflict<'_>) -> Value {
     json!({ "attribute": conflict.attribute, "user": conflict.user, "values": conflict.values })
+}
+
+fn change(change: &ValueChange) -> Value {
+    let ValueChange { attribute, from, to, users } = change;
+    json!({ "attribute": attribute, "from": from, "to": to, "users": users })
 }
 
 fn shared(shared: &SharedValues<'_>) -> Value {

@@ -1,5 +1,6 @@
 //! The screen of `attrsync plan`.
 
+mod changes;
 mod costs;
 mod json;
 
@@ -16,7 +17,7 @@ use super::visible::Visible;
 use super::wrap::{filled, wrapped};
 use crate::deliver::Rate;
 use crate::input::{Counts, IdType, Issue};
-use crate::plan::{AttributeSummary, Conflict, GroupSummary, PlanSummary, SharedValues, SkippedRows};
+use crate::plan::{AttributeSummary, Conflict, GroupSummary, KnownPlan, PlanSummary, SharedValues};
 
 /// What a run would do, in words or as JSON. Displayed with ANSI styles, with a line end.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +38,8 @@ pub struct PlanScreen<'a> {
     pub batch_size: NonZeroU32,
     /// What it took to get there, if that was measured.
     pub planning: Option<PlanningStats>,
-    /// Which rows are not in the plan, as the ledger knows that the API holds them; `None` if it was not asked.
-    pub spared: Option<SkippedRows>,
+    /// What the ledger knows of the rows; `None` if it was not asked.
+    pub known: Option<&'a KnownPlan>,
     /// How wide the screen is; `None`: texts may be of any length, and tables are of 80 columns.
     pub columns: Option<usize>,
 }
@@ -94,11 +95,11 @@ impl PlanScreen<'_> {
 
     fn rows(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let totals = &self.plan.totals;
-        let spared = self.spared.unwrap_or_default();
+        let known = self.known.map(KnownPlan::total).unwrap_or_default();
         let first = format!("{}: {} to send", counted(self.counts.read, "row"), HumanCount(totals.standing));
         let others = [
-            (spared.unchanged, "unchanged"),
-            (spared.resumed, "resumed"),
+            (known.unchanged, "unchanged"),
+            (known.resumed, "resumed"),
             (totals.superseded, "superseded"),
             (self.in_conflict(), "in conflict"),
             (self.counts.skipped, "skipped"),
@@ -264,6 +265,7 @@ impl Display for PlanScreen<'_> {
         if self.plan.totals.requests > 0 {
             self.attributes(f)?;
         }
+        self.write_changes(f)?;
         self.write_costs(f)?;
         self.largest(f)?;
         self.conflicts(f)?;

@@ -70,7 +70,7 @@ fn screen_of<'a>(plan: &'a PlanSummary<'a>, planning: Option<PlanningStats>) -> 
         id_type: IdType::Id,
         batch_size: THOUSAND,
         planning,
-        spared: None,
+        known: None,
         columns: None,
     }
 }
@@ -295,7 +295,8 @@ fn a_plan_is_json_as_well() {
             "users.csv:3"
           ]
         }
-      ]
+      ],
+      "changes": null
     }
     "#);
 }

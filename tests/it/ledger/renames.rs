@@ -10,7 +10,7 @@ use attrsync::ledger::{
     Fingerprint, KnownAttribute, Ledger, LedgerError, LedgerReader, RowCounts, RunDescription, RunId,
     RunOutcome, SkipScope, TargetKey, ValueState,
 };
-use attrsync::plan::{Batch, Builder, OnConflict, Plan, SkippedRows, User};
+use attrsync::plan::{Batch, Builder, Compare, KnownRows, OnConflict, Plan, User};
 use tempfile::TempDir;
 
 use super::world::{at, tight};
@@ -45,7 +45,7 @@ struct Begun {
     ledger: Ledger,
     run: RunId,
     plan: Plan,
-    spared: SkippedRows,
+    spared: KnownRows,
 }
 
 impl Past {
@@ -67,18 +67,19 @@ impl Past {
         let continued = ledger.reader().unfinished(&target(id_type), &description).unwrap();
         let known = ledger
             .reader()
-            .known_values(&target(id_type), &description.content, scope, continued.as_ref())
+            .known_values(&target(id_type), &description.content, scope, Compare::No, continued.as_ref())
             .unwrap();
         let (plan, spared) = whole
             .skip_known::<_, LedgerError>(
                 &tight(),
+                Compare::No,
                 |attribute| Ok(known.of(&attribute.name)),
                 KnownAttribute::replay,
             )
             .unwrap();
         drop(known);
         let run = ledger.begin(&description, continued.as_ref(), at(1)).unwrap();
-        Begun { ledger, run, plan, spared }
+        Begun { ledger, run, plan, spared: spared.total() }
     }
 
     fn complete(&self, id_type: IdType, rows: Rows<'_>) {
@@ -89,11 +90,13 @@ impl Past {
     fn changed(&self, id_type: IdType, rows: Rows<'_>) -> Vec<String> {
         let reader = LedgerReader::open(&self.path()).unwrap();
         let whole = plan(id_type, rows);
-        let known =
-            reader.known_values(&target(id_type), &whole.fingerprint(), SkipScope::EveryRun, None).unwrap();
+        let known = reader
+            .known_values(&target(id_type), &whole.fingerprint(), SkipScope::EveryRun, Compare::No, None)
+            .unwrap();
         let (left, _) = whole
             .skip_known::<_, LedgerError>(
                 &tight(),
+                Compare::No,
                 |attribute| Ok(known.of(&attribute.name)),
                 KnownAttribute::replay,
             )
@@ -196,7 +199,7 @@ fn a_run_that_renames_goes_on_by_the_ids_that_its_input_has() {
     drop(past.begin(IdType::CustomId, rows, SkipScope::ContinuedRun).acknowledge(3));
     for scope in [SkipScope::ContinuedRun, SkipScope::EveryRun] {
         let run = past.begin(IdType::CustomId, rows, scope);
-        assert_eq!(run.spared, SkippedRows { resumed: 3, unchanged: 0 }, "{scope:?}");
+        assert_eq!(run.spared, KnownRows { resumed: 3, ..KnownRows::default() }, "{scope:?}");
         assert_eq!(all(&run.plan), ["c2 custom_id c1"]);
     }
     past.begin(IdType::CustomId, rows, SkipScope::ContinuedRun).acknowledge(1).finish();

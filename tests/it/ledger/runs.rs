@@ -5,7 +5,7 @@
 use attrsync::ledger::{
     InputState, KnownAttribute, Ledger, LedgerError, LedgerReader, RunOutcome, SkipScope,
 };
-use attrsync::plan::SkippedRows;
+use attrsync::plan::{Compare, KnownRows};
 use proptest::prelude::*;
 
 use super::world::{
@@ -160,14 +160,14 @@ fn a_run_that_was_killed_goes_on_where_its_records_end() {
 
     let run = house.begin(&ten(), Changes::All, Resume::Yes);
     assert_eq!(run.continues.unwrap().input, InputState::Same);
-    assert_eq!(run.spared, SkippedRows { unchanged: 0, resumed: 2 });
+    assert_eq!(run.spared, KnownRows { resumed: 2, ..KnownRows::default() });
     house.complete(run);
     assert_eq!(house.server, all_facts(&plan(&ten(), 3)));
 
     let run = house.begin(&ten(), Changes::All, Resume::Yes);
     assert_eq!(
         (run.continues, run.spared),
-        (None, SkippedRows::default()),
+        (None, KnownRows::default()),
         "what is complete is not continued"
     );
 }
@@ -194,7 +194,7 @@ fn no_resume_starts_anew() {
     run.send_all(&mut house.server, at(house.now));
     drop(run);
     let run = house.begin(&ten(), Changes::All, Resume::No);
-    assert_eq!(run.spared, SkippedRows::default());
+    assert_eq!(run.spared, KnownRows::default());
     house.complete(run);
     assert_eq!(house.begin(&ten(), Changes::All, Resume::Yes).continues, None);
 }
@@ -205,7 +205,7 @@ fn only_changes_are_sent_and_a_change_back_is_one() {
     let run = house.begin(&ten(), Changes::All, Resume::Yes);
     house.complete(run);
     let run = house.begin(&ten(), Changes::Only, Resume::Yes);
-    assert_eq!((run.plan.rows(), run.spared), (0, SkippedRows { unchanged: 10, resumed: 0 }));
+    assert_eq!((run.plan.rows(), run.spared), (0, KnownRows { unchanged: 10, ..KnownRows::default() }));
     house.complete(run);
 
     let mut changed = ten();
@@ -278,10 +278,13 @@ fn nothing_is_known_to_another_target() {
         attrsync::ledger::TargetKey { id_type: attrsync::input::IdType::CustomId, ..target() },
     ] {
         let whole = plan(&ten(), 3);
-        let known = reader.known_values(&other, &whole.fingerprint(), SkipScope::EveryRun, None).unwrap();
+        let known = reader
+            .known_values(&other, &whole.fingerprint(), SkipScope::EveryRun, Compare::No, None)
+            .unwrap();
         let (left, _) = whole
             .skip_known::<_, LedgerError>(
                 &bounds(),
+                Compare::No,
                 |attribute| Ok(known.of(&attribute.name)),
                 KnownAttribute::replay,
             )

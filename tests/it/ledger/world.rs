@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 
-use attrsync::input::{Dictionary, IdType, ReadOptions, Row, Sink, Vocabulary};
+use attrsync::input::{Attribute, Dictionary, IdType, ReadOptions, Row, Sink, Vocabulary};
 use attrsync::ledger::{
     Fingerprint, INPUTS, KnownAttribute, Ledger, LedgerError, LedgerReader, RowCounts, RunDescription, RunId,
     RunOutcome, SkipScope, TargetKey, UnfinishedRun,
 };
-use attrsync::plan::{Batch, Builder, OnConflict, Plan, SkippedRows};
+use attrsync::plan::{Batch, Builder, Compare, KnownRows, OnConflict, Plan};
 use attrsync::spill::Resources;
 use jiff::Timestamp;
 
@@ -87,7 +87,7 @@ pub(super) struct Begun {
     pub(super) ledger: Ledger,
     pub(super) run: RunId,
     pub(super) plan: Plan,
-    pub(super) spared: SkippedRows,
+    pub(super) spared: KnownRows,
     pub(super) continues: Option<UnfinishedRun>,
 }
 
@@ -112,9 +112,11 @@ pub(super) fn left_of(
     plan: Plan,
     scope: SkipScope,
     continues: Option<&UnfinishedRun>,
-) -> Result<(Plan, SkippedRows), LedgerError> {
-    let known = reader.known_values(&target(), &plan.fingerprint(), scope, continues)?;
-    plan.skip_known(&tight(), |attribute| Ok(known.of(&attribute.name)), KnownAttribute::replay)
+) -> Result<(Plan, KnownRows), LedgerError> {
+    let known = reader.known_values(&target(), &plan.fingerprint(), scope, Compare::No, continues)?;
+    let known = |attribute: &Attribute| Ok(known.of(&attribute.name));
+    let (plan, found) = plan.skip_known(&tight(), Compare::No, known, KnownAttribute::replay)?;
+    Ok((plan, found.total()))
 }
 
 /// Begins a run as the program does.

@@ -81,8 +81,13 @@ async fn users_by_the_clients_ids_come_after_the_others() {
 
 #[tokio::test]
 async fn users_can_come_twice_and_the_count_can_be_left_out() {
-    let options =
-        Options { users: Some(4), page_size: size(2), page_overlap: 1, count: Count::Omitted, ..Options::default() };
+    let options = Options {
+        users: Some(4),
+        page_size: size(2),
+        page_overlap: 1,
+        count: Count::Omitted,
+        ..Options::default()
+    };
     let rehearsal = Rehearsal::new(options).await;
     assert_eq!(pages(&rehearsal).await, [vec![1, 2], vec![2, 3], vec![3, 4]]);
     assert_eq!(page(&rehearsal, "users/").await.get("count"), None);

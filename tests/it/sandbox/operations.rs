@@ -52,7 +52,7 @@ async fn users_by_the_clients_own_ids_are_kept_apart() {
     assert_eq!(it.facts(), ["7,city,Oslo", "7,city,Rome", "a b,city,Rome", "a b,size,9"]);
     let user: Value = serde_json::from_str(&it.client.user("users-by-id/a%20b/").await.body).unwrap();
     assert_eq!((&user["custom_id"], &user["city"]), (&json!("a b"), &json!("Rome")));
-    assert_eq!(user["attributes"], json!([{ "name": "size", "value": 9 }]));
+    assert_eq!(user["attributes"], json!([{ "name": "size", "name_std": "size", "value": 9 }]));
 }
 
 #[tokio::test]
@@ -70,7 +70,8 @@ async fn a_user_is_shown_in_the_types_of_the_api() {
         "unsubscribed": true, "notifications": null, "assigned_to": null, "company_id": null, "city": null,
         "country": null, "email": null, "facebook_url": null, "first_name": null, "google_url": null,
         "gravatar_url": null, "last_name": null, "linkedin_url": null, "phone_number": null, "region": null,
-        "timezone": null, "twitter_url": null, "attributes": [{ "name": "shoe size", "value": "43" }],
+        "timezone": null, "twitter_url": null, "name": "", "companies": [],
+        "attributes": [{ "name": "shoe size", "name_std": "shoe_size", "value": "43" }],
     });
     assert_eq!(user, expected);
     assert_eq!(it.client.user("users/6/").await.status, 200, "any other user exists");

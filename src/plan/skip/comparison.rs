@@ -1,0 +1,79 @@
+//! Compares the rows of an attribute with what the account is known to hold.
+
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+
+use fixedbitset::FixedBitSet;
+
+use super::user_index::{UserIndex, users_in};
+use crate::plan::SentValue;
+use crate::plan::attribute_plan::AttributePlan;
+
+/// The most values of an attribute for which the changes between values are counted. Where there are more, as for e-mail
+/// addresses, nearly every change is another one.
+const MOST_VALUES: u32 = 1 << 12;
+
+/// The most changes between two values that are counted for an attribute.
+const MOST_CHANGES: usize = 1 << 14;
+
+/// The most positions for each user that may be spent on finding its value: users with sparse ids would take much memory.
+const MOST_POSITIONS_PER_USER: usize = 8;
+
+/// From one value to another: what is known, and what the plan sends (a group).
+type Change = (SentValue<'static>, u32);
+
+/// What is found out about the users of a range.
+#[derive(Debug)]
+pub(super) struct Comparison {
+    /// By position in the index: users with another value.
+    changed: FixedBitSet,
+    /// By position in the index: the group of each user, from 1. `None` if the values are too many.
+    groups: Option<Vec<u32>>,
+    changes: HashMap<Change, u64>,
+}
+
+impl Comparison {
+    pub(super) fn new(plan: &AttributePlan, range: &RangeInclusive<u64>, index: &UserIndex) -> Self {
+        let is_small = plan.groups.len() <= MOST_VALUES
+            && index.len() <= plan.ids.len().saturating_mul(MOST_POSITIONS_PER_USER);
+        let groups = is_small.then(|| {
+            let mut groups = vec![0; index.len()];
+            for group in 0..plan.groups.len() {
+                for position in plan.groups.range(group).positions() {
+                    let user = plan.ids.get(position);
+                    if range.contains(&user)
+                        && let Some(at) = index.find(user)
+                    {
+                        groups[at] = group + 1;
+                    }
+                }
+            }
+            groups
+        });
+        Self { changed: FixedBitSet::with_capacity(index.len()), groups, changes: HashMap::new() }
+    }
+
+    /// A user who is known to have this value, and for whom the plan may have another one.
+    pub(super) fn differs(&mut self, position: usize, value: &SentValue<'_>) {
+        self.changed.insert(position);
+        let Some(groups) = &self.groups else { return };
+        // The position may belong to no user of the plan.
+        let Some(group) = groups[position].checked_sub(1) else { return };
+        if self.changes.len() < MOST_CHANGES {
+            *self.changes.entry((value.clone().into_owned(), group)).or_default() += 1;
+        } else if let Some(count) = self.changes.get_mut(&(value.clone().into_owned(), group)) {
+            *count += 1;
+        }
+    }
+
+    /// How many users of the plan have another value, and the changes between values, each with the number of its users.
+    pub(super) fn finish(
+        self,
+        plan: &AttributePlan,
+        range: &RangeInclusive<u64>,
+        index: &UserIndex,
+    ) -> (u64, HashMap<Change, u64>) {
+        let is_changed = |user: &u64| index.find(*user).is_some_and(|at| self.changed.contains(at));
+        (users_in(plan, range).filter(is_changed).count() as u64, self.changes)
+    }
+}
