@@ -50,6 +50,7 @@ pub(super) fn fingerprint(settings: &Settings) -> Fingerprint {
         id_type: _,
         bytes_per_thread: _,
         resources: _,
+        progress: _,
     } = &settings.input;
     let renamed: Map<String, Value> = columns
         .iter()

@@ -16,7 +16,7 @@ use super::read_records::{ReadEnd, ReadError, read_records};
 use super::record::Boundary;
 use super::record_reader::RecordReader;
 use super::row_builder::{InputContext, RowBuilder};
-use super::{ReadOptions, Sink};
+use super::{ReadOptions, ReadProgress, Sink};
 
 /// How far to search for a line end. A file with longer lines is divided into fewer ranges.
 const LONGEST_SEARCH: u64 = 1 << 20;
@@ -27,12 +27,14 @@ pub(super) struct FileRange {
     file: Arc<File>,
     /// The position of the next byte.
     pub(super) at: u64,
+    progress: Arc<ReadProgress>,
 }
 
 impl Read for FileRange {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read_at(into, self.at)?;
         self.at += read as u64;
+        self.progress.add_bytes(read as u64);
         Ok(read)
     }
 }
@@ -43,6 +45,7 @@ pub(super) struct ByteRanges {
     file: Arc<File>,
     /// Where the ranges start, ascending. There are at least two.
     starts: Vec<u64>,
+    progress: Arc<ReadProgress>,
 }
 
 impl ByteRanges {
@@ -67,7 +70,7 @@ impl ByteRanges {
                 starts.push(line);
             }
         }
-        Ok((starts.len() > 1).then_some(Self { file, starts }))
+        Ok((starts.len() > 1).then(|| Self { file, starts, progress: Arc::clone(&options.progress) }))
     }
 
     /// Reads all ranges, the first of which starts on this line. Returns the reader at the end of the file.
@@ -104,7 +107,10 @@ impl ByteRanges {
                         ending = end.map_err(|trouble| trouble.shift_lines(above))?;
                     }
                     ReadEnd::Range(_) => {
-                        drop(guessed);
+                        let (fork, range, _) = guessed;
+                        self.progress
+                            .take_back(range.input().at - self.starts[number], fork.published_rows());
+                        drop((fork, range));
                         records.read_at_most(self.len(number));
                         ending = read_records(&mut records, context, builder)?;
                     }
@@ -116,7 +122,11 @@ impl ByteRanges {
     }
 
     fn records(&self, number: usize, delimiter: u8) -> RecordReader<FileRange> {
-        let range = FileRange { file: Arc::clone(&self.file), at: self.starts[number] };
+        let range = FileRange {
+            file: Arc::clone(&self.file),
+            at: self.starts[number],
+            progress: Arc::clone(&self.progress),
+        };
         let mut records = RecordReader::new(range, Vec::new(), delimiter);
         records.read_at_most(self.len(number));
         records
@@ -134,7 +144,8 @@ fn count(bytes: u64, worth: NonZeroU64, threads: u64) -> u64 {
 
 /// The position after the first line end at or after this one.
 fn line_after(file: &Arc<File>, place: u64) -> io::Result<Option<u64>> {
-    let range = FileRange { file: Arc::clone(file), at: place };
+    // What is searched is read again.
+    let range = FileRange { file: Arc::clone(file), at: place, progress: Arc::default() };
     let mut search = range.take(LONGEST_SEARCH);
     let mut chunk = [0; 4 << 10];
     let mut at = place;

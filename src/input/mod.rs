@@ -38,6 +38,7 @@ mod json;
 mod options;
 mod preamble;
 mod read;
+mod read_progress;
 mod read_records;
 mod record;
 mod record_reader;
@@ -65,6 +66,7 @@ pub use issues::{Counts, Issue, Location};
 pub use json::JsonType;
 pub use options::{AttributeRule, Empty, IdType, Layout, ReadOptions, Source, UnknownColumns, Vocabulary};
 pub use read::{Reading, SourceRead, read};
+pub use read_progress::{ReadProgress, ReadSoFar};
 pub use source::Compression;
 pub use suggest::nearest_standard;
 

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use super::JsonType;
+use super::{JsonType, ReadProgress};
 use crate::spill::Resources;
 
 /// An input.
@@ -111,6 +112,8 @@ pub struct ReadOptions {
     pub bytes_per_thread: NonZeroU64,
     /// Threads, memory and temporary files.
     pub resources: Resources,
+    /// Counts what is read.
+    pub progress: Arc<ReadProgress>,
 }
 
 impl ReadOptions {
@@ -134,6 +137,7 @@ impl Default for ReadOptions {
             attributes: BTreeMap::new(),
             bytes_per_thread: NonZeroU64::new(8 << 20).expect("8 MiB are not 0"),
             resources: Resources::default(),
+            progress: Arc::default(),
         }
     }
 }

@@ -61,6 +61,7 @@ pub struct SourceRead {
 ///
 /// Valid rows go to the sink, in the order of the input. An invalid row is not an error.
 pub fn read<S: Sink>(sources: &[Source], options: &ReadOptions, sink: S) -> Result<Reading<S>, InputError> {
+    options.progress.expect(sources);
     let mut builder = RowBuilder::new(options, sink);
     let mut warnings = Vec::new();
     let mut read = Vec::new();
@@ -119,6 +120,8 @@ fn read_source<S: Sink>(
         _ => None,
     };
     let read = if let Some(ranges) = ranges {
+        // What was read with the header is read again.
+        options.progress.take_back(opened.bytes().saturating_sub(start), 0);
         ranges.read(line, &context, builder).map(|records| (records.line(), records.input().at))
     } else {
         let input: ByteStream = if options.resources.threads.get() > 1 && !opened.is_small() {
@@ -166,6 +169,8 @@ fn finish<S: Sink>(
     sources: Vec<SourceRead>,
     options: &ReadOptions,
 ) -> Result<Reading<S>, InputError> {
+    builder.publish_rows();
+    options.progress.end();
     builder.merge_spills().map_err(|cause| InputError::disk(options, cause))?;
     let RowBuilder { sink, dictionary, counts, invalid, errors, warnings: row_warnings, non_utf8, .. } =
         builder;

@@ -1,6 +1,7 @@
 //! Builds rows of records.
 
 use std::io;
+use std::sync::Arc;
 
 use super::code_page::NonUtf8Sample;
 use super::columns::{AttributeColumn, InputColumns, RowLayout};
@@ -12,7 +13,7 @@ use super::issues::{Counts, IssueCounter, Location};
 use super::record::{LineEnd, Record, SyntaxError, line_of};
 use super::row_error::{FieldCount, RowError, RowWarning};
 use super::suggest::SuggestionCache;
-use super::{AttributeId, Dictionary, Empty, IdType, ReadOptions, Row, Sink, ValueId, excerpt};
+use super::{AttributeId, Dictionary, Empty, IdType, ReadOptions, ReadProgress, Row, Sink, ValueId, excerpt};
 
 /// What is the same for all records of one input.
 #[derive(Debug)]
@@ -51,6 +52,9 @@ pub(super) struct RowBuilder<S> {
     /// A sample of rows that are not text.
     pub(super) non_utf8: NonUtf8Sample,
     suggestions: SuggestionCache,
+    progress: Arc<ReadProgress>,
+    /// How many of the rows in `counts` are counted in `progress`.
+    published: u64,
     /// The rows between two checks of the memory.
     interval: u64,
     /// The value of `counts.read` at the next check.
@@ -93,6 +97,8 @@ impl<S: Sink> RowBuilder<S> {
             warnings: IssueCounter::default(),
             non_utf8: NonUtf8Sample::default(),
             suggestions: SuggestionCache::default(),
+            progress: Arc::clone(&options.progress),
+            published: 0,
             interval,
             next_check: interval,
             interval_bytes,
@@ -111,6 +117,8 @@ impl<S: Sink> RowBuilder<S> {
             warnings: IssueCounter::default(),
             non_utf8: NonUtf8Sample::default(),
             suggestions: SuggestionCache::default(),
+            progress: Arc::clone(&self.progress),
+            published: 0,
             interval: self.interval,
             next_check: self.interval,
             interval_bytes: self.interval_bytes,
@@ -128,12 +136,24 @@ impl<S: Sink> RowBuilder<S> {
         let attribute = |old: AttributeId| renumber.attributes[usize::from(old.0)];
         self.sink.join(later.sink, &renumber);
         self.counts.read += later.counts.read;
+        self.published += later.published;
         self.counts.invalid += later.counts.invalid;
         self.counts.skipped += later.counts.skipped;
         self.errors.join(later.errors, lines, |error| error.renumber(attribute));
         self.warnings.join(later.warnings, lines, |suspicion| suspicion.renumber(attribute));
         self.non_utf8.join(&later.non_utf8);
         self.invalid.join(later.invalid, lines)
+    }
+
+    /// Counts the rows so far in the progress.
+    pub(super) fn publish_rows(&mut self) {
+        self.progress.add_rows(self.counts.read - self.published);
+        self.published = self.counts.read;
+    }
+
+    /// How many rows are counted in the progress.
+    pub(super) fn published_rows(&self) -> u64 {
+        self.published
     }
 
     /// Moves to temporary files what is too much for memory.
@@ -147,6 +167,7 @@ impl<S: Sink> RowBuilder<S> {
     fn check_memory_now(&mut self) -> io::Result<()> {
         self.next_check = self.counts.read + self.interval;
         self.bytes = 0;
+        self.publish_rows();
         self.sink.check_memory()?;
         if self.dictionary.is_full() {
             self.spill_dictionary()?;

@@ -14,7 +14,7 @@ use super::failures_input::is_failures_report_start;
 use super::file_type::{self, FileType};
 use super::gzip::GzipMembers;
 use super::utf8_monitor::{Utf8Monitor, Utf8Seen};
-use super::{InputError, ReadOptions, Source};
+use super::{InputError, ReadOptions, ReadProgress, Source};
 
 /// The compression of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,8 @@ impl OpenedInput {
                 (Box::new(file), size, again)
             }
         };
-        let bytes = CountingReader { bytes, read: Arc::clone(&read) };
+        let bytes =
+            CountingReader { bytes, read: Arc::clone(&read), progress: Arc::clone(&options.progress) };
         let mut opened = Self {
             name,
             input: Box::new(io::empty()),
@@ -232,12 +233,14 @@ fn peek(mut bytes: ByteStream, is_enough: impl Fn(&[u8]) -> bool) -> io::Result<
 struct CountingReader {
     bytes: ByteStream,
     read: Arc<AtomicU64>,
+    progress: Arc<ReadProgress>,
 }
 
 impl Read for CountingReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.bytes.read(into)?;
         self.read.fetch_add(read as u64, Ordering::Relaxed);
+        self.progress.add_bytes(read as u64);
         Ok(read)
     }
 }
