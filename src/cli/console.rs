@@ -110,7 +110,7 @@ impl Console {
     /// Prints an error.
     pub(super) fn error(self, message: &Message) {
         match self.format {
-            LogFormat::Text => say(message),
+            LogFormat::Text => say(&message.in_columns(Self::columns())),
             LogFormat::Json => error!("{}", unstyled(message)),
         }
     }
@@ -119,7 +119,7 @@ impl Console {
     pub(super) fn warning(self, message: &Message) {
         match self.format {
             _ if self.verbosity == Verbosity::Quiet && message.is_note() => {}
-            LogFormat::Text => say(message),
+            LogFormat::Text => say(&message.in_columns(Self::columns())),
             LogFormat::Json => warn!("{}", unstyled(message)),
         }
     }

@@ -8,6 +8,7 @@ use anstyle::Style;
 use super::StopReason;
 use super::style::{ADVICE, BAD, DOUBTFUL, Styled};
 use super::visible::Visible;
+use super::wrap::wrapped;
 
 /// Something that went wrong, for a person: what, why, and what to do about it. Displayed over several lines with ANSI
 /// styles, without a line end.
@@ -18,6 +19,13 @@ pub struct Message {
     causes: Vec<String>,
     hint: Option<String>,
     reason: Option<StopReason>,
+}
+
+/// A message for a screen of limited width.
+#[derive(Clone, Copy, Debug)]
+struct InColumns<'a> {
+    message: &'a Message,
+    columns: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +77,11 @@ impl Message {
         self.reason
     }
 
+    /// The message in lines of at most this many columns, divided between words; `None`: lines may be of any length.
+    pub fn in_columns(&self, columns: Option<usize>) -> impl Display {
+        InColumns { message: self, columns }
+    }
+
     /// Adds why the run ends, for scripts.
     #[must_use]
     pub fn because(self, reason: StopReason) -> Self {
@@ -84,39 +97,48 @@ impl Message {
 
 impl Display for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (word, style) = match self.severity {
+        self.in_columns(None).fmt(f)
+    }
+}
+
+impl Display for InColumns<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { message: Message { severity, text, causes, hint, .. }, columns } = *self;
+        let (word, style) = match severity {
             Severity::Error => ("error", BAD),
             Severity::Warning => ("warning", DOUBTFUL),
             Severity::Note => ("note", ADVICE),
         };
-        part(f, "", word, style, &self.text)?;
-        for cause in &self.causes {
-            f.write_str("\n")?;
-            part(f, "  ", "caused by", Style::new(), cause)?;
+        let mut lines = part("", (word, style), text, columns);
+        for cause in causes {
+            lines.extend(part("  ", ("caused by", Style::new()), cause, columns));
         }
-        if let Some(hint) = &self.hint {
-            f.write_str("\n")?;
-            part(f, "", "hint", ADVICE, hint)?;
+        if let Some(hint) = hint {
+            lines.extend(part("", ("hint", ADVICE), hint, columns));
         }
-        Ok(())
+        f.write_str(&lines.join("\n"))
     }
 }
 
-/// One labelled text. Its further lines are indented to the first one.
+/// The lines of a labelled text. Those after the first are indented to it.
 pub(super) fn part(
-    f: &mut fmt::Formatter<'_>,
     indent: &str,
-    label: &str,
-    style: Style,
+    (label, style): (&str, Style),
     text: &str,
-) -> fmt::Result {
-    write!(f, "{indent}{}", Styled(style, format_args!("{label}:")))?;
-    let below = indent.len() + label.len() + 2;
-    for (number, line) in text.lines().enumerate() {
-        let (ending, width) = if number == 0 { ("", 1) } else { ("\n", below) };
-        write!(f, "{ending}{:width$}{}", "", Visible(&without_numbers(line)))?;
+    columns: Option<usize>,
+) -> Vec<String> {
+    let start = format!("{indent}{label}: ");
+    let below = start.len();
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines() {
+        let before = if lines.is_empty() { start.clone() } else { " ".repeat(below) };
+        let line = format!("{before}{}", Visible(&without_numbers(line)));
+        lines.extend(wrapped(&line, below, columns));
     }
-    Ok(())
+    if let Some(words) = lines.first().and_then(|first| first.strip_prefix(start.trim_end())) {
+        lines[0] = format!("{indent}{}{words}", Styled(style, format_args!("{label}:")));
+    }
+    lines
 }
 
 /// The system's errors without their numbers: `No space left on device (os error 28)`.
@@ -157,6 +179,25 @@ mod tests {
     fn a_warning_is_no_error() {
         let message = Message::warning("the column `colour` is ignored");
         insta::assert_snapshot!(plain(&message), @"warning: the column `colour` is ignored");
+    }
+
+    #[test]
+    fn narrow_screens_have_the_same_words_on_more_lines() {
+        let error = Outer(std::io::Error::other("the disk is full, and has been for some time by now"));
+        let message = Message::from_error(&error)
+            .with_hint("free some space, or run `attrsync sync --failures -`".to_owned());
+        let narrow = message.in_columns(Some(32)).to_string();
+        insta::assert_snapshot!(anstream::adapter::strip_str(&narrow), @"
+        error: cannot write
+               `failures.csv`
+          caused by: the disk is full,
+                     and has been for
+                     some time by now
+        hint: free some space, or run
+              `attrsync sync --failures -`
+        ");
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(&narrow), words(&message.to_string()));
     }
 
     #[test]

@@ -80,8 +80,8 @@ impl PlanScreen<'_> {
         let uncoalesced: Vec<_> =
             costs.iter().map(|cost| cost.attribute).filter(|attribute| attribute.uncoalesced).collect();
         if !uncoalesced.is_empty() {
-            part(f, "", "hint", ADVICE, &spare(&named(&uncoalesced)))?;
-            writeln!(f)?;
+            let hint = part("", ("hint", ADVICE), &spare(&named(&uncoalesced)), self.columns);
+            writeln!(f, "{}", hint.join("\n"))?;
         }
         Ok(())
     }

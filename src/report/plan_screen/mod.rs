@@ -271,7 +271,7 @@ impl Display for PlanScreen<'_> {
         self.conflicts(f)?;
         self.invalid(f)?;
         for warning in self.doubts() {
-            writeln!(f, "\n{warning}")?;
+            writeln!(f, "\n{}", warning.in_columns(self.columns))?;
         }
         Ok(())
     }
