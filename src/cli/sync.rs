@@ -236,12 +236,14 @@ impl SyncRun {
         let is_early = !matches!(exit, ExitCode::Complete | ExitCode::Incomplete);
         let summary = self.reports.summary_path().map(Path::to_owned);
         let failures = self.failures_path();
+        let attributes = statistics.by_attribute();
         let screen = EndScreen {
             exit,
             end,
             tally: &tally,
             duration: self.reports.duration(),
             verified: verified.as_ref(),
+            attributes: &attributes,
             causes: &causes,
             failures: Some(failures.as_path()).filter(|path| is_reported && path.is_file()),
             written: summary.as_deref(),

@@ -7,7 +7,7 @@ use indicatif::HumanCount;
 use super::format::counted;
 use super::visible::Visible;
 use super::{ExitCode, Tally};
-use crate::deliver::{End, Stop};
+use crate::deliver::{End, Stop, Verified};
 
 /// What the same command does when it is given again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,7 @@ impl Advice {
         exit: ExitCode,
         end: &End,
         tally: &Tally,
+        verified: Option<&Verified>,
         failures: Option<&Path>,
         (rerun, feed_back): (Rerun, &str),
     ) -> Self {
@@ -42,9 +43,7 @@ impl Advice {
             _ if !fates.add_up() => Some("keep the reports of this run, and report this error".to_owned()),
             End::Stopped(stop) if fates.unsent > 0 => Some(send_the_rest(stop, report, rerun)),
             _ if fates.invalid + fates.failed > 0 => report.map(|report| report.correct(tally)),
-            _ if exit == ExitCode::Incomplete => Some(
-                "look at some of these users in User.com; a further run sends what differed again".to_owned(),
-            ),
+            _ if exit == ExitCode::Incomplete => verified.map(look_at_users),
             _ => None,
         };
         // A few throttled requests are normal.
@@ -76,6 +75,16 @@ impl Report<'_> {
         let rows = if lost == 1 { "row".to_owned() } else { counted(lost, "row") };
         format!("correct the {rows} in `{}`, then run:\n{feed_back}", Visible(&path))
     }
+}
+
+/// What to do about rows that were acknowledged, but are not what was read back.
+fn look_at_users(verified: &Verified) -> String {
+    let next = if verified.mismatches.is_empty() {
+        "everything was acknowledged, but could not be read back"
+    } else {
+        "a further run sends what differed again"
+    };
+    format!("look at some of these users in User.com; {next}")
 }
 
 fn send_the_rest(stop: &Stop, report: Option<Report<'_>>, rerun: Rerun) -> String {

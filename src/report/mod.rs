@@ -45,7 +45,7 @@ pub use plan_screen::{PlanScreen, PlanningStats};
 pub use progress::{AboveBar, AboveWriter, Bar, Heartbeat, NoProgress, Progress, ProgressState};
 pub use reasons::{FailedRows, Reasons};
 pub use requests::Requests;
-pub use statistics::{AttributeRows, Interval, Statistics, Timeline};
+pub use statistics::{AttributeCounts, Interval, Statistics, Timeline};
 pub use stop_reason::StopReason;
 pub use summary::RunSummary;
 pub use tally::{Latency, Tally};

@@ -18,4 +18,6 @@ pub struct Requests {
     pub throttled: u64,
     /// Started for a part of a batch that was refused as a whole.
     pub split: u64,
+    /// Started for anything else: to check a user, the address or the API, or to read back.
+    pub checks: u64,
 }

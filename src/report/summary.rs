@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::{Timestamp, Unit};
 use serde::{Serialize, Serializer};
 
-use super::{AtomicFile, AttributeRows, ExitCode, Requests, StopReason, WriteError, visible_json};
+use super::{AtomicFile, AttributeCounts, ExitCode, Requests, StopReason, WriteError, visible_json};
 use crate::deliver::Verified;
 use crate::ledger::RowCounts;
 
@@ -47,7 +47,7 @@ pub struct RunSummary {
     /// The reason for a person, in a sentence.
     pub message: Option<String>,
     /// What happened to the rows of each attribute that were to be sent, most rows first.
-    pub attributes: Vec<AttributeRows>,
+    pub attributes: Vec<AttributeCounts>,
 }
 
 impl RunSummary {

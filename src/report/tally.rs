@@ -53,7 +53,8 @@ impl Tally {
     fn count_request(&mut self, purpose: Purpose) {
         self.requests.sent += 1;
         match purpose {
-            Purpose::First | Purpose::Check => {}
+            Purpose::First => {}
+            Purpose::Check => self.requests.checks += 1,
             Purpose::Retry => self.requests.retried += 1,
             Purpose::Split => self.requests.split += 1,
         }

@@ -12,7 +12,7 @@ use attrsync::input::{InvalidRows, ReadOptions, Source};
 use attrsync::ledger::RowCounts;
 use attrsync::plan::{Builder, OnConflict};
 use attrsync::report::{
-    AtomicFile, AttributeRows, ExitCode, FailuresReport, NotAccepted, ReportRow, Requests, RunSummary,
+    AtomicFile, AttributeCounts, ExitCode, FailuresReport, NotAccepted, ReportRow, Requests, RunSummary,
 };
 
 const HEADER: &str = "user_id,attribute,value,fate,status,error,attempts,source,line\n";
@@ -251,7 +251,7 @@ fn summary() -> RunSummary {
         reason: None,
         sources: vec!["users.csv".into()],
         message: None,
-        attributes: vec![AttributeRows {
+        attributes: vec![AttributeCounts {
             name: "city".into(),
             rows: 10,
             acknowledged: 9,

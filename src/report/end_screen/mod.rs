@@ -12,7 +12,7 @@ use super::format::{Truncated, answer, counted, grouped, short_time, time, why_s
 use super::style::{ADVICE, BAD, DOUBTFUL, GOOD, Styled};
 use super::visible::Visible;
 use super::wrap::wrapped;
-use super::{ExitCode, FailedRows, Latency, Requests, Tally};
+use super::{AttributeCounts, ExitCode, FailedRows, Latency, Requests, Tally};
 use crate::deliver::{End, Mismatch, Verified};
 use crate::input::Issue;
 use crate::ledger::RowCounts;
@@ -29,6 +29,8 @@ pub struct EndScreen<'a> {
     pub tally: &'a Tally,
     /// What reading back found, if it was asked for.
     pub verified: Option<&'a Verified>,
+    /// What became of the rows of each attribute. Shown if rows failed for several reasons.
+    pub attributes: &'a [AttributeCounts],
     /// From the start of the program.
     pub duration: Duration,
     /// Why rows are invalid, the most frequent first.
@@ -55,6 +57,9 @@ const LABEL: usize = 10;
 const MOST_MISMATCHES: usize = 5;
 const MOST_REASONS: usize = 5;
 const MOST_CAUSES: usize = 4;
+const MOST_ATTRIBUTES: usize = 5;
+/// The most columns of an attribute's name.
+const NAME: usize = 24;
 
 impl Display for EndScreen<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -72,11 +77,15 @@ impl Display for EndScreen<'_> {
 
         // A narrow screen may have more lines.
         let lines = self.columns.map_or(LINES, |columns| LINES * COLUMNS / columns.clamp(1, COLUMNS));
-        let room = lines.saturating_sub(2 + body.len() + foot.len());
+        let room = lines.saturating_sub(2 + self.height(&body) + self.height(&foot));
         let reasons = self.most(MOST_REASONS, room.saturating_sub(2), Self::reasons);
-        let causes = self.most(MOST_CAUSES, room.saturating_sub(reasons.len()), Self::causes);
+        let room = room.saturating_sub(self.height(&reasons));
+        let causes = self.most(MOST_CAUSES, room, Self::causes);
+        let attributes =
+            self.most(MOST_ATTRIBUTES, room.saturating_sub(self.height(&causes)), Self::attributes);
         writeln!(f, "{}\n", self.headline())?;
-        body.into_iter().chain(reasons).chain(causes).chain(foot).try_for_each(|line| writeln!(f, "{line}"))
+        let middle = attributes.into_iter().chain(reasons).chain(causes);
+        body.into_iter().chain(middle).chain(foot).try_for_each(|line| writeln!(f, "{line}"))
     }
 }
 
@@ -100,6 +109,13 @@ impl EndScreen<'_> {
         wrapped(&Visible(line).to_string(), indent, self.columns)
     }
 
+    /// How many lines of the screen these lines take. Commands are not divided, but the terminal wraps them.
+    fn height(&self, lines: &[String]) -> usize {
+        let width = |line: &String| console::measure_text_width(line);
+        let height = |line| self.columns.map_or(1, |columns| width(line).div_ceil(columns.max(1)).max(1));
+        lines.iter().map(height).sum()
+    }
+
     /// As many of these lines as a reason is worth.
     fn shortened(&self, mut lines: Vec<String>) -> Vec<String> {
         let Some(columns) = self.columns else { return lines };
@@ -114,7 +130,8 @@ impl EndScreen<'_> {
     }
 
     fn advice(&self) -> Advice {
-        Advice::new(self.exit, self.end, self.tally, self.failures, (self.rerun, self.feed_back))
+        let (rerun, feed_back) = (self.rerun, self.feed_back);
+        Advice::new(self.exit, self.end, self.tally, self.verified, self.failures, (rerun, feed_back))
     }
 
     /// What to do next: a text each. The lines after the first one of each are a command.
@@ -141,9 +158,11 @@ impl EndScreen<'_> {
             }
             (ExitCode::Incomplete, _) if fates.all_well() => {
                 let acknowledged = counted(fates.acknowledged, "row");
-                match self.verified.map_or(0, |verified| verified.mismatches.len()) {
-                    0 => format!("{acknowledged} acknowledged, not all could be read back, {effort}"),
-                    differing => {
+                let read = self.verified.map(|verified| (verified.mismatches.len(), verified.checked));
+                match read.unwrap_or_default() {
+                    (0, 0) => format!("{acknowledged} acknowledged, none could be read back, {effort}"),
+                    (0, _) => format!("{acknowledged} acknowledged, not all could be read back, {effort}"),
+                    (differing, _) => {
                         format!("{acknowledged} acknowledged, of which {differing} are not there, {effort}")
                     }
                 }
@@ -181,7 +200,7 @@ impl EndScreen<'_> {
     }
 
     fn requests(&self) -> Vec<String> {
-        let Requests { planned, sent, retried, throttled, split, .. } = self.tally.requests;
+        let Requests { planned, sent, retried, throttled, split, checks, .. } = self.tally.requests;
         let mut parts =
             vec![format!("{} sent", HumanCount(sent)), format!("{} planned", HumanCount(planned))];
         let troubles = [(retried, "retried"), (split, "to find refused ids"), (throttled, "throttled")];
@@ -191,6 +210,7 @@ impl EndScreen<'_> {
                 .filter(|(count, _)| *count > 0)
                 .map(|(count, what)| format!("{} {what}", HumanCount(count))),
         );
+        parts.extend((checks > 0).then(|| counted(checks, "check")));
         let mut lines = vec![labelled("requests", &parts.join(", "))];
         if let Some(latency) = self.latency.filter(|latency| !latency.max.is_zero()) {
             let (mean, max) = (short_time(latency.mean()), short_time(latency.max));
@@ -224,7 +244,52 @@ impl EndScreen<'_> {
     /// As many items as fit on this many lines.
     fn most(&self, items: usize, lines: usize, list: fn(&Self, usize) -> Vec<String>) -> Vec<String> {
         let lists = (0..=items).rev().map(|items| list(self, items));
-        lists.into_iter().find(|list| list.len() <= lines).unwrap_or_default()
+        lists.into_iter().find(|list| self.height(list) <= lines).unwrap_or_default()
+    }
+
+    /// What became of the rows of each attribute, those with the most rows that did not make it first. Empty if all rows
+    /// that failed did so for one reason and on one attribute.
+    fn attributes(&self, most: usize) -> Vec<String> {
+        let failing = self.attributes.iter().filter(|attribute| attribute.failed > 0).count();
+        let (reasons, others) = self.tally.failures.top(2);
+        let has_several_causes = failing > 1 || (failing == 1 && (reasons.len() > 1 || others > 0));
+        if !has_several_causes || self.attributes.len() < 2 || most == 0 {
+            return Vec::new();
+        }
+        let mut sorted: Vec<_> = self.attributes.iter().collect();
+        sorted.sort_by_key(|attribute| std::cmp::Reverse(attribute.failed + attribute.unsent));
+        // One more is shown rather than counted.
+        let shown = if sorted.len() <= most + 1 { sorted.len() } else { most };
+        let others = sorted.split_off(shown);
+        let sum = |count: fn(&AttributeCounts) -> u64| others.iter().map(|other| count(other)).sum();
+        let others = (!others.is_empty()).then(|| AttributeCounts {
+            name: counted(others.len() as u64, "other"),
+            rows: sum(|it| it.rows),
+            acknowledged: sum(|it| it.acknowledged),
+            failed: sum(|it| it.failed),
+            unsent: sum(|it| it.unsent),
+        });
+        let rows: Vec<_> = sorted.into_iter().chain(&others).collect();
+        let names: Vec<_> = rows.iter().map(|row| Truncated(&row.name, NAME).to_string()).collect();
+        let name = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
+        let width = |count: fn(&AttributeCounts) -> u64| {
+            rows.iter().map(|row| grouped(count(row)).len()).max().unwrap_or_default()
+        };
+        let (acknowledged, failed) = (width(|it| it.acknowledged), width(|it| it.failed));
+        let lines = rows.iter().zip(names).zip(std::iter::once("attribute").chain(std::iter::repeat("")));
+        lines
+            .flat_map(|((row, text), label)| {
+                let mut line =
+                    format!("{text:<name$}  {:>acknowledged$} acknowledged", grouped(row.acknowledged));
+                if row.failed + row.unsent > 0 {
+                    line = format!("{line}, {:>failed$} failed", grouped(row.failed));
+                }
+                if row.unsent > 0 {
+                    line = format!("{line}, {} unsent", HumanCount(row.unsent));
+                }
+                self.wrapped(&labelled(label, &line), LABEL + 2)
+            })
+            .collect()
     }
 
     fn reasons(&self, most: usize) -> Vec<String> {

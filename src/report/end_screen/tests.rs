@@ -21,18 +21,38 @@ fn cause(what: &str, count: u64) -> Issue {
     Issue { what: what.into(), count, places: vec![place] }
 }
 
+/// What became of the rows of attributes: their names, and how many were acknowledged, failed and unsent.
+fn attributes(rows: &[(&str, u64, u64, u64)]) -> Vec<AttributeCounts> {
+    let attribute = |&(name, acknowledged, failed, unsent): &(&str, u64, u64, u64)| AttributeCounts {
+        name: name.to_owned(),
+        rows: acknowledged + failed + unsent,
+        acknowledged,
+        failed,
+        unsent,
+    };
+    rows.iter().map(attribute).collect()
+}
+
 fn screen(end: &End, tally: &Tally, causes: &[Issue], rerun: Rerun) -> String {
-    let screen = screen_of(COLUMNS, end, tally, causes, rerun);
+    let screen = screen_of(COLUMNS, end, tally, &[], causes, rerun);
     assert!(screen.lines().count() <= 24, "too long:\n{screen}");
     screen
 }
 
-fn screen_of(columns: usize, end: &End, tally: &Tally, causes: &[Issue], rerun: Rerun) -> String {
+fn screen_of(
+    columns: usize,
+    end: &End,
+    tally: &Tally,
+    attributes: &[AttributeCounts],
+    causes: &[Issue],
+    rerun: Rerun,
+) -> String {
     let screen = EndScreen {
         exit: ExitCode::of(end, &tally.fates),
         end,
         tally,
         verified: None,
+        attributes,
         duration: Duration::from_millis(4200),
         causes,
         failures: Some(Path::new("failures.csv")),
@@ -110,13 +130,85 @@ fn some_rows_did_not_make_it() {
 }
 
 #[test]
+fn several_causes_are_shown_by_attribute() {
+    let fates = RowCounts { read: 9_120, acknowledged: 9_040, failed: 75, unsent: 5, ..RowCounts::default() };
+    let requests = Requests { planned: 40, sent: 63, split: 20, checks: 3, ..Requests::default() };
+    let mut tally = tally(fates, requests);
+    tally.failures.add(&Reason { status: Some(404), error: "404 Not Found: no such user".into() }, 25);
+    let rows = [
+        ("city", 1_000, 0, 0),
+        ("country", 1_000, 20, 0),
+        ("phone_number", 40, 50, 0),
+        ("gender", 1_000, 0, 0),
+        ("first_name", 1_000, 5, 0),
+        ("last_name", 1_000, 0, 5),
+        ("email", 1_000, 0, 0),
+        ("region", 1_000, 0, 0),
+    ];
+    let of = |tally: &Tally, rows: &[_]| {
+        let screen = screen_of(COLUMNS, &End::Complete, tally, &attributes(rows), &[], Rerun::Continues);
+        let lines = screen.lines().skip_while(|line| !line.starts_with("attribute"));
+        lines.take_while(|line| !line.starts_with("failed")).collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(of(&tally, &rows), @"
+    attribute phone_number     40 acknowledged, 50 failed
+              country       1,000 acknowledged, 20 failed
+              first_name    1,000 acknowledged,  5 failed
+              last_name     1,000 acknowledged,  0 failed, 5 unsent
+              city          1,000 acknowledged
+              3 others      3,000 acknowledged
+    ");
+    // With one more than fits, none is hidden in a line of its own.
+    assert!(of(&tally, &rows[1..7]).contains("email"));
+    // One cause alone is in the line that gives the reason.
+    assert_eq!(of(&tally, &rows[..2]), "");
+    tally.failures.add(&Reason { status: None, error: "connection reset by peer".into() }, 5);
+    assert!(of(&tally, &rows[..2]).starts_with("attribute country"));
+    assert_eq!(of(&tally, &rows[1..2]), "", "there is no other attribute");
+}
+
+#[test]
+fn what_could_not_be_read_back_is_not_said_to_differ() {
+    let fates = RowCounts { read: 5, acknowledged: 5, ..RowCounts::default() };
+    let tally = tally(fates, Requests { planned: 1, sent: 3, checks: 2, ..Requests::default() });
+    let unread = Some("500 Internal Server Error".to_owned());
+    let verified = Verified { asked: 5, checked: 0, unread, mismatches: Vec::new() };
+    let exit = ExitCode::of(&End::Complete, &tally.fates).verified(Some(&verified));
+    let screen = EndScreen {
+        exit,
+        end: &End::Complete,
+        tally: &tally,
+        verified: Some(&verified),
+        attributes: &[],
+        duration: Duration::from_secs(1),
+        causes: &[],
+        failures: None,
+        written: None,
+        rerun: Rerun::Continues,
+        feed_back: "",
+        latency: None,
+        columns: Some(COLUMNS),
+    };
+    insta::assert_snapshot!(anstream::adapter::strip_str(&screen.to_string()), @"
+    incomplete: 5 rows acknowledged, none could be read back, 3 requests in 1.0s
+
+    rows      5 read
+              5 acknowledged
+    requests  3 sent, 1 planned, 2 checks
+    read back 0 rows agreed, 0 differed, 5 not read: 500 Internal Server Error
+    next: look at some of these users in User.com; everything was acknowledged, but
+          could not be read back
+    ");
+}
+
+#[test]
 fn narrow_screens_have_the_same_words_on_more_lines() {
     let fates = RowCounts { read: 8, invalid: 1, acknowledged: 6, failed: 1, ..RowCounts::default() };
     let mut tally = tally(fates, Requests { planned: 3, sent: 5, split: 2, ..Requests::default() });
     let error = "400 Bad Request: value: The phone number entered is not valid.".to_owned();
     tally.failures.add(&Reason { status: Some(400), error }, 1);
     let causes = [cause("unknown attribute: `colour`; if it is your own, add `--allow-custom`", 1)];
-    let at = |columns| screen_of(columns, &End::Complete, &tally, &causes, Rerun::Continues);
+    let at = |columns| screen_of(columns, &End::Complete, &tally, &[], &causes, Rerun::Continues);
     let words = |screen: &str| screen.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     for columns in [40, 60, 100] {
         assert_eq!(words(&at(columns)), words(&at(200)), "{columns} columns");
@@ -197,7 +289,8 @@ fn the_worst_case_fits_one_screen() {
         failed: 5_000_000_000,
         unsent: 5_000_000_000,
     };
-    let requests = Requests { planned: 9, sent: 9, acknowledged: 9, retried: 9, throttled: 9, split: 9 };
+    let requests =
+        Requests { planned: 9, sent: 9, acknowledged: 9, retried: 9, throttled: 9, split: 9, checks: 9 };
     let mut tally = tally(fates, requests);
     for status in 400..600 {
         let page = "<html>\r\n<title>An error\u{7} whose words know no end</title>".repeat(9);
@@ -208,7 +301,18 @@ fn the_worst_case_fits_one_screen() {
     let reason =
         Reason { status: Some(503), error: format!("503 Service Unavailable: {}", "down ".repeat(99)) };
     let end = End::Stopped(Stop::Outage { reason, after: Duration::from_mins(10) });
-    insta::assert_snapshot!(screen(&end, &tally, &causes, Rerun::Continues), @r"
+    let attributes: Vec<_> = (0..50)
+        .map(|number| AttributeCounts {
+            name: format!("attribute {number}"),
+            rows: 6 + number,
+            acknowledged: 5,
+            failed: number,
+            unsent: 1,
+        })
+        .collect();
+    let screen = screen_of(COLUMNS, &end, &tally, &attributes, &causes, Rerun::Continues);
+    assert!(screen.lines().count() <= 24, "too long:\n{screen}");
+    insta::assert_snapshot!(screen, @r"
     stopped: User.com answered only with errors for 10 minutes (`--max-outage`): 503
     Service Unavailable: down down down down down down down down down down down dow…
 
@@ -221,14 +325,15 @@ fn the_worst_case_fits_one_screen() {
                1,000,000,000 invalid
                5,000,000,000 failed
                5,000,000,000 unsent
-    requests  9 sent, 9 planned, 9 retried, 9 to find refused ids, 9 throttled
+    requests  9 sent, 9 planned, 9 retried, 9 to find refused ids, 9 throttled, 9
+              checks
     responses 120ms on average, 120ms at most
     failed       25,000,000 rows: 400 <html>  <title>An error\u{7} whose words know
                 no end</title><html>  <title>An error\u{7} whose words know no …
-                 25,000,000 rows: 401 <html>  <title>An error\u{7} whose words know
-                no end</title><html>  <title>An error\u{7} whose words know no …
-              4,950,000,000 rows for other reasons
-    invalid   4,950 rows for other causes
+              4,975,000,000 rows for other reasons
+    invalid       1 row: all of it is wrong all of it is wrong all of it is wrong
+                all of it is wrong all of it is wrong all of it is wrong all of it …
+              4,949 rows for other causes
     written   failures.csv, summary.json
     next: when the API is back, run the same command again; it continues from here
     hint: lower `--rate`: something else uses the same limit

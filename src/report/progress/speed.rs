@@ -68,7 +68,7 @@ fn real(count: u64) -> f64 {
 }
 
 fn first_tries(requests: &Requests) -> u64 {
-    requests.sent.saturating_sub(requests.retried + requests.split)
+    requests.sent.saturating_sub(requests.retried + requests.split + requests.checks)
 }
 
 #[cfg(test)]

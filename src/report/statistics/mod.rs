@@ -1,6 +1,6 @@
 //! What happened in a run, in more detail than its totals: by attribute, and over time.
 
-mod attribute_rows;
+mod attribute_counts;
 mod timeline;
 
 use std::collections::HashMap;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub use attribute_rows::AttributeRows;
+pub use attribute_counts::AttributeCounts;
 pub use timeline::{Interval, Timeline};
 
 use crate::deliver::{Event, Outcome};
@@ -16,7 +16,7 @@ use crate::deliver::{Event, Outcome};
 /// The details of a run. What they take of memory depends on the number of attributes, and not on how long the run is.
 #[derive(Clone, Debug)]
 pub struct Statistics {
-    by_attribute: HashMap<String, AttributeRows>,
+    by_attribute: HashMap<String, AttributeCounts>,
     timeline: Timeline,
 }
 
@@ -55,7 +55,7 @@ impl Statistics {
     }
 
     /// What happened to the rows of each attribute, most rows first.
-    pub fn by_attribute(&self) -> Vec<AttributeRows> {
+    pub fn by_attribute(&self) -> Vec<AttributeCounts> {
         let mut all: Vec<_> = self.by_attribute.values().cloned().collect();
         all.sort_by(|one, other| other.rows.cmp(&one.rows).then_with(|| one.name.cmp(&other.name)));
         all
@@ -76,10 +76,10 @@ impl Statistics {
         self.timeline.latency(share)
     }
 
-    fn attribute(&mut self, name: &str) -> &mut AttributeRows {
+    fn attribute(&mut self, name: &str) -> &mut AttributeCounts {
         // An entry takes a `String`, which nearly all calls would make for nothing.
         if !self.by_attribute.contains_key(name) {
-            let counts = AttributeRows { name: name.to_owned(), ..AttributeRows::default() };
+            let counts = AttributeCounts { name: name.to_owned(), ..AttributeCounts::default() };
             self.by_attribute.insert(name.to_owned(), counts);
         }
         self.by_attribute.get_mut(name).expect("it was just inserted")

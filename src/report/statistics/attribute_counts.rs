@@ -5,7 +5,7 @@ use serde::Serialize;
 /// What happened to the rows of one attribute that were to be sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct AttributeRows {
+pub struct AttributeCounts {
     /// The attribute, as the input calls it.
     pub name: String,
     /// Rows to send, which is the sum of the others.
