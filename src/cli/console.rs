@@ -13,10 +13,11 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, filter, fmt};
 
 use super::failure::Failure;
+use super::run_ledger::rerun;
 use crate::clock;
 use crate::config::{LogFormat, ProgressMode, Settings, Verbosity};
 use crate::report::{
-    Bar, EndScreen, ExitCode, Heartbeat, Message, NoProgress, Progress, Visible, visible_json,
+    Bar, Beat, EndScreen, ExitCode, Heartbeat, Message, NoProgress, Progress, Visible, visible_json,
 };
 
 /// Prints messages and logs, as verbosity and log format say.
@@ -32,13 +33,6 @@ impl Console {
         Self { verbosity: Verbosity::Normal, format: LogFormat::Text }
     }
 
-    /// As the settings say, without progress.
-    pub(super) fn new(settings: &Settings) -> Self {
-        let console = Self { verbosity: settings.verbosity, format: settings.log_format };
-        console.log_to(io::stderr);
-        console
-    }
-
     /// As the settings say, with progress: a bar if the terminal can draw one, otherwise a line every 10 seconds.
     pub(super) fn with_progress(settings: &Settings) -> (Self, Box<dyn Progress + Send>) {
         let console = Self { verbosity: settings.verbosity, format: settings.log_format };
@@ -51,7 +45,7 @@ impl Console {
             console.log_to(io::stderr);
             return (console, Box::new(NoProgress));
         }
-        let bar = Bar::stderr();
+        let bar = Bar::stderr(rerun(settings));
         if settings.log_format == LogFormat::Text && !bar.is_hidden() {
             let above = bar.above();
             console.log_to(move || above.writer(io::stderr()));
@@ -61,9 +55,13 @@ impl Console {
         // Words for a person: progress was asked for, or the terminal can't draw a bar. Otherwise fields for a log.
         let is_for_people = settings.progress == ProgressMode::Always || io::stderr().is_terminal();
         if settings.log_format == LogFormat::Text && is_for_people {
-            return (console, Box::new(Heartbeat::in_words(|line: &str| say(&Visible(line)))));
+            return (
+                console,
+                Box::new(Heartbeat::at_once(|beat: &Beat<'_>| say(&beat.in_words(Self::columns())))),
+            );
         }
-        (console, Box::new(Heartbeat::new(|line: &str| info!(target: "progress", "{line}"))))
+        let log = |beat: &Beat<'_>| info!(target: "progress", "{}", beat.logged());
+        (console, Box::new(Heartbeat::new(log)))
     }
 
     fn log_to<Out: Write + 'static>(self, out: impl Fn() -> Out + Send + Sync + 'static) {
@@ -126,12 +124,11 @@ impl Console {
 
     /// Prints the end screen. `--quiet` suppresses it if all went well.
     pub(super) fn end_screen(self, screen: &EndScreen<'_>) {
-        let exit = screen.exit;
         match (self.verbosity, self.format) {
-            (Verbosity::Quiet, _) if exit == ExitCode::Complete => {}
+            (Verbosity::Quiet, _) if screen.exit == ExitCode::Complete => {}
             (_, LogFormat::Text) => say(screen),
             (_, LogFormat::Json) => {
-                let happened = screen.what_happened();
+                let (exit, happened) = (screen.exit, screen.what_happened());
                 info!(target: "progress", outcome = exit.outcome(), exit_code = exit.code(), "{happened}");
             }
         }

@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use tokio::runtime::Builder;
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 
 use super::args::{OutputFlags, PlanFlags};
 use super::console::Console;
@@ -19,7 +21,7 @@ use crate::config::{Destination, Environment, Settings, peak_memory, resolve_pla
 use crate::deliver::Reason;
 use crate::plan::Plan;
 use crate::report::{
-    Discard, ExitCode, FailuresReport, Message, NotAccepted, PlanScreen, PlanningStats, ReportRow,
+    Discard, ExitCode, FailuresReport, Message, NotAccepted, PlanScreen, PlanningStats, Progress, ReportRow,
     WriteError, visible_json, why_stopped,
 };
 
@@ -34,24 +36,38 @@ pub(super) fn run(flags: &PlanFlags, environment: &Environment) -> ExitCode {
 
 /// Plans with settings that are resolved. A signal ends it at once, and leaves nothing half written.
 pub(super) fn run_resolved(flags: OutputFlags, settings: Settings) -> ExitCode {
-    let console = Console::new(&settings);
+    let (console, mut progress) = Console::with_progress(&settings);
     for warning in &settings.warnings {
         console.warning(&Message::warning(warning));
     }
-    console.end(block_on(Builder::new_current_thread(), until_signal(flags, settings, console)))
+    console.end(block_on(
+        Builder::new_current_thread(),
+        until_signal(flags, settings, console, progress.as_mut()),
+    ))
 }
 
-async fn until_signal(flags: OutputFlags, settings: Settings, console: Console) -> Result<ExitCode, Failure> {
+async fn until_signal(
+    flags: OutputFlags,
+    settings: Settings,
+    console: Console,
+    progress: &mut (dyn Progress + Send),
+) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new()?;
     let files = Files::begin(&flags, &settings)?;
     let drafts = files.drafts();
-    let planning = spawn_blocking(move || plan(&flags, &settings, files, console));
-    tokio::select! {
-        ended = planning => match ended {
+    let settings = Arc::new(settings);
+    let planning = async {
+        let begun = clock::monotonic_now();
+        let read = PlannedInput::read(Arc::clone(&settings), progress).await?;
+        match spawn_blocking(move || plan(&flags, &settings, files, (read, begun), console)).await {
             Ok(ended) => ended,
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        },
+        }
+    };
+    tokio::select! {
+        ended = planning => ended,
         stop = signals.next() => {
+            progress.close();
             drafts.iter().for_each(Discard::discard);
             Err(Failure::interrupted(why_stopped(&stop), &stop))
         }
@@ -86,11 +102,10 @@ fn plan(
     flags: &OutputFlags,
     settings: &Settings,
     files: Files,
+    (mut read, begun): (PlannedInput, Instant),
     console: Console,
 ) -> Result<ExitCode, Failure> {
     let Files { bodies, failures } = files;
-    let begun = clock::monotonic_now();
-    let mut read = PlannedInput::read(settings)?;
     let mut refusal = read.refusal(settings, settings.reports.failures.as_deref());
     let mut known = None;
     if settings.ledger.is_some() && refusal.is_none() {

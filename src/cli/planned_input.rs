@@ -1,14 +1,25 @@
 //! Reads all inputs into a plan, or finds the reason why nothing may be sent.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::{MissedTickBehavior, interval_at};
 use tracing::info;
 
+use super::failure::{Failure, blocking};
+use crate::clock;
 use crate::config::{Settings, Tolerance};
 use crate::input::{self, Counts, InputError, InvalidRows, Issue};
 use crate::ledger::RowCounts;
 use crate::plan::{Builder, Plan, PlanSummary};
-use crate::report::{Message, PlanScreen, StopReason, counted};
+use crate::report::{Message, PlanScreen, Progress, ReadingSpeed, StopReason, counted};
+
+/// Reading that ends sooner than this is not shown.
+const SHORT: Duration = Duration::from_millis(500);
+
+/// How often it is shown how far reading is.
+const TICK: Duration = Duration::from_millis(100);
 
 /// What was read, and what will be sent.
 #[derive(Debug)]
@@ -21,8 +32,31 @@ pub(super) struct PlannedInput {
 }
 
 impl PlannedInput {
-    /// Reads all inputs to their ends.
-    pub(super) fn read(settings: &Settings) -> Result<Self, InputError> {
+    /// Reads all inputs to their ends, on a thread of its own, and shows how far it is. Whoever drops this early closes the
+    /// progress.
+    pub(super) async fn read(
+        settings: Arc<Settings>,
+        progress: &mut (dyn Progress + Send),
+    ) -> Result<Self, Failure> {
+        let counted = Arc::clone(&settings.input.progress);
+        let begun = clock::monotonic_now();
+        let mut speed = ReadingSpeed::new(begun);
+        let mut ticks = interval_at(begun + SHORT, TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let reading = blocking("reading", move || Self::read_all(&settings));
+        tokio::pin!(reading);
+        let read = loop {
+            tokio::select! {
+                biased;
+                read = &mut reading => break read,
+                now = ticks.tick() => progress.show_reading(&speed.observe(now, counted.so_far())),
+            }
+        };
+        progress.close();
+        Ok(read??)
+    }
+
+    fn read_all(settings: &Settings) -> Result<Self, InputError> {
         let builder = Builder::new(settings.on_conflict).resources(&settings.input.resources);
         let reading = input::read(&settings.inputs, &settings.input, builder)?;
         for source in &reading.sources {

@@ -10,13 +10,13 @@ use reqwest::Url;
 use super::failure::Failure;
 use super::fingerprint::{differing, fingerprint};
 use crate::clock;
-use crate::config::{Resume, Settings};
+use crate::config::{LedgerFile, Resume, Settings};
 use crate::ledger::{
     InputState, KnownAttribute, Ledger, LedgerError, LedgerReader, NotContinued, NotContinuedRun, Recorder,
     RowCounts, RunDescription, RunId, RunOutcome, TargetKey, UnfinishedRun,
 };
 use crate::plan::{Batch, Compare, KnownPlan, KnownRows, Phase, Plan};
-use crate::report::{ExitCode, Message, StopReason};
+use crate::report::{ExitCode, Message, Rerun, StopReason};
 
 /// How times are written.
 const TIME: &str = "%Y-%m-%d %H:%M:%S UTC";
@@ -43,6 +43,14 @@ pub(super) struct StartedRun {
     pub(super) run: RunId,
     pub(super) plan: Arc<Plan>,
     pub(super) recorder: Recorder,
+}
+
+/// What the same command does when a run leaves rows unsent. A sandbox in this process is gone by then.
+pub(super) fn rerun(settings: &Settings) -> Rerun {
+    match &settings.ledger {
+        Some(LedgerFile { resume: Resume::IfInterrupted, base_url: Some(_), .. }) => Rerun::Continues,
+        _ => Rerun::StartsAnew,
+    }
 }
 
 impl RunLedger {

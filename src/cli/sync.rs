@@ -16,12 +16,12 @@ use super::console::Console;
 use super::failure::{Failure, block_on, blocking};
 use super::plan::{self, unsent};
 use super::planned_input::PlannedInput;
-use super::run_ledger::{self, RemainingRun, RunLedger, StartedRun};
+use super::run_ledger::{self, RemainingRun, RunLedger, StartedRun, rerun};
 use super::run_reports::{RunEnd, RunReports};
 use super::send::send;
 use super::signals::Signals;
 use crate::config::{
-    Endpoint, Environment, LedgerFile, RerunFlags, Resume, Settings, SyncMode, SyncOptions, Typed, Verbosity,
+    Endpoint, Environment, RerunFlags, Settings, SyncMode, SyncOptions, Typed, Verbosity,
     reports_of_wrong_settings, resolve_sync,
 };
 use crate::deliver::{Delivery, End};
@@ -30,8 +30,8 @@ use crate::ledger::RowCounts;
 use crate::ledger::{Ledger, RunId};
 use crate::plan::Plan;
 use crate::report::{
-    Consumed, EndScreen, EventConsumer, ExitCode, FailuresReport, Message, Progress, RecordError, Rerun,
-    StopReason, command_line, why_stopped,
+    Consumed, EndScreen, EventConsumer, ExitCode, FailuresReport, Message, Progress, RecordError, StopReason,
+    command_line, why_stopped,
 };
 
 /// Syncs, and says how it ended.
@@ -91,12 +91,12 @@ impl SyncRun {
     async fn sync(
         &mut self,
         target: &Endpoint,
-        progress: Box<dyn Progress + Send>,
+        mut progress: Box<dyn Progress + Send>,
     ) -> Result<ExitCode, Failure> {
         let mut signals = Signals::new()?;
         let (mut failures, ledger) = self.open()?;
 
-        let mut read = self.read(&mut signals).await?;
+        let mut read = self.read(&mut signals, progress.as_mut()).await?;
         failures.add_invalid(&mut read.invalid)?;
         if let Some(message) = read.refusal(&self.settings, Some(failures.path())) {
             let (fates, causes) = (read.fates(), read.causes.clone());
@@ -159,11 +159,16 @@ impl SyncRun {
 
     /// Reads all inputs, and says what asks for a decision while there still is time for one. Until the rows are known
     /// there is nothing to report: a report of an earlier run stays as it is.
-    async fn read(&self, signals: &mut Signals) -> Result<PlannedInput, Failure> {
+    async fn read(
+        &self,
+        signals: &mut Signals,
+        progress: &mut (dyn Progress + Send),
+    ) -> Result<PlannedInput, Failure> {
         let settings = Arc::clone(&self.settings);
         let read = tokio::select! {
-            read = blocking("reading", move || PlannedInput::read(&settings)) => read??,
+            read = PlannedInput::read(settings, progress) => read?,
             stop = signals.next() => {
+                progress.close();
                 let text = format!("{} while it read: nothing was sent", why_stopped(&stop));
                 return Err(Failure::interrupted(text, &stop));
             }
@@ -247,7 +252,7 @@ impl SyncRun {
             causes: &causes,
             failures: Some(failures.as_path()).filter(|path| is_reported && path.is_file()),
             written: summary.as_deref(),
-            rerun: self.rerun(),
+            rerun: rerun(&self.settings),
             feed_back: &self.feed_back(&failures),
             latency: (self.settings.verbosity > Verbosity::Normal).then_some(&tally.latency),
             columns: Console::columns(),
@@ -274,14 +279,6 @@ impl SyncRun {
             self.console.end(Err(failure));
         }
         written.map(|()| (exit, ledger))
-    }
-
-    /// What the same command does when this run leaves rows unsent. A sandbox in this process is gone by then.
-    fn rerun(&self) -> Rerun {
-        match &self.settings.ledger {
-            Some(LedgerFile { resume: Resume::IfInterrupted, base_url: Some(_), .. }) => Rerun::Continues,
-            _ => Rerun::StartsAnew,
-        }
     }
 
     /// The command that sends the rows of the failures report, to where this run sent the others.

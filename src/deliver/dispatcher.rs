@@ -214,7 +214,9 @@ impl<T: Transport> Dispatcher<T> {
         let rate = self.limiter.interval().as_secs_f64().recip();
         let slowed = if self.limiter.share() < 1.0 { Slowed::Yes } else { Slowed::No };
         let reason = waiting.map(|_| self.core.outage().reason().error.clone());
-        let status = Status { in_flight: self.in_flight.len(), rate, slowed, waiting, reason };
+        let gives_up = self.core.outage().gives_up(self.options.max_outage).filter(|_| waiting.is_some());
+        let gives_up = gives_up.map(|(at, _)| at.saturating_duration_since(now));
+        let status = Status { in_flight: self.in_flight.len(), rate, slowed, waiting, reason, gives_up };
         self.outbox.waiting.push(Event::Status(status));
         self.outbox.flush().await
     }

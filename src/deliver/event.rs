@@ -78,6 +78,8 @@ pub struct Status {
     pub waiting: Option<(Waiting, Duration)>,
     /// The last answer, while no request starts.
     pub reason: Option<String>,
+    /// When the run gives up unless a request is served, while no request starts.
+    pub gives_up: Option<Duration>,
 }
 
 /// Whether the rate in use is less than the configured one.
@@ -97,6 +99,16 @@ pub enum Waiting {
     Pause,
     /// The API is down; the time is until the next probe.
     Outage,
+}
+
+impl Waiting {
+    /// Its name in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Outage => "outage",
+        }
+    }
 }
 
 /// The result of a delivery.

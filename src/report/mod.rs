@@ -42,7 +42,10 @@ pub use messages::Message;
 pub use metrics::{LatencySummary, METRICS_TYPE, Metrics, Snapshot, last_success};
 pub use page::Page;
 pub use plan_screen::{PlanScreen, PlanningStats};
-pub use progress::{AboveBar, AboveWriter, Bar, Heartbeat, NoProgress, Progress, ProgressState};
+pub use progress::{
+    AboveBar, AboveWriter, Bar, Beat, Heartbeat, NoProgress, Progress, ProgressState, ReadingSpeed,
+    ReadingState,
+};
 pub use reasons::{FailedRows, Reasons};
 pub use requests::Requests;
 pub use statistics::{AttributeCounts, Interval, Statistics, Timeline};

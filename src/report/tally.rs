@@ -127,6 +127,7 @@ mod tests {
             slowed: crate::deliver::Slowed::No,
             waiting: Some((Waiting::Pause, Duration::from_secs(1))),
             reason: None,
+            gives_up: None,
         };
         prop_oneof![
             purpose.prop_map(|purpose| Event::Sent { at: clock::monotonic_now(), purpose }),

@@ -236,6 +236,7 @@ impl<P: Progress> EventConsumer<P> {
             throttled: requests.throttled,
             held: status.waiting,
             reason: status.reason.clone(),
+            gives_up: status.gives_up,
             elapsed: now - self.begun,
         });
     }

@@ -136,7 +136,8 @@ fn recorder(ledger: &Path, plan: &Arc<Plan>) -> Recorder {
 }
 
 fn status() -> Event {
-    Event::Status(Status { in_flight: 0, rate: 1.0, slowed: Slowed::No, waiting: None, reason: None })
+    let (waiting, reason, gives_up) = (None, None, None);
+    Event::Status(Status { in_flight: 0, rate: 1.0, slowed: Slowed::No, waiting, reason, gives_up })
 }
 
 struct Shows<F>(F);
@@ -210,10 +211,9 @@ fn each_pulse_shows_the_state() {
     take(&mut consumer, Event::Sent { at: clock::monotonic_now(), purpose: Purpose::First });
     take(&mut consumer, finished(plan.batches().next().unwrap(), Outcome::Acknowledged));
     let held = Some((Waiting::Pause, Duration::from_secs(3)));
-    take(
-        &mut consumer,
-        Event::Status(Status { in_flight: 0, rate: 1.0, slowed: Slowed::No, waiting: held, reason: None }),
-    );
+    let status =
+        Status { in_flight: 0, rate: 1.0, slowed: Slowed::No, waiting: held, reason: None, gives_up: None };
+    take(&mut consumer, Event::Status(status));
     drop(consumer);
     let state = shown.pop().unwrap();
     assert_eq!((state.finished, state.rows, state.requests, state.held), (3, 4, 1, held));

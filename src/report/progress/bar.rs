@@ -4,14 +4,20 @@ use std::fmt;
 use std::io::{self, LineWriter, Write};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
-use super::{Progress, ProgressState, line};
+use super::bottom_lines::{BottomLines, usable};
+use super::wait::{self, WaitObserver};
+use super::{Progress, ProgressState, ReadingState, line};
+use crate::report::Rerun;
 
-/// A bar on the last line of a terminal. It appears with the first state that it is shown.
+/// A bar on the last line of a terminal. It appears with the first state that it is shown. While nothing can be sent for some
+/// time, two lines below it say why and what to do.
 pub struct Bar {
     drawn: ProgressBar,
     columns: Box<dyn Fn() -> u16 + Send>,
+    rerun: Rerun,
+    waits: WaitObserver,
     begun: bool,
 }
 
@@ -30,18 +36,36 @@ pub struct AboveWriter<W> {
 
 impl Bar {
     const TICK: Duration = Duration::from_millis(100);
+    /// The most drawings per second.
+    const HERTZ: u8 = 20;
 
     /// A bar on standard error.
-    pub fn stderr() -> Self {
-        let terminal = console::Term::stderr();
-        Self::new(ProgressDrawTarget::stderr(), move || terminal.size().1)
+    pub fn stderr(rerun: Rerun) -> Self {
+        let terminal = console::Term::buffered_stderr();
+        if !terminal.is_term() || console::is_dumb() {
+            return Self::new(ProgressDrawTarget::hidden(), || 0, rerun);
+        }
+        // indicatif would ask whether standard output has colors.
+        console::set_colors_enabled(console::colors_enabled_stderr());
+        Self::on(terminal.clone(), move || terminal.size().1, rerun)
     }
 
     /// A bar on any terminal, whose width in columns is asked for before each drawing.
-    pub fn new(target: ProgressDrawTarget, columns: impl Fn() -> u16 + Send + 'static) -> Self {
+    fn on(
+        terminal: impl TermLike + 'static,
+        columns: impl Fn() -> u16 + Send + 'static,
+        rerun: Rerun,
+    ) -> Self {
+        let lines = Box::new(BottomLines::new(terminal));
+        Self::new(ProgressDrawTarget::term_like_with_hz(lines, Self::HERTZ), columns, rerun)
+    }
+
+    fn new(target: ProgressDrawTarget, columns: impl Fn() -> u16 + Send + 'static, rerun: Rerun) -> Self {
         // Of a length of 0 it would look done until it knows better.
         let drawn = ProgressBar::with_draw_target(Some(1), target);
-        Self { drawn, columns: Box::new(columns), begun: false }
+        // A log line before the first state would draw it.
+        drawn.finish_and_clear();
+        Self { drawn, columns: Box::new(columns), rerun, waits: WaitObserver::default(), begun: false }
     }
 
     /// Whether nothing of it will be seen: there is no terminal, or one that can't move its cursor (`TERM=dumb`).
@@ -53,25 +77,55 @@ impl Bar {
     pub fn above(&self) -> AboveBar {
         AboveBar { bar: self.drawn.clone() }
     }
-}
 
-impl Progress for Bar {
-    fn show(&mut self, state: &ProgressState) {
-        // A line that fills the last column wraps on some terminals.
-        let columns = usize::from((self.columns)()).saturating_sub(1);
-        let (style, text) = layout(state, columns);
-        self.drawn.set_style(style);
+    /// The columns that can be used.
+    fn width(&self) -> usize {
+        usable((self.columns)())
+    }
+
+    /// Draws the words, and a bar if it is known which part of the whole is done.
+    fn draw(&mut self, columns: usize, text: String, share: Option<(u64, u64)>) {
+        self.drawn.set_style(style(columns, &text, share.is_some()));
         self.drawn.set_message(text);
+        let is_new = !std::mem::replace(&mut self.begun, true);
+        if is_new {
+            self.drawn.reset();
+        }
+        let (done, whole) = share.unwrap_or((0, 1));
         self.drawn.update(|drawn| {
-            drawn.set_len(state.rows);
-            drawn.set_pos(state.finished);
+            drawn.set_len(whole);
+            drawn.set_pos(done);
         });
-        if !std::mem::replace(&mut self.begun, true) {
+        if is_new {
             self.drawn.enable_steady_tick(Self::TICK);
         }
     }
+}
+
+impl Progress for Bar {
+    fn show_reading(&mut self, state: &ReadingState) {
+        let columns = self.width();
+        let share = state.share();
+        let bar = if share.is_some() && columns >= WIDE { BAR + 1 } else { 0 };
+        self.draw(columns, state.fitted(columns.saturating_sub(SPINNER + bar)), share);
+    }
+
+    fn show(&mut self, state: &ProgressState) {
+        let columns = self.width();
+        let room = columns.saturating_sub(SPINNER);
+        self.waits.observe(state);
+        let text = match wait::why(state, room).filter(|_| self.waits.is_long()) {
+            Some(why) => {
+                let advice = wait::advice(self.rerun, room);
+                format!("{}\n  {why}\n  {advice}", line::without_wait(state, room))
+            }
+            None => line::fitted(state, room),
+        };
+        self.draw(columns, text, Some((state.finished, state.rows)));
+    }
 
     fn close(&mut self) {
+        self.begun = false;
         self.drawn.finish_and_clear();
     }
 }
@@ -103,71 +157,36 @@ impl fmt::Debug for Bar {
     }
 }
 
-/// The words, beside them a spinner, and a bar that takes the rest of the line.
-fn layout(state: &ProgressState, columns: usize) -> (ProgressStyle, String) {
-    const SPINNER: usize = 2;
-    const SHORTEST: usize = 8;
-    let text = line::fitted(state, columns.saturating_sub(SPINNER));
-    let room = columns.saturating_sub(SPINNER + text.chars().count() + 1);
+/// The columns of the spinner, with the space after it.
+const SPINNER: usize = 2;
+/// The shortest bar.
+const BAR: usize = 8;
+/// A line of this width has columns to spare for a bar.
+const WIDE: usize = 50;
+
+/// The first line of a text, beside it a spinner, and a bar that takes the rest of the line.
+fn style(columns: usize, text: &str, has_bar: bool) -> ProgressStyle {
+    let words = text.lines().next().unwrap_or_default().chars().count();
+    let room = columns.saturating_sub(SPINNER + words + 1);
     let template = match room {
         _ if columns <= SPINNER => String::new(),
-        ..SHORTEST => "{spinner} {msg}".to_owned(),
-        _ => format!("{{spinner}} {{bar:{room}.cyan/dim}} {{msg}}"),
+        BAR.. if has_bar => format!("{{spinner}} {{bar:{room}.cyan/dim}} {{msg}}"),
+        _ => "{spinner} {msg}".to_owned(),
     };
     let style = ProgressStyle::with_template(&template).expect("the templates above are well-formed");
-    (style.progress_chars("━╸─"), text)
+    style.progress_chars("━╸─")
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU16, Ordering};
-    use std::sync::{Arc, Mutex};
-
-    use indicatif::TermLike;
-
+    use super::super::paper::Paper;
     use super::*;
-
-    /// A terminal that keeps what is written on it.
-    #[derive(Clone, Debug)]
-    struct Paper {
-        columns: Arc<AtomicU16>,
-        lines: Arc<Mutex<Vec<String>>>,
-    }
-
-    impl TermLike for Paper {
-        fn width(&self) -> u16 {
-            self.columns.load(Ordering::SeqCst)
-        }
-        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
-            Ok(())
-        }
-        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
-            Ok(())
-        }
-        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
-            Ok(())
-        }
-        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
-            Ok(())
-        }
-        fn write_line(&self, text: &str) -> io::Result<()> {
-            self.write_str(text)
-        }
-        fn write_str(&self, text: &str) -> io::Result<()> {
-            self.lines.lock().unwrap().push(anstream::adapter::strip_str(text).to_string());
-            Ok(())
-        }
-        fn clear_line(&self) -> io::Result<()> {
-            Ok(())
-        }
-        fn flush(&self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::deliver::Waiting;
+    use crate::input::ReadSoFar;
 
     #[test]
     fn a_log_line_goes_through_whole() {
-        let bar = Bar::new(ProgressDrawTarget::hidden(), || 80);
+        let bar = Bar::new(ProgressDrawTarget::hidden(), || 80, Rerun::Continues);
         let mut writer = bar.above().writer(Vec::new());
         write!(writer, "a ").unwrap();
         assert!(writer.get_ref().out.is_empty());
@@ -175,54 +194,128 @@ mod tests {
         assert_eq!(writer.get_ref().out, b"a line\n");
     }
 
-    fn drawn_at(columns: u16) -> Vec<String> {
-        let columns = Arc::new(AtomicU16::new(columns));
-        let paper = Paper { columns: Arc::clone(&columns), lines: Arc::default() };
-        let lines = Arc::clone(&paper.lines);
-        let target = ProgressDrawTarget::term_like(Box::new(paper));
-        let mut bar = Bar::new(target, move || columns.load(Ordering::SeqCst));
-        let eta = Some(Duration::from_secs(80));
-        bar.show(&ProgressState {
+    /// The lines that are drawn, without spinner and styles. An empty text clears the screen.
+    fn drawn_at(columns: u16, show: impl FnOnce(&mut Bar)) -> Vec<String> {
+        let paper = Paper::of_columns(columns);
+        let width = paper.clone();
+        let mut bar = Bar::on(paper.clone(), move || width.width(), Rerun::Continues);
+        show(&mut bar);
+        bar.close();
+        let plain = |text: &String| anstream::adapter::strip_str(text).to_string();
+        paper.written().iter().map(plain).map(|text| text.trim_matches('\r').to_owned()).collect()
+    }
+
+    /// What is drawn last, without the spinner, which turns.
+    fn last(columns: u16, show: impl FnOnce(&mut Bar)) -> String {
+        let lines = drawn_at(columns, show);
+        let shown = lines.iter().rfind(|line| !line.is_empty()).expect("something is drawn");
+        shown.chars().skip(2).collect::<String>().replace('\r', "")
+    }
+
+    fn sending() -> ProgressState {
+        ProgressState {
             finished: 4310,
             rows: 10_000,
             requests: 12,
             requests_in_all: 30,
             rate: 9.8,
-            eta,
+            eta: Some(Duration::from_secs(80)),
             ..ProgressState::default()
-        });
-        bar.close();
-        let lines = lines.lock().unwrap();
-        lines.clone()
+        }
+    }
+
+    fn reading() -> ReadingState {
+        let so_far = ReadSoFar {
+            bytes: 1_234_000_000,
+            bytes_total: Some(2_870_000_000),
+            rows: 12_345_678,
+            has_ended: false,
+        };
+        let eta = Some(Duration::from_secs(3));
+        ReadingState { so_far, rate: 2_345_678.4, eta, ..ReadingState::default() }
+    }
+
+    #[track_caller]
+    fn check(lines: &[String], expected: &str) {
+        // The spinner turns.
+        let cut = |line: &String| line.chars().skip(2).collect::<String>();
+        assert!(lines.iter().any(|line| cut(line) == expected), "{lines:#?}");
     }
 
     #[test]
     fn the_bar_takes_the_room_that_the_words_leave() {
-        let check = |columns, expected: &str| {
-            let lines = drawn_at(columns);
-            // Without the spinner, which turns.
-            let cut = |line: &String| line.chars().skip(2).collect::<String>();
-            assert!(lines.iter().any(|line| cut(line) == expected), "{columns} columns: {lines:#?}");
-        };
+        let check = |columns, expected: &str| check(&drawn_at(columns, |bar| bar.show(&sending())), expected);
         check(
             120,
-            "━━━━━━━━━━━━━━━━━━━━━━━━╸──────────────────────────────── 43%  4,310/10,000 rows  12/30 requests (9.8/s)  1m 20s left",
+            "━━━━━━━━━━━━━━━━━━━━━━━╸─────────────────────────────── 43%  4,310/10,000 rows  12/30 requests (9.8/s)  1m 20s left",
         );
-        check(80, "━━━━━━━╸───────── 43%  4,310/10,000 rows  12/30 requests (9.8/s)  1m 20s left");
-        check(60, "━━━━━━━━━╸─────────── 43%  4,310/10,000 rows  1m 20s left");
+        check(80, "━━━━━━╸──────── 43%  4,310/10,000 rows  12/30 requests (9.8/s)  1m 20s left");
+        check(60, "━━━━━━━━╸────────── 43%  4,310/10,000 rows  1m 20s left");
         check(30, "43%  4,310/10,000 rows");
         check(6, "43%");
     }
 
     #[test]
+    fn reading_has_a_bar_where_the_size_is_known() {
+        let pipe = ReadSoFar { bytes_total: None, ..reading().so_far };
+        let pipe = ReadingState { so_far: pipe, eta: None, ..reading() };
+        let states = [(80, reading()), (60, reading()), (40, reading()), (80, pipe)];
+        let lines = states.map(|(columns, state)| last(columns, |bar| bar.show_reading(&state)));
+        insta::assert_snapshot!(lines.join("\n"), @"
+        ━━━━╸────── reading  42%  1.2/2.8 GB  12,345,678 rows  2.3M rows/s  3s left
+        ━━━━━━╸───────── reading  42%  12,345,678 rows  3s left
+        reading  42%  12,345,678 rows
+        reading  1.2 GB  12,345,678 rows  2.3M rows/s
+        ");
+    }
+
+    #[test]
+    fn sending_is_shown_after_reading() {
+        let lines = drawn_at(80, |bar| {
+            bar.show_reading(&reading());
+            bar.close();
+            bar.show(&sending());
+        });
+        let cleared = lines.iter().position(String::is_empty).expect("the bar for reading is cleared");
+        assert!(lines[..cleared].iter().all(|line| line.contains("reading")), "{lines:#?}");
+        assert!(lines[cleared..].iter().any(|line| line.contains("4,310/10,000 rows")), "{lines:#?}");
+        assert_eq!(lines.last().map(String::as_str), Some(""));
+    }
+
+    #[test]
+    fn a_long_wait_has_lines_of_its_own() {
+        let down = ProgressState {
+            held: Some((Waiting::Outage, Duration::from_secs(8))),
+            reason: Some("503 Service Unavailable: {an HTML page}".to_owned()),
+            gives_up: Some(Duration::from_secs(552)),
+            eta: None,
+            ..sending()
+        };
+        insta::assert_snapshot!([80, 60, 40].map(|columns| last(columns, |bar| bar.show(&down))).join("\n\n"), @"
+        ━━━━━━━━━━━━━━━╸──────────────────── 43%  4,310/10,000 rows  12/30 requests
+          503 Service Unavailable: {an HTML page}; next try in 8s, gives up in 9m 12s
+          nothing to do: it goes on by itself; Ctrl-C stops, the same command resumes
+
+        ━━━━━━╸───────── 43%  4,310/10,000 rows  12/30 requests
+          503 Service Unavai…; next try in 8s, gives up in 9m 12s
+          nothing to do: it goes on by itself; Ctrl-C stops
+
+        ━━━━━╸────── 43%  4,310/10,000 rows
+          503 Service Unavai…; next try in 8s
+          it goes on by itself; Ctrl-C stops
+        ");
+    }
+
+    #[test]
     fn the_bar_is_as_long_as_a_wide_terminal_allows() {
-        assert!(drawn_at(200).iter().any(|line| line.chars().count() == 199), "{:#?}", drawn_at(200));
+        let lines = drawn_at(200, |bar| bar.show(&sending()));
+        assert!(lines.iter().any(|line| line.chars().count() == 197), "{lines:#?}");
     }
 
     #[test]
     fn no_line_wraps_however_narrow_the_terminal_is() {
         for columns in 1..100 {
-            for line in drawn_at(columns) {
+            for line in drawn_at(columns, |bar| bar.show(&sending())) {
                 assert!(line.chars().count() <= columns.into(), "{columns} columns: {line:?}");
             }
         }

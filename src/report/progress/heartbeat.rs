@@ -3,39 +3,105 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Progress, ProgressState, line};
+use super::wait::{self, WaitChange, WaitObserver};
+use super::{Progress, ProgressState, ReadingState, line};
+use crate::report::format::time_left;
+use crate::report::wrap::wrapped;
 
-/// Tells a line from time to time.
+/// Tells from time to time how far the run is.
 pub struct Heartbeat<Tell> {
     tell: Tell,
-    form: fn(&ProgressState) -> String,
+    /// When the first one comes.
+    first: Duration,
     next: Duration,
+    waits: WaitObserver,
 }
 
-impl<Tell: FnMut(&str)> Heartbeat<Tell> {
-    /// From one line to the next.
+/// What a heartbeat tells.
+#[derive(Clone, Copy, Debug)]
+pub enum Beat<'a> {
+    /// How far reading is.
+    Reading(&'a ReadingState),
+    /// How far sending is.
+    Sending(&'a ProgressState),
+    /// No request starts for some time.
+    Waiting(&'a ProgressState),
+    /// Requests start again, after this time.
+    Resumed(Duration),
+}
+
+impl<Tell: FnMut(&Beat<'_>)> Heartbeat<Tell> {
+    /// From one beat to the next.
     pub const INTERVAL: Duration = Duration::from_secs(10);
 
-    /// A heartbeat for logs, which hands its lines, without line ends, to `tell`.
+    /// A heartbeat for logs.
     pub fn new(tell: Tell) -> Self {
-        Self { tell, form: line::logged, next: Self::INTERVAL }
+        Self { tell, first: Self::INTERVAL, next: Self::INTERVAL, waits: WaitObserver::default() }
     }
 
-    /// A heartbeat for people, in the words of the bar. Its first line comes at once.
-    pub fn in_words(tell: Tell) -> Self {
-        Self { tell, form: line::whole, next: Duration::ZERO }
+    /// A heartbeat for people, which begins at once.
+    pub fn at_once(tell: Tell) -> Self {
+        Self { first: Duration::ZERO, next: Duration::ZERO, ..Self::new(tell) }
+    }
+
+    fn beat(&mut self, elapsed: Duration, beat: &Beat<'_>) {
+        if elapsed >= self.next {
+            self.next = elapsed + Self::INTERVAL;
+            (self.tell)(beat);
+        }
     }
 }
 
-impl<Tell: FnMut(&str)> Progress for Heartbeat<Tell> {
+impl<Tell: FnMut(&Beat<'_>)> Progress for Heartbeat<Tell> {
+    fn show_reading(&mut self, state: &ReadingState) {
+        self.beat(state.elapsed, &Beat::Reading(state));
+    }
+
     fn show(&mut self, state: &ProgressState) {
-        if state.elapsed >= self.next {
-            self.next = state.elapsed + Self::INTERVAL;
-            (self.tell)(&(self.form)(state));
+        match self.waits.observe(state) {
+            Some(WaitChange::Began) => (self.tell)(&Beat::Waiting(state)),
+            Some(WaitChange::Ended(waited)) => (self.tell)(&Beat::Resumed(waited)),
+            None => {}
+        }
+        self.beat(state.elapsed, &Beat::Sending(state));
+    }
+
+    fn close(&mut self) {
+        self.next = self.first;
+    }
+}
+
+impl Beat<'_> {
+    /// In the words of the bar, for a screen of this many columns; `None`: lines may be of any length.
+    pub fn in_words(&self, columns: Option<usize>) -> String {
+        let width = columns.unwrap_or(usize::MAX);
+        match self {
+            Self::Reading(state) => state.fitted(width),
+            Self::Sending(state) => line::fitted(state, width),
+            Self::Waiting(state) => {
+                let why = wait::why(state, usize::MAX).unwrap_or_default();
+                let text = format!("waiting: {why}; nothing to do: it goes on by itself");
+                wrapped(&text, "waiting: ".len(), columns).join("\n")
+            }
+            Self::Resumed(waited) => format!("requests are sent again, after {}", time_left(*waited)),
         }
     }
 
-    fn close(&mut self) {}
+    /// As a line of a log, with keys and values.
+    pub fn logged(&self) -> String {
+        match self {
+            Self::Reading(state) => state.logged(),
+            Self::Sending(state) => line::logged(state),
+            Self::Waiting(state) => {
+                let reason = state.reason.as_deref().unwrap_or_default();
+                let wait = line::waiting(state).unwrap_or_default();
+                format!("waiting for the API, nothing to do: it goes on by itself{wait} reason={reason:?}")
+            }
+            Self::Resumed(waited) => {
+                format!("requests are sent again waited={}", time_left(*waited).replace(' ', ""))
+            }
+        }
+    }
 }
 
 impl<Tell> fmt::Debug for Heartbeat<Tell> {
@@ -47,13 +113,20 @@ impl<Tell> fmt::Debug for Heartbeat<Tell> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deliver::Waiting;
+    use crate::input::ReadSoFar;
 
     fn beat(mut heartbeat: impl Progress) {
         for quarter in 0..=4 * 25 {
             let elapsed = Duration::from_millis(250) * quarter;
+            // From the 12th to the 19th second there is an outage.
+            let left = (4 * 12..4 * 19).contains(&quarter).then_some(Duration::from_secs(3));
             heartbeat.show(&ProgressState {
                 rows: 100,
                 finished: u64::from(quarter),
+                held: left.map(|left| (Waiting::Outage, left)),
+                reason: left.map(|_| "503 Service Unavailable".to_owned()),
+                gives_up: left.map(|_| Duration::from_mins(10)),
                 elapsed,
                 ..ProgressState::default()
             });
@@ -61,20 +134,60 @@ mod tests {
         heartbeat.close();
     }
 
-    #[test]
-    fn people_get_the_words_of_the_bar_from_the_start() {
-        let mut lines = Vec::new();
-        beat(Heartbeat::in_words(|line: &str| lines.push(line.to_owned())));
-        assert_eq!(lines, ["0%  0/100 rows", "40%  40/100 rows", "80%  80/100 rows"]);
+    /// What is told, in words and as a log.
+    fn told(run: impl FnOnce(&mut dyn FnMut(&Beat<'_>))) -> [String; 2] {
+        let (mut words, mut log) = (Vec::new(), Vec::new());
+        run(&mut |beat: &Beat<'_>| {
+            words.push(beat.in_words(None));
+            log.push(beat.logged());
+        });
+        [words.join("\n"), log.join("\n")]
     }
 
     #[test]
-    fn a_line_comes_every_ten_seconds() {
-        let mut lines = Vec::new();
-        beat(Heartbeat::new(|line: &str| lines.push(line.to_owned())));
-        insta::assert_snapshot!(lines.join("\n"), @"
+    fn people_get_the_words_of_the_bar_from_the_start() {
+        insta::assert_snapshot!(told(|tell| beat(Heartbeat::at_once(tell)))[0], @"
+        0%  0/100 rows
+        40%  40/100 rows
+        waiting: 503 Service Unavailable; next try in 3s, gives up in 10m 0s; nothing to do: it goes on by itself
+        requests are sent again, after 7s
+        80%  80/100 rows
+        ");
+    }
+
+    #[test]
+    fn a_line_comes_every_ten_seconds_and_when_a_long_wait_begins_and_ends() {
+        insta::assert_snapshot!(told(|tell| beat(Heartbeat::new(tell)))[1], @r#"
         progress 40.0% rows=40/100 requests=0/0 rate=0.0/s retried=0
+        waiting for the API, nothing to do: it goes on by itself waiting=outage next_try=3s gives_up=10m0s reason="503 Service Unavailable"
+        requests are sent again waited=7s
         progress 80.0% rows=80/100 requests=0/0 rate=0.0/s retried=0
+        "#);
+    }
+
+    #[test]
+    fn sending_has_a_heartbeat_of_its_own_after_reading() {
+        let [_, lines] = told(|tell| {
+            let mut heartbeat = Heartbeat::new(tell);
+            for second in 0..12 {
+                let so_far = ReadSoFar { bytes: second, bytes_total: None, rows: second, has_ended: false };
+                let elapsed = Duration::from_secs(second);
+                heartbeat.show_reading(&ReadingState { so_far, elapsed, ..ReadingState::default() });
+            }
+            heartbeat.close();
+            for second in 0..12 {
+                let elapsed = Duration::from_secs(second);
+                heartbeat.show(&ProgressState {
+                    rows: 12,
+                    finished: second,
+                    elapsed,
+                    ..ProgressState::default()
+                });
+            }
+        });
+        insta::assert_snapshot!(lines, @"
+        reading bytes=10 rows=10 rate=0/s
+        progress 83.3% rows=10/12 requests=0/0 rate=0.0/s retried=0
         ");
     }
 }

@@ -1,28 +1,21 @@
-//! The progress as a line that fits the width of the terminal.
+//! Progress of sending, as a line that fits the width of the terminal.
 
 use indicatif::HumanCount;
 
-use super::ProgressState;
+use super::segments::{Segment, fit};
+use super::{ProgressState, wait};
 use crate::deliver::Waiting;
 use crate::report::format::{Truncated, counted, time_left};
 use crate::report::visible::Visible;
 
 /// The state in at most `width` columns. What matters least is left out first.
 pub(super) fn fitted(state: &ProgressState, width: usize) -> String {
-    let mut parts = parts(state);
-    loop {
-        let line = parts.iter().map(|part| part.text.as_str()).collect::<Vec<_>>().join("  ");
-        if line.chars().count() <= width || parts.len() == 1 {
-            return Truncated(&line, width).to_string();
-        }
-        let least = parts.iter().min_by_key(|part| part.weight).map(|part| part.weight);
-        parts.retain(|part| Some(part.weight) != least);
-    }
+    fit(parts(state, held(state)), width)
 }
 
-/// The state in words, all of them.
-pub(super) fn whole(state: &ProgressState) -> String {
-    fitted(state, usize::MAX)
+/// As [`fitted`], where other lines say why nothing starts.
+pub(super) fn without_wait(state: &ProgressState, width: usize) -> String {
+    fit(parts(state, None), width)
 }
 
 /// The state as one line of a log.
@@ -32,26 +25,28 @@ pub(super) fn logged(state: &ProgressState) -> String {
     let throttled = (state.throttled > 0).then(|| format!(" throttled={}", state.throttled));
     let eta = state.eta.map(|eta| format!(" eta={}", time_left(eta).replace(' ', "")));
     let slowed = state.slowed_to.map(|pace| format!(" slowed_to={pace:.1}/s"));
-    let held = held(state).map(|held| format!(" held=\"{held}\""));
+    let waiting = waiting(state);
     format!(
         "progress {percent}.{tenths}% rows={finished}/{rows} requests={requests}/{requests_in_all} rate={rate:.1}/s retried={retried}{}{}{}{}",
         throttled.unwrap_or_default(),
         slowed.unwrap_or_default(),
         eta.unwrap_or_default(),
-        held.unwrap_or_default()
+        waiting.unwrap_or_default()
     )
 }
 
-struct Segment {
-    /// Greater stays longer.
-    weight: u8,
-    text: String,
+/// The wait in a log.
+pub(super) fn waiting(state: &ProgressState) -> Option<String> {
+    let (waiting, left) = state.held?;
+    let short = |time| time_left(time).replace(' ', "");
+    let gives_up = state.gives_up.map(|left| format!(" gives_up={}", short(left)));
+    let name = waiting.name();
+    Some(format!(" waiting={name} next_try={}{}", short(left), gives_up.unwrap_or_default()))
 }
 
-fn parts(state: &ProgressState) -> Vec<Segment> {
+fn parts(state: &ProgressState, held: Option<String>) -> Vec<Segment> {
     let part = |weight, text| Some(Segment { weight, text });
-    let held = held(state);
-    let moving = held.is_none();
+    let moving = state.held.is_none();
     [
         part(9, format!("{}%", permille(state) / 10)),
         part(7, format!("{}/{} rows", HumanCount(state.finished), HumanCount(state.rows))),
@@ -80,16 +75,14 @@ fn requests(state: &ProgressState, moving: bool) -> String {
 const MOST_REASON: usize = 60;
 
 fn held(state: &ProgressState) -> Option<String> {
-    let (held, left) = state.held?;
-    let left = time_left(left);
-    Some(match held {
-        Waiting::Pause => format!("paused by the server, {left} left"),
-        Waiting::Outage => match state.reason.as_deref().filter(|reason| !reason.is_empty()) {
-            Some(reason) => {
-                format!("{}, next try in {left}", Truncated(&Visible(reason).to_string(), MOST_REASON))
-            }
-            None => format!("no answer from the API, next probe in {left}"),
-        },
+    let (waiting, left) = state.held?;
+    let reason = state.reason.as_deref().filter(|reason| !reason.is_empty());
+    Some(match (waiting, reason, wait::next(state)?) {
+        (Waiting::Pause, ..) => format!("paused by the server, {} left", time_left(left)),
+        (Waiting::Outage, Some(reason), next) => {
+            format!("{}, {next}", Truncated(&Visible(reason).to_string(), MOST_REASON))
+        }
+        (Waiting::Outage, None, next) => format!("no answer from the API, {next}"),
     })
 }
 
@@ -119,6 +112,7 @@ mod tests {
             throttled: 1,
             held: None,
             reason: None,
+            gives_up: None,
             elapsed: Duration::from_secs(5),
         }
     }
@@ -163,21 +157,22 @@ mod tests {
         insta::assert_snapshot!(lines, @"
         43%  4,310/10,000 rows  paused by the server, 12s left  1m 20s left
         43%  paused by the server, 12s left
-        43%  4,310/10,000 rows  no answer from the API, next probe in 8s
-        43%  no answer from the API, next probe in 8s
+        43%  4,310/10,000 rows  no answer from the API, next try in 8s
+        43%  no answer from the API, next try in 8s
         ");
     }
 
     #[test]
     fn a_log_line_has_everything() {
         let quiet = ProgressState { retried: 0, throttled: 0, ..state() };
-        let down =
-            ProgressState { held: Some((Waiting::Outage, Duration::from_secs(8))), eta: None, ..state() };
+        let (held, gives_up) =
+            (Some((Waiting::Outage, Duration::from_secs(8))), Some(Duration::from_secs(552)));
+        let down = ProgressState { held, gives_up, eta: None, ..state() };
         let lines = [&quiet, &state(), &down].map(logged).join("\n");
         insta::assert_snapshot!(lines, @r#"
         progress 43.1% rows=4310/10000 requests=1200/1250 rate=9.8/s retried=0 eta=1m20s
         progress 43.1% rows=4310/10000 requests=1200/1250 rate=9.8/s retried=3 throttled=1 eta=1m20s
-        progress 43.1% rows=4310/10000 requests=1200/1250 rate=9.8/s retried=3 throttled=1 held="no answer from the API, next probe in 8s"
+        progress 43.1% rows=4310/10000 requests=1200/1250 rate=9.8/s retried=3 throttled=1 waiting=outage next_try=8s gives_up=9m12s
         "#);
     }
 
@@ -215,6 +210,7 @@ mod tests {
                 throttled,
                 held: held.map(|seconds| (Waiting::Outage, Duration::from_secs(seconds))),
                 reason: None,
+                gives_up: None,
                 elapsed: Duration::ZERO,
             };
             prop_assert!(fitted(&state, width).chars().count() <= width);

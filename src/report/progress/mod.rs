@@ -1,28 +1,39 @@
 //! Progress of a run: a bar on a terminal, or lines.
 
 mod bar;
+mod bottom_lines;
 mod heartbeat;
 mod line;
+#[cfg(test)]
+mod paper;
+mod reading;
+mod segments;
 mod speed;
+mod wait;
+mod window;
 
 use std::time::Duration;
 
 pub use bar::{AboveBar, AboveWriter, Bar};
-pub use heartbeat::Heartbeat;
+pub use heartbeat::{Beat, Heartbeat};
+pub use reading::{ReadingSpeed, ReadingState};
 pub(super) use speed::Speed;
 
 use crate::deliver::Waiting;
 
 /// Shows the progress of a run.
 pub trait Progress {
-    /// Shows the state, twenty times a second.
+    /// Shows how far reading is, several times a second.
+    fn show_reading(&mut self, _: &ReadingState) {}
+
+    /// Shows how far sending is, twenty times a second.
     fn show(&mut self, state: &ProgressState);
 
-    /// Removes what is shown, at the end of the run.
+    /// Removes what is shown, at the end of reading and of the run.
     fn close(&mut self);
 }
 
-/// How far the run is.
+/// How far sending is.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProgressState {
     /// Rows of the plan that are finished.
@@ -47,6 +58,8 @@ pub struct ProgressState {
     pub held: Option<(Waiting, Duration)>,
     /// What the last answer said, while nothing starts.
     pub reason: Option<String>,
+    /// When the run gives up unless that changes, while nothing starts.
+    pub gives_up: Option<Duration>,
     /// Since the first event.
     pub elapsed: Duration,
 }
@@ -62,6 +75,10 @@ impl Progress for NoProgress {
 }
 
 impl<P: Progress + ?Sized> Progress for Box<P> {
+    fn show_reading(&mut self, state: &ReadingState) {
+        (**self).show_reading(state);
+    }
+
     fn show(&mut self, state: &ProgressState) {
         (**self).show(state);
     }

@@ -1,50 +1,44 @@
 //! How fast the run is, over the last seconds.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::deliver::Status;
+use super::window::{Window, real};
+use crate::deliver::{Status, Waiting};
 use crate::report::Requests;
 
-/// Requests per second, over the last [`Speed::WINDOW`].
+/// Requests per second, over the last seconds.
 #[derive(Debug, Default)]
 pub(crate) struct Speed {
-    samples: VecDeque<Point>,
+    samples: Window<Point>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Point {
-    at: Instant,
     sent: u64,
     first: u64,
 }
 
 impl Speed {
-    const WINDOW: Duration = Duration::from_secs(5);
-    /// Over a shorter time the rate is not reliable.
-    const LEAST: Duration = Duration::from_millis(500);
-
     /// Takes how many requests there are now.
     pub(crate) fn sample(&mut self, at: Instant, requests: &Requests) {
-        self.samples.push_back(Point { at, sent: requests.sent, first: first_tries(requests) });
-        while self.samples.get(1).is_some_and(|second| at - second.at >= Self::WINDOW) {
-            self.samples.pop_front();
-        }
+        self.samples.sample(at, Point { sent: requests.sent, first: first_tries(requests) });
     }
 
     /// Requests started per second.
     pub(crate) fn rate(&self) -> f64 {
-        self.per_second(|sample| sample.sent)
+        self.samples.per_second(|sample| sample.sent)
     }
 
-    /// How long the rest of the plan will take. While nothing starts, that is the wait and then the pace in force.
+    /// How long the rest of the plan will take. During a pause, that is the pause and then the pace in force. Nobody knows
+    /// how long an outage takes.
     pub(crate) fn time_left(&self, requests: &Requests, status: &Status) -> Option<Duration> {
         let left = real(requests.planned.saturating_sub(first_tries(requests)));
         let (wait, rate) = match status.waiting {
-            Some((_, wait)) => (wait, status.rate),
-            None => (Duration::ZERO, self.per_second(|sample| sample.first)),
+            Some((Waiting::Pause, wait)) => (wait, status.rate),
+            Some((Waiting::Outage, _)) => return None,
+            None => (Duration::ZERO, self.samples.per_second(|sample| sample.first)),
         };
         let sending = Duration::try_from_secs_f64(left / rate).ok()?;
         wait.checked_add(sending)
@@ -54,17 +48,6 @@ impl Speed {
     pub(crate) fn in_all(requests: &Requests) -> u64 {
         requests.sent + requests.planned.saturating_sub(first_tries(requests))
     }
-
-    fn per_second(&self, count: impl Fn(&Point) -> u64) -> f64 {
-        let (Some(oldest), Some(newest)) = (self.samples.front(), self.samples.back()) else { return 0.0 };
-        let time = newest.at - oldest.at;
-        if time < Self::LEAST { 0.0 } else { real(count(newest) - count(oldest)) / time.as_secs_f64() }
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "it is an estimate")]
-fn real(count: u64) -> f64 {
-    count as f64
 }
 
 fn first_tries(requests: &Requests) -> u64 {
@@ -74,7 +57,6 @@ fn first_tries(requests: &Requests) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deliver::Waiting;
 
     fn requests(sent: u64, retried: u64) -> Requests {
         Requests { planned: 1000, sent, retried, ..Requests::default() }
@@ -92,7 +74,8 @@ mod tests {
     }
 
     fn status(held: Option<(Waiting, Duration)>) -> Status {
-        Status { in_flight: 1, rate: 8.0, slowed: crate::deliver::Slowed::No, waiting: held, reason: None }
+        let (slowed, reason, gives_up) = (crate::deliver::Slowed::No, None, None);
+        Status { in_flight: 1, rate: 8.0, slowed, waiting: held, reason, gives_up }
     }
 
     #[test]
@@ -115,6 +98,8 @@ mod tests {
         let (speed, now) = steady(10, 0);
         let held = Some((Waiting::Pause, Duration::from_secs(12)));
         assert_eq!(speed.time_left(&now, &status(held)), Some(Duration::from_secs(12 + 105)));
+        let held = Some((Waiting::Outage, Duration::from_secs(12)));
+        assert_eq!(speed.time_left(&now, &status(held)), None);
     }
 
     #[test]

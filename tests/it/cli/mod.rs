@@ -16,6 +16,7 @@ mod monitoring;
 mod next;
 mod plans;
 mod planted;
+mod progress;
 mod protocol;
 mod reasons;
 mod refused;
