@@ -13,6 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, filter, fmt};
 
 use super::failure::Failure;
+use super::log_fields;
 use super::run_ledger::rerun;
 use crate::clock;
 use crate::config::{LogFormat, ProgressMode, Settings, Verbosity};
@@ -60,8 +61,13 @@ impl Console {
                 Box::new(Heartbeat::at_once(|beat: &Beat<'_>| say(&beat.in_words(Self::columns())))),
             );
         }
-        let log = |beat: &Beat<'_>| info!(target: "progress", "{}", beat.logged());
-        (console, Box::new(Heartbeat::new(log)))
+        match settings.log_format {
+            LogFormat::Text => {
+                let log = |beat: &Beat<'_>| info!(target: "progress", "{}", beat.logged());
+                (console, Box::new(Heartbeat::new(log)))
+            }
+            LogFormat::Json => (console, Box::new(Heartbeat::new(log_fields::progress))),
+        }
     }
 
     fn log_to<Out: Write + 'static>(self, out: impl Fn() -> Out + Send + Sync + 'static) {
@@ -98,10 +104,15 @@ impl Console {
     /// Prints why a command failed, if it did. Returns the exit code.
     pub(super) fn end(self, result: Result<ExitCode, Failure>) -> ExitCode {
         result.unwrap_or_else(|failure| {
-            if let Some(message) = failure.message() {
-                self.error(message);
+            let exit = failure.exit();
+            match (failure.message(), self.format) {
+                (None, _) => {}
+                (Some(message), LogFormat::Text) => self.error(message),
+                (Some(message), LogFormat::Json) => {
+                    error!(outcome = exit.outcome(), exit_code = exit.code(), "{}", unstyled(message));
+                }
             }
-            failure.exit()
+            exit
         })
     }
 
@@ -127,10 +138,7 @@ impl Console {
         match (self.verbosity, self.format) {
             (Verbosity::Quiet, _) if screen.exit == ExitCode::Complete => {}
             (_, LogFormat::Text) => say(screen),
-            (_, LogFormat::Json) => {
-                let (exit, happened) = (screen.exit, screen.what_happened());
-                info!(target: "progress", outcome = exit.outcome(), exit_code = exit.code(), "{happened}");
-            }
+            (_, LogFormat::Json) => log_fields::end(screen),
         }
     }
 

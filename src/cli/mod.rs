@@ -12,6 +12,7 @@ mod failure;
 mod fingerprint;
 mod help;
 mod history;
+mod log_fields;
 mod manual;
 mod monitor;
 mod output;

@@ -5,14 +5,49 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use attrsync::sandbox::{Options, Outage, OutageKind};
+use serde_json::Value;
 
-use super::{Server, Workdir, ended};
+use super::{Server, Workdir, ended, project};
 
 /// Unreachable for three seconds.
 fn away() -> Server {
     let outage =
         Outage { start: Duration::ZERO, length: Duration::from_secs(3), kind: OutageKind::Unavailable };
     Server::new(Options { outages: vec![outage], ..Options::default() })
+}
+
+#[test]
+fn for_programs_progress_and_the_end_are_fields() {
+    let (workdir, server) = (Workdir::with_cities(10), away());
+    let arguments = "users.csv --log-format json --rate 10/s --retry-initial-delay 3s --retry-max-delay 3s";
+    let run = server.sync(&workdir, arguments).exits(0);
+    let lines: Vec<Value> = run.stderr.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
+    let words: Vec<_> = lines.iter().map(|line| line["message"].as_str().unwrap()).collect();
+    let [waiting, resumed, end] = lines.as_slice() else { panic!("{words:?}") };
+    assert_eq!(words[..2], ["waiting", "resumed"]);
+    assert_eq!((&waiting["target"], &waiting["waiting"]), (&"progress".into(), &"outage".into()));
+    assert!(waiting["reason"].as_str().unwrap().contains("503"), "{waiting}");
+    assert!((1..=3).contains(&waiting["next_try_seconds"].as_u64().unwrap()), "{waiting}");
+    assert!((500..=600).contains(&waiting["gives_up_seconds"].as_u64().unwrap()), "{waiting}");
+    assert!(resumed["waited_seconds"].as_u64().unwrap() >= 2, "{resumed}");
+    assert_eq!((&end["outcome"], &end["exit_code"]), (&"complete".into(), &0.into()));
+    assert_eq!((&end["rows_read"], &end["rows_acknowledged"]), (&10.into(), &10.into()));
+    assert!(end["requests_retried"].as_u64().unwrap() > 0 && end["duration_seconds"].as_f64().unwrap() > 2.0);
+
+    let page = std::fs::read_to_string(project("docs/results.md")).unwrap();
+    for line in &lines {
+        for key in line.as_object().unwrap().keys() {
+            let is_documented = page.contains(&format!("`{key}`")) || key.starts_with("rows_");
+            assert!(is_documented, "`{key}` is not in docs/results.md");
+        }
+    }
+}
+
+#[test]
+fn a_run_that_ends_early_says_its_exit_code_to_programs() {
+    let run = Workdir::new().run("sync --sandbox missing.csv --log-format json").exits(3);
+    let end: Value = serde_json::from_str(run.stderr.lines().last().unwrap()).unwrap();
+    assert_eq!((&end["outcome"], &end["exit_code"]), (&"refused".into(), &3.into()));
 }
 
 #[test]
