@@ -49,7 +49,7 @@ pub(super) fn progress(beat: &Beat<'_>) {
         Beat::Waiting(state) => info!(
             target: "progress",
             waiting = state.held.map(|(waiting, _)| waiting.name()),
-            reason = state.reason.as_deref(),
+            last_answer = state.reason.as_deref(),
             next_try_seconds = state.held.map(|(_, left)| seconds(left)),
             gives_up_seconds = state.gives_up.map(seconds),
             "waiting"

@@ -95,7 +95,7 @@ impl Beat<'_> {
             Self::Waiting(state) => {
                 let reason = state.reason.as_deref().unwrap_or_default();
                 let wait = line::waiting(state).unwrap_or_default();
-                format!("waiting for the API, nothing to do: it goes on by itself{wait} reason={reason:?}")
+                format!("waiting for the API, nothing to do: it goes on by itself{wait} last_answer={reason:?}")
             }
             Self::Resumed(waited) => {
                 format!("requests are sent again waited={}", time_left(*waited).replace(' ', ""))
@@ -159,7 +159,7 @@ mod tests {
     fn a_line_comes_every_ten_seconds_and_when_a_long_wait_begins_and_ends() {
         insta::assert_snapshot!(told(|tell| beat(Heartbeat::new(tell)))[1], @r#"
         progress 40.0% rows=40/100 requests=0/0 rate=0.0/s retried=0
-        waiting for the API, nothing to do: it goes on by itself waiting=outage next_try=3s gives_up=10m0s reason="503 Service Unavailable"
+        waiting for the API, nothing to do: it goes on by itself waiting=outage next_try=3s gives_up=10m0s last_answer="503 Service Unavailable"
         requests are sent again waited=7s
         progress 80.0% rows=80/100 requests=0/0 rate=0.0/s retried=0
         "#);

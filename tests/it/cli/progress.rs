@@ -26,7 +26,7 @@ fn for_programs_progress_and_the_end_are_fields() {
     let [waiting, resumed, end] = lines.as_slice() else { panic!("{words:?}") };
     assert_eq!(words[..2], ["waiting", "resumed"]);
     assert_eq!((&waiting["target"], &waiting["waiting"]), (&"progress".into(), &"outage".into()));
-    assert!(waiting["reason"].as_str().unwrap().contains("503"), "{waiting}");
+    assert!(waiting["last_answer"].as_str().unwrap().contains("503"), "{waiting}");
     assert!((1..=3).contains(&waiting["next_try_seconds"].as_u64().unwrap()), "{waiting}");
     assert!((500..=600).contains(&waiting["gives_up_seconds"].as_u64().unwrap()), "{waiting}");
     assert!(resumed["waited_seconds"].as_u64().unwrap() >= 2, "{resumed}");
