@@ -57,7 +57,8 @@ fn every_link_leads_to_a_file_and_a_heading() {
 
 #[test]
 fn every_path_between_backticks_is_there() {
-    const FOLDERS: [&str; 7] = ["src/", "tests/", "docs/", "benches/", "fuzz/", "fixtures/", ".ci/"];
+    const FOLDERS: [&str; 8] =
+        ["src/", "tests/", "docs/", "benches/", "fuzz/", "fixtures/", "packaging/", ".ci/"];
     let pages = Page::all().into_iter().chain([Page::open("CONTRIBUTING.md")]);
     let mut checked = 0;
     for page in pages {

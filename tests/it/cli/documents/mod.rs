@@ -6,6 +6,7 @@
 
 mod help;
 mod links;
+mod packaging;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -95,6 +96,16 @@ fn command(line: &str) -> Option<String> {
     Some(call.split(" > ").next().unwrap_or(call).to_owned())
 }
 
+/// Fails if the program does not take this command line.
+#[track_caller]
+fn check_command(line: &str) {
+    let program = env!("CARGO_BIN_EXE_attrsync");
+    let script = format!("{SHIMS}{line}");
+    let output = Command::new("sh").args(["-c", &script]).env("PROGRAM", program).output().unwrap();
+    let help = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && help.contains("Usage: attrsync"), "{line}: {output:?}");
+}
+
 #[expect(clippy::disallowed_methods, reason = "whoever runs the tests asks for it by a variable")]
 fn update_is_asked_for() -> bool {
     std::env::var_os("UPDATE_README").is_some()
@@ -157,14 +168,7 @@ fn every_command_line_in_the_documents_is_one_that_the_program_takes() {
     let pages = Page::all().into_iter().chain([Page::open("CONTRIBUTING.md")]);
     let commands: Vec<_> = pages.flat_map(|page| page.commands()).collect();
     for line in &commands {
-        let program = env!("CARGO_BIN_EXE_attrsync");
-        let output = Command::new("sh")
-            .args(["-c", &format!("{SHIMS}{line}")])
-            .env("PROGRAM", program)
-            .output()
-            .unwrap();
-        let help = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && help.contains("Usage: attrsync"), "{line}: {output:?}");
+        check_command(line);
     }
     assert!(commands.len() > 40, "{} command lines", commands.len());
 }
