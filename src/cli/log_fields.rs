@@ -62,7 +62,7 @@ pub(super) fn progress(beat: &Beat<'_>) {
 pub(super) fn end(screen: &EndScreen<'_>) {
     let RowCounts { read, invalid, skipped, superseded, unchanged, resumed, acknowledged, failed, unsent } =
         screen.tally.fates;
-    let Requests { planned, sent, acknowledged: answered, retried, throttled, split, checks } =
+    let Requests { planned, sent, acknowledged: answered, retried, throttled, split, checks, read_back } =
         screen.tally.requests;
     info!(
         target: "progress",
@@ -84,6 +84,7 @@ pub(super) fn end(screen: &EndScreen<'_>) {
         requests_throttled = throttled,
         requests_split = split,
         requests_checks = checks,
+        requests_read_back = read_back,
         duration_seconds = tenths(screen.duration.as_secs_f64()),
         "{}",
         screen.what_happened()

@@ -50,8 +50,10 @@ pub enum Purpose {
     Retry,
     /// The first attempt for a part of a batch that was rejected as a whole.
     Split,
-    /// Anything else: a check of a user, the address or the API, or reading back.
+    /// A check of a user, the address or the API.
     Check,
+    /// A user is read, to compare what it has with what was sent.
+    ReadBack,
 }
 
 /// How a batch, or a part of one, ended.

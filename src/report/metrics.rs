@@ -142,13 +142,15 @@ impl Metrics {
 }
 
 fn request_counters(requests: &Requests) -> impl Iterator<Item = MetricFamily> {
-    let Requests { sent, acknowledged, retried, throttled, split, .. } = *requests;
+    let Requests { sent, acknowledged, retried, throttled, split, checks, read_back, .. } = *requests;
     [
         ("attrsync_requests_sent_total", "Requests started, for any purpose.", sent),
         ("attrsync_requests_acknowledged_total", "Requests that the API acknowledged.", acknowledged),
         ("attrsync_requests_retried_total", "Requests started because an earlier one failed.", retried),
         ("attrsync_requests_throttled_total", "Answers that there were too many requests.", throttled),
         ("attrsync_requests_split_total", "Requests started to find refused ids.", split),
+        ("attrsync_requests_checks_total", "Requests started to check a user or the API.", checks),
+        ("attrsync_requests_read_back_total", "Requests started to read users back.", read_back),
     ]
     .into_iter()
     .map(|(name, help, count)| counter(name, help, count))
@@ -306,7 +308,8 @@ mod tests {
             statistics.take(&answered, now);
         }
         let waiting = Some((Waiting::Outage, Duration::from_secs(3)));
-        let status = Status { in_flight: 2, rate: 10.0, slowed: Slowed::No, waiting, reason: None };
+        let status =
+            Status { in_flight: 2, rate: 10.0, slowed: Slowed::No, waiting, reason: None, gives_up: None };
         let mut metrics = metrics();
         metrics.snapshot.latency = LatencySummary::of(&statistics);
         metrics.snapshot.status = Some(status);

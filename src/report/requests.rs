@@ -18,6 +18,8 @@ pub struct Requests {
     pub throttled: u64,
     /// Started for a part of a batch that was refused as a whole.
     pub split: u64,
-    /// Started for anything else: to check a user, the address or the API, or to read back.
+    /// Started to check a user, the address or the API.
     pub checks: u64,
+    /// Started to read users back.
+    pub read_back: u64,
 }

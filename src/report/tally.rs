@@ -55,6 +55,7 @@ impl Tally {
         match purpose {
             Purpose::First => {}
             Purpose::Check => self.requests.checks += 1,
+            Purpose::ReadBack => self.requests.read_back += 1,
             Purpose::Retry => self.requests.retried += 1,
             Purpose::Split => self.requests.split += 1,
         }
@@ -114,7 +115,8 @@ mod tests {
     }
 
     fn event() -> impl Strategy<Value = Event> {
-        let purpose = prop_oneof![Just(Purpose::First), Just(Purpose::Retry), Just(Purpose::Split)];
+        let purposes = [Purpose::First, Purpose::Retry, Purpose::Split, Purpose::Check, Purpose::ReadBack];
+        let purpose = prop::sample::select(purposes.to_vec());
         let answer = prop_oneof![
             Just(AnswerKind::Acknowledged),
             Just(AnswerKind::Throttled),

@@ -292,7 +292,9 @@ fn the_summary_has_its_keys_in_their_order() {
         "acknowledged": 2,
         "retried": 1,
         "throttled": 0,
-        "split": 0
+        "split": 0,
+        "checks": 0,
+        "read_back": 0
       },
       "reason": null,
       "sources": [

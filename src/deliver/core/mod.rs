@@ -241,7 +241,7 @@ impl Core {
     fn begin_reading_back(&mut self, sample: Reservoir, now: Instant) {
         let read_back = ReadBack::of(sample.rows(), &self.plan);
         for number in 0..read_back.users() {
-            self.enqueue(PendingRequest::new(Task::ReadBack(number), Purpose::Check), now);
+            self.enqueue(PendingRequest::new(Task::ReadBack(number), Purpose::ReadBack), now);
         }
         self.read_back = Some(read_back);
     }

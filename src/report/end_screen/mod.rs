@@ -200,7 +200,8 @@ impl EndScreen<'_> {
     }
 
     fn requests(&self) -> Vec<String> {
-        let Requests { planned, sent, retried, throttled, split, checks, .. } = self.tally.requests;
+        let Requests { planned, sent, retried, throttled, split, checks, read_back, .. } =
+            self.tally.requests;
         let mut parts =
             vec![format!("{} sent", HumanCount(sent)), format!("{} planned", HumanCount(planned))];
         let troubles = [(retried, "retried"), (split, "to find refused ids"), (throttled, "throttled")];
@@ -211,6 +212,7 @@ impl EndScreen<'_> {
                 .map(|(count, what)| format!("{} {what}", HumanCount(count))),
         );
         parts.extend((checks > 0).then(|| counted(checks, "check")));
+        parts.extend((read_back > 0).then(|| format!("{} to read back", HumanCount(read_back))));
         let mut lines = vec![labelled("requests", &parts.join(", "))];
         if let Some(latency) = self.latency.filter(|latency| !latency.max.is_zero()) {
             let (mean, max) = (short_time(latency.mean()), short_time(latency.max));

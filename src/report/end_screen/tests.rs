@@ -289,8 +289,16 @@ fn the_worst_case_fits_one_screen() {
         failed: 5_000_000_000,
         unsent: 5_000_000_000,
     };
-    let requests =
-        Requests { planned: 9, sent: 9, acknowledged: 9, retried: 9, throttled: 9, split: 9, checks: 9 };
+    let requests = Requests {
+        planned: 9,
+        sent: 9,
+        acknowledged: 9,
+        retried: 9,
+        throttled: 9,
+        split: 9,
+        checks: 9,
+        ..Requests::default()
+    };
     let mut tally = tally(fates, requests);
     for status in 400..600 {
         let page = "<html>\r\n<title>An error\u{7} whose words know no end</title>".repeat(9);

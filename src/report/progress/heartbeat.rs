@@ -95,7 +95,9 @@ impl Beat<'_> {
             Self::Waiting(state) => {
                 let reason = state.reason.as_deref().unwrap_or_default();
                 let wait = line::waiting(state).unwrap_or_default();
-                format!("waiting for the API, nothing to do: it goes on by itself{wait} last_answer={reason:?}")
+                format!(
+                    "waiting for the API, nothing to do: it goes on by itself{wait} last_answer={reason:?}"
+                )
             }
             Self::Resumed(waited) => {
                 format!("requests are sent again waited={}", time_left(*waited).replace(' ', ""))

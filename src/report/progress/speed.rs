@@ -51,7 +51,8 @@ impl Speed {
 }
 
 fn first_tries(requests: &Requests) -> u64 {
-    requests.sent.saturating_sub(requests.retried + requests.split + requests.checks)
+    let others = requests.retried + requests.split + requests.checks + requests.read_back;
+    requests.sent.saturating_sub(others)
 }
 
 #[cfg(test)]

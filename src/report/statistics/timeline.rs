@@ -179,7 +179,7 @@ mod tests {
 
     fn status(waiting: Option<Waiting>) -> Status {
         let waiting = waiting.map(|waiting| (waiting, Duration::from_secs(1)));
-        Status { in_flight: 1, rate: 10.0, slowed: Slowed::No, waiting, reason: None }
+        Status { in_flight: 1, rate: 10.0, slowed: Slowed::No, waiting, reason: None, gives_up: None }
     }
 
     #[test]
