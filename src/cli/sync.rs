@@ -6,9 +6,12 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::Builder;
 use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
 use tracing::info;
 
 use super::args::OutputFlags;
@@ -20,6 +23,7 @@ use super::run_ledger::{self, RemainingRun, RunLedger, StartedRun, rerun};
 use super::run_reports::{RunEnd, RunReports};
 use super::send::send;
 use super::signals::Signals;
+use crate::clock;
 use crate::config::{
     Endpoint, Environment, RerunFlags, Settings, SyncMode, SyncOptions, Typed, Verbosity,
     reports_of_wrong_settings, resolve_sync,
@@ -57,11 +61,17 @@ fn sync(settings: Settings, rerun_flags: RerunFlags, target: &Endpoint) -> ExitC
     for warning in &settings.warnings {
         console.warning(&Message::warning(warning));
     }
-    let reports = match RunReports::begin(&settings.reports, &settings.inputs, Some(&settings)) {
-        Ok(reports) => reports,
-        Err(failure) => return console.end(Err(failure)),
+    let mut waiting = Waiting::new(&settings, console);
+    let reports = loop {
+        match RunReports::begin(&settings.reports, &settings.inputs, Some(&settings)) {
+            Ok(reports) => break reports,
+            Err(failure) => match waiting.is_worthwhile(&failure) {
+                true => thread::sleep(Waiting::INTERVAL),
+                false => return console.end(Err(failure)),
+            },
+        }
     };
-    let mut run = SyncRun { settings: Arc::new(settings), rerun_flags, console, reports };
+    let mut run = SyncRun { settings: Arc::new(settings), rerun_flags, console, reports, waiting };
     match block_on(Builder::new_multi_thread(), run.sync(target, progress)) {
         Ok(exit) => exit,
         Err(failure) => end_early(console, failure, |end, console| run.reports.write(end, console)),
@@ -85,6 +95,33 @@ struct SyncRun {
     rerun_flags: RerunFlags,
     console: Console,
     reports: RunReports,
+    waiting: Waiting,
+}
+
+/// How long this run still waits for another one that uses the same files.
+struct Waiting {
+    console: Console,
+    deadline: Instant,
+    is_told: bool,
+}
+
+impl Waiting {
+    /// How often to look whether the other run has ended.
+    const INTERVAL: Duration = Duration::from_millis(250);
+
+    fn new(settings: &Settings, console: Console) -> Self {
+        Self { console, deadline: clock::monotonic_now() + settings.wait, is_told: false }
+    }
+
+    /// Whether to try again what failed.
+    fn is_worthwhile(&mut self, failure: &Failure) -> bool {
+        let is_held = failure.reason() == StopReason::LedgerHeld && clock::monotonic_now() < self.deadline;
+        if is_held && !std::mem::replace(&mut self.is_told, true) {
+            let why = failure.message().map(Message::text).unwrap_or_default();
+            self.console.warning(&Message::note(format!("waiting: {why}")));
+        }
+        is_held
+    }
 }
 
 impl SyncRun {
@@ -94,7 +131,7 @@ impl SyncRun {
         mut progress: Box<dyn Progress + Send>,
     ) -> Result<ExitCode, Failure> {
         let mut signals = Signals::new()?;
-        let (mut failures, ledger) = self.open()?;
+        let (mut failures, ledger) = self.open_in_time(&mut signals).await?;
 
         let mut read = self.read(&mut signals, progress.as_mut()).await?;
         failures.add_invalid(&mut read.invalid)?;
@@ -140,6 +177,26 @@ impl SyncRun {
             self.compact(ledger).await;
         }
         Ok(exit)
+    }
+
+    /// Opens what the run writes, once no other run uses it.
+    async fn open_in_time(
+        &mut self,
+        signals: &mut Signals,
+    ) -> Result<(FailuresReport, Option<RunLedger>), Failure> {
+        loop {
+            match self.open() {
+                Err(failure) if self.waiting.is_worthwhile(&failure) => {}
+                opened => return opened,
+            }
+            tokio::select! {
+                () = sleep(Waiting::INTERVAL) => {}
+                stop = signals.next() => {
+                    let text = format!("{} while it waited: nothing was sent", why_stopped(&stop));
+                    return Err(Failure::interrupted(text, &stop));
+                }
+            }
+        }
     }
 
     /// Opens what the run writes. A wrong path for the failures report fails first, as opening a ledger creates one. If

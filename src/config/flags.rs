@@ -10,6 +10,7 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
@@ -232,6 +233,9 @@ pub(super) struct LedgerFlags {
     /// Start from the beginning instead of continuing a run that was cut short
     #[arg(long)]
     pub(super) no_resume: bool,
+    /// How long to wait for another run that uses the same ledger or writes the same reports, such as 10m
+    #[arg(long, value_name = "TIME", default_value_t = Period(Duration::ZERO))]
+    pub(super) wait: Period,
     /// How many days the ledger keeps the dates of what was sent. It keeps the values for good
     #[arg(long, value_name = "DAYS", value_parser = days, default_value_t = 90)]
     pub(super) history_days: u64,

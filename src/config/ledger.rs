@@ -44,7 +44,7 @@ impl LedgerFile {
         layer: &Layer,
         base_url: Option<Url>,
     ) -> Result<Option<Self>, ConfigError> {
-        let LedgerFlags { known, no_resume, history_days } = flags;
+        let LedgerFlags { known, no_resume, history_days, .. } = flags;
         let rehearsal = base_url.is_none() && layer.text("ledger").is_none();
         if known.no_ledger || rehearsal {
             let needing =

@@ -1,6 +1,7 @@
 //! The settings: checked values, grouped by the stage that uses them.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use super::environment::Environment;
 use super::file::File;
@@ -34,6 +35,8 @@ pub struct Settings {
     pub verify: usize,
     /// What is kept between runs.
     pub ledger: Option<LedgerFile>,
+    /// How long to wait for another run that uses the same ledger or writes the same reports.
+    pub wait: Duration,
     /// Which reports to write.
     pub reports: Reports,
     /// How much to print.
@@ -92,7 +95,7 @@ impl Settings {
         environment: &Environment,
         warnings: Vec<String>,
     ) -> Self {
-        let SyncOptions { pace, delivery, planning, input, logging, .. } = options;
+        let SyncOptions { pace, delivery, planning, input, ledger, logging, .. } = options;
         let vocabulary = input.vocabulary();
         let columns = input.columns.unwrap_or_default();
         Self {
@@ -139,6 +142,7 @@ impl Settings {
             },
             verify: delivery.verify,
             ledger: None,
+            wait: ledger.wait.0,
             reports,
             verbosity: match logging.verbose.iter().fold(0, |sum: u8, &more| sum.saturating_add(more)) {
                 0 if logging.quiet => Verbosity::Quiet,

@@ -33,6 +33,31 @@ fn of_two_runs_with_one_failures_report_the_second_is_told_and_sends_nothing() {
 }
 
 #[test]
+fn a_run_can_wait_until_another_one_that_uses_the_same_files_has_ended() {
+    for shared in
+        ["", "--summary summary.json", "--failures other.csv --no-ledger=false --ledger attrsync.ledger"]
+    {
+        let workdir = Workdir::with_cities(3);
+        let server = Server::new(Options { script: vec![None, Some(STALL)], ..Options::default() });
+        let remembering = |arguments: &str| {
+            let mut command = server.command(&workdir, &format!("users.csv --concurrency 1 {arguments}"));
+            command.env_remove("ATTRSYNC_NO_LEDGER");
+            command
+        };
+        let first = remembering(shared).spawn().unwrap();
+        server.until(|counters| counters.requests == 2);
+        let impatient = ended(remembering(&format!("{shared} --wait 300ms")));
+        impatient.exits(2).says("note: waiting: ").says("hint: wait until");
+        let second = remembering(&format!("{shared} --wait 90s")).spawn().unwrap();
+        kill(first);
+        let second = second.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&second.stderr).into_owned();
+        assert_eq!(second.status.code(), Some(0), "{shared}: {stderr}");
+        assert!(stderr.contains("3 rows") || stderr.contains("2 rows"), "{stderr}");
+    }
+}
+
+#[test]
 fn a_run_that_knows_no_rows_leaves_an_older_report_as_it_is() {
     let workdir = Workdir::new();
     workdir.file("typo.csv", "id,attr,value\n1,city,Oslo\n");

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::{Place, Plan, Sync};
 
 /// One value for each option that can stand alone, as a variable has it.
-const EACH: [(&str, &str); 25] = [
+const EACH: [(&str, &str); 26] = [
     ("rate", "300/m"),
     ("concurrency", "3"),
     ("max_attempts", "2"),
@@ -32,6 +32,7 @@ const EACH: [(&str, &str); 25] = [
     ("encoding", "windows-1252"),
     ("empty", "send"),
     ("null_token", "NULL"),
+    ("wait", "2m"),
     ("id_type", "custom-id"),
     ("allow_custom", "1"),
     ("summary", "-"),
