@@ -168,9 +168,7 @@ fn json(screen: &PlanScreen<'_>) -> String {
 pub(super) fn unsent(plan: &Plan, failures: &mut FailuresReport) -> Result<u64, WriteError> {
     let reason = Reason { status: None, error: "not sent: the input was refused".to_owned() };
     let mut rows = plan.rows();
-    for batch in plan.batches() {
-        failures.add_batch(plan, batch, NotAccepted::Unsent, &reason, 0)?;
-    }
+    failures.add_batches(plan, plan.batches(), NotAccepted::Unsent, &reason, 0)?;
     let reason = Reason { status: None, error: "not sent: several values for one attribute".to_owned() };
     for conflict in plan.disputed() {
         for value in &conflict.values {

@@ -1,25 +1,36 @@
 //! The failures report: rows that were not accepted, as a CSV file that is a valid input.
 
 use std::fmt::{Display, Write as _};
-use std::io;
+use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
+use super::csv_encoder::CsvEncoder;
 use super::{AtomicFile, Discard, WriteError};
 use crate::deliver::Reason;
 use crate::input::{FAILURES_HEADER, InvalidRow, InvalidRows, ReadOptions};
-use crate::plan::{Batch, Plan};
+use crate::plan::{Batch, Plan, User};
 
-/// Large, because the CSV writer scans the rest of a field each time its buffer is full, and the error of a record that
-/// can't be parsed may be as long as the input.
-const BUFFER: usize = 1 << 20;
+/// How many bytes are written to the file at a time.
+const BUFFER: usize = 256 << 10;
 
 /// The failures report: a row for each invalid, failed and unsent row, and a valid input itself. Rows are written as
 /// they come; the file takes its place when it is published, so an input may be the very file that it replaces.
+///
+/// A run that is stopped early may have millions of rows to report, and little time. So what the rows of a batch have in
+/// common is encoded once.
 #[derive(Debug)]
 pub struct FailuresReport {
-    rows: csv::Writer<AtomicFile>,
+    out: BufWriter<AtomicFile>,
     null_token: String,
-    field: String,
+    encoder: CsvEncoder,
+    /// A field as text.
+    text: String,
+    /// Fields, encoded: the user, …
+    user: Vec<u8>,
+    /// … attribute and value, …
+    value: Vec<u8>,
+    /// … and all others.
+    rest: Vec<u8>,
 }
 
 /// Why a row is in the report.
@@ -60,32 +71,44 @@ impl FailuresReport {
     pub fn create(path: &Path, options: &ReadOptions) -> Result<Self, WriteError> {
         let draft = AtomicFile::create(path)?;
         let mut report = Self {
-            rows: csv::WriterBuilder::new().buffer_capacity(BUFFER).from_writer(draft),
+            out: BufWriter::with_capacity(BUFFER, draft),
             null_token: options.null_token.clone().unwrap_or_default(),
-            field: String::new(),
+            encoder: CsvEncoder::default(),
+            text: String::new(),
+            user: Vec::new(),
+            value: Vec::new(),
+            rest: Vec::new(),
         };
-        report.rows.write_record(FAILURES_HEADER).map_err(|error| report.write_error(error))?;
+        let header = format!("{}\n", FAILURES_HEADER.join(","));
+        report.out.write_all(header.as_bytes()).map_err(|error| report.write_error(error))?;
         Ok(report)
     }
 
     /// Where it will be.
     pub fn path(&self) -> &Path {
-        self.rows.get_ref().path()
+        self.out.get_ref().path()
     }
 
     /// The handle that removes the unfinished report, if there is one.
     pub fn discard(&self) -> Option<Discard> {
-        self.rows.get_ref().discard()
+        self.out.get_ref().discard()
     }
 
     /// Adds a row.
     pub fn add<User: Display>(&mut self, row: &ReportRow<'_, User>) -> Result<(), WriteError> {
-        self.write(row).map_err(|error| self.write_error(error))
+        self.encode_value(row.attribute, row.value);
+        self.encode_rest(row.fate, row.reason, row.attempts, row.place);
+        self.user.clear();
+        self.encoder.field(shown(&mut self.text, &row.user).as_bytes(), &mut self.user);
+        self.write()?;
+        // The error of a record that can't be parsed may be as long as the input.
+        self.rest.shrink_to(BUFFER);
+        Ok(())
     }
 
     /// Adds every invalid row.
     pub fn add_invalid(&mut self, rows: &mut InvalidRows) -> Result<(), WriteError> {
-        let path = self.rows.get_ref().path().to_owned();
+        let path = self.out.get_ref().path().to_owned();
         let unread = |error: io::Error| {
             let words = format!("the invalid rows cannot be read back: {error}");
             WriteError::writing(&path, io::Error::new(error.kind(), words))
@@ -105,62 +128,72 @@ impl FailuresReport {
         Ok(())
     }
 
-    /// Adds the rows of a batch.
-    pub fn add_batch(
+    /// Adds the rows of batches, all of them for the same reason.
+    pub fn add_batches(
         &mut self,
         plan: &Plan,
-        batch: Batch,
+        batches: impl IntoIterator<Item = Batch>,
         fate: NotAccepted,
         reason: &Reason,
         attempts: u32,
     ) -> Result<(), WriteError> {
-        let (attribute, value) = (plan.attribute(batch.group).name.as_str(), plan.value(batch.group));
-        let value = value.as_deref();
-        let row = |user| ReportRow { user, attribute, value, fate, reason, attempts, place: None };
-        plan.users(batch).try_for_each(|user| self.add(&row(user)))
+        self.encode_rest(fate, reason, attempts, None);
+        for batch in batches {
+            self.encode_value(&plan.attribute(batch.group).name, plan.value(batch.group).as_deref());
+            for user in plan.users(batch) {
+                self.user.clear();
+                match user {
+                    User::Id(id) => write!(self.user, "{id},").map_err(|error| self.write_error(error))?,
+                    User::Custom(id) => self.encoder.field(id.as_bytes(), &mut self.user),
+                }
+                self.write()?;
+            }
+        }
+        Ok(())
     }
 
     /// Puts the report in its place. If every row was accepted, it has a header and no rows.
     pub fn publish(self) -> Result<(), WriteError> {
-        let path = self.rows.get_ref().path().to_owned();
-        let draft = self.rows.into_inner().map_err(|stuck| WriteError::writing(&path, stuck.into_error()))?;
+        let path = self.out.get_ref().path().to_owned();
+        let draft = self.out.into_inner().map_err(|stuck| WriteError::writing(&path, stuck.into_error()))?;
         draft.publish()
     }
 
-    fn write<User: Display>(&mut self, row: &ReportRow<'_, User>) -> csv::Result<()> {
-        self.write_shown(&row.user)?;
-        self.rows.write_field(row.attribute)?;
-        self.rows.write_field(row.value.unwrap_or(&self.null_token))?;
-        self.rows.write_field(row.fate.name())?;
-        match row.reason.status {
-            Some(status) => self.write_shown(status)?,
-            None => self.rows.write_field("")?,
-        }
-        self.rows.write_field(&row.reason.error)?;
-        self.write_shown(row.attempts)?;
-        if let Some((source, line)) = row.place {
-            self.rows.write_field(source)?;
-            self.write_shown(line)?;
-        } else {
-            self.rows.write_field("")?;
-            self.rows.write_field("")?;
-        }
-        self.rows.write_record(None::<&[u8]>)
+    fn encode_value(&mut self, attribute: &str, value: Option<&str>) {
+        let Self { encoder, null_token, value: out, .. } = self;
+        out.clear();
+        encoder.field(attribute.as_bytes(), out);
+        encoder.field(value.unwrap_or(null_token).as_bytes(), out);
     }
 
-    fn write_shown(&mut self, shown: impl Display) -> csv::Result<()> {
-        self.field.clear();
-        write!(self.field, "{shown}").expect("a string takes all that is written to it");
-        self.rows.write_field(&self.field)
+    fn encode_rest(&mut self, fate: NotAccepted, reason: &Reason, attempts: u32, place: Option<(&str, u64)>) {
+        let Self { encoder, text, rest: out, .. } = self;
+        out.clear();
+        encoder.field(fate.name().as_bytes(), out);
+        encoder.field(reason.status.map_or("", |status| shown(text, status)).as_bytes(), out);
+        encoder.field(reason.error.as_bytes(), out);
+        encoder.field(shown(text, attempts).as_bytes(), out);
+        encoder.field(place.map_or("", |(source, _)| source).as_bytes(), out);
+        encoder.last_field(place.map_or("", |(_, line)| shown(text, line)).as_bytes(), out);
     }
 
-    fn write_error(&self, error: csv::Error) -> WriteError {
-        let error = match error.into_kind() {
-            csv::ErrorKind::Io(error) => error,
-            other => io::Error::other(format!("{other:?}")),
-        };
-        WriteError::writing(self.rows.get_ref().path(), error)
+    /// Writes the row that is encoded.
+    fn write(&mut self) -> Result<(), WriteError> {
+        let Self { out, user, value, rest, .. } = self;
+        let written = out.write_all(user).and_then(|()| out.write_all(value));
+        let written = written.and_then(|()| out.write_all(rest));
+        written.map_err(|error| self.write_error(error))
     }
+
+    fn write_error(&self, error: io::Error) -> WriteError {
+        WriteError::writing(self.path(), error)
+    }
+}
+
+fn shown(text: &mut String, shown: impl Display) -> &str {
+    text.clear();
+    write!(text, "{shown}").expect("a string takes all that is written to it");
+    text
 }
 
 impl NotAccepted {

@@ -1,6 +1,6 @@
 //! Which rows of the plan are finished.
 
-use std::ops::Range;
+use std::iter;
 
 use rangemap::RangeSet;
 
@@ -29,12 +29,23 @@ impl FinishedRows {
     where
         G: IntoIterator<Item = u32>,
     {
-        (0_u32..).zip(group_lens).flat_map(|(group, len)| {
-            let all = place(group, 0)..place(group, len);
-            let gaps = self.places.gaps(&all);
-            let batch =
-                |gap: Range<u64>| Batch { group, first: within(gap.start), len: within(gap.end - gap.start) };
-            gaps.map(batch).collect::<Vec<_>>()
+        let mut gaps = self.places.gaps(&(0..u64::MAX)).peekable();
+        let mut groups = (0_u32..).zip(group_lens).peekable();
+        iter::from_fn(move || {
+            loop {
+                let (&(group, len), gap) = (groups.peek()?, gaps.peek()?.clone());
+                let all = place(group, 0)..place(group, len);
+                // Whichever ends first is done with.
+                if gap.end < all.end {
+                    gaps.next();
+                } else {
+                    groups.next();
+                }
+                let (start, end) = (gap.start.max(all.start), gap.end.min(all.end));
+                if start < end {
+                    return Some(Batch { group, first: within(start), len: within(end - start) });
+                }
+            }
         })
     }
 

@@ -3,6 +3,7 @@
 mod advice;
 mod atomic_file;
 mod command_line;
+mod csv_encoder;
 mod end_screen;
 mod event_consumer;
 mod exit_code;

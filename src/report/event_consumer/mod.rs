@@ -185,25 +185,44 @@ impl<P: Progress> EventConsumer<P> {
                     let user = plan.users(batch).next().map(|user| format!(" of user {user}"));
                     format!("{}{}", plan.attribute(batch.group).name, user.unwrap_or_default())
                 });
-                self.report(batch, NotAccepted::Failed, reason, attempts);
+                self.report([batch], NotAccepted::Failed, reason, attempts);
             }
-            Outcome::Unsent(reason) => self.report(batch, NotAccepted::Unsent, reason, attempts),
+            Outcome::Unsent(reason) => self.report([batch], NotAccepted::Unsent, reason, attempts),
         }
     }
 
     fn leave_the_rest(&mut self, reason: &Reason) {
         let plan = Arc::clone(&self.plan);
         let finished = std::mem::take(&mut self.finished);
-        for batch in finished.rest((0..plan.groups()).map(|group| plan.group_len(group))) {
-            self.tally.leave_unsent(batch.len.into());
-            self.statistics.leave_unsent(&plan.attribute(batch.group).name, batch.len.into());
-            self.report(batch, NotAccepted::Unsent, reason, 0);
+        // Groups of an attribute stand side by side.
+        let mut unsent: Vec<(&str, u64)> = Vec::new();
+        let count = |batch: &Batch| {
+            let (name, rows) = (plan.attribute(batch.group).name.as_str(), u64::from(batch.len));
+            match unsent.last_mut() {
+                Some((last, sum)) if std::ptr::eq(*last, name) => *sum += rows,
+                _ => unsent.push((name, rows)),
+            }
+        };
+        let lens = (0..plan.groups()).map(|group| plan.group_len(group));
+        let mut rest = finished.rest(lens).inspect(count);
+        self.report(rest.by_ref(), NotAccepted::Unsent, reason, 0);
+        // They count, also where they can't be reported.
+        rest.for_each(drop);
+        for (attribute, rows) in unsent {
+            self.tally.leave_unsent(rows);
+            self.statistics.leave_unsent(attribute, rows);
         }
     }
 
-    fn report(&mut self, batch: Batch, fate: NotAccepted, reason: &Reason, attempts: u32) {
+    fn report(
+        &mut self,
+        batches: impl IntoIterator<Item = Batch>,
+        fate: NotAccepted,
+        reason: &Reason,
+        attempts: u32,
+    ) {
         let Some(failures) = &mut self.failures else { return };
-        if let Err(error) = failures.add_batch(&self.plan, batch, fate, reason, attempts) {
+        if let Err(error) = failures.add_batches(&self.plan, batches, fate, reason, attempts) {
             self.failures = None;
             self.error.get_or_insert(RecordError::Report(error));
         }
