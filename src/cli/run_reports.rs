@@ -6,6 +6,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -29,6 +30,7 @@ use crate::report::{
 /// The reports of the run that this process makes.
 pub(super) struct RunReports {
     id: String,
+    unique_id: Arc<str>,
     started_at: Timestamp,
     begun: Instant,
     sources: Vec<String>,
@@ -109,8 +111,10 @@ impl RunReports {
         let page = reports.page.as_deref().map(AtomicFile::create).transpose()?;
         let monitor = Monitor::start(reports, begun)
             .map_err(|error| Failure::internal(format!("a thread can't be started: {error}")))?;
+        let id = format!("{}-{random:08x}", started_at.strftime("%Y%m%dT%H%M%SZ"));
         Ok(Self {
-            id: format!("{}-{random:08x}", started_at.strftime("%Y%m%dT%H%M%SZ")),
+            unique_id: id.as_str().into(),
+            id,
             started_at,
             begun: clock::monotonic_now(),
             sources: inputs.iter().map(Source::to_string).collect(),
@@ -126,6 +130,11 @@ impl RunReports {
     /// Gives the run the number that it has in the ledger.
     pub(super) fn belongs_to(&mut self, run: RunId) {
         self.id = run.to_string();
+    }
+
+    /// Identifies the run among those of all ledgers: when it began, and a random number.
+    pub(super) fn unique_id(&self) -> Arc<str> {
+        Arc::clone(&self.unique_id)
     }
 
     /// How long the run has taken so far.

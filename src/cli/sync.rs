@@ -163,6 +163,7 @@ impl SyncRun {
         info!(rows = plan.rows(), requests = plan.requests(), bytes = plan.memory_bytes(), "planned");
 
         let mut options = self.settings.delivery.clone();
+        options.run = self.reports.unique_id();
         // The time counts from the start of the program.
         let taken = self.reports.duration();
         options.max_duration = options.max_duration.map(|most| most.saturating_sub(taken));

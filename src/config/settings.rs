@@ -137,8 +137,7 @@ impl Settings {
                 max_outage: delivery.max_outage.0,
                 max_duration: delivery.max_duration.map(|period| period.0),
                 verify: delivery.verify,
-                address: String::new(),
-                proven: false,
+                ..deliver::Options::default()
             },
             verify: delivery.verify,
             ledger: None,

@@ -60,7 +60,7 @@ struct Outbox {
 }
 
 struct Answered {
-    id: u64,
+    number: u64,
     sent_at: Instant,
     bytes: usize,
     result: Result<Reply, SendError>,
@@ -166,7 +166,7 @@ impl<T: Transport> Dispatcher<T> {
 
     async fn start(&mut self) -> Result<(), Disconnected> {
         let sent_at = clock::monotonic_now();
-        let Some(StartedRequest { id, call }) = self.core.start(sent_at) else { return Ok(()) };
+        let Some(StartedRequest { number, id, call }) = self.core.start(sent_at) else { return Ok(()) };
         self.limiter.started(sent_at);
         let (plan, transport) = (Arc::clone(&self.plan), Arc::clone(&self.transport));
         self.in_flight.spawn(async move {
@@ -177,21 +177,21 @@ impl<T: Transport> Dispatcher<T> {
                     plan.body_of(users.group, users.batches(), &mut body);
                     bytes = body.len();
                     let operation = plan.operation(Batch { group: users.group, first: 0, len: 1 });
-                    transport.send(Request { operation, body: Bytes::from(body) }).await
+                    transport.send(id, Request { operation, body: Bytes::from(body) }).await
                 }
-                ApiCall::User(user) => transport.fetch(&user).await,
-                ApiCall::Operation(operation) => transport.probe(operation).await,
+                ApiCall::User(user) => transport.fetch(id, &user).await,
+                ApiCall::Operation(operation) => transport.probe(id, operation).await,
             };
-            Answered { id, sent_at, bytes, result }
+            Answered { number, sent_at, bytes, result }
         });
         self.outbox.take(self.core.events()).await
     }
 
     async fn answered(&mut self, answered: &Answered) -> Result<(), Disconnected> {
-        let Answered { id, sent_at, bytes, result } = answered;
+        let Answered { number, sent_at, bytes, result } = answered;
         let now = clock::monotonic_now();
         self.concurrency.observe(now.duration_since(*sent_at));
-        let signal = self.core.answered(*id, result, *bytes, now, &mut self.chance);
+        let signal = self.core.answered(*number, result, *bytes, now, &mut self.chance);
         let connecting = result.as_ref().map_or(Duration::ZERO, |reply| reply.connecting);
         self.limiter.answered(*sent_at, connecting, now, signal);
         self.outbox.take(self.core.events()).await

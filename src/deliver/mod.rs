@@ -58,7 +58,7 @@ pub use limiter::{LimitSignal, Limiter};
 pub use options::{Options, Rate};
 pub use read_back::{Mismatch, Verified};
 pub use reservoir::{PlanRow, Reservoir};
-pub use transport::{Delivered, Reply, Request, SendError, SendErrorCause, Transport};
+pub use transport::{Delivered, Reply, Request, RequestId, SendError, SendErrorCause, Transport};
 pub use verdict::{AnswerKind, Reason, Verdict};
 
 use crate::plan::Plan;

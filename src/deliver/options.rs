@@ -3,6 +3,7 @@
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The most requests in any window of time: `10/s` or `300/m`.
@@ -81,6 +82,8 @@ pub struct Options {
     pub max_duration: Option<Duration>,
     /// How many acknowledged rows to read back.
     pub verify: usize,
+    /// What the id of each request begins with. It differs from that of any other run, on any machine.
+    pub run: Arc<str>,
     /// Where requests go, for messages.
     pub address: String,
     /// The account is known to have acknowledged something: its address and the key were right.
@@ -102,6 +105,7 @@ impl Default for Options {
             max_outage: Duration::from_mins(10),
             max_duration: None,
             verify: 0,
+            run: "run".into(),
             address: String::new(),
             proven: false,
         }

@@ -1,11 +1,35 @@
 //! The interface to the network: sends a request, returns the answer or why there is none.
 
+use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::input::Operation;
+
+/// Identifies one request among all that the API ever gets. The API is sent it, and the log has it, so that whoever runs the
+/// API can be asked about a request. A repeated request has an id of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId {
+    run: Arc<str>,
+    number: u64,
+}
+
+impl RequestId {
+    /// The id of the request with this number in the run, from 1. `run` identifies the run, see
+    /// [`Options::run`](super::Options::run).
+    pub fn new(run: &Arc<str>, number: u64) -> Self {
+        Self { run: Arc::clone(run), number }
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.run, self.number)
+    }
+}
 
 /// One mass update, ready to go.
 #[derive(Clone, Debug)]
@@ -89,12 +113,16 @@ pub enum Delivered {
 /// Sends requests. The real one is [`Http`](super::Http); tests script their own.
 pub trait Transport: Send + Sync + 'static {
     /// Sends a request once. Only the caller repeats it.
-    fn send(&self, request: Request) -> impl Future<Output = Result<Reply, SendError>> + Send;
+    fn send(&self, id: RequestId, request: Request) -> impl Future<Output = Result<Reply, SendError>> + Send;
 
     /// Gets a user once, by the type of id that the run uses.
-    fn fetch(&self, user: &str) -> impl Future<Output = Result<Reply, SendError>> + Send;
+    fn fetch(&self, id: RequestId, user: &str) -> impl Future<Output = Result<Reply, SendError>> + Send;
 
     /// Sends one GET to the operation's address, which changes nothing. Any status except 404 and 410 shows that the address
     /// exists.
-    fn probe(&self, operation: Operation) -> impl Future<Output = Result<Reply, SendError>> + Send;
+    fn probe(
+        &self,
+        id: RequestId,
+        operation: Operation,
+    ) -> impl Future<Output = Result<Reply, SendError>> + Send;
 }

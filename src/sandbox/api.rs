@@ -27,6 +27,9 @@ use super::state::{State, User};
 use super::update::{IdKind, Update, parse};
 use super::validation::{Validator, Vocabulary};
 
+/// The header by which clients identify a request.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// What all connections share.
 #[derive(Debug)]
 pub(super) struct Api {
@@ -163,7 +166,7 @@ impl Api {
     ) -> (RequestId, Result<(Operation<'a>, Behavior), Response>) {
         let mut admission = self.admission();
         let now = now();
-        let id = admission.requests.arrive(now);
+        let id = admission.requests.arrive(now, text_of(&head.headers, &REQUEST_ID));
         let admitted = self.check(head, operation).and_then(|operation| {
             admission
                 .limiter

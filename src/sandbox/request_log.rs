@@ -26,8 +26,10 @@ pub struct Counters {
 }
 
 /// A request in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedRequest {
+    /// Its `x-request-id`, if it has one.
+    pub id: Option<String>,
     /// When it arrived, counted from the start of the sandbox.
     pub at: Duration,
     /// How many ids it has; 0 if its body was not read.
@@ -66,13 +68,14 @@ impl RequestLog {
         Self { start, counters: Counters::default(), recent: SlidingWindow::new(window), log }
     }
 
-    /// Counts a request that comes `now`. Times must not decrease.
-    pub(super) fn arrive(&mut self, now: Instant) -> RequestId {
+    /// Counts a request that comes `now`, with this `x-request-id`. Times must not decrease.
+    pub(super) fn arrive(&mut self, now: Instant, named: Option<&str>) -> RequestId {
         let id = RequestId(self.counters.requests);
         self.counters.requests += 1;
         self.counters.busiest_window = self.counters.busiest_window.max(self.recent.note(now));
         if let Some(log) = &mut self.log {
-            log.push(LoggedRequest { at: now - self.start, ids: 0, status: None });
+            let id = named.map(str::to_owned);
+            log.push(LoggedRequest { id, at: now - self.start, ids: 0, status: None });
         }
         id
     }

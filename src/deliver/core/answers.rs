@@ -22,24 +22,25 @@ impl Core {
     /// Evaluates an answer. Returns what it means for the rate limit.
     pub(in crate::deliver) fn answered(
         &mut self,
-        id: u64,
+        number: u64,
         result: &Result<Reply, SendError>,
         bytes: usize,
         now: Instant,
         chance: &mut StdRng,
     ) -> LimitSignal {
-        let Some(mut request) = self.in_flight.remove(&id) else { return LimitSignal::Nothing };
+        let Some(mut request) = self.in_flight.remove(&number) else { return LimitSignal::Nothing };
         self.reconsider();
         let sent_at = request.started.unwrap_or(now);
         let verdict = if request.is_update() { Verdict::of(result) } else { Verdict::of_question(result) };
         let latency = now.duration_since(sent_at);
         self.events.push(Event::Answered { at: now, latency, answer: verdict.answer() });
-        debug!(request = %request.task, answer = %verdict, "answered");
+        debug!(request = %request.task, request_id = request.logged_id(), answer = %verdict, "answered");
         match verdict {
             Verdict::Throttled { pause, reason } => {
                 self.unreachable = 0;
                 self.outage.throttled(&reason, now);
                 info!(
+                    request_id = request.logged_id(),
                     pause_seconds = pause.map(|pause| pause.as_secs_f64()),
                     status = reason.status,
                     "throttled"
@@ -48,14 +49,17 @@ impl Core {
                 return LimitSignal::Throttled { retry_after: pause };
             }
             Verdict::Unauthorized(reason) => {
+                info!(request_id = request.logged_id(), status = reason.status, "the key is refused");
                 self.stop_with(Stop::KeyRefused(reason.clone()));
                 self.again(request, reason, now);
             }
             Verdict::Stale(reason) if request.stale < STALE => {
+                info!(request_id = request.logged_id(), "the server had closed the connection");
                 request.stale += 1;
                 self.again(request, reason, now);
             }
             Verdict::Unreachable(reason) => {
+                info!(request_id = request.logged_id(), "no connection is possible");
                 self.unreachable += 1;
                 if self.unreachable >= UNREACHABLE {
                     self.stop_with(Stop::Unreachable(reason.clone()));
@@ -78,16 +82,19 @@ impl Core {
                 return served;
             }
             Verdict::Forbidden(reason) if !self.knowledge.proven => {
+                info!(request_id = request.logged_id(), status = reason.status, "the key is refused");
                 self.stop_with(Stop::KeyRefused(reason.clone()));
                 self.again(request, reason, now);
             }
             Verdict::Rejected(reason)
                 if !self.knowledge.proven && matches!(reason.status, Some(300..=399)) =>
             {
+                info!(request_id = request.logged_id(), status = reason.status, "redirected");
                 self.stop_with(Stop::Redirected(reason.clone()));
                 self.again(request, reason, now);
             }
             Verdict::Rejected(reason) | Verdict::Forbidden(reason) => {
+                info!(request_id = request.logged_id(), status = reason.status, "rejected");
                 let served = self.served(&request);
                 self.rejected(&request, result, reason, bytes, now);
                 return served;
@@ -131,7 +138,13 @@ impl Core {
         let key = self.key(&request.task);
         self.outage.troubled((key, &mut request.attempts), delivered, &reason, now, next_probe);
         let away = self.outage.next_probe().is_some();
-        info!(sent = delivered == Delivered::Maybe, status = reason.status, outage = away, "request failed");
+        info!(
+            request_id = request.logged_id(),
+            sent = delivered == Delivered::Maybe,
+            status = reason.status,
+            outage = away,
+            "request failed"
+        );
         let at = now + backoff(&self.options, request.attempts.all(), chance);
         if let Task::Ask { diagnosis, question: Question::Update(positions) } = &request.task
             && positions.len() > 1
@@ -333,7 +346,9 @@ impl Core {
     pub(super) fn exhausted(&mut self, request: PendingRequest, now: Instant) {
         let reason = request.last.clone().unwrap_or_default();
         let since = request.since.unwrap_or(now);
-        let gave_up = exhausted(request.attempts.all(), since, &reason, now);
+        let attempts = request.attempts.all();
+        info!(request_id = request.logged_id(), attempts, status = reason.status, "gave up");
+        let gave_up = exhausted(attempts, since, &reason, now);
         let rejection = |reason: Reason| Rejection {
             pattern: pattern(&reason.error),
             reason,

@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tracing::info;
 
 use self::pending_request::{PendingRequest, Scheduled, Task};
 use super::diagnosis::Diagnosis;
@@ -27,6 +28,7 @@ use super::options::Options;
 use super::outage::OutageDetector;
 use super::read_back::{ReadBack, Verified};
 use super::reservoir::Reservoir;
+use super::transport::RequestId;
 use super::user_set::UserSet;
 use super::verdict::Reason;
 use crate::input::Operation;
@@ -55,7 +57,8 @@ const QUIET: u32 = 3;
 #[derive(Debug)]
 pub(super) struct StartedRequest {
     /// To be returned with its answer.
-    pub(super) id: u64,
+    pub(super) number: u64,
+    pub(super) id: RequestId,
     pub(super) call: ApiCall,
 }
 
@@ -91,11 +94,12 @@ pub(super) struct Core {
     queue: BinaryHeap<Reverse<Scheduled>>,
     /// The last number that was given to a request or a diagnosis.
     requests: u64,
-    /// By id, which is the order of their starts.
+    /// By number, which is the order of their starts.
     in_flight: BTreeMap<u64, PendingRequest>,
     /// The request to be started next.
     decided: Option<Scheduled>,
-    last_id: u64,
+    /// How many requests were started.
+    started: u64,
     diagnoses: HashMap<u64, Diagnosis>,
     /// The diagnosis that tests a value which was not accepted for any user yet, by group.
     group_diagnosis: HashMap<u32, u64>,
@@ -149,7 +153,7 @@ impl Core {
             requests: 0,
             in_flight: BTreeMap::new(),
             decided: None,
-            last_id: 0,
+            started: 0,
             diagnoses: HashMap::new(),
             group_diagnosis: HashMap::new(),
             waiting: HashMap::new(),
@@ -251,6 +255,7 @@ impl Core {
         self.reconsider();
         let in_flight = std::mem::take(&mut self.in_flight);
         for (_, request) in in_flight {
+            info!(request_id = request.logged_id(), "not answered before the run ended");
             if let Task::Update(users) = request.task {
                 let error = "not answered before the run ended: it may have been applied".to_owned();
                 self.finish_users(&users, &Outcome::Unsent(Reason { status: None, error }), request.carried);

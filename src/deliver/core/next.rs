@@ -10,6 +10,7 @@ use crate::deliver::diagnosis::{Diagnosis, Evidence, Finding, Question, Rejectio
 use crate::deliver::event::{Event, Outcome, Purpose};
 use crate::deliver::knowledge::Offender;
 use crate::deliver::suggested_cause::SuggestedCause;
+use crate::deliver::transport::RequestId;
 use crate::deliver::user_set::UserSet;
 use crate::deliver::verdict::Reason;
 use crate::input::Operation;
@@ -76,12 +77,14 @@ impl Core {
     /// Starts the request that was decided on.
     pub(in crate::deliver) fn start(&mut self, now: Instant) -> Option<StartedRequest> {
         let Scheduled { mut request, .. } = self.decided.take()?;
-        self.last_id += 1;
-        let id = self.last_id;
+        self.started += 1;
+        let number = self.started;
+        let id = RequestId::new(&self.options.run, number);
         let purpose = std::mem::replace(&mut request.purpose, Purpose::Retry);
         request.carried += 1;
         request.since.get_or_insert(now);
         request.started = Some(now);
+        request.id = Some(id.clone());
         let call = match &request.task {
             Task::Update(users) | Task::Account(users) => ApiCall::Update(users.clone()),
             Task::Probe(call) => call.clone(),
@@ -101,9 +104,9 @@ impl Core {
             }
             _ => {}
         }
-        self.in_flight.insert(id, request);
+        self.in_flight.insert(number, request);
         self.events.push(Event::Sent { at: now, purpose });
-        Some(StartedRequest { id, call })
+        Some(StartedRequest { number, id, call })
     }
 
     /// Takes the decision back, because an answer may change it.

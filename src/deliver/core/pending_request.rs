@@ -3,11 +3,13 @@
 use std::fmt;
 
 use tokio::time::Instant;
+use tracing::field::{DisplayValue, display};
 
 use super::ApiCall;
 use crate::deliver::diagnosis::Question;
 use crate::deliver::event::Purpose;
 use crate::deliver::outage::Attempts;
+use crate::deliver::transport::RequestId;
 use crate::deliver::user_set::UserSet;
 use crate::deliver::verdict::Reason;
 
@@ -35,6 +37,8 @@ pub(super) struct PendingRequest {
     pub(super) since: Option<Instant>,
     /// When its last attempt started.
     pub(super) started: Option<Instant>,
+    /// The id of its last attempt.
+    pub(super) id: Option<RequestId>,
     /// The last answer.
     pub(super) last: Option<Reason>,
 }
@@ -82,8 +86,14 @@ impl PendingRequest {
             stale: 0,
             since: None,
             started: None,
+            id: None,
             last: None,
         }
+    }
+
+    /// The id of its last attempt, for the log.
+    pub(super) fn logged_id(&self) -> Option<DisplayValue<&RequestId>> {
+        self.id.as_ref().map(display)
     }
 
     /// Whether it is a mass update, and not a question.

@@ -14,17 +14,20 @@ use std::time::{Duration, SystemTime};
 use bytes::{Bytes, BytesMut};
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LOCATION,
-    RETRY_AFTER,
+    ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue,
+    LOCATION, RETRY_AFTER,
 };
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use self::connect_timing::{ConnectTiming, TimingLayer};
 use self::send_error::{ConnectionUse, Destination, causes, send_error};
-use super::transport::{Reply, Request, SendError, Transport};
+use super::transport::{Reply, Request, RequestId, SendError, Transport};
 use crate::clock;
 use crate::input::{IdType, Operation};
+
+/// The header with a request's id. Servers and proxies log it.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -152,7 +155,8 @@ impl Http {
         }
     }
 
-    async fn ask(&self, request: RequestBuilder) -> Result<Reply, SendError> {
+    async fn ask(&self, id: &RequestId, request: RequestBuilder) -> Result<Reply, SendError> {
+        let request = request.header(REQUEST_ID, id.to_string());
         let start = clock::monotonic_now();
         let connecting = Arc::new(ConnectTiming::default());
         let response = connecting.watch(request.send()).await.map_err(|error| {
@@ -215,21 +219,21 @@ fn decoded(body: Bytes, encoding: Option<&str>) -> Bytes {
 }
 
 impl Transport for Http {
-    async fn send(&self, request: Request) -> Result<Reply, SendError> {
-        self.ask(self.client.put(self.address(request.operation)).body(request.body)).await
+    async fn send(&self, id: RequestId, request: Request) -> Result<Reply, SendError> {
+        self.ask(&id, self.client.put(self.address(request.operation)).body(request.body)).await
     }
 
-    async fn fetch(&self, user: &str) -> Result<Reply, SendError> {
+    async fn fetch(&self, id: RequestId, user: &str) -> Result<Reply, SendError> {
         let mut url = self.users.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             // What the id holds is escaped; the operation's path ends in a slash.
             path.pop_if_empty().push(user).push("");
         }
-        self.ask(self.client.get(url)).await
+        self.ask(&id, self.client.get(url)).await
     }
 
-    async fn probe(&self, operation: Operation) -> Result<Reply, SendError> {
-        self.ask(self.client.get(self.address(operation))).await
+    async fn probe(&self, id: RequestId, operation: Operation) -> Result<Reply, SendError> {
+        self.ask(&id, self.client.get(self.address(operation))).await
     }
 }
 

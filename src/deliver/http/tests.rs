@@ -60,8 +60,12 @@ fn https(base_url: &str, proxy: Option<&str>) -> Http {
     Http::with(builder, proxy, &target(base_url), Duration::from_secs(10), NonZeroUsize::MIN).unwrap()
 }
 
+fn id() -> RequestId {
+    RequestId::new(&"run".into(), 1)
+}
+
 async fn ask(http: &Http) -> Result<Reply, SendError> {
-    http.probe(Operation::Standard).await
+    http.probe(id(), Operation::Standard).await
 }
 
 /// Reads a request without a body, and answers; `None`: nothing came.
@@ -199,7 +203,8 @@ async fn an_operation_is_probed_at_its_own_address_without_a_change() {
         serve(&mut stream, OK.as_bytes()).await.unwrap()
     });
     let http = http(&format!("http://{address}/api/"));
-    http.probe(Operation::Custom).await.unwrap();
+    http.probe(id(), Operation::Custom).await.unwrap();
     let request = server.await.unwrap();
     assert!(request.starts_with("GET /api/users/mass_update_custom_attributes/ HTTP/1.1\r\n"), "{request}");
+    assert!(request.contains("\r\nx-request-id: run-1\r\n"), "{request}");
 }

@@ -122,7 +122,7 @@ fn run_until(
         let decided = room && core.decide(now);
         if decided && now >= slot {
             let is_again = core.decided_is_check();
-            let StartedRequest { id, call } = core.start(now).unwrap();
+            let StartedRequest { number, call, .. } = core.start(now).unwrap();
             run.requests += 1;
             run.starts.push(at);
             assert!(run.requests < 30_000, "no end: seed {seed} {server:?}");
@@ -141,7 +141,7 @@ fn run_until(
                     }
                 }
             }
-            in_flight.insert((now + LATENCY.mul_f64(dice.random_range(0.5..1.5)), id), (answer, bytes));
+            in_flight.insert((now + LATENCY.mul_f64(dice.random_range(0.5..1.5)), number), (answer, bytes));
             slot = now + interval;
         } else if !decided && !stopping && in_flight.is_empty() && core.is_done(now) {
             break;
@@ -156,8 +156,8 @@ fn run_until(
             while let Some(entry) = in_flight.first_entry()
                 && entry.key().0 <= now
             {
-                let ((_, id), (answer, bytes)) = entry.remove_entry();
-                let signal = core.answered(id, &answer, bytes, now, &mut chance);
+                let ((_, number), (answer, bytes)) = entry.remove_entry();
+                let signal = core.answered(number, &answer, bytes, now, &mut chance);
                 if let LimitSignal::Throttled { retry_after: pause } = signal {
                     slot = slot.max(now + pause.unwrap_or(Duration::from_secs(1)));
                 }

@@ -22,6 +22,7 @@ mod reasons;
 mod refused;
 mod rehearsal;
 mod remembered;
+mod request_ids;
 mod truth;
 mod unseen;
 mod verified;

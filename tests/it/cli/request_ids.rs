@@ -36,8 +36,8 @@ fn troubled() -> Server {
 #[test]
 fn each_request_has_an_id_of_its_own_which_the_log_names() {
     let (workdir, server) = (Workdir::with_cities(40), troubled());
-    let country: String = (1..=20).map(|user| format!("{user},country,Norway\n")).collect();
-    workdir.file("users.csv", format!("{}{country}", workdir.read("users.csv")));
+    let countries: Vec<String> = (1..=20).map(|user| format!("\n{user},country,Norway")).collect();
+    workdir.file("users.csv", workdir.read("users.csv").trim_end().to_owned() + &countries.concat());
     let arguments = "users.csv -vv --log-format json --max-attempts 40 --verify 5 --summary -";
     let run = server.sync(&workdir, arguments).exits(1);
     let ids = at(&server);

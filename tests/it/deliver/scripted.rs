@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use attrsync::deliver::{Delivered, Reply, Request, SendError, SendErrorCause, Transport};
+use attrsync::deliver::{Delivered, Reply, Request, RequestId, SendError, SendErrorCause, Transport};
 use attrsync::input::Operation;
 use tokio::time::Instant;
 
@@ -94,7 +94,7 @@ impl Api {
 }
 
 impl Transport for Api {
-    async fn send(&self, request: Request) -> Result<Reply, SendError> {
+    async fn send(&self, _id: RequestId, request: Request) -> Result<Reply, SendError> {
         let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
         let ids: Vec<u64> = body["ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect();
         let attribute = body["attribute"].as_str().unwrap().to_owned();
@@ -137,7 +137,7 @@ impl Transport for Api {
         act.answer
     }
 
-    async fn fetch(&self, user: &str) -> Result<Reply, SendError> {
+    async fn fetch(&self, _id: RequestId, user: &str) -> Result<Reply, SendError> {
         let state = self.state.lock().unwrap();
         let user: u64 = user.parse().unwrap();
         let held = state.log.applied.iter().filter(|((_, id), _)| *id == user);
@@ -145,7 +145,7 @@ impl Transport for Api {
         Ok(Reply { status: 200, body: serde_json::to_vec(&held).unwrap().into(), ..Reply::default() })
     }
 
-    async fn probe(&self, _operation: Operation) -> Result<Reply, SendError> {
+    async fn probe(&self, _id: RequestId, _operation: Operation) -> Result<Reply, SendError> {
         // A script that answers 404 whoever is asked for has no such address.
         let asked = Asked {
             number: usize::MAX,
