@@ -24,15 +24,14 @@ const EVENTS: usize = 4096;
 /// How long the sandbox of this process takes for a request, so that a rehearsal looks like a run.
 const SANDBOX_LATENCY: Duration = Duration::from_millis(40);
 
-/// Sends a plan until it is done or stopped. The ledger comes back unless requests were left in flight: the run then has
-/// to look killed.
+/// Sends a plan until it is done or stopped.
 pub(super) async fn send(
     plan: Arc<Plan>,
     options: Options,
     mut consumer: EventConsumer<Box<dyn Progress + Send>>,
     target: &config::Endpoint,
     id_type: IdType,
-    mut signals: Signals,
+    signals: &mut Signals,
 ) -> Result<(Delivery, Consumed), Failure> {
     let (target, _sandbox) = match target {
         config::Endpoint::Api { base_url, token } => {
@@ -61,12 +60,13 @@ pub(super) async fn send(
         let consumer = consuming.await?;
         let Delivery { end, verified } = delivered.clone();
         let consumed = blocking("reporting", move || consumer.finish(&end, verified.as_ref())).await?;
-        let is_whole = !matches!(*shutdown.borrow(), Shutdown::Immediate(_));
-        Ok((delivered, Consumed { ledger: consumed.ledger.filter(|_| is_whole), ..consumed }))
+        Ok((delivered, consumed))
     };
     tokio::select! {
+        // A signal that came before the first request is due stops the run before it.
+        biased;
+        never = obey(signals, &shutdown) => match never {},
         sent = sending => sent,
-        never = obey(&mut signals, &shutdown) => match never {},
     }
 }
 

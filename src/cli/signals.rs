@@ -8,6 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::failure::Failure;
 use crate::deliver::Stop;
+use crate::report::why_stopped;
 
 /// The number of SIGXFSZ on Linux and on macOS.
 const SIGXFSZ: i32 = 25;
@@ -42,6 +43,22 @@ impl Signals {
             hang_up: caught(SignalKind::hangup())?,
             _too_large: caught(SignalKind::from_raw(SIGXFSZ))?,
         })
+    }
+
+    /// Waits for work to be done before anything is sent. A signal ends the wait, and the work is abandoned.
+    pub(super) async fn or<T>(
+        &mut self,
+        doing: &str,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            stop = self.next() => {
+                let text = format!("{} while it {doing}: nothing was sent", why_stopped(&stop));
+                Err(Failure::interrupted(text, &stop))
+            }
+            done = work => done,
+        }
     }
 
     /// Waits for the next one.

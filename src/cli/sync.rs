@@ -145,7 +145,7 @@ impl SyncRun {
         let (plan, run, recorder) = match ledger {
             None => (Arc::new(read.plan), None, None),
             Some(ledger) => {
-                let remaining = self.remaining(ledger, read.plan).await?;
+                let remaining = self.remaining(ledger, read.plan, &mut signals).await?;
                 fates.unchanged = remaining.known.total().unchanged;
                 fates.resumed = remaining.known.total().resumed;
                 if let Some(note) = &remaining.note {
@@ -171,11 +171,14 @@ impl SyncRun {
         let consumer = EventConsumer::new(Arc::clone(&plan), fates, recorder, failures, progress)
             .with_snapshots(self.reports.snapshots());
         let id_type = self.settings.input.id_type;
-        let (delivered, consumed) = send(plan, options, consumer, target, id_type, signals).await?;
+        let (delivered, consumed) = send(plan, options, consumer, target, id_type, &mut signals).await?;
 
         let (exit, ledger) = self.report(&delivered, consumed, run, causes)?;
-        if let Some(ledger) = ledger {
-            self.compact(ledger).await;
+        // Compacting can take long, and who sent a signal may not wait.
+        let is_interrupted =
+            matches!(&delivered.end, End::Stopped(stop) if StopReason::from(stop) == StopReason::Signal);
+        if let Some(ledger) = ledger.filter(|_| !is_interrupted) {
+            self.compact(ledger, &mut signals).await;
         }
         Ok(exit)
     }
@@ -186,28 +189,30 @@ impl SyncRun {
         signals: &mut Signals,
     ) -> Result<(FailuresReport, Option<RunLedger>), Failure> {
         loop {
-            match self.open() {
+            match self.open(signals).await {
                 Err(failure) if self.waiting.is_worthwhile(&failure) => {}
                 opened => return opened,
             }
-            tokio::select! {
-                () = sleep(Waiting::INTERVAL) => {}
-                stop = signals.next() => {
-                    let text = format!("{} while it waited: nothing was sent", why_stopped(&stop));
-                    return Err(Failure::interrupted(text, &stop));
-                }
-            }
+            let pause = async {
+                sleep(Waiting::INTERVAL).await;
+                Ok(())
+            };
+            signals.or("waited", pause).await?;
         }
     }
 
     /// Opens what the run writes. A wrong path for the failures report fails first, as opening a ledger creates one. If
     /// another run uses both, the ledger's message says more.
-    fn open(&self) -> Result<(FailuresReport, Option<RunLedger>), Failure> {
-        let failures = match FailuresReport::create(&self.failures_path(), &self.settings.input) {
+    async fn open(&self, signals: &mut Signals) -> Result<(FailuresReport, Option<RunLedger>), Failure> {
+        let (path, settings) = (self.failures_path(), Arc::clone(&self.settings));
+        let creating = blocking("opening", move || FailuresReport::create(&path, &settings.input));
+        let failures = match signals.or("opened the failures report", creating).await? {
             Err(error) if !error.is_in_use() => return Err(error.into()),
             created => created,
         };
-        let ledger = RunLedger::open(&self.settings)?;
+        let settings = Arc::clone(&self.settings);
+        let opening = blocking("opening", move || RunLedger::open(&settings));
+        let ledger = signals.or("opened the ledger", async { opening.await? }).await?;
         Ok((failures?, ledger))
     }
 
@@ -223,14 +228,11 @@ impl SyncRun {
         progress: &mut (dyn Progress + Send),
     ) -> Result<PlannedInput, Failure> {
         let settings = Arc::clone(&self.settings);
-        let read = tokio::select! {
-            read = PlannedInput::read(settings, progress) => read?,
-            stop = signals.next() => {
-                progress.close();
-                let text = format!("{} while it read: nothing was sent", why_stopped(&stop));
-                return Err(Failure::interrupted(text, &stop));
-            }
-        };
+        let read = signals.or("read", PlannedInput::read(settings, progress)).await;
+        if read.is_err() {
+            progress.close();
+        }
+        let read = read?;
         let summary = read.plan.summary(0);
         for warning in read.screen(&summary, &self.settings).warnings() {
             self.console.warning(&warning);
@@ -258,9 +260,15 @@ impl SyncRun {
     }
 
     /// Takes out of the plan what the ledger knows to be done.
-    async fn remaining(&self, ledger: RunLedger, plan: Plan) -> Result<RemainingRun, Failure> {
+    async fn remaining(
+        &self,
+        ledger: RunLedger,
+        plan: Plan,
+        signals: &mut Signals,
+    ) -> Result<RemainingRun, Failure> {
         let settings = Arc::clone(&self.settings);
-        Ok(blocking("reading the ledger", move || ledger.remaining(plan, &settings)).await??)
+        let asking = blocking("reading the ledger", move || ledger.remaining(plan, &settings));
+        signals.or("read the ledger", async { Ok(asking.await??) }).await
     }
 
     /// Records how the run ended, and reports it in all the ways that were asked for. Returns the ledger, if it can still
@@ -353,12 +361,12 @@ impl SyncRun {
 
     /// Makes the ledger smaller. Everything is recorded and reported by now, so neither an error nor a signal changes how
     /// the run ended.
-    async fn compact(&self, ledger: Ledger) {
-        let Ok(mut signals) = Signals::new() else { return };
+    async fn compact(&self, ledger: Ledger, signals: &mut Signals) {
         let settings = Arc::clone(&self.settings);
         let compacted = tokio::select! {
-            compacted = spawn_blocking(move || run_ledger::compact(ledger, &settings)) => compacted,
+            biased;
             _ = signals.next() => return,
+            compacted = spawn_blocking(move || run_ledger::compact(ledger, &settings)) => compacted,
         };
         let warning = |why: &dyn Display| Message::warning(format!("the ledger was not compacted: {why}"));
         self.console.warning(&match compacted {

@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::thread;
+use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 
@@ -15,9 +16,14 @@ use super::memory_limit;
 use super::options::{names, variable};
 use super::reports::GithubFiles;
 use super::values::LEAST_MEMORY;
+use crate::deliver;
 
 /// Memory in bytes to assume if the system doesn't say how much there is.
 const UNKNOWN_MEMORY: u64 = 2_000_000_000;
+
+/// How long requests in flight may take after a signal on GitHub Actions. A job that is cancelled gets SIGINT, 7.5 seconds
+/// later SIGTERM, and is killed after another 2.5 seconds. So the reports are written before the second signal.
+const GITHUB_GRACE: Duration = Duration::from_secs(6);
 
 /// Everything outside the command line that settings depend on. Tests use made-up values.
 #[derive(Clone)]
@@ -69,10 +75,22 @@ impl Environment {
 
     /// What GitHub Actions offers, if this process is part of a step there.
     pub(super) fn github(&self) -> Option<GithubFiles> {
-        let variable = |name: &str| self.variables.get(OsStr::new(name)).filter(|text| !text.is_empty());
-        variable("GITHUB_ACTIONS").filter(|text| *text == "true")?;
-        let path = |name| variable(name).map(PathBuf::from);
+        if !self.is_github() {
+            return None;
+        }
+        let path = |name: &str| {
+            self.variables.get(OsStr::new(name)).filter(|text| !text.is_empty()).map(PathBuf::from)
+        };
         Some(GithubFiles { step_summary: path("GITHUB_STEP_SUMMARY"), output: path("GITHUB_OUTPUT") })
+    }
+
+    /// How long requests in flight may take after a signal.
+    pub(super) fn grace(&self) -> Duration {
+        if self.is_github() { GITHUB_GRACE } else { deliver::Options::GRACE }
+    }
+
+    fn is_github(&self) -> bool {
+        self.variables.get(OsStr::new("GITHUB_ACTIONS")).is_some_and(|text| text == "true")
     }
 
     /// A warning for each variable that looks like ours but sets nothing.

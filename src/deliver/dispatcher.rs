@@ -12,7 +12,7 @@ use bytes::Bytes;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 
 use super::Disconnected;
@@ -34,10 +34,6 @@ const LULL: Duration = Duration::from_millis(5);
 
 /// … and others in bursts of up to this many, which wake the receiver once.
 const BURST: usize = 64;
-
-/// How long requests in flight may take once the run is to stop: long enough for a slow answer, and short enough for a user
-/// who pressed Ctrl-C.
-const GRACE: Duration = Duration::from_secs(30);
 
 pub(super) struct Dispatcher<T> {
     plan: Arc<Plan>,
@@ -96,15 +92,17 @@ impl<T: Transport> Dispatcher<T> {
         mut shutdown_rx: watch::Receiver<Shutdown>,
     ) -> Result<Delivery, Disconnected> {
         let mut pulse = pulse();
-        let mut grace = None;
+        let mut grace: Option<Instant> = None;
         loop {
             let now = clock::monotonic_now();
             let mut may_start = false;
             self.look_for_reasons_to_stop(&shutdown_rx, now);
             if self.core.stop().is_some() {
-                let end = *grace.get_or_insert(now + GRACE.min(self.options.timeout));
-                let quit = matches!(*shutdown_rx.borrow(), Shutdown::Immediate(_));
-                if quit || self.in_flight.is_empty() || now >= end {
+                // The run may be about to stop already when a signal comes.
+                let latest = now + self.grace(&shutdown_rx.borrow());
+                let end = grace.map_or(latest, |end| end.min(latest));
+                grace = Some(end);
+                if self.in_flight.is_empty() || now >= end {
                     break;
                 }
             } else if self.has_room(now) {
@@ -119,10 +117,7 @@ impl<T: Transport> Dispatcher<T> {
                 biased;
                 Ok(()) = shutdown_rx.changed() => {}
                 _ = pulse.tick() => self.send_status().await?,
-                Some(answered) = self.in_flight.join_next() => match answered {
-                    Ok(answered) => self.answered(&answered).await?,
-                    Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-                },
+                Some(answered) = self.in_flight.join_next() => self.answered(answered).await?,
                 () = self.limiter.permit(), if may_start => self.start().await?,
                 () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }
@@ -147,6 +142,16 @@ impl<T: Transport> Dispatcher<T> {
         } else if let Some(pause) = self.limiter.asked_left(now).filter(|left| now + *left > at) {
             self.core.stop_with(Stop::LongPause { reason, pause, most });
         }
+    }
+
+    /// How long requests in flight may take once the run is to stop.
+    fn grace(&self, shutdown: &Shutdown) -> Duration {
+        let longest = match shutdown {
+            Shutdown::No => Options::GRACE,
+            Shutdown::Graceful(_) => self.options.grace,
+            Shutdown::Immediate(_) => Duration::ZERO,
+        };
+        longest.min(self.options.timeout)
     }
 
     fn has_room(&self, now: Instant) -> bool {
@@ -187,17 +192,24 @@ impl<T: Transport> Dispatcher<T> {
         self.outbox.take(self.core.events()).await
     }
 
-    async fn answered(&mut self, answered: &Answered) -> Result<(), Disconnected> {
-        let Answered { number, sent_at, bytes, result } = answered;
+    async fn answered(&mut self, joined: Result<Answered, JoinError>) -> Result<(), Disconnected> {
+        let Answered { number, sent_at, bytes, result } = match joined {
+            Ok(answered) => answered,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        };
         let now = clock::monotonic_now();
-        self.concurrency.observe(now.duration_since(*sent_at));
-        let signal = self.core.answered(*number, result, *bytes, now, &mut self.chance);
+        self.concurrency.observe(now.duration_since(sent_at));
+        let signal = self.core.answered(number, &result, bytes, now, &mut self.chance);
         let connecting = result.as_ref().map_or(Duration::ZERO, |reply| reply.connecting);
-        self.limiter.answered(*sent_at, connecting, now, signal);
+        self.limiter.answered(sent_at, connecting, now, signal);
         self.outbox.take(self.core.events()).await
     }
 
     async fn finish(mut self) -> Result<Delivery, Disconnected> {
+        // What was answered meanwhile is no longer in flight.
+        while let Some(answered) = self.in_flight.try_join_next() {
+            self.answered(answered).await?;
+        }
         self.in_flight.abort_all();
         let verified = self.core.finish();
         self.outbox.take(self.core.events()).await?;

@@ -80,6 +80,8 @@ pub struct Options {
     pub max_outage: Duration,
     /// No request starts after this time, from the call of [`deliver`](super::deliver()) on.
     pub max_duration: Option<Duration>,
+    /// How long requests in flight may take after a signal, if that is less than `timeout`.
+    pub grace: Duration,
     /// How many acknowledged rows to read back.
     pub verify: usize,
     /// What the id of each request begins with. It differs from that of any other run, on any machine.
@@ -88,6 +90,12 @@ pub struct Options {
     pub address: String,
     /// The account is known to have acknowledged something: its address and the key were right.
     pub proven: bool,
+}
+
+impl Options {
+    /// How long requests in flight may take once a run is to stop: long enough for a slow answer, and short enough for a user
+    /// who pressed Ctrl-C.
+    pub const GRACE: Duration = Duration::from_secs(30);
 }
 
 impl Default for Options {
@@ -104,6 +112,7 @@ impl Default for Options {
             timeout: Duration::from_mins(1),
             max_outage: Duration::from_mins(10),
             max_duration: None,
+            grace: Self::GRACE,
             verify: 0,
             run: "run".into(),
             address: String::new(),

@@ -1,7 +1,8 @@
 //! Signals: what is in flight is finished, recorded and told; the second signal waits for nothing.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -103,6 +104,107 @@ fn a_signal_while_an_outage_is_waited_for_ends_the_wait() {
     server.until(|counters| counters.faulted == 1);
     signal(&child, "TERM");
     assert_eq!(wait(child).exits(143).rows("unsent"), 3);
+}
+
+/// A request that is never answered.
+const STALL: Option<Fault> = Some(Fault { kind: FaultKind::Stall, moment: Moment::BeforeApplying });
+
+/// Cancels a run as a pipeline does, with SIGINT and later SIGTERM, when its first request is acknowledged and all that
+/// follow are in flight and stay so.
+fn cancelled(server: &Server, in_flight: u64, mut command: Command) -> Ended {
+    let mut child = command.spawn().unwrap();
+    server.until(|counters| counters.requests == 1 + in_flight);
+    signal(&child, "INT");
+    let mut errors = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("signal again quits") {
+        line.clear();
+        assert_ne!(errors.read_line(&mut line).unwrap(), 0, "it ended at the first signal");
+    }
+    signal(&child, "TERM");
+    // Whoever reads nothing may stop the writer.
+    let mut rest = String::new();
+    errors.read_to_string(&mut rest).unwrap();
+    let ended = wait(child);
+    Ended { stderr: rest, ..ended }
+}
+
+/// That the summary of a run with `read` rows, one of them acknowledged, agrees with the failures report.
+fn check_reports(run: &Ended, workdir: &Workdir, read: u64) {
+    let summary = run.summary();
+    assert_eq!(
+        (summary["outcome"].as_str(), summary["reason"].as_str()),
+        (Some("interrupted"), Some("signal"))
+    );
+    let rows = summary["rows"].as_object().unwrap().iter();
+    let fates = rows.filter(|(fate, _)| *fate != "read").map(|(_, count)| count.as_u64().unwrap());
+    assert_eq!((run.rows("read"), fates.sum::<u64>()), (read, read));
+    assert_eq!((run.rows("acknowledged"), run.rows("unsent")), (1, read - 1));
+    let lost = workdir.failures();
+    assert_eq!(lost.len() as u64, read - 1);
+    assert!(lost.iter().all(|lost| lost.fate == "unsent"));
+    assert_eq!(lost.iter().map(|lost| &lost.row).collect::<BTreeSet<_>>().len(), lost.len());
+}
+
+#[test]
+fn a_second_signal_leaves_a_ledger_and_reports_that_the_next_run_goes_on_from() {
+    let workdir = Workdir::with_cities(100);
+    let mut script = vec![STALL; 17];
+    script[0] = None;
+    let server = Server::new(Options { script, ..Options::default() });
+    let mut command = server.remembering(&workdir, "users.csv --concurrency 16");
+    command.env("GITHUB_ACTIONS", "true");
+    let run = cancelled(&server, 16, command).exits(130);
+    check_reports(&run, &workdir, 100);
+    let history = workdir.run("history").exits(0).stdout;
+    assert!(history.contains("interrupted"), "{history}");
+
+    let again = server.remember(&workdir, "users.csv").exits(0);
+    assert_eq!((again.rows("resumed"), again.rows("acknowledged")), (1, 99));
+    assert_eq!(server.sandbox.state().len(), 100);
+}
+
+#[test]
+fn a_second_signal_reports_every_row_of_a_large_plan() {
+    const ROWS: u64 = 60_000;
+    let rows = (1..ROWS / 2).map(|user| format!("{user},city,Oslo\n{user},first_name,Name {user}\n"));
+    let workdir = Workdir::new();
+    workdir.file(
+        "users.csv",
+        format!("user_id,attribute,value\n7,region,First\n8,region,\"a, b\"\n{}", rows.collect::<String>()),
+    );
+    let script = std::iter::once(None).chain(std::iter::repeat_n(STALL, 10)).collect();
+    let server = Server::new(Options { script, ..Options::default() });
+    let command = server.remembering(&workdir, "users.csv --concurrency 10 --batch-size 1");
+    let run = cancelled(&server, 10, command).exits(130);
+    check_reports(&run, &workdir, ROWS);
+}
+
+#[test]
+fn a_signal_while_a_file_is_opened_sends_nothing() {
+    let (workdir, server) = (Workdir::with_cities(3), Server::friendly());
+    assert!(Command::new("mkfifo").arg(workdir.path("pipe")).status().unwrap().success());
+    // Opening a pipe that nobody reads takes forever.
+    let child = server.command(&workdir, "users.csv --failures pipe --summary -").spawn().unwrap();
+    until_it_catches_signals(&child);
+    signal(&child, "TERM");
+    let run = wait(child).exits(143);
+    run.says("nothing was sent");
+    assert_eq!(server.counters().requests, 0);
+}
+
+/// Returns when signals no longer end the process.
+fn until_it_catches_signals(child: &Child) {
+    const SIGTERM: u32 = 15;
+    let status = format!("/proc/{}/status", child.id());
+    loop {
+        let status = std::fs::read_to_string(&status).unwrap();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        if u64::from_str_radix(mask.trim(), 16).unwrap() & (1 << (SIGTERM - 1)) != 0 {
+            return;
+        }
+        std::thread::yield_now();
+    }
 }
 
 /// The program with this command line, once it reads from a FIFO, with the other end of that.

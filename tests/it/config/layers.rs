@@ -165,6 +165,14 @@ fn verbosity_adds_up_and_the_outermost_word_on_it_counts() {
 }
 
 #[test]
+fn on_github_actions_requests_in_flight_have_less_time_after_a_signal() {
+    let grace = |place: Place| place.settings(&[]).delivery.grace.as_secs();
+    assert_eq!(grace(Place::ready()), 30);
+    assert_eq!(grace(Place::ready().variable("GITHUB_ACTIONS", "true")), 6);
+    assert_eq!(grace(Place::ready().variable("GITHUB_ACTIONS", "")), 30);
+}
+
+#[test]
 fn a_wrong_value_is_named_with_its_place_and_with_what_is_accepted() {
     let rate = "`fast` is not a rate: write requests per second or minute, as `10/s` or `300/m`";
     let wrong = |name: &str, value: &str| Place::ready().variable(name, value).error(&[]);

@@ -124,6 +124,25 @@ fn requests_that_never_end_do_not_hold_up_a_stop_for_ever() {
 }
 
 #[test]
+fn after_a_signal_requests_in_flight_have_the_time_that_the_options_give_them() {
+    let minutes =
+        |asked: &Asked| Act { after: if asked.number > 5 { 100 * MINUTE } else { Duration::ZERO }, ..ok() };
+    for (grace, timeout, longest) in [(6, 60, 6), (6, 2, 2), (90, 60, 60)] {
+        let seconds = Duration::from_secs;
+        let options = Options { grace: seconds(grace), timeout: seconds(timeout), ..options() };
+        let run =
+            run_until(&many_cities(1000), &options, Box::new(minutes), Some((MINUTE, Stop::Interrupted)));
+        assert_eq!(run.end, End::Stopped(Stop::Interrupted));
+        let drain = run.took - MINUTE;
+        assert!(drain >= seconds(longest) && drain < seconds(longest + 1), "{drain:?}");
+    }
+    // A run that is out of time has no signal to obey.
+    let options = Options { grace: Duration::from_secs(6), max_duration: Some(MINUTE), ..options() };
+    let run = run(&many_cities(1000), &options, Box::new(minutes));
+    assert!(run.took >= MINUTE + Options::GRACE, "{:?}", run.took);
+}
+
+#[test]
 fn time_runs_out() {
     let options = Options { max_duration: Some(Duration::from_secs(3)), ..options() };
     let run = run(&many_cities(100_000), &options, Box::new(|_| ok()));
