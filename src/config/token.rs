@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -91,8 +91,12 @@ fn read(
     Ok(SecretString::from(text.expose_secret().trim()))
 }
 
+/// Whether others can read the file, as far as its owner can change that. A file of another owner, such as a secret that
+/// systemd or Kubernetes mounts, may be readable by the group of this process: that is how the process reads it.
 fn is_open_to_others(path: &Path) -> io::Result<bool> {
-    Ok(fs::metadata(path)?.permissions().mode() & 0o077 != 0)
+    let metadata = fs::metadata(path)?;
+    let is_own = metadata.uid() == rustix::process::geteuid().as_raw();
+    Ok(metadata.mode() & if is_own { 0o077 } else { 0o007 } != 0)
 }
 
 /// Rejects text that can't be a key, and warns of text that is probably not one. Messages never show any of it.
