@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -186,7 +187,14 @@ impl WriteError {
     }
 }
 
+/// Standard output, as a path. It is not opened by this name, which fails for a socket, as a journal has.
+const STDOUT: &str = "/dev/stdout";
+
 fn open(path: &Path) -> io::Result<Target> {
+    if path == Path::new(STDOUT) {
+        let stdout = io::stdout().as_fd().try_clone_to_owned()?;
+        return Ok(Target::Direct(File::from(stdout)));
+    }
     match replaceable(path)? {
         None => OpenOptions::new().append(true).open(path).map(Target::Direct),
         Some(destination) => {

@@ -1,7 +1,9 @@
 //! The failures report of runs that share it or know no rows, and the summary of runs that end early.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 
 use attrsync::sandbox::{Fault, FaultKind, Moment, Options};
@@ -55,6 +57,19 @@ fn a_run_can_wait_until_another_one_that_uses_the_same_files_has_ended() {
         assert_eq!(second.status.code(), Some(0), "{shared}: {stderr}");
         assert!(stderr.contains("3 rows") || stderr.contains("2 rows"), "{stderr}");
     }
+}
+
+#[test]
+fn the_failures_report_can_go_to_standard_output_whatever_that_is() {
+    let workdir = Workdir::with_rows(&["1,city,Oslo", "x,city,Rome"]);
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let mut command = workdir.attrsync("sync --sandbox users.csv --failures -");
+    let status = command.stdout(OwnedFd::from(theirs)).status().unwrap();
+    drop(command);
+    assert_eq!(status.code(), Some(1));
+    let report = std::io::read_to_string(ours).unwrap();
+    assert!(report.starts_with("user_id,attribute,value,fate,"), "{report}");
+    assert!(report.contains("\nx,city,Rome,invalid,"), "{report}");
 }
 
 #[test]
