@@ -143,7 +143,7 @@ impl Console {
     }
 
     /// Prints commands for the runner of GitHub Actions, which reads standard error as well.
-    pub(super) fn workflow_commands(self, commands: &[String]) {
+    pub(super) fn workflow_commands(commands: &[String]) {
         for command in commands {
             say(command);
         }

@@ -2,8 +2,7 @@
 //!
 //! A thread of its own does it, because nothing of this may hold up a run or make it fail. What fails is a warning.
 
-use std::collections::HashMap;
-use std::fmt::Display;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -112,7 +111,7 @@ struct Reporter {
 
 impl Reporter {
     fn run(mut self, inbox: &Receiver<End>, mut metrics: Metrics, latest: &watch::Receiver<Snapshot>) {
-        self.ping("start", format!("attrsync {}", env!("CARGO_PKG_VERSION")));
+        self.ping("start", concat!("attrsync ", env!("CARGO_PKG_VERSION"), "\n"));
         metrics.last_success = self.last_success();
         let end = loop {
             metrics.snapshot = latest.borrow().clone();
@@ -125,13 +124,13 @@ impl Reporter {
             }
         };
         self.write(&Metrics { last_success: metrics.last_success, ..end.metrics });
-        self.ping(&end.exit.code().to_string(), end.body);
+        self.ping(&end.exit.code().to_string(), &end.body);
     }
 
     /// What the metrics of an earlier run say.
     fn last_success(&mut self) -> Option<f64> {
         match self.metrics.clone()? {
-            MetricsTarget::File(path) => last_success(&fs::read_to_string(path).ok()?, &HashMap::new()),
+            MetricsTarget::File(path) => last_success(&fs::read_to_string(path).ok()?, &BTreeMap::new()),
             MetricsTarget::Pushgateway(address) => {
                 let mut url = Url::parse(address.expose_secret()).ok()?;
                 let labels = grouping_key(&url)?;
@@ -168,9 +167,9 @@ impl Reporter {
         }
     }
 
-    fn ping(&mut self, part: &str, body: String) {
+    fn ping(&mut self, part: &str, body: &str) {
         let Some(url) = self.ping.as_ref().and_then(|ping| ping.with(part, &self.run)) else { return };
-        if let Err(error) = self.send(|client| client.post(url.clone()).body(body.clone())) {
+        if let Err(error) = self.send(|client| client.post(url.clone()).body(body.to_owned())) {
             self.warn(&format!("`--ping`: {error}"));
         }
     }
@@ -230,13 +229,12 @@ fn random_uuid() -> String {
 
 /// An error with its causes, in one line.
 fn causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    let causes: String = causes.map(|cause| format!(": {cause}")).collect();
-    format!("{}{causes}", error as &dyn Display)
+    let all = std::iter::successors(Some(error), |cause| cause.source());
+    all.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// The labels that a Pushgateway gives to what is pushed to this address: pairs of segments after `/metrics`.
-fn grouping_key(url: &Url) -> Option<HashMap<String, String>> {
+fn grouping_key(url: &Url) -> Option<BTreeMap<String, String>> {
     let segments: Vec<_> = url.path_segments()?.skip_while(|segment| *segment != "metrics").skip(1).collect();
     let pairs = segments.chunks_exact(2).map(|pair| (pair[0].to_owned(), pair[1].to_owned()));
     Some(std::iter::once(("instance".to_owned(), String::new())).chain(pairs).collect())

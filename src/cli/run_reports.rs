@@ -154,9 +154,9 @@ impl RunReports {
 
     /// Writes all reports, once. What goes wrong with one doesn't keep the others from being written; only the summary and
     /// the page change how the run ends.
-    pub(super) fn write(&mut self, end: RunEnd, console: Console) -> Result<(), Failure> {
-        let RunEnd { headline, next, failures, invalid, statistics, .. } = &end;
-        let summary = self.summary_of(&end);
+    pub(super) fn write(&mut self, end: &RunEnd, console: Console) -> Result<(), Failure> {
+        let RunEnd { headline, next, failures, invalid, statistics, .. } = end;
+        let summary = self.summary_of(end);
         let page = self.page.take();
         let written = self.write_summary(&summary).and(write_page(
             page,
@@ -173,7 +173,7 @@ impl RunReports {
         ));
         if let Some(files) = self.github.take() {
             let report = GithubReport { summary: &summary, headline, next, failures, invalid };
-            console.workflow_commands(&report.annotations());
+            Console::workflow_commands(&report.annotations());
             for (path, text) in
                 [(files.step_summary, report.step_summary()), (files.output, report.outputs())]
             {
@@ -244,14 +244,10 @@ fn write_page(file: Option<AtomicFile>, page: Page<'_>) -> Result<(), Failure> {
 fn ping_body(summary: &RunSummary) -> String {
     let RunSummary { run_id, exit, rows, requests, reason, .. } = summary;
     let fates = rows.by_fate().into_iter().filter(|(count, _)| *count > 0);
-    let fates: String = fates.map(|(count, fate)| format!(", {count} {fate}")).collect();
+    let fates = fates.map(|(count, fate)| format!("{count} {fate}"));
+    let rows: Vec<_> = std::iter::once(format!("{} rows read", rows.read)).chain(fates).collect();
     let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
-    format!(
-        "run {run_id}: {}{reason}: {} rows read{fates}; {} requests\n",
-        exit.outcome(),
-        rows.read,
-        requests.sent
-    )
+    format!("run {run_id}: {}{reason}: {}; {} requests\n", exit.outcome(), rows.join(", "), requests.sent)
 }
 
 /// Adds text to a file of a step, which earlier commands of the step may have written, too.

@@ -6,7 +6,6 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::Builder;
@@ -47,7 +46,7 @@ pub(super) fn run(typed: &Typed<SyncOptions>, environment: &Environment) -> Exit
             end_early(Console::plain(), error.into(), |end, console| {
                 match reports_of_wrong_settings(typed, environment) {
                     Some((reports, inputs)) => {
-                        RunReports::begin(&reports, &inputs, None)?.write(end, console)
+                        RunReports::begin(&reports, &inputs, None)?.write(&end, console)
                     }
                     None => Ok(()),
                 }
@@ -62,19 +61,22 @@ fn sync(settings: Settings, rerun_flags: RerunFlags, target: &Endpoint) -> ExitC
         console.warning(&Message::warning(warning));
     }
     let mut waiting = Waiting::new(&settings, console);
-    let reports = loop {
-        match RunReports::begin(&settings.reports, &settings.inputs, Some(&settings)) {
-            Ok(reports) => break reports,
-            Err(failure) => match waiting.is_worthwhile(&failure) {
-                true => thread::sleep(Waiting::INTERVAL),
-                false => return console.end(Err(failure)),
-            },
+    let beginning = async {
+        loop {
+            match RunReports::begin(&settings.reports, &settings.inputs, Some(&settings)) {
+                Err(failure) if waiting.is_worthwhile(&failure) => sleep(Waiting::INTERVAL).await,
+                begun => break begun,
+            }
         }
+    };
+    let reports = match block_on(Builder::new_current_thread(), beginning) {
+        Ok(reports) => reports,
+        Err(failure) => return console.end(Err(failure)),
     };
     let mut run = SyncRun { settings: Arc::new(settings), rerun_flags, console, reports, waiting };
     match block_on(Builder::new_multi_thread(), run.sync(target, progress)) {
         Ok(exit) => exit,
-        Err(failure) => end_early(console, failure, |end, console| run.reports.write(end, console)),
+        Err(failure) => end_early(console, failure, |end, console| run.reports.write(&end, console)),
     }
 }
 
@@ -171,9 +173,10 @@ impl SyncRun {
         let consumer = EventConsumer::new(Arc::clone(&plan), fates, recorder, failures, progress)
             .with_snapshots(self.reports.snapshots());
         let id_type = self.settings.input.id_type;
-        let (delivered, consumed) = send(plan, options, consumer, target, id_type, &mut signals).await?;
+        let (delivered, consumed) =
+            Box::pin(send(plan, options, consumer, target, id_type, &mut signals)).await?;
 
-        let (exit, ledger) = self.report(&delivered, consumed, run, causes)?;
+        let (exit, ledger) = self.report(&delivered, consumed, run, &causes)?;
         // Compacting can take long, and who sent a signal may not wait.
         let is_interrupted =
             matches!(&delivered.end, End::Stopped(stop) if StopReason::from(stop) == StopReason::Signal);
@@ -255,7 +258,7 @@ impl SyncRun {
         let exit = if fates.add_up() { ExitCode::Refused } else { ExitCode::Internal };
         let failure = Failure::new(message, exit);
         let end = RunEnd { rows: fates, invalid: causes, ..RunEnd::early(&failure) };
-        self.reports.write(end, self.console)?;
+        self.reports.write(&end, self.console)?;
         Ok(failure)
     }
 
@@ -278,7 +281,7 @@ impl SyncRun {
         Delivery { end, verified }: &Delivery,
         Consumed { tally, statistics, mut ledger, mut error }: Consumed,
         run: Option<RunId>,
-        causes: Vec<Issue>,
+        causes: &[Issue],
     ) -> Result<(ExitCode, Option<Ledger>), Failure> {
         let mut exit = match error {
             Some(_) => ExitCode::Internal,
@@ -315,7 +318,7 @@ impl SyncRun {
             duration: self.reports.duration(),
             verified: verified.as_ref(),
             attributes: &attributes,
-            causes: &causes,
+            causes,
             failures: Some(failures.as_path()).filter(|path| is_reported && path.is_file()),
             written: summary.as_deref(),
             rerun: rerun(&self.settings),
@@ -324,7 +327,7 @@ impl SyncRun {
             columns: Console::columns(),
         };
         let written = self.reports.write(
-            RunEnd {
+            &RunEnd {
                 exit,
                 rows: tally.fates,
                 requests: tally.requests,
@@ -334,7 +337,7 @@ impl SyncRun {
                 headline: screen.what_happened(),
                 next: screen.next(),
                 failures: tally.failures.clone(),
-                invalid: causes.clone(),
+                invalid: causes.to_vec(),
                 statistics: Some(statistics),
             },
             self.console,

@@ -97,7 +97,7 @@ impl GithubReport<'_> {
             }
         }
         lines.push(String::new());
-        lines.iter().map(|line| format!("{line}\n")).collect()
+        lines.join("\n") + "\n"
     }
 
     /// The outputs of the step: a name and a value in each line.
@@ -113,7 +113,8 @@ impl GithubReport<'_> {
         ];
         outputs.extend(fates);
         outputs.push(("requests_sent".to_owned(), requests.sent.to_string()));
-        outputs.iter().map(|(name, value)| format!("{name}={value}\n")).collect()
+        let lines: Vec<_> = outputs.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        lines.join("\n") + "\n"
     }
 
     /// Why rows are lost, in the order of how many.

@@ -1,6 +1,6 @@
 //! The run as Prometheus metrics, in the text format 0.0.4.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType, Quantile, Summary};
@@ -234,7 +234,7 @@ fn float(count: u64) -> f64 {
 
 /// When a run was complete last, according to metrics that were written before. `labels` are those that the series has
 /// there.
-pub fn last_success(text: &str, labels: &HashMap<String, String>) -> Option<f64> {
+pub fn last_success(text: &str, labels: &BTreeMap<String, String>) -> Option<f64> {
     text.lines().find_map(|line| {
         let rest = line.strip_prefix(LAST_SUCCESS)?;
         let (found, value) = match rest.strip_prefix('{') {
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_failed_run_keeps_the_last_success_and_a_complete_one_sets_it() {
-        let none = HashMap::new();
+        let none = BTreeMap::new();
         assert_eq!(last_success(&metrics().text(), &none), Some(1_772_000_000.0));
         let ended = Some(("2026-03-01T02:00:05Z".parse().unwrap(), ExitCode::Complete));
         let complete = Metrics { ended, ..metrics() };
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(last_success(text, &labels("")), Some(1_772_330_400.0));
         assert_eq!(last_success(text, &labels("eu")), Some(2.0));
         assert_eq!(last_success(text, &labels("us")), None);
-        assert_eq!(last_success(text, &HashMap::new()), None);
+        assert_eq!(last_success(text, &BTreeMap::new()), None);
     }
 
     #[test]

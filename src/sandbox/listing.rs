@@ -65,8 +65,8 @@ impl Listing {
         state: &State,
         now: Instant,
     ) -> Answer {
-        let parameters = query.into_iter().flat_map(|query| query.split('&'));
-        let cursor = parameters.filter_map(|parameter| parameter.strip_prefix("cursor=")).next();
+        let mut parameters = query.into_iter().flat_map(|query| query.split('&'));
+        let cursor = parameters.find_map(|parameter| parameter.strip_prefix("cursor="));
         let found = match cursor {
             None => Some(self.begin(state, now)),
             Some(cursor) => Cursor::parse(cursor).and_then(|cursor| self.find(cursor, now)),

@@ -106,7 +106,7 @@ impl KnownPlan {
     fn add(&mut self, attribute: &str, rows: KnownRows, changes: Vec<ValueChange>) {
         self.attributes.push((attribute.to_owned(), rows));
         self.changes.extend(changes);
-        self.changes.sort_by(|one, other| other.users.cmp(&one.users));
+        self.changes.sort_by_key(|change| std::cmp::Reverse(change.users));
         self.changes.truncate(MOST_CHANGES);
     }
 }

@@ -36,19 +36,21 @@ const FOR_THE_OUTSIDE: [&[&str]; 8] = [
     &["env", "::"],
 ];
 
-const TOP_LEVEL: [&str; 12] = [
+const TOP_LEVEL: [&str; 14] = [
     "Cargo.toml",
     "Cargo.lock",
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "config.example.toml",
+    "Dockerfile",
     "docs",
     "src",
     "tests",
     "fixtures",
     "benches",
     "fuzz",
+    "packaging",
 ];
 
 const MOST_LINES: usize = 500;

@@ -243,6 +243,12 @@ fn ended(command: Command) -> Ended {
     assert_cmd::Command::from_std(command).timeout(PATIENCE).output().unwrap().into()
 }
 
+/// Says that a part of the tests is left out, also where the test passes: what macros print is not shown then.
+fn left_out(why: &str) {
+    let mut stderr = std::io::stderr();
+    std::io::Write::write_all(&mut stderr, format!("LEFT OUT: {why}\n").as_bytes()).unwrap();
+}
+
 /// A file that is part of the project.
 fn project(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)

@@ -10,7 +10,7 @@ use std::thread;
 
 use attrsync::sandbox::{Fault, FaultKind, Moment, Options};
 
-use super::{Server, Workdir, ended};
+use super::{Server, Workdir, ended, left_out};
 
 /// A request that the service got.
 #[derive(Clone, Debug)]
@@ -92,9 +92,7 @@ fn promtool(arguments: &[&str], input: &str) -> Option<(bool, String)> {
         .stderr(Stdio::piped())
         .spawn();
     let Ok(mut tool) = tool else {
-        println!(
-            "LEFT OUT: there is no `promtool` on this machine (Debian has it in the package `prometheus`)"
-        );
+        left_out("there is no `promtool` on this machine (Debian has it in the package `prometheus`)");
         return None;
     };
     tool.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();

@@ -52,7 +52,7 @@ fn the_summary_has_its_keys_in_order_and_figures_that_add_up() {
     assert_eq!(keys(&summary["rows"]), fates);
     assert_eq!(
         keys(&summary["requests"]),
-        ["planned", "sent", "acknowledged", "retried", "throttled", "split", "checks"]
+        ["planned", "sent", "acknowledged", "retried", "throttled", "split", "checks", "read_back"]
     );
 
     assert_eq!(summary["version"], env!("CARGO_PKG_VERSION"));
