@@ -24,8 +24,8 @@ impl Reasons {
     /// The most distinct reasons that are kept. A server that names an id in each answer has a new one for every row.
     pub const MOST: usize = 100;
 
-    /// Counts rows that failed. Quoted text and long numbers are left out of the reason, because they differ from user to
-    /// user and are personal.
+    /// Counts rows that failed. Quoted text, long numbers and e-mail addresses are left out of the reason, because they
+    /// differ from user to user and are personal.
     pub fn add(&mut self, reason: &Reason, rows: u64) {
         let reason = &Reason { status: reason.status, error: without_particulars(&reason.error) };
         if let Some(known) = self.failures.iter_mut().find(|known| known.reason == *reason) {
@@ -62,7 +62,7 @@ impl Reasons {
 }
 
 /// `Invalid pk "42": no user 1234567` becomes `Invalid pk "…": no user …`.
-fn without_particulars(words: &str) -> String {
+pub(super) fn without_particulars(words: &str) -> String {
     const LONG: usize = 4;
     let mut plain = String::with_capacity(words.len());
     let mut rest = words;
@@ -89,7 +89,35 @@ fn without_particulars(words: &str) -> String {
         };
         rest = rest.get(length..).unwrap_or_default();
     }
-    plain
+    without_repetition(&without_addresses(&plain))
+}
+
+/// An answer that is about several users says the same about each: `ids: no such user., no such user.` becomes
+/// `ids: no such user.`
+fn without_repetition(words: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    for part in words.split(", ") {
+        let before = kept.last().and_then(|last| last.strip_suffix(part));
+        if !before.is_some_and(|before| before.is_empty() || before.ends_with(' ')) {
+            kept.push(part);
+        }
+    }
+    kept.join(", ")
+}
+
+/// `anna@example.com: taken` becomes `…: taken`.
+pub(super) fn without_addresses(words: &str) -> String {
+    const AROUND: &[char] =
+        &['"', '\'', '`', '(', ')', '[', ']', '<', '>', '{', '}', ',', ';', ':', '.', '!', '?'];
+    let plain = |word: &str| {
+        let start = word.len() - word.trim_start_matches(AROUND).len();
+        let end = word.trim_end().trim_end_matches(AROUND).len();
+        match (word.get(..start), word.get(end..)) {
+            (Some(before), Some(after)) if word.contains('@') => format!("{before}…{after}"),
+            _ => word.to_owned(),
+        }
+    };
+    words.split_inclusive(char::is_whitespace).map(plain).collect()
 }
 
 #[cfg(test)]
@@ -112,6 +140,35 @@ mod tests {
         assert_eq!((top.len(), top[0].rows, others), (1, 299, 0));
         assert_eq!(top[0].reason.error, "400 Bad Request: ids: Invalid pk \"…\" - no user … exists");
         assert_eq!(without_particulars("gave up after 5 attempts: \"ż"), "gave up after 5 attempts: \"ż");
+    }
+
+    #[test]
+    fn an_email_address_is_in_no_reason() {
+        let cases = [
+            ("anna@example.com: taken", "…: taken"),
+            ("400 Bad Request: <anna.nowak1985@example.com> is taken,", "400 Bad Request: <…> is taken,"),
+            ("email=zażółć@example.com\nis taken", "…\nis taken"),
+            ("\"anna nowak@example.com\" @ home", "\"…\" … home"),
+            ("@@ .@. @", "… .…. …"),
+        ];
+        for (words, plain) in cases {
+            assert_eq!(without_particulars(words), plain);
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_several_users_is_said_once() {
+        let cases = [
+            (
+                r#"ids: Invalid pk "1" - none., Invalid pk "2" - none., Invalid pk "3" - none."#,
+                r#"ids: Invalid pk "…" - none."#,
+            ),
+            ("one, done, one", "one, done, one"),
+            ("done, one", "done, one"),
+        ];
+        for (words, plain) in cases {
+            assert_eq!(without_particulars(words), plain);
+        }
     }
 
     #[test]
