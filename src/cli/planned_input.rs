@@ -129,7 +129,7 @@ impl PlannedInput {
             };
             let first = self.causes.first().and_then(|cause| {
                 let place = cause.places.first()?;
-                Some(format!("correct {wrong}, starting at {place}: {}", cause.what))
+                Some(format!("correct {wrong}, starting at {place}: {}", cause.without_id()))
             });
             let reason = match tolerance {
                 Tolerance::NotAll => StopReason::AllInvalid,

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use super::excerpt;
+
 /// The most places that are kept for each issue.
 const PLACES: usize = 5;
 
@@ -50,6 +52,12 @@ impl Issue {
     /// An issue that belongs to no row.
     pub(super) fn of(what: String) -> Self {
         Self { what, count: 1, places: Vec::new() }
+    }
+
+    /// The problem without the id that was found instead of a valid one: a wrong id may be an e-mail address.
+    pub fn without_id(&self) -> String {
+        let Some(first) = self.places.first() else { return self.what.clone() };
+        self.what.replace(&format!(", not `{}`", excerpt(first.found.as_bytes())), "")
     }
 }
 

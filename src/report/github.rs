@@ -1,5 +1,7 @@
 //! The run for GitHub Actions: annotations, the summary of the step, and its outputs.
 
+use std::borrow::Cow;
+
 use super::format::{counted, grouped};
 use super::{ExitCode, Reasons, Requests, RunSummary};
 use crate::input::Issue;
@@ -35,7 +37,7 @@ pub struct GithubReport<'a> {
 struct Cause<'a> {
     fate: &'static str,
     rows: u64,
-    reason: &'a str,
+    reason: Cow<'a, str>,
 }
 
 impl GithubReport<'_> {
@@ -48,7 +50,7 @@ impl GithubReport<'_> {
             _ => "error",
         };
         let causes = self.causes(MOST_ANNOTATIONS - 1).into_iter().map(|Cause { fate, rows, reason }| {
-            workflow_command(kind, &format!("attrsync: {} {fate}", counted(rows, "row")), reason)
+            workflow_command(kind, &format!("attrsync: {} {fate}", counted(rows, "row")), &reason)
         });
         let result = workflow_command(kind, &format!("attrsync: {}", exit.outcome()), self.headline);
         std::iter::once(result).chain(causes).collect()
@@ -123,12 +125,12 @@ impl GithubReport<'_> {
         let failed = failures.into_iter().map(|one| Cause {
             fate: "failed",
             rows: one.rows,
-            reason: &one.reason.error,
+            reason: Cow::Borrowed(&one.reason.error),
         });
         let invalid = self.invalid.iter().map(|issue| Cause {
             fate: "invalid",
             rows: issue.count,
-            reason: &issue.what,
+            reason: Cow::Owned(issue.without_id()),
         });
         let mut causes: Vec<_> = failed.chain(invalid).collect();
         causes.sort_by_key(|cause| std::cmp::Reverse(cause.rows));

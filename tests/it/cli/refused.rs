@@ -128,7 +128,7 @@ fn an_input_of_nothing_but_invalid_rows_is_refused() {
     let run = server.sync(&workdir, "users.csv --summary -").exits(3);
     insta::assert_snapshot!(run.stderr, @r"
     error: all rows are invalid
-    hint: correct the rows in `failures.csv`, starting at users.csv:2: `user_id` must be a positive whole number, not `x`; if these are your own ids, add `--id-type custom-id`
+    hint: correct the rows in `failures.csv`, starting at users.csv:2: `user_id` must be a positive whole number; if these are your own ids, add `--id-type custom-id`
     ");
     assert_eq!((run.rows("invalid"), workdir.failures().len(), server.counters().requests), (2, 2, 0));
 }
