@@ -26,6 +26,8 @@ pub struct Timeline {
     begun: Instant,
     width: Duration,
     intervals: Vec<Interval>,
+    /// From the beginning to the last thing that happened.
+    length: Duration,
     answers: u64,
     answer_time: Duration,
     latency: Option<Histogram<u64>>,
@@ -55,6 +57,7 @@ impl Timeline {
             begun,
             width: SHORTEST,
             intervals: Vec::new(),
+            length: Duration::ZERO,
             answers: 0,
             answer_time: Duration::ZERO,
             latency: None,
@@ -69,6 +72,11 @@ impl Timeline {
     /// The intervals, in order.
     pub fn intervals(&self) -> &[Interval] {
         &self.intervals
+    }
+
+    /// How long what happened took: up to the end of the last interval, or somewhat less.
+    pub fn length(&self) -> Duration {
+        self.length
     }
 
     pub(super) fn sent(&mut self, at: Instant) {
@@ -111,6 +119,7 @@ impl Timeline {
     /// The interval at this time.
     fn at(&mut self, at: Instant) -> &mut Interval {
         let since = at.saturating_duration_since(self.begun);
+        self.length = self.length.max(since);
         let mut number = self.number(since);
         while number >= MOST {
             self.merge();
@@ -222,6 +231,8 @@ mod tests {
             }
             let all = timeline.intervals();
             prop_assert!(all.len() <= MOST);
+            prop_assert_eq!(timeline.length(), Duration::from_millis(*times.iter().max().unwrap()));
+            prop_assert_eq!((timeline.length().as_nanos() / timeline.width().as_nanos()) as usize, all.len() - 1);
             prop_assert_eq!(all.iter().map(|one| one.sent).sum::<u64>(), times.len() as u64);
             prop_assert_eq!(all.iter().map(|one| one.errors).sum::<u64>(), times.len() as u64);
             let slowest = Duration::from_millis((*times.iter().max().unwrap()).clamp(1, LONGEST));
