@@ -14,6 +14,7 @@ mod large;
 mod ledger_options;
 mod monitoring;
 mod next;
+mod page;
 mod plans;
 mod planted;
 mod progress;
