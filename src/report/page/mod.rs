@@ -15,9 +15,9 @@ use std::io::{self, Write};
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::reasons::without_addresses;
+use super::reasons::{without_addresses, without_particulars};
 use super::visible::Visible;
-use super::{Reasons, RunSummary, Statistics};
+use super::{ExitCode, Reasons, RunSummary, Statistics};
 use crate::input::Issue;
 
 const STYLE: &str = include_str!("style.css");
@@ -51,6 +51,14 @@ impl Page<'_> {
     pub fn write_to(&self, mut out: impl Write) -> io::Result<()> {
         out.write_all(self.document().into_string().as_bytes())?;
         out.flush()
+    }
+
+    /// A sentence about the run. If the server stopped it, its words may be in there.
+    fn about_run(&self, text: &str) -> Markup {
+        match self.summary.exit {
+            ExitCode::Stopped => prose(&without_particulars(text)),
+            _ => prose(text),
+        }
     }
 
     fn document(&self) -> Markup {

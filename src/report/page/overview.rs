@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::super::format::{counted, grouped, percent, time};
-use super::super::visible::Visible;
+use super::super::reasons::without_particulars;
 use super::super::{ExitCode, RunSummary};
 use super::{Page, prose};
 
@@ -22,7 +22,7 @@ impl Page<'_> {
         html! {
             header class={ "outcome " (class) } {
                 h1 { span.sign aria-hidden="true" { (sign) } "attrsync: " (exit.outcome()) }
-                p { (prose(self.headline)) }
+                p { (self.about_run(self.headline)) }
             }
             @if rows.read > 0 {
                 ul.figures {
@@ -41,7 +41,7 @@ impl Page<'_> {
                     @if differing == 0 { "None differed from what was sent." }
                     @else { strong { (grouped(differing)) " differed from what was sent." } }
                     @if let Some(unread) = &verified.unread {
-                        " Not all were read: " (Visible(&super::super::reasons::without_particulars(unread)))
+                        " Not all were read: " (prose(&without_particulars(unread)))
                     }
                 }
             }

@@ -188,12 +188,6 @@ impl Page<'_> {
             ("exit code", format!("{} ({})", exit.code(), exit.outcome())),
         ];
         facts.extend(reason.map(|reason| ("reason", reason.to_string())));
-        facts.extend(
-            message
-                .iter()
-                .filter(|text| text.as_str() != self.headline)
-                .map(|text| ("message", text.clone())),
-        );
         facts.extend(sources.iter().map(|source| ("input", source.clone())));
         facts.push(("attrsync", (*version).to_owned()));
         html! {
@@ -202,7 +196,12 @@ impl Page<'_> {
                 div.scroll {
                     table {
                         caption { "When and with what it ran" }
-                        tbody { @for (name, value) in &facts { tr { th scope="row" { (name) } td { (prose(value)) } } } }
+                        tbody {
+                            @for (name, value) in &facts { tr { th scope="row" { (name) } td { (prose(value)) } } }
+                            @if let Some(message) = message.as_deref().filter(|message| *message != self.headline) {
+                                tr { th scope="row" { "message" } td { (self.about_run(message)) } }
+                            }
+                        }
                     }
                 }
             }

@@ -123,7 +123,7 @@ fn full(requests: u64) -> String {
     ];
     written(Page {
         summary: &summary,
-        headline: &format!("stopped for {HOSTILE} of anna@example.com"),
+        headline: &format!("stopped for {HOSTILE} of anna@example.com, \"Nowak\", 7654321"),
         next: &[format!(
             "do `this`, {HOSTILE}:\nattrsync sync {HOSTILE}\n(the key comes from `ATTRSYNC_TOKEN`)"
         )],
@@ -193,7 +193,7 @@ fn names_and_messages_are_only_text() {
 #[test]
 fn a_page_holds_no_ids_values_or_secrets() {
     let page = full(600);
-    for personal in ["anna", "example.com", "Gdynia", "Sopot", "1234567", "s3cret"] {
+    for personal in ["anna", "example.com", "Gdynia", "Sopot", "1234567", "Nowak", "7654321", "s3cret"] {
         assert!(!page.contains(personal), "{personal}");
     }
     assert!(page.contains("<strong>1 differed from what was sent.</strong>"));
