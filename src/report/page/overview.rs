@@ -19,6 +19,7 @@ impl Page<'_> {
         let held = rows.acknowledged + rows.resumed + rows.unchanged;
         let lost = rows.invalid + rows.failed + rows.unsent;
         let left_out = rows.superseded + rows.skipped;
+        let wanted = rows.read.saturating_sub(left_out);
         html! {
             header class={ "outcome " (class) } {
                 h1 { span.sign aria-hidden="true" { (sign) } "attrsync: " (exit.outcome()) }
@@ -26,7 +27,7 @@ impl Page<'_> {
             }
             @if rows.read > 0 {
                 ul.figures {
-                    li { b { (grouped(held)) " of " (grouped(rows.read)) } span { "rows are in User.com" (share(held, rows.read)) } }
+                    li { b { (grouped(held)) " of " (grouped(wanted)) } span { "rows are in User.com" (share(held, wanted)) } }
                     li { b { (grouped(lost)) } span { "rows need attention" } }
                     @if left_out > 0 {
                         li { b { (grouped(left_out)) } span { "rows were left out on purpose" } }
