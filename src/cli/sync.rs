@@ -167,8 +167,7 @@ impl SyncRun {
         let mut options = self.settings.delivery.clone();
         options.run = self.reports.unique_id();
         // The time counts from the start of the program.
-        let taken = self.reports.duration();
-        options.max_duration = options.max_duration.map(|most| most.saturating_sub(taken));
+        options.elapsed = self.reports.duration();
         options.proven = fates.unchanged + fates.resumed > 0;
         let consumer = EventConsumer::new(Arc::clone(&plan), fates, recorder, failures, progress)
             .with_snapshots(self.reports.snapshots());

@@ -136,6 +136,7 @@ impl Settings {
                 timeout: delivery.timeout.0,
                 max_outage: delivery.max_outage.0,
                 max_duration: delivery.max_duration.map(|period| period.0),
+                elapsed: Duration::ZERO,
                 grace: environment.grace(),
                 verify: delivery.verify,
                 ..deliver::Options::default()

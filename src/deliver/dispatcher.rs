@@ -79,7 +79,9 @@ impl<T: Transport> Dispatcher<T> {
             plan,
             transport,
             options: options.clone(),
-            deadline: options.max_duration.map(|most| clock::monotonic_now() + most),
+            deadline: options
+                .max_duration
+                .map(|most| clock::monotonic_now() + most.saturating_sub(options.elapsed)),
             chance,
             in_flight: JoinSet::new(),
             outbox: Outbox { events, waiting: Vec::with_capacity(BURST), told_at: clock::monotonic_now() },

@@ -78,8 +78,10 @@ pub struct Options {
     pub timeout: Duration,
     /// How long an outage of the API may last before the run stops.
     pub max_outage: Duration,
-    /// No request starts after this time, from the call of [`deliver`](super::deliver()) on.
+    /// No request starts after this time. It begins `elapsed` before the call of [`deliver`](super::deliver()).
     pub max_duration: Option<Duration>,
+    /// How much of `max_duration` is over when delivery begins.
+    pub elapsed: Duration,
     /// How long requests in flight may take after a signal, if that is less than `timeout`.
     pub grace: Duration,
     /// How many acknowledged rows to read back.
@@ -112,6 +114,7 @@ impl Default for Options {
             timeout: Duration::from_mins(1),
             max_outage: Duration::from_mins(10),
             max_duration: None,
+            elapsed: Duration::ZERO,
             grace: Self::GRACE,
             verify: 0,
             run: "run".into(),

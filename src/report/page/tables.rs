@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::super::format::{answer, counted, grouped, time};
 use super::super::visible::Visible;
-use super::super::{AttributeRows, Requests, RunSummary, Statistics};
+use super::super::{AttributeCounts, Requests, RunSummary, Statistics};
 use super::charts::{block, charts, latencies};
 use super::{Page, prose};
 
@@ -67,7 +67,7 @@ impl Page<'_> {
             return html! {};
         }
         let (shown, rest) = all.split_at(all.len().min(MOST_ATTRIBUTES));
-        let total = |name: String, of: &[AttributeRows]| AttributeRows {
+        let total = |name: String, of: &[AttributeCounts]| AttributeCounts {
             name,
             rows: of.iter().map(|one| one.rows).sum(),
             acknowledged: of.iter().map(|one| one.acknowledged).sum(),
@@ -134,7 +134,8 @@ impl Page<'_> {
     /// What was sent, and what happened when.
     pub(super) fn requests(&self) -> Markup {
         let Some(statistics) = self.statistics else { return html! {} };
-        let Requests { planned, sent, acknowledged, retried, throttled, split } = self.summary.requests;
+        let Requests { planned, sent, acknowledged, retried, throttled, split, checks, read_back } =
+            self.summary.requests;
         if planned == 0 && sent == 0 {
             return html! {};
         }
@@ -145,6 +146,8 @@ impl Page<'_> {
             ("throttled", throttled, "answered that there were too many"),
             ("retried", retried, "sent because an earlier one failed"),
             ("split", split, "sent for a part of a request that was refused as a whole"),
+            ("check", checks, "sent to check a user, the address or the API"),
+            ("read back", read_back, "sent to compare what users have with what was sent"),
         ];
         html! {
             section {
@@ -269,7 +272,7 @@ fn meaning(fate: &str) -> &'static str {
     }
 }
 
-fn attribute(one: &AttributeRows) -> Markup {
+fn attribute(one: &AttributeCounts) -> Markup {
     html! {
         tr {
             th scope="row" { (prose(&one.name)) }

@@ -39,8 +39,17 @@ fn statistics(requests: u64) -> Statistics {
             let latency = Duration::from_millis(50 + number * 7919 % 400);
             statistics.take(&Event::Answered { at: at + latency, latency, answer }, at + latency);
         }
-        statistics
-            .take(&Event::Status(Status { in_flight: 1, rate: 10.0, slowed, waiting, reason: None }), at);
+        statistics.take(
+            &Event::Status(Status {
+                in_flight: 1,
+                rate: 10.0,
+                slowed,
+                waiting,
+                reason: None,
+                gives_up: None,
+            }),
+            at,
+        );
     }
     for number in 0..70 {
         let name = if number == 69 { HOSTILE.to_owned() } else { format!("attribute {number}") };
