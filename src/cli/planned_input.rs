@@ -32,8 +32,8 @@ pub(super) struct PlannedInput {
 }
 
 impl PlannedInput {
-    /// Reads all inputs to their ends, on a thread of its own, and shows how far it is. Whoever drops this early closes the
-    /// progress.
+    /// Reads all inputs to their ends, on a thread of its own, and shows how far it is. A caller that drops this early
+    /// closes the progress.
     pub(super) async fn read(
         settings: Arc<Settings>,
         progress: &mut (dyn Progress + Send),

@@ -9,8 +9,8 @@ use bytes::Bytes;
 
 use crate::input::Operation;
 
-/// Identifies one request among all that the API ever gets. The API is sent it, and the log has it, so that whoever runs the
-/// API can be asked about a request. A repeated request has an id of its own.
+/// Identifies one request among all that the API ever gets. It is sent with the request and stands in the log, so that a user
+/// can ask the support of the API about a request. A repeated request has an id of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId {
     run: Arc<str>,

@@ -16,7 +16,7 @@ use crate::report::{ExitCode, Requests, StopReason};
 
 const HOSTILE: &str = r#"<img src=x onerror="alert(1)">'&`"#;
 
-/// A run of so many requests, ten a second, with everything that can happen on the way.
+/// A run of this number of requests, ten a second, with everything that can happen on the way.
 fn statistics(requests: u64) -> Statistics {
     let begun = clock::monotonic_now();
     let mut statistics = Statistics::new(begun);
@@ -95,7 +95,7 @@ fn written(page: Page<'_>) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// A page with everything that there is, after so many requests.
+/// A page with everything that there is, after this number of requests.
 fn full(requests: u64) -> String {
     let statistics = statistics(requests);
     let mut failures = Reasons::default();

@@ -179,7 +179,7 @@ fn style(columns: usize, text: &str, has_bar: bool) -> ProgressStyle {
 
 #[cfg(test)]
 mod tests {
-    use super::super::paper::Paper;
+    use super::super::fake_terminal::FakeTerminal;
     use super::*;
     use crate::deliver::Waiting;
     use crate::input::ReadSoFar;
@@ -196,13 +196,13 @@ mod tests {
 
     /// The lines that are drawn, without spinner and styles. An empty text clears the screen.
     fn drawn_at(columns: u16, show: impl FnOnce(&mut Bar)) -> Vec<String> {
-        let paper = Paper::of_columns(columns);
-        let width = paper.clone();
-        let mut bar = Bar::on(paper.clone(), move || width.width(), Rerun::Continues);
+        let terminal = FakeTerminal::of_columns(columns);
+        let width = terminal.clone();
+        let mut bar = Bar::on(terminal.clone(), move || width.width(), Rerun::Continues);
         show(&mut bar);
         bar.close();
         let plain = |text: &String| anstream::adapter::strip_str(text).to_string();
-        paper.written().iter().map(plain).map(|text| text.trim_matches('\r').to_owned()).collect()
+        terminal.written().iter().map(plain).map(|text| text.trim_matches('\r').to_owned()).collect()
     }
 
     /// What is drawn last, without the spinner, which turns.

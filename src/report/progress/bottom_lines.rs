@@ -114,10 +114,10 @@ impl<T: TermLike> TermLike for BottomLines<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::paper::Paper;
+    use super::super::fake_terminal::FakeTerminal;
     use super::*;
 
-    fn draw(lines: &BottomLines<Paper>, texts: &[&str]) -> String {
+    fn draw(lines: &BottomLines<FakeTerminal>, texts: &[&str]) -> String {
         for text in texts {
             lines.write_str(text).unwrap();
             lines.write_str("   ").unwrap();
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn lines_are_replaced_in_one_piece() {
-        let lines = BottomLines::new(Paper::of_columns(80));
+        let lines = BottomLines::new(FakeTerminal::of_columns(80));
         assert_eq!(draw(&lines, &[]), "", "there is nothing to clear");
         assert_eq!(draw(&lines, &["one"]), "\rone\u{1b}[J");
         assert_eq!(draw(&lines, &["one", "two"]), "\rone\u{1b}[K\r\ntwo\u{1b}[J");
@@ -139,11 +139,11 @@ mod tests {
 
     #[test]
     fn a_window_that_gets_narrower_has_more_lines_to_clear() {
-        let paper = Paper::of_columns(80);
-        let lines = BottomLines::new(paper.clone());
+        let terminal = FakeTerminal::of_columns(80);
+        let lines = BottomLines::new(terminal.clone());
         let long = "\u{1b}[36m━\u{1b}[0m".repeat(79);
         draw(&lines, &[&long, "ten letter"]);
-        paper.resize(30);
+        terminal.resize(30);
         // 79 columns are three lines by now.
         assert_eq!(draw(&lines, &["new"]), "\r\u{1b}[3Anew\u{1b}[J");
         assert_eq!(draw(&lines, &["new"]), "\rnew\u{1b}[J");

@@ -2,10 +2,10 @@
 
 mod bar;
 mod bottom_lines;
+#[cfg(test)]
+mod fake_terminal;
 mod heartbeat;
 mod line;
-#[cfg(test)]
-mod paper;
 mod reading;
 mod segments;
 mod speed;

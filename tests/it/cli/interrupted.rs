@@ -122,7 +122,7 @@ fn cancelled(server: &Server, in_flight: u64, mut command: Command) -> Ended {
         assert_ne!(errors.read_line(&mut line).unwrap(), 0, "it ended at the first signal");
     }
     signal(&child, "TERM");
-    // Whoever reads nothing may stop the writer.
+    // A pipe that nobody reads may stop the writer.
     let mut rest = String::new();
     errors.read_to_string(&mut rest).unwrap();
     let ended = wait(child);

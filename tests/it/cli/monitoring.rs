@@ -1,4 +1,4 @@
-//! What monitoring systems are told of a run: metrics in a file and at a Pushgateway, a dead-man switch, GitHub Actions.
+//! What monitoring systems learn of a run: metrics in a file and at a Pushgateway, a dead-man switch, GitHub Actions.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

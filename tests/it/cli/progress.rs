@@ -79,7 +79,7 @@ fn reading_is_shown_while_it_lasts() {
     assert!(child.wait().unwrap().success());
 }
 
-/// What a terminal of so many columns shows.
+/// What a terminal of this width shows.
 fn on_a_terminal(columns: u16, command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let line = words.map(|word| word.to_str().unwrap()).collect::<Vec<_>>().join(" ");

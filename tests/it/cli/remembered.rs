@@ -23,7 +23,7 @@ const KEY_REFUSED: Fault =
 const CONCURRENCY: u64 = 16;
 
 impl Server {
-    /// A server that stops the first run after so many answers.
+    /// A server that stops the first run after this number of answers.
     pub(super) fn stopping_after(answers: usize) -> Self {
         let mut script = vec![None; answers];
         script.push(Some(KEY_REFUSED));
@@ -366,7 +366,7 @@ struct Step {
     /// By user and attribute: a value for each.
     values: Vec<&'static str>,
     only_changed: bool,
-    /// Kills the run after so many requests.
+    /// Kills the run after this number of requests.
     kill: Option<u64>,
 }
 

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use indicatif::TermLike;
 
 #[derive(Clone, Debug)]
-pub(super) struct Paper {
+pub(super) struct FakeTerminal {
     columns: Arc<AtomicU16>,
     texts: Arc<Mutex<Vec<String>>>,
 }
 
-impl Paper {
+impl FakeTerminal {
     pub(super) fn of_columns(columns: u16) -> Self {
         Self { columns: Arc::new(AtomicU16::new(columns)), texts: Arc::default() }
     }
@@ -27,7 +27,7 @@ impl Paper {
     }
 }
 
-impl TermLike for Paper {
+impl TermLike for FakeTerminal {
     fn width(&self) -> u16 {
         self.columns.load(Ordering::SeqCst)
     }
