@@ -36,6 +36,13 @@ pub struct InvalidRows {
     len: u64,
 }
 
+impl Default for InvalidRows {
+    /// No rows.
+    fn default() -> Self {
+        Self { file: tempfile::spooled_tempfile(IN_MEMORY), len: 0 }
+    }
+}
+
 impl InvalidRows {
     /// The number of rows.
     pub fn len(&self) -> u64 {

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use serde::{Deserialize, Serialize};
+
 use super::excerpt;
 
 /// The most places that are kept for each issue.
 const PLACES: usize = 5;
 
 /// Numbers of rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// All rows: valid, invalid and skipped.
     pub read: u64,
@@ -20,7 +22,7 @@ pub struct Counts {
 }
 
 /// A place in an input, and what was found there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Location {
     /// The name of the input.
     pub input: String,
@@ -38,7 +40,7 @@ impl std::fmt::Display for Location {
 }
 
 /// A problem in the input: an error that makes rows invalid, or a warning.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Issue {
     /// The problem in words.
     pub what: String,

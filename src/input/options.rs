@@ -5,6 +5,8 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{JsonType, ReadProgress};
 use crate::spill::Resources;
 
@@ -30,7 +32,8 @@ pub enum Layout {
 }
 
 /// Which ids identify users.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum IdType {
     /// User.com's own ids, integers.
     #[default]
@@ -71,9 +74,10 @@ pub enum UnknownColumns {
 }
 
 /// The settings of one attribute.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttributeRule {
     /// The JSON type of its values. By default they are strings, exactly as in the input.
+    #[serde(rename = "type")]
     pub json: JsonType,
     /// Values of the input, and what is sent instead.
     pub map: BTreeMap<String, String>,

@@ -6,7 +6,8 @@
 //! selection of a group's users can be sent as well as a planned batch, so that splitting a batch copies nothing.
 //!
 //! Planning cannot fail because of a row: rows are numbers that reading has checked. Texts are looked up in the
-//! dictionary of the reading only to be shown or sent. Nothing here does I/O unless memory is short.
+//! dictionary of the reading only to be shown or sent. Nothing here does I/O unless memory is short, or a plan is saved
+//! to be sent later (`saved`).
 //!
 //! # How it works
 //!
@@ -108,6 +109,7 @@ mod phase;
 mod plan;
 mod resolve;
 mod rows;
+mod saved;
 mod sent_value;
 mod skip;
 mod sparse;
@@ -120,6 +122,9 @@ pub use builder::Builder;
 pub use cursor::{Batches, Cursor};
 pub use phase::Phase;
 pub use plan::{Conflict, Plan};
+pub use saved::{
+    Figures, SavedHeader, SavedLedger, SavedPlan, SavedPlanError, SavedPlanning, SavedSettings, SavedTarget,
+};
 pub use sent_value::SentValue;
 pub use skip::{Compare, KnownPlan, KnownRows, SkipFilter, SkipReason, ValueChange};
 pub use summary::{AttributeSummary, GroupSummary, PlanSummary, PlanTotals, SharedValues};

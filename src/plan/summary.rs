@@ -100,40 +100,32 @@ pub struct SharedValues<'p> {
 impl Plan {
     /// The plan in figures, with the `top` largest groups. Takes a few nanoseconds a group.
     pub fn summary(&self, top: usize) -> PlanSummary<'_> {
-        let attributes: Vec<_> =
-            self.attributes().iter().map(|attribute| self.summarise(attribute)).collect();
-        let mut costliest: Vec<_> = attributes.iter().collect();
-        costliest.sort_by_key(|attribute| Reverse(attribute.requests));
+        let attributes = self.attributes();
         PlanSummary {
-            totals: attributes.iter().fold(PlanTotals::default(), PlanTotals::and),
-            costliest: costliest.into_iter().map(|attribute| attribute.name).collect(),
-            attributes,
             largest: self.largest(top),
-            conflicts: self
-                .attributes()
+            conflicts: attributes
                 .iter()
                 .flat_map(|attribute| self.conflicts(attribute).take(EXAMPLES))
                 .collect(),
-            shared: self.attributes().iter().filter_map(|attribute| self.shared(attribute)).collect(),
+            shared: attributes.iter().filter_map(|attribute| self.shared(attribute)).collect(),
+            ..PlanSummary::of(attributes.iter().map(|attribute| self.summarise(attribute)).collect())
         }
     }
 
     fn summarise(&self, attribute: &NumberedAttribute) -> AttributeSummary<'_> {
         let plan = &attribute.plan;
-        let (users, requests) = (plan.users(), attribute.requests);
-        #[expect(clippy::cast_precision_loss, reason = "an average for people")]
-        let users_per_request = if requests == 0 { 0.0 } else { users as f64 / requests as f64 };
         AttributeSummary {
             name: self.attribute_name(attribute),
             rows: plan.rows,
-            users,
+            users: plan.users(),
             values: plan.groups.len().into(),
-            requests,
-            users_per_request,
+            requests: attribute.requests,
+            users_per_request: 0.0,
             superseded: plan.superseded(),
             conflicts: plan.conflicts,
-            uncoalesced: requests > MANY_REQUESTS && users_per_request < FEW_USERS,
+            uncoalesced: false,
         }
+        .with_average()
     }
 
     fn largest(&self, top: usize) -> Vec<GroupSummary<'_>> {
@@ -177,6 +169,33 @@ impl Plan {
             users,
             requests: users.div_ceil(self.batch_size().get()),
         }
+    }
+}
+
+impl<'p> PlanSummary<'p> {
+    /// The figures of these attributes, without examples.
+    pub(super) fn of(attributes: Vec<AttributeSummary<'p>>) -> Self {
+        let mut costliest: Vec<_> = attributes.iter().collect();
+        costliest.sort_by_key(|attribute| Reverse(attribute.requests));
+        Self {
+            totals: attributes.iter().fold(PlanTotals::default(), PlanTotals::and),
+            costliest: costliest.into_iter().map(|attribute| attribute.name).collect(),
+            attributes,
+            largest: Vec::new(),
+            conflicts: Vec::new(),
+            shared: Vec::new(),
+        }
+    }
+}
+
+impl AttributeSummary<'_> {
+    /// The same, with the figures that follow from the others.
+    pub(super) fn with_average(self) -> Self {
+        let Self { users, requests, .. } = self;
+        #[expect(clippy::cast_precision_loss, reason = "an average for people")]
+        let users_per_request = if requests == 0 { 0.0 } else { users as f64 / requests as f64 };
+        let uncoalesced = requests > MANY_REQUESTS && users_per_request < FEW_USERS;
+        Self { users_per_request, uncoalesced, ..self }
     }
 }
 

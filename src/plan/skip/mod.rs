@@ -19,6 +19,7 @@ use std::panic::resume_unwind;
 use std::thread::{self, ScopedJoinHandle};
 
 use fixedbitset::FixedBitSet;
+use serde::{Deserialize, Serialize};
 
 use comparison::Comparison;
 use lookup::{GroupIndex, GroupSearch, UserLookup};
@@ -48,7 +49,7 @@ pub enum Compare {
 }
 
 /// How many rows something is known of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownRows {
     /// An earlier run sent the value, and the row is skipped.
     pub unchanged: u64,
