@@ -10,6 +10,7 @@
 //! - `writer` records a run ([`Ledger`]), and `recorder` holds events back until they are committed ([`Recorder`]);
 //! - `reader` opens a ledger and finds the run to continue ([`LedgerReader`]), `known_values` says which rows need not be sent,
 //!   and `history` lists what was sent;
+//! - `mark` says what has happened since a plan was saved;
 //! - `compact` compacts the journal; `id_changes` handles users whose own ids were changed;
 //! - `sqlite` is the file, and the only module that uses SQL; `groups` and `varint` encode what it stores;
 //! - `lock` keeps two runs apart; `path` and `owner_only` open the files safely.
@@ -22,6 +23,7 @@ mod history;
 mod id_changes;
 mod known_values;
 mod lock;
+mod mark;
 mod owner_only;
 mod path;
 mod reader;
@@ -35,6 +37,7 @@ pub use error::{LedgerError, LockHolder};
 pub use fingerprint::{Fingerprint, INPUTS};
 pub use history::{PastRun, SentRows, UserValue, ValueState};
 pub use known_values::{KnownAttribute, KnownValues, SkipScope};
+pub use mark::{LedgerMark, SinceMark};
 pub use path::is_planted;
 pub use reader::LedgerReader;
 pub use recorder::Recorder;
