@@ -60,8 +60,11 @@ pub(super) struct OutputFlags {
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: OutputFormat,
     /// Where to write the body of each request, one per line. - prints them
-    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    #[arg(long, value_name = "FILE", hide_short_help = true, conflicts_with = "plan")]
     pub(super) bodies: Option<PathBuf>,
+    /// Where to save the plan, for review and for attrsync sync --plan
+    #[arg(long, value_name = "FILE", hide_short_help = true, conflicts_with = "plan")]
+    pub(super) save: Option<PathBuf>,
     /// How many of the most shared values to show
     #[arg(long, value_name = "N", hide_short_help = true, default_value_t = OutputFlags::default().top)]
     pub(super) top: usize,
@@ -70,7 +73,7 @@ pub(super) struct OutputFlags {
 impl Default for OutputFlags {
     /// The plan that is printed where nothing else is asked for.
     fn default() -> Self {
-        Self { format: OutputFormat::Text, bodies: None, top: 5 }
+        Self { format: OutputFormat::Text, bodies: None, save: None, top: 5 }
     }
 }
 

@@ -134,7 +134,7 @@ mod tests {
 
     use super::*;
     use crate::cli::args::{Cli, Command};
-    use crate::config::{Environment, Stdin, resolve_plan};
+    use crate::config::{Environment, PlanFiles, Stdin, resolve_plan};
 
     /// The fingerprint of a command with these arguments, and this configuration file.
     fn of(arguments: &str, file: &str) -> String {
@@ -151,7 +151,7 @@ mod tests {
             memory: None,
             open_files: None,
         };
-        fingerprint(&resolve_plan(&flags.typed, &environment, None).unwrap()).text()
+        fingerprint(&resolve_plan(&flags.typed, &environment, PlanFiles::default(), None).unwrap()).text()
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub(super) fn sync() -> String {
 
 /// What `plan --help` ends with.
 pub(super) fn plan() -> String {
-    format!("{PLAN_EXAMPLES}\n\n--format, --bodies and --top are flags alone. {OTHER_PLACES}")
+    format!("{PLAN_EXAMPLES}\n\n--format, --bodies, --save and --top are flags alone. {OTHER_PLACES}")
 }
 
 const PLAN_EXAMPLES: &str = "\

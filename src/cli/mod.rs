@@ -22,6 +22,7 @@ mod planned_input;
 mod run_ledger;
 mod run_reports;
 mod sandbox;
+mod saved_plan;
 mod send;
 mod signals;
 mod sync;

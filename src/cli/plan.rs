@@ -15,23 +15,49 @@ use super::failure::{Failure, block_on};
 use super::output::{Output, OutputFormat};
 use super::planned_input::PlannedInput;
 use super::run_ledger::{remaining_plan, too_many_changes};
+use super::saved_plan;
 use super::signals::Signals;
 use crate::clock;
-use crate::config::{Destination, Environment, Settings, peak_memory, resolve_plan};
+use crate::config::{
+    Destination, Environment, PlanFiles, Settings, peak_memory, resolve_plan, saved_plan as find_saved_plan,
+};
 use crate::deliver::Reason;
-use crate::plan::Plan;
+use crate::ledger::SkipScope;
+use crate::plan::{Plan, SavedHeader};
 use crate::report::{
-    Discard, ExitCode, FailuresReport, Message, NotAccepted, PlanScreen, PlanningStats, Progress, ReportRow,
-    WriteError, visible_json, why_stopped,
+    AtomicFile, Discard, ExitCode, FailuresReport, Message, NotAccepted, PlanScreen, PlanningStats, Progress,
+    ReportRow, WriteError, visible_json, why_stopped,
 };
 
 /// Plans, and says how it ended.
 pub(super) fn run(flags: &PlanFlags, environment: &Environment) -> ExitCode {
     let bodies = flags.output.bodies.as_deref().filter(|path| *path != Path::new("-"));
-    match resolve_plan(&flags.typed, environment, bodies) {
-        Ok(settings) => run_resolved(flags.output.clone(), settings),
-        Err(error) => Console::plain().end(Err(error.into())),
+    let files = PlanFiles { bodies, save: flags.output.save.as_deref() };
+    let resolve = || -> Result<_, Failure> {
+        let saved =
+            find_saved_plan(&flags.typed, environment)?.map(|path| saved_plan::open(&path)).transpose()?;
+        let header = saved.map(|plan| plan.header().clone());
+        Ok((resolve_plan(&flags.typed, environment, files, header.as_ref())?, header))
+    };
+    match resolve() {
+        Ok((settings, Some(plan))) => show(&flags.output, &settings, &plan),
+        Ok((settings, None)) => run_resolved(flags.output.clone(), settings),
+        Err(failure) => Console::plain().end(Err(failure)),
     }
+}
+
+/// Shows a plan that was saved before.
+pub(super) fn show(flags: &OutputFlags, settings: &Settings, plan: &SavedHeader) -> ExitCode {
+    let (console, _) = Console::with_progress(settings);
+    for warning in &settings.warnings {
+        console.warning(&Message::warning(warning));
+    }
+    let (summary, known) = (plan.figures.summary(flags.top), plan.figures.known());
+    let columns = Console::columns_of_output();
+    let screen = PlanScreen { columns, ..saved_plan::screen(plan, &summary, known.as_ref(), settings) };
+    let refusal = saved_plan::refusal(plan, settings);
+    let shown = Console::print(&shown(&screen, flags.format));
+    console.end(shown.and_then(|()| ended(refusal, plan.figures.rows.invalid)))
 }
 
 /// Plans with settings that are resolved. A signal ends it at once, and leaves nothing half written.
@@ -78,6 +104,7 @@ async fn until_signal(
 struct Files {
     bodies: Option<Output>,
     failures: Option<FailuresReport>,
+    save: Option<AtomicFile>,
 }
 
 impl Files {
@@ -88,13 +115,15 @@ impl Files {
         Ok(Self {
             bodies: bodies.as_ref().map(Output::create).transpose()?,
             failures: failures.map(|path| FailuresReport::create(path, &settings.input)).transpose()?,
+            save: settings.save.as_ref().map(|file| AtomicFile::create(&file.path)).transpose()?,
         })
     }
 
     fn drafts(&self) -> Vec<Discard> {
         let bodies = self.bodies.as_ref().and_then(Output::discard);
         let failures = self.failures.as_ref().and_then(FailuresReport::discard);
-        bodies.into_iter().chain(failures).collect()
+        let save = self.save.as_ref().and_then(AtomicFile::discard);
+        bodies.into_iter().chain(failures).chain(save).collect()
     }
 }
 
@@ -105,16 +134,20 @@ fn plan(
     (mut read, begun): (PlannedInput, Instant),
     console: Console,
 ) -> Result<ExitCode, Failure> {
-    let Files { bodies, failures } = files;
+    let Files { bodies, failures, save } = files;
     let mut refusal = read.refusal(settings, settings.reports.failures.as_deref());
     let mut known = None;
-    if settings.ledger.is_some() && refusal.is_none() {
-        let (plan, found, note) = remaining_plan(read.plan, settings)?;
-        refusal = too_many_changes(&found, settings);
-        (read.plan, known) = (plan, Some(found));
-        if let Some(note) = note {
+    let mut mark = None;
+    let content = save.is_some().then(|| read.plan.fingerprint());
+    if let Some(file) = settings.ledger.as_ref().filter(|_| refusal.is_none()) {
+        let remaining = remaining_plan(read.plan, file, settings)?;
+        refusal = too_many_changes(&remaining.known, settings);
+        let is_asked_for = file.skip == SkipScope::EveryRun || file.max_changes.is_some();
+        if let Some(note) = remaining.note.filter(|_| is_asked_for) {
             console.warning(&note);
         }
+        mark = remaining.mark;
+        (read.plan, known) = (remaining.plan, Some(remaining.known));
     }
     let planning = PlanningStats {
         duration: clock::monotonic_now() - begun,
@@ -134,6 +167,15 @@ fn plan(
         let edit = if bodies_to_stdout { escape_unseen } else { |_: &mut Vec<u8>| {} };
         bodies.write(|out| write_bodies(&read.plan, out, edit))?;
     }
+    let next = match (save, &settings.save, content) {
+        (Some(draft), Some(file), Some(content)) if refusal.is_none() => {
+            let known = known.as_ref().map(|known| (known, mark));
+            let header = saved_plan::header(file, &read, settings, content, known, planning);
+            save_plan(&read.plan, &header, draft)?;
+            Some(saved_plan::next_command(file))
+        }
+        _ => None,
+    };
 
     let summary = read.plan.summary(flags.top);
     let columns = if bodies_to_stdout { Console::columns() } else { Console::columns_of_output() };
@@ -143,25 +185,47 @@ fn plan(
         columns,
         ..read.screen(&summary, settings)
     };
-    let shown = match flags.format {
-        OutputFormat::Text => screen.to_string(),
-        OutputFormat::Json => json(&screen),
-    };
+    let shown = shown(&screen, flags.format);
     if bodies_to_stdout {
         console.aside(&shown);
     } else {
         Console::print(&shown)?;
     }
-    match (refusal, read.counts.invalid) {
+    if let Some(next) = next {
+        match flags.format {
+            OutputFormat::Text if !bodies_to_stdout => Console::print(&next)?,
+            _ => console.aside(&next),
+        }
+    }
+    ended(refusal, read.counts.invalid)
+}
+
+fn ended(refusal: Option<Message>, invalid: u64) -> Result<ExitCode, Failure> {
+    match (refusal, invalid) {
         (Some(message), _) => Err(Failure::new(message, ExitCode::Refused)),
         (None, 0) => Ok(ExitCode::Complete),
         (None, _) => Ok(ExitCode::Incomplete),
     }
 }
 
+fn shown(screen: &PlanScreen<'_>, format: OutputFormat) -> String {
+    match format {
+        OutputFormat::Text => screen.to_string(),
+        OutputFormat::Json => json(screen),
+    }
+}
+
 fn json(screen: &PlanScreen<'_>) -> String {
     let json = serde_json::to_string_pretty(screen).expect("figures and texts are JSON");
     format!("{}\n", visible_json(&json))
+}
+
+/// Writes the plan to its file.
+fn save_plan(plan: &Plan, header: &SavedHeader, draft: AtomicFile) -> Result<(), Failure> {
+    let path = draft.path().to_owned();
+    let mut out = io::BufWriter::with_capacity(1 << 16, draft);
+    let written = plan.save(header, &mut out).and_then(|()| out.into_inner().map_err(Into::into));
+    Ok(written.map_err(|error| WriteError::writing(&path, error))?.publish()?)
 }
 
 /// Reports everything that a refused input would have sent, and says how many rows that are.

@@ -56,6 +56,13 @@ impl PlannedInput {
         Ok(read??)
     }
 
+    /// What a saved plan has.
+    pub(super) fn of_saved(plan: Plan) -> Self {
+        let counts = Counts { read: plan.rows(), ..Counts::default() };
+        let (causes, warnings) = (Vec::new(), Vec::new());
+        Self { plan, counts, invalid: InvalidRows::default(), causes, warnings }
+    }
+
     fn read_all(settings: &Settings) -> Result<Self, InputError> {
         let builder = Builder::new(settings.on_conflict).resources(&settings.input.resources);
         let reading = input::read(&settings.inputs, &settings.input, builder)?;
@@ -94,6 +101,7 @@ impl PlannedInput {
             planning: None,
             columns: None,
             known: None,
+            saved: None,
         }
     }
 
@@ -110,14 +118,12 @@ impl PlannedInput {
 
     /// Why nothing may be sent, if so. `report` is the failures report, which lists the rows.
     pub(super) fn refusal(&self, settings: &Settings, report: Option<&Path>) -> Option<Message> {
-        let Settings { tolerance, min_rows, .. } = *settings;
+        let tolerance = settings.tolerance;
         let wrong =
             report.map_or_else(|| "the input".to_owned(), |path| format!("the rows in `{}`", path.display()));
         let Counts { read, invalid, .. } = self.counts;
-        if let Some(least) = min_rows.filter(|least| read < *least) {
-            let why = format!("{} read, fewer than `--min-rows {least}`", counted(read, "row"));
-            let hint = format!("check whether the input is complete; `--min-rows {read}` lets it through");
-            return Some(Message::error(why).with_hint(hint).because(StopReason::TooFewRows));
+        if let Some(message) = too_few_rows(read, settings.min_rows) {
+            return Some(message);
         }
         if tolerance.refuses(invalid, read) {
             let why = match tolerance {
@@ -146,4 +152,12 @@ impl PlannedInput {
         let hint = format!("correct {wrong}, or choose with `--on-conflict last` or `first`");
         Some(Message::error(words).with_hint(hint).because(StopReason::TooManyInvalid))
     }
+}
+
+/// Why nothing may be sent, if fewer rows were read than the settings ask for.
+pub(super) fn too_few_rows(read: u64, min_rows: Option<u64>) -> Option<Message> {
+    let least = min_rows.filter(|least| read < *least)?;
+    let why = format!("{} read, fewer than `--min-rows {least}`", counted(read, "row"));
+    let hint = format!("check whether the input is complete; `--min-rows {read}` lets it through");
+    Some(Message::error(why).with_hint(hint).because(StopReason::TooFewRows))
 }

@@ -9,17 +9,19 @@ use reqwest::Url;
 
 use super::failure::Failure;
 use super::fingerprint::{differing, fingerprint};
+use super::saved_plan;
 use crate::clock;
 use crate::config::{LedgerFile, Resume, Settings};
 use crate::ledger::{
-    InputState, KnownAttribute, Ledger, LedgerError, LedgerReader, NotContinued, NotContinuedRun, Recorder,
-    RowCounts, RunDescription, RunId, RunOutcome, TargetKey, UnfinishedRun,
+    Fingerprint, InputState, KnownAttribute, Ledger, LedgerError, LedgerMark, LedgerReader, NotContinued,
+    NotContinuedRun, Recorder, RowCounts, RunDescription, RunId, RunOutcome, SinceMark, TargetKey,
+    UnfinishedRun,
 };
-use crate::plan::{Batch, Compare, KnownPlan, KnownRows, Phase, Plan};
+use crate::plan::{Batch, Compare, KnownPlan, KnownRows, Phase, Plan, SavedHeader};
 use crate::report::{ExitCode, Message, Rerun, StopReason};
 
 /// How times are written.
-const TIME: &str = "%Y-%m-%d %H:%M:%S UTC";
+pub(super) const TIME: &str = "%Y-%m-%d %H:%M:%S UTC";
 
 /// The ledger of a run. While it is open, no other run can use it.
 pub(super) struct RunLedger {
@@ -68,11 +70,27 @@ impl RunLedger {
         Ok(Some(Self { ledger, target }))
     }
 
-    /// Takes out of the plan what need not be sent.
-    pub(super) fn remaining(self, plan: Plan, settings: &Settings) -> Result<RemainingRun, LedgerError> {
-        let description = description(&plan, settings);
+    /// What has happened since a plan was saved.
+    pub(super) fn since(
+        &self,
+        mark: Option<&LedgerMark>,
+        fingerprint: &Fingerprint,
+    ) -> Result<SinceMark, LedgerError> {
+        self.ledger.reader().since(mark, fingerprint)
+    }
+
+    /// Takes out of the plan what need not be sent. `saved` is the plan's header, if it was saved before.
+    pub(super) fn remaining(
+        self,
+        plan: Plan,
+        settings: &Settings,
+        saved: Option<&SavedHeader>,
+    ) -> Result<RemainingRun, LedgerError> {
+        let description = description(&plan, settings, saved);
         let reader = self.ledger.reader();
-        let max_changes = settings.ledger.as_ref().and_then(|file| file.max_changes);
+        // A saved plan has the figures of the time when it was made.
+        let is_compared = saved.is_some_and(|saved| saved.figures.known().is_some());
+        let max_changes = settings.ledger.as_ref().and_then(|file| file.max_changes).filter(|_| !is_compared);
         let compare = if max_changes.is_some() { Compare::Yes } else { Compare::No };
         let (plan, known, continuation) =
             remaining(reader, &self.target, &description, plan, settings, compare)?;
@@ -156,28 +174,39 @@ pub(super) fn compact(mut ledger: Ledger, settings: &Settings) -> Result<(), Led
     ledger.compact(clock::utc_now().checked_sub(kept).unwrap_or(Timestamp::MIN), &settings.input.resources)
 }
 
-/// Takes out of a plan what a run with these settings would not send, as far as the ledger knows, and compares the rest. If
-/// it knows nothing, the message says why.
+/// What a run would send of a plan.
+pub(super) struct RemainingPlan {
+    pub(super) plan: Plan,
+    pub(super) known: KnownPlan,
+    /// Why the ledger knows nothing, if it doesn't.
+    pub(super) note: Option<Message>,
+    /// The state of the ledger; `None` if a run would have none to continue.
+    pub(super) mark: Option<LedgerMark>,
+}
+
+/// Takes out of a plan what a run with these settings would not send, as far as the ledger knows, and compares the rest.
 pub(super) fn remaining_plan(
     plan: Plan,
+    file: &LedgerFile,
     settings: &Settings,
-) -> Result<(Plan, KnownPlan, Option<Message>), LedgerError> {
-    let Some(file) = &settings.ledger else { return Ok((plan, KnownPlan::default(), None)) };
-    let unknown = |why: String| Message::note(format!("every row counts as changed: {why}"));
+) -> Result<RemainingPlan, LedgerError> {
+    let unknown = |plan: Plan, why: String, mark: Option<LedgerMark>| {
+        let note = Message::note(format!("every row counts as changed: {why}"));
+        RemainingPlan { plan, known: KnownPlan::default(), note: Some(note), mark }
+    };
     let Some(base_url) = &file.base_url else {
-        let why = "a sandbox that starts with the run is empty".to_owned();
-        return Ok((plan, KnownPlan::default(), Some(unknown(why))));
+        return Ok(unknown(plan, "a sandbox that starts with the run is empty".to_owned(), None));
     };
     let target = TargetKey { base_url: canonical(base_url), id_type: settings.input.id_type };
     let reader = match LedgerReader::open(&file.path) {
         Err(error @ LedgerError::Missing { .. }) => {
-            return Ok((plan, KnownPlan::default(), Some(unknown(error.to_string()))));
+            return Ok(unknown(plan, error.to_string(), Some(LedgerMark::default())));
         }
         opened => opened?,
     };
-    let description = description(&plan, settings);
+    let description = description(&plan, settings, None);
     let (plan, known, _) = remaining(&reader, &target, &description, plan, settings, Compare::Yes)?;
-    Ok((plan, known, None))
+    Ok(RemainingPlan { plan, known, note: None, mark: Some(reader.mark()?) })
 }
 
 /// Whether a run goes on with an earlier one.
@@ -198,15 +227,15 @@ impl Continuation {
     }
 }
 
-fn description(plan: &Plan, settings: &Settings) -> RunDescription {
-    let fingerprint = fingerprint(settings);
+fn description(plan: &Plan, settings: &Settings, saved: Option<&SavedHeader>) -> RunDescription {
+    let fingerprint = saved.map_or_else(|| fingerprint(settings), saved_plan::fingerprint);
     // Batches that change identities come last.
     let last = plan.groups().checked_sub(1).map(|group| Batch { group, first: 0, len: 1 });
     let renames = last.is_some_and(|batch| plan.phase(batch) == Phase::Identity);
     RunDescription {
         fingerprint: if renames { fingerprint.that_renames() } else { fingerprint },
         inputs: settings.inputs.iter().map(ToString::to_string).collect(),
-        content: plan.fingerprint(),
+        content: saved.map_or_else(|| plan.fingerprint(), |saved| saved.content.clone()),
     }
 }
 
@@ -294,7 +323,7 @@ fn passing_over(not_continued: &NotContinuedRun) -> Message {
 }
 
 /// The address of an API in one spelling.
-fn canonical(base_url: &Url) -> String {
+pub(super) fn canonical(base_url: &Url) -> String {
     let mut url = base_url.clone();
     if url.host_str() == Some("localhost") {
         // The name can resolve to other addresses, but hardly ever does.

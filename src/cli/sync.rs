@@ -4,6 +4,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,18 +21,19 @@ use super::plan::{self, unsent};
 use super::planned_input::PlannedInput;
 use super::run_ledger::{self, RemainingRun, RunLedger, StartedRun, rerun};
 use super::run_reports::{RunEnd, RunReports};
+use super::saved_plan;
 use super::send::send;
 use super::signals::Signals;
 use crate::clock;
 use crate::config::{
-    Endpoint, Environment, RerunFlags, Settings, SyncMode, SyncOptions, Typed, Verbosity,
+    self, Endpoint, Environment, RerunFlags, Settings, SyncMode, SyncOptions, Typed, Verbosity,
     reports_of_wrong_settings, resolve_sync,
 };
 use crate::deliver::{Delivery, End};
 use crate::input::Issue;
 use crate::ledger::RowCounts;
 use crate::ledger::{Ledger, RunId};
-use crate::plan::Plan;
+use crate::plan::{Plan, SavedHeader, SavedPlan};
 use crate::report::{
     Consumed, EndScreen, EventConsumer, ExitCode, FailuresReport, Message, Progress, RecordError, StopReason,
     command_line, why_stopped,
@@ -39,11 +41,16 @@ use crate::report::{
 
 /// Syncs, and says how it ended.
 pub(super) fn run(typed: &Typed<SyncOptions>, environment: &Environment) -> ExitCode {
-    match resolve_sync(typed, environment) {
-        Ok(SyncMode::Send(settings, target, rerun_flags)) => sync(settings, rerun_flags, &target),
-        Ok(SyncMode::DryRun(settings)) => plan::run_resolved(OutputFlags::default(), settings),
-        Err(error) => {
-            end_early(Console::plain(), error.into(), |end, console| {
+    match resolve(typed, environment) {
+        Ok((SyncMode::Send(settings, target, rerun_flags), saved)) => {
+            sync(settings, rerun_flags, &target, saved)
+        }
+        Ok((SyncMode::DryRun(settings), Some(saved))) => {
+            plan::show(&OutputFlags::default(), &settings, saved.header())
+        }
+        Ok((SyncMode::DryRun(settings), None)) => plan::run_resolved(OutputFlags::default(), settings),
+        Err(failure) => {
+            end_early(Console::plain(), failure, |end, console| {
                 match reports_of_wrong_settings(typed, environment) {
                     Some((reports, inputs)) => {
                         RunReports::begin(&reports, &inputs, None)?.write(&end, console)
@@ -55,7 +62,22 @@ pub(super) fn run(typed: &Typed<SyncOptions>, environment: &Environment) -> Exit
     }
 }
 
-fn sync(settings: Settings, rerun_flags: RerunFlags, target: &Endpoint) -> ExitCode {
+/// Opens the plan that is to be sent, if it was saved before, and resolves the settings.
+fn resolve(
+    typed: &Typed<SyncOptions>,
+    environment: &Environment,
+) -> Result<(SyncMode, Option<SavedPlan<File>>), Failure> {
+    let path = config::saved_plan(typed, environment)?;
+    let saved = path.map(|path| saved_plan::open(&path)).transpose()?;
+    Ok((resolve_sync(typed, environment, saved.as_ref().map(SavedPlan::header))?, saved))
+}
+
+fn sync(
+    settings: Settings,
+    rerun_flags: RerunFlags,
+    target: &Endpoint,
+    saved: Option<SavedPlan<File>>,
+) -> ExitCode {
     let (console, progress) = Console::with_progress(&settings);
     for warning in &settings.warnings {
         console.warning(&Message::warning(warning));
@@ -73,7 +95,9 @@ fn sync(settings: Settings, rerun_flags: RerunFlags, target: &Endpoint) -> ExitC
         Ok(reports) => reports,
         Err(failure) => return console.end(Err(failure)),
     };
-    let mut run = SyncRun { settings: Arc::new(settings), rerun_flags, console, reports, waiting };
+    let header = saved.as_ref().map(|plan| Arc::new(plan.header().clone()));
+    let settings = Arc::new(settings);
+    let mut run = SyncRun { settings, rerun_flags, saved, header, console, reports, waiting };
     match block_on(Builder::new_multi_thread(), run.sync(target, progress)) {
         Ok(exit) => exit,
         Err(failure) => end_early(console, failure, |end, console| run.reports.write(&end, console)),
@@ -95,6 +119,10 @@ fn end_early(
 struct SyncRun {
     settings: Arc<Settings>,
     rerun_flags: RerunFlags,
+    /// The plan that is sent, if it was saved before, until it is read.
+    saved: Option<SavedPlan<File>>,
+    /// Its header.
+    header: Option<Arc<SavedHeader>>,
     console: Console,
     reports: RunReports,
     waiting: Waiting,
@@ -133,11 +161,21 @@ impl SyncRun {
         mut progress: Box<dyn Progress + Send>,
     ) -> Result<ExitCode, Failure> {
         let mut signals = Signals::new()?;
+        if let Some(plan) = &self.header {
+            saved_plan::check_target(plan, target)?;
+        }
         let (mut failures, ledger) = self.open_in_time(&mut signals).await?;
+        if let Some(plan) = &self.header {
+            saved_plan::check_ledger(plan, ledger.as_ref())?;
+        }
 
         let mut read = self.read(&mut signals, progress.as_mut()).await?;
         failures.add_invalid(&mut read.invalid)?;
-        if let Some(message) = read.refusal(&self.settings, Some(failures.path())) {
+        let refusal = match &self.header {
+            Some(plan) => saved_plan::refusal(plan, &self.settings),
+            None => read.refusal(&self.settings, Some(failures.path())),
+        };
+        if let Some(message) = refusal {
             let (fates, causes) = (read.fates(), read.causes.clone());
             return Err(self.refuse(&read.plan, fates, causes, failures, message)?);
         }
@@ -225,12 +263,23 @@ impl SyncRun {
     /// Reads all inputs, and says what asks for a decision while there still is time for one. Until the rows are known
     /// there is nothing to report: a report of an earlier run stays as it is.
     async fn read(
-        &self,
+        &mut self,
         signals: &mut Signals,
         progress: &mut (dyn Progress + Send),
     ) -> Result<PlannedInput, Failure> {
         let settings = Arc::clone(&self.settings);
-        let read = signals.or("read", PlannedInput::read(settings, progress)).await;
+        let read = match self.saved.take() {
+            None => signals.or("read", PlannedInput::read(settings, progress)).await,
+            Some(plan) => {
+                let path = self.settings.inputs.first().map(ToString::to_string).unwrap_or_default();
+                let loading = blocking("reading the plan", move || plan.load(&settings.input.resources));
+                let load = async {
+                    let loaded = loading.await?.map(PlannedInput::of_saved);
+                    loaded.map_err(|error| saved_plan::unreadable(Path::new(&path), &error))
+                };
+                signals.or("read the plan", load).await
+            }
+        };
         if read.is_err() {
             progress.close();
         }
@@ -268,8 +317,9 @@ impl SyncRun {
         plan: Plan,
         signals: &mut Signals,
     ) -> Result<RemainingRun, Failure> {
-        let settings = Arc::clone(&self.settings);
-        let asking = blocking("reading the ledger", move || ledger.remaining(plan, &settings));
+        let (settings, saved) = (Arc::clone(&self.settings), self.header.clone());
+        let asking =
+            blocking("reading the ledger", move || ledger.remaining(plan, &settings, saved.as_deref()));
         signals.or("read the ledger", async { Ok(asking.await??) }).await
     }
 

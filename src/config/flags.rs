@@ -40,6 +40,8 @@ pub struct SyncOptions {
     #[command(flatten)]
     pub(super) planning: PlanningFlags,
     #[command(flatten)]
+    pub(super) saved: SavedPlanFlags,
+    #[command(flatten)]
     pub(super) input: InputFlags,
     #[command(flatten)]
     pub(super) ledger: LedgerFlags,
@@ -63,6 +65,8 @@ pub struct PlanOptions {
     pace: PaceFlags,
     #[command(flatten)]
     planning: PlanningFlags,
+    #[command(flatten)]
+    saved: SavedPlanFlags,
     #[command(flatten)]
     input: InputFlags,
     #[command(flatten)]
@@ -174,6 +178,15 @@ pub(super) struct PlanningFlags {
     /// Directory for temporary files [default: the system's]
     #[arg(long, value_name = "DIR")]
     pub(super) temp_dir: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+#[command(next_help_heading = "Planning")]
+pub(super) struct SavedPlanFlags {
+    /// Take the plan that attrsync plan --save wrote to this file, and no inputs
+    #[arg(long, value_name = "FILE")]
+    pub(super) plan: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -103,6 +103,11 @@ impl Layer {
         lower
     }
 
+    /// Drops an option.
+    pub(super) fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
     /// Drops an option unless a flag sets it.
     pub(super) fn keep_if_typed(&mut self, name: &str) {
         self.0.retain(|set, entry| set != name || entry.source == OptionSource::Flag);

@@ -1,6 +1,6 @@
 //! The settings of the ledger.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 
@@ -66,13 +66,19 @@ impl LedgerFile {
         }))
     }
 
-    /// The ledger that a plan needs: only what has changed depends on it.
-    pub(super) fn resolve_plan(options: &SyncOptions, layer: &Layer) -> Result<Option<Self>, ConfigError> {
+    /// The ledger that a plan needs: only what has changed depends on it, and what is saved for later.
+    pub(super) fn resolve_plan(
+        options: &SyncOptions,
+        layer: &Layer,
+        save: Option<&Path>,
+    ) -> Result<Option<Self>, ConfigError> {
         let known = &options.ledger.known;
         let name = if known.only_changed {
             "only_changed"
         } else if known.max_changes.is_some() {
             "max_changes"
+        } else if save.is_some() {
+            "save"
         } else {
             return Ok(None);
         };

@@ -19,6 +19,7 @@ mod options;
 mod proxy;
 mod reports;
 mod rerun_flags;
+mod saved_plan;
 mod settings;
 mod temp_dir;
 mod token;
@@ -36,20 +37,22 @@ pub use flags::{PlanOptions, SyncOptions};
 pub use ledger::{LedgerFile, Resume};
 pub use memory_limit::peak_memory;
 pub use monitoring::{MetricsTarget, PingUrl};
-pub use reports::{Destination, GithubFiles, Reports, same_file};
+pub use reports::{Destination, GithubFiles, PlanFiles, Reports, same_file};
 pub use rerun_flags::RerunFlags;
-pub use settings::{Settings, Tolerance, Verbosity};
+pub use saved_plan::saved_plan;
+pub use settings::{PlanFile, Settings, Tolerance, Verbosity};
 pub use typed::{OTHER_PLACES, Typed};
 pub use values::{Columns, Delimiter, Encoding, Limit, LogFormat, Period, ProgressMode, Share, Size};
 
 use file::File;
 use flags::ReportFlags;
-use layer::Layer;
+use layer::{Layer, OptionSource};
 use names::{NameUse, Subject};
 use reports::ProtectedFiles;
 
 use crate::input::Source;
 use crate::ledger::is_planted;
+use crate::plan::SavedHeader;
 
 /// Most ids in one request, unless the user says otherwise.
 const BATCH_SIZE: NonZeroU32 = NonZeroU32::new(1000).expect("1000 is not 0");
@@ -72,16 +75,25 @@ pub enum SyncMode {
     DryRun(Settings),
 }
 
-/// Resolves the settings of a run, and where its requests go.
-pub fn resolve_sync(typed: &Typed<SyncOptions>, environment: &Environment) -> Result<SyncMode, ConfigError> {
-    let (layer, file) = merge(&typed.layer, environment)?;
+/// Resolves the settings of a run, and where its requests go. `saved` is the plan that it sends, if that was saved before
+/// ([`saved_plan`] says where it is).
+pub fn resolve_sync(
+    typed: &Typed<SyncOptions>,
+    environment: &Environment,
+    saved: Option<&SavedHeader>,
+) -> Result<SyncMode, ConfigError> {
+    let (mut layer, mut file) = merge(&typed.layer, environment)?;
+    if let Some(plan) = saved {
+        saved_plan::lay_over(plan, &mut layer, &mut file)?;
+    }
     let options = layer.parse()?;
     if options.dry_run {
-        return planning(&typed.inputs, (layer, file), environment, None).map(SyncMode::DryRun);
+        let files = PlanFiles::default();
+        return planning(&typed.inputs, (layer, file), environment, files).map(SyncMode::DryRun);
     }
     let mut warnings = environment.unknown_variables();
     let target = Endpoint::resolve(&options.target, &layer, environment, &mut warnings)?;
-    let inputs = inputs(&typed.inputs, environment)?;
+    let inputs = inputs(&typed.inputs, &layer, environment)?;
     let base_url = match &target {
         Endpoint::Api { base_url, .. } => Some(base_url.clone()),
         Endpoint::Sandbox => None,
@@ -93,45 +105,71 @@ pub fn resolve_sync(typed: &Typed<SyncOptions>, environment: &Environment) -> Re
     let mut settings = Settings::of(inputs, options, file, reports, environment, warnings);
     settings.ledger = ledger;
     settings.shown = layer.shown();
-    check_places(&settings, config.as_deref(), &layer, environment, None)?;
+    check_places(&settings, config.as_deref(), &layer, environment, PlanFiles::default())?;
     limit_concurrency(&mut settings, &target, &layer, environment);
     let rerun_flags = RerunFlags::of(&layer, &target, environment);
     Ok(SyncMode::Send(settings, target, rerun_flags))
 }
 
 /// Resolves the settings of a plan. The other options have no effect, though their values are checked. A failures report must be
-/// asked for by a flag: one that the file names is a run's, and may still be needed. `bodies` is where the request bodies
-/// go, if they go to a file.
+/// asked for by a flag: one that the file names is a run's, and may still be needed. `files` are what it writes besides, and
+/// `saved` is the plan that it shows, if that was saved before.
 pub fn resolve_plan(
     typed: &Typed<PlanOptions>,
     environment: &Environment,
-    bodies: Option<&Path>,
+    files: PlanFiles<'_>,
+    saved: Option<&SavedHeader>,
 ) -> Result<Settings, ConfigError> {
-    planning(&typed.inputs, merge(&typed.layer, environment)?, environment, bodies)
+    let (mut layer, mut file) = merge(&typed.layer, environment)?;
+    if let Some(plan) = saved {
+        if layer.source("failures") == Some(&OptionSource::Flag) {
+            let message = "a saved plan has only rows that are sent";
+            return Err(ConfigError::at(layer.place("failures"), message).with_hint("leave it out"));
+        }
+        saved_plan::lay_over(plan, &mut layer, &mut file)?;
+    }
+    planning(&typed.inputs, (layer, file), environment, files)
 }
 
 fn planning(
     typed: &[Source],
     (mut layer, file): (Layer, File),
     environment: &Environment,
-    bodies: Option<&Path>,
+    files: PlanFiles<'_>,
 ) -> Result<Settings, ConfigError> {
     layer.keep_if_typed("failures");
-    let inputs = inputs(typed, environment)?;
+    let inputs = inputs(typed, &layer, environment)?;
     let config = file.path.clone();
     let options = layer.parse()?;
-    let ledger = LedgerFile::resolve_plan(&options, &layer)?;
+    let save = files.save.map(|path| plan_file(path, &options, &layer)).transpose()?;
+    let ledger = LedgerFile::resolve_plan(&options, &layer, files.save)?;
     let no_run = ReportFlags::default();
     let reports = Reports::resolve(options.failures.failures.clone(), &no_run, &layer, environment)?;
     let warnings = environment.unknown_variables();
     let mut settings = Settings::of(inputs, options, file, reports, environment, warnings);
-    settings.ledger = ledger;
+    (settings.ledger, settings.save) = (ledger, save);
     if settings.reports.prints_failures() {
         return Err(ConfigError::at(layer.place("failures"), "standard output is for the plan")
             .with_hint("name a file"));
     }
-    check_places(&settings, config.as_deref(), &layer, environment, bodies)?;
+    check_places(&settings, config.as_deref(), &layer, environment, files)?;
     Ok(settings)
+}
+
+/// Where a plan is saved, and for which account.
+fn plan_file(path: &Path, options: &SyncOptions, layer: &Layer) -> Result<PlanFile, ConfigError> {
+    let place = layer.place("save");
+    if path.as_os_str() == "-" {
+        let message = "a plan can't be saved to standard output, which is for its screen";
+        return Err(ConfigError::at(place, message).with_hint("name a file"));
+    }
+    let sandbox = options.target.sandbox;
+    let base_url = if sandbox { None } else { endpoint::base_url(&options.target.address, layer)? };
+    if base_url.is_none() && !sandbox {
+        let message = "a plan is saved for an account, and no account is named";
+        return Err(ConfigError::at(place, message).with_hint("add `--subdomain NAME`"));
+    }
+    Ok(PlanFile { path: path.to_owned(), base_url, flags: rerun_flags::of_plan(layer) })
 }
 
 /// Where a run reports to whose settings are wrong, and its inputs. What could do harm is left out.
@@ -158,8 +196,10 @@ pub fn reports_of_wrong_settings(
     };
     let failures = path("failures").unwrap_or_else(|| FAILURES.into());
     let ledger = path("ledger").unwrap_or_else(|| LEDGER.into());
+    let mut inputs = typed.inputs.clone();
+    inputs.extend(path("plan").map(Source::File));
     let protected = ProtectedFiles {
-        inputs: &typed.inputs,
+        inputs: &inputs,
         config: Some(&config),
         ledger: Some(&ledger),
         layer: &layer,
@@ -174,7 +214,7 @@ pub fn reports_of_wrong_settings(
         github: environment.github(),
     };
     reports.drop_harmful(&protected);
-    Some((reports, typed.inputs.clone()))
+    Some((reports, inputs))
 }
 
 /// Checks that the temporary directory can be written, and that no report would overwrite a file that is needed.
@@ -183,7 +223,7 @@ fn check_places(
     config: Option<&Path>,
     layer: &Layer,
     environment: &Environment,
-    bodies: Option<&Path>,
+    files: PlanFiles<'_>,
 ) -> Result<(), ConfigError> {
     let directory = environment.directory.as_path();
     // The system's temporary directory is checked when it is needed, which is rare.
@@ -199,7 +239,7 @@ fn check_places(
     }
     let protected =
         ProtectedFiles { inputs: &settings.inputs, config, ledger: Some(ledger), layer, directory };
-    settings.reports.check(bodies, &protected)
+    settings.reports.check(files, &protected)
 }
 
 /// Lowers the number of requests in flight to what the limit on open files allows. A run that can't open another file
@@ -259,7 +299,10 @@ fn merge(typed: &Layer, environment: &Environment) -> Result<(Layer, File), Conf
     Ok((layer, file))
 }
 
-fn inputs(typed: &[Source], environment: &Environment) -> Result<Vec<Source>, ConfigError> {
+fn inputs(typed: &[Source], layer: &Layer, environment: &Environment) -> Result<Vec<Source>, ConfigError> {
+    if let Some(plan) = layer.text("plan") {
+        return Ok(vec![Source::File(plan.into())]);
+    }
     let piped = typed.iter().filter(|&source| *source == Source::Stdin).count();
     match (typed, environment.stdin) {
         ([], Stdin::Terminal) => {

@@ -60,6 +60,15 @@ impl From<PathBuf> for Destination {
     }
 }
 
+/// Where `plan` writes what it alone can write.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlanFiles<'a> {
+    /// The bodies of requests, if they go to a file.
+    pub bodies: Option<&'a Path>,
+    /// The plan itself.
+    pub save: Option<&'a Path>,
+}
+
 /// Files that no report may overwrite.
 #[derive(Debug)]
 pub(super) struct ProtectedFiles<'a> {
@@ -103,14 +112,16 @@ impl Reports {
     }
 
     /// Rejects a report that would overwrite another one, or a file that the run needs. Only the failures report may
-    /// replace an input, and only one that is a failures report itself. `bodies` is where `plan` writes request bodies.
+    /// replace an input, and only one that is a failures report itself. `plan_files` is what `plan` writes.
     pub(super) fn check(
         &self,
-        bodies: Option<&Path>,
+        plan_files: PlanFiles<'_>,
         protected: &ProtectedFiles<'_>,
     ) -> Result<(), ConfigError> {
         let mut written: Vec<_> = self.files().collect();
+        let PlanFiles { bodies, save } = plan_files;
         written.extend(bodies.map(|path| ("bodies", path)));
+        written.extend(save.map(|path| ("save", path)));
         (1..=written.len())
             .try_for_each(|count| protected.check_last(written.get(..count).unwrap_or_default()))
     }

@@ -58,6 +58,16 @@ impl RerunFlags {
     }
 }
 
+/// The flags that the command which sends a saved plan has to repeat. What the plan decides is in the plan.
+pub(super) fn of_plan(layer: &Layer) -> Vec<OsString> {
+    const REPEATED: [&str; 6] = ["config", "base_url", "subdomain", "rate", "ledger", "no_ledger"];
+    let typed = REPEATED.into_iter().filter_map(|name| match layer.entry(name)? {
+        Entry { source: OptionSource::Flag, texts } => Some(words(name, texts.last()?)),
+        _ => None,
+    });
+    typed.flatten().collect()
+}
+
 /// An option as it is typed: `--id-type custom-id`, `--sandbox`, `--null-token=-`.
 fn words(name: &str, text: &OsStr) -> Vec<OsString> {
     let flag = OsString::from(flag(name));

@@ -1,7 +1,11 @@
 //! The settings: checked values, grouped by the stage that uses them.
 
+use std::ffi::OsString;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
+
+use reqwest::Url;
 
 use super::environment::Environment;
 use super::file::File;
@@ -33,6 +37,8 @@ pub struct Settings {
     pub delivery: deliver::Options,
     /// How many acknowledged users to read back.
     pub verify: usize,
+    /// Where to save the plan, and what for.
+    pub save: Option<PlanFile>,
     /// What is kept between runs.
     pub ledger: Option<LedgerFile>,
     /// How long to wait for another run that uses the same ledger or writes the same reports.
@@ -49,6 +55,17 @@ pub struct Settings {
     pub warnings: Vec<String>,
     /// The options in use as text, by name, also those that have their default value. There are no secrets among them.
     pub shown: Vec<(String, String)>,
+}
+
+/// Where a plan is saved, and what for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanFile {
+    /// The file.
+    pub path: PathBuf,
+    /// The API that it goes to; `None` for a sandbox that starts with the run.
+    pub base_url: Option<Url>,
+    /// Flags that the command which sends it has to repeat.
+    pub flags: Vec<OsString>,
 }
 
 /// How many invalid rows are too many: then nothing is sent.
@@ -142,6 +159,7 @@ impl Settings {
                 ..deliver::Options::default()
             },
             verify: delivery.verify,
+            save: None,
             ledger: None,
             wait: ledger.wait.0,
             reports,

@@ -6,13 +6,14 @@ use serde_json::{Map, Value, json};
 use super::PlanScreen;
 use crate::input::Location;
 use crate::plan::{
-    AttributeSummary, Conflict, GroupSummary, KnownPlan, KnownRows, SharedValues, ValueChange,
+    AttributeSummary, Conflict, GroupSummary, KnownPlan, KnownRows, SavedHeader, SharedValues, ValueChange,
 };
 
 impl Serialize for PlanScreen<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let totals = &self.plan.totals;
         json!({
+            "saved": self.saved.map(saved),
             "rows": self.rows_json(),
             "requests": totals.requests,
             "rate": self.rate.to_string(),
@@ -81,6 +82,17 @@ impl PlanScreen<'_> {
 
 fn list<T>(items: &[T], json: impl Fn(&T) -> Value) -> Vec<Value> {
     items.iter().map(json).collect()
+}
+
+fn saved(plan: &SavedHeader) -> Value {
+    json!({
+        "id": plan.id,
+        "created_at": plan.created_at,
+        "base_url": plan.target.base_url,
+        "id_type": plan.target.id_type,
+        "inputs": plan.inputs,
+        "ledger": plan.ledger,
+    })
 }
 
 fn attribute(attribute: &AttributeSummary<'_>) -> Value {

@@ -17,7 +17,9 @@ use super::visible::Visible;
 use super::wrap::{filled, wrapped};
 use crate::deliver::Rate;
 use crate::input::{Counts, IdType, Issue};
-use crate::plan::{AttributeSummary, Conflict, GroupSummary, KnownPlan, PlanSummary, SharedValues};
+use crate::plan::{
+    AttributeSummary, Conflict, GroupSummary, KnownPlan, PlanSummary, SavedHeader, SharedValues,
+};
 
 /// What a run would do, in words or as JSON. Displayed with ANSI styles, with a line end.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +42,8 @@ pub struct PlanScreen<'a> {
     pub planning: Option<PlanningStats>,
     /// What the ledger knows of the rows; `None` if it was not asked.
     pub known: Option<&'a KnownPlan>,
+    /// The header of the file that the plan comes from, if it was saved before.
+    pub saved: Option<&'a SavedHeader>,
     /// How wide the screen is; `None`: texts may be of any length, and tables are of 80 columns.
     pub columns: Option<usize>,
 }
@@ -119,6 +123,15 @@ impl PlanScreen<'_> {
     /// A line, divided where the screen ends.
     fn line(&self, f: &mut fmt::Formatter<'_>, line: &str) -> fmt::Result {
         wrapped(line, 4, self.columns).iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+
+    /// Where and when the plan was made.
+    fn saved(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(SavedHeader { created_at, target, inputs, .. }) = self.saved else { return Ok(()) };
+        let made = created_at.strftime("%Y-%m-%d %H:%M:%S UTC");
+        let target = target.base_url.as_deref().unwrap_or("a sandbox");
+        let inputs = inputs.iter().map(|input| Visible(input).to_string()).collect::<Vec<_>>().join(", ");
+        self.line(f, &format!("plan of {made} for {}, from {inputs}", Visible(target)))
     }
 
     /// Shown only if it matters, because it differs from run to run.
@@ -260,6 +273,7 @@ impl PlanScreen<'_> {
 
 impl Display for PlanScreen<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.saved(f)?;
         self.rows(f)?;
         self.planning(f)?;
         if self.plan.totals.requests > 0 {

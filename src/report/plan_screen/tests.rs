@@ -71,6 +71,7 @@ fn screen_of<'a>(plan: &'a PlanSummary<'a>, planning: Option<PlanningStats>) -> 
         batch_size: THOUSAND,
         planning,
         known: None,
+        saved: None,
         columns: None,
     }
 }
@@ -171,6 +172,7 @@ fn a_plan_is_json_as_well() {
     let json = with_plan(|screen| serde_json::to_string_pretty(screen).expect("it is plain"));
     insta::assert_snapshot!(json, @r#"
     {
+      "saved": null,
       "rows": {
         "read": 105040,
         "invalid": 30,

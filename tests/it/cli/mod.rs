@@ -24,6 +24,8 @@ mod refused;
 mod rehearsal;
 mod remembered;
 mod request_ids;
+mod saved_plan;
+mod stale_plan;
 mod truth;
 mod unseen;
 mod verified;

@@ -42,7 +42,7 @@ impl Server {
     }
 
     /// Runs it until it ends or so many requests have come in all, then kills it.
-    fn kill_after(&self, requests: u64, command: &mut Command, rng: &mut StdRng) {
+    pub(super) fn kill_after(&self, requests: u64, command: &mut Command, rng: &mut StdRng) {
         let child = RefCell::new(command.spawn().unwrap());
         self.until(|counters| {
             counters.requests >= requests || child.borrow_mut().try_wait().unwrap().is_some()

@@ -86,7 +86,7 @@ proptest! {
 fn a_command_has_flags_and_words_of_its_own_beside_the_options() {
     let plan =
         Plan::try_parse_from(["--bodies", "--rate", "5/s", "rows.csv", "--strict", "more.csv"]).unwrap();
-    let settings = attrsync::config::resolve_plan(&plan.typed, &Place::bare().environment, None).unwrap();
+    let settings = Place::bare().resolve_plan(&plan.typed).unwrap();
     assert!(plan.bodies);
     assert_eq!(settings.inputs, [Source::File("rows.csv".into()), Source::File("more.csv".into())]);
     assert_eq!((settings.delivery.rate.requests.get(), settings.tolerance), (5, Tolerance::Strict));
@@ -113,13 +113,13 @@ fn of_a_flag_that_is_given_twice_the_last_one_counts() {
 #[test]
 fn a_dry_run_needs_no_account_and_heeds_what_a_plan_heeds() {
     let typed = Sync::try_parse_from(["--dry-run", "--subdomain=acme", "--batch-size=7"]).unwrap().typed;
-    let Ok(SyncMode::DryRun(settings)) = resolve_sync(&typed, &Place::bare().environment) else {
+    let Ok(SyncMode::DryRun(settings)) = resolve_sync(&typed, &Place::bare().environment, None) else {
         panic!("a dry run is a plan");
     };
     assert_eq!((settings.batch_size.get(), settings.reports.failures), (7, None));
     let place = Place::bare().file("attrsync.toml", "dry_run = true");
     let typed = Sync::try_parse_from([""; 0]).unwrap().typed;
-    assert!(matches!(resolve_sync(&typed, &place.environment), Ok(SyncMode::DryRun(_))));
+    assert!(matches!(resolve_sync(&typed, &place.environment, None), Ok(SyncMode::DryRun(_))));
 }
 
 #[test]

@@ -13,7 +13,8 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use attrsync::config::{
-    self, ConfigError, Endpoint, Environment, PlanOptions, Settings, Stdin, SyncMode, SyncOptions, Typed,
+    self, ConfigError, Endpoint, Environment, PlanFiles, PlanOptions, Settings, Stdin, SyncMode, SyncOptions,
+    Typed,
 };
 use clap::Parser;
 use tempfile::TempDir;
@@ -77,7 +78,7 @@ impl Place {
 
     fn sync(&self, flags: &[&str]) -> Result<(Settings, Endpoint), ConfigError> {
         let typed = Sync::try_parse_from(flags).unwrap().typed;
-        config::resolve_sync(&typed, &self.environment).map(|job| match job {
+        config::resolve_sync(&typed, &self.environment, None).map(|job| match job {
             SyncMode::Send(settings, target, _) => (settings, target),
             SyncMode::DryRun(_) => panic!("nobody asked for a plan"),
         })
@@ -88,7 +89,11 @@ impl Place {
     }
 
     fn plan(&self, flags: &[&str]) -> Result<Settings, ConfigError> {
-        config::resolve_plan(&Plan::try_parse_from(flags).unwrap().typed, &self.environment, None)
+        self.resolve_plan(&Plan::try_parse_from(flags).unwrap().typed)
+    }
+
+    fn resolve_plan(&self, typed: &Typed<PlanOptions>) -> Result<Settings, ConfigError> {
+        config::resolve_plan(typed, &self.environment, PlanFiles::default(), None)
     }
 
     fn error(&self, flags: &[&str]) -> String {

@@ -1,0 +1,104 @@
+//! The settings of a plan that was saved: those that decide what is sent come from the plan.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::Typed;
+use super::endpoint::is_loopback;
+use super::environment::Environment;
+use super::error::ConfigError;
+use super::file::File;
+use super::layer::{Entry, Layer, OptionSource};
+use super::options::flag;
+use crate::input::IdType;
+use crate::plan::SavedHeader;
+
+/// The options that decide what is sent, or whether it may be. The plan has decided all of that.
+const DECIDED: [&str; 13] = [
+    "batch_size",
+    "on_conflict",
+    "strict",
+    "max_invalid",
+    "columns",
+    "layout",
+    "delimiter",
+    "encoding",
+    "empty",
+    "null_token",
+    "id_type",
+    "allow_custom",
+    "only_changed",
+];
+
+/// The file that a saved plan is to be read from, if the options name one. Variables and the configuration file may set what
+/// the plan decides, for other commands; a flag would be for this one, and is an error. So are inputs.
+pub fn saved_plan<G>(typed: &Typed<G>, environment: &Environment) -> Result<Option<PathBuf>, ConfigError> {
+    let (layer, _) = super::merge(&typed.layer, environment)?;
+    let Some(path) = layer.text("plan") else { return Ok(None) };
+    let place = layer.place("plan");
+    if path == "-" {
+        let message = "a plan can't be read from standard input";
+        return Err(ConfigError::at(place, message).with_hint("name a file"));
+    }
+    if let Some(input) = typed.inputs.first() {
+        let hint = format!("leave out either `{input}` or the plan");
+        return Err(ConfigError::at(place, "a saved plan takes no inputs").with_hint(hint));
+    }
+    let is_typed = |name: &&str| layer.source(name) == Some(&OptionSource::Flag);
+    if let Some(name) = DECIDED.into_iter().find(is_typed) {
+        let hint = format!("leave it out, or save another plan with `{}`", flag(name));
+        return Err(ConfigError::at(flag(name), "the saved plan has decided this already").with_hint(hint));
+    }
+    Ok(Some(path.into()))
+}
+
+/// Takes what a saved plan has decided from the plan. Its address counts where no other is given.
+pub(super) fn lay_over(plan: &SavedHeader, layer: &mut Layer, file: &mut File) -> Result<(), ConfigError> {
+    let settings = &plan.settings;
+    for name in DECIDED {
+        layer.remove(name);
+    }
+    let mut set = |name: &str, text: String| {
+        let entry = Entry { texts: vec![OsString::from(text)], source: OptionSource::Flag };
+        layer.set(name, entry);
+    };
+    set("batch_size", settings.batch_size.to_string());
+    if let Some(token) = &settings.null_token {
+        set("null_token", token.clone());
+    }
+    if settings.send_empty {
+        set("empty", "send".to_owned());
+    }
+    if plan.target.id_type == IdType::CustomId {
+        set("id_type", "custom-id".to_owned());
+    }
+    if settings.allow_custom {
+        set("allow_custom", "true".to_owned());
+    }
+    file.attributes.clone_from(&settings.attributes);
+    file.columns.clear();
+    let is_given = layer.text("base_url").is_some() || layer.text("subdomain").is_some();
+    match &plan.target.base_url {
+        Some(base_url) if !is_given && !layer.parse()?.target.sandbox => {
+            check_address(base_url, &layer.place("plan"))?;
+            let texts = vec![OsString::from(base_url)];
+            layer.set("base_url", Entry { texts, source: OptionSource::Flag });
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Rejects an address to which the key must not go because of what a file says.
+fn check_address(base_url: &str, place: &str) -> Result<(), ConfigError> {
+    let is_safe = reqwest::Url::parse(base_url).is_ok_and(|url| {
+        let is_of_user_com = url.host_str().is_some_and(|host| host.ends_with(".user.com"));
+        is_loopback(&url) || (is_of_user_com && url.scheme() == "https")
+    });
+    if is_safe {
+        return Ok(());
+    }
+    let message = format!("the plan goes to `{base_url}`, which is not at user.com");
+    let hint = format!("if the key may go there, say so with `--base-url {base_url}`");
+    Err(ConfigError::at(place, message).with_hint(hint))
+}
