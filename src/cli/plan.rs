@@ -170,7 +170,7 @@ fn plan(
     let next = match (save, &settings.save, content) {
         (Some(draft), Some(file), Some(content)) if refusal.is_none() => {
             let known = known.as_ref().map(|known| (known, mark));
-            let header = saved_plan::header(file, &read, settings, content, known, planning);
+            let header = saved_plan::header(file, &read, settings, content, known, (planning, flags.top));
             save_plan(&read.plan, &header, draft)?;
             Some(saved_plan::next_command(file))
         }

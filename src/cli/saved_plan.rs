@@ -8,7 +8,7 @@ use super::failure::Failure;
 use super::planned_input::{PlannedInput, too_few_rows};
 use super::run_ledger::{RunLedger, TIME, canonical, too_many_changes};
 use crate::clock;
-use crate::config::{Endpoint, PlanFile, Settings};
+use crate::config::{Endpoint, LedgerFile, PlanFile, Settings};
 use crate::input::{Empty, Vocabulary};
 use crate::ledger::{Fingerprint, INPUTS, LedgerMark, SinceMark};
 use crate::plan::{
@@ -20,8 +20,8 @@ use crate::report::{ExitCode, Message, PlanScreen, PlanningStats, StopReason, co
 /// What to do about a plan that may not be sent.
 const PLAN_AGAIN: &str = "save the plan again with `attrsync plan --save`, and review that one";
 
-/// The most of the largest groups that are saved.
-pub(super) const MOST_GROUPS: usize = 20;
+/// How many of the largest groups are saved at least, so that more can be shown than were asked for.
+const GROUPS: usize = 20;
 
 /// Opens a saved plan, and checks that it is complete and undamaged.
 pub(super) fn open(path: &Path) -> Result<SavedPlan<File>, Failure> {
@@ -56,16 +56,17 @@ pub(super) fn unreadable(path: &Path, error: &SavedPlanError) -> Failure {
     }
 }
 
-/// The header of a plan that is to be saved. `content` is the fingerprint of all that the inputs have.
+/// The header of a plan that is to be saved. `content` is the fingerprint of all that the inputs have, and `top` says how
+/// many of the largest groups were shown.
 pub(super) fn header(
     file: &PlanFile,
     read: &PlannedInput,
     settings: &Settings,
     content: String,
     known: Option<(&KnownPlan, Option<LedgerMark>)>,
-    planning: PlanningStats,
+    (planning, top): (PlanningStats, usize),
 ) -> SavedHeader {
-    let summary = read.plan.summary(MOST_GROUPS);
+    let summary = read.plan.summary(top.max(GROUPS));
     SavedHeader {
         id: format!("{:016x}", rand::random::<u64>()),
         created_at: clock::utc_now(),
@@ -143,6 +144,18 @@ pub(super) fn check_target(plan: &SavedHeader, target: &Endpoint) -> Result<(), 
     let (theirs, own) = (name(&plan.target.base_url), name(&own));
     let why = format!("it was made for {theirs}, and this run goes to {own}");
     Err(stale(plan, &why, PLAN_AGAIN))
+}
+
+/// Refuses a plan whose ledger is missing, before a new one is made in its place.
+pub(super) fn check_presence(plan: &SavedHeader, settings: &Settings) -> Result<(), Failure> {
+    let had_one = plan.ledger.as_ref().is_some_and(|ledger| ledger.identity.is_some());
+    match &settings.ledger {
+        Some(LedgerFile { path, .. }) if had_one && !path.exists() => {
+            let why = format!("it was made from a ledger, and there is none at `{}`", path.display());
+            Err(stale(plan, &why, "name that ledger with `--ledger`, or save the plan again"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a plan that was sent already, or whose ledger has changed since.

@@ -26,7 +26,7 @@ use super::send::send;
 use super::signals::Signals;
 use crate::clock;
 use crate::config::{
-    self, Endpoint, Environment, RerunFlags, Settings, SyncMode, SyncOptions, Typed, Verbosity,
+    self, Endpoint, Environment, RerunFlags, Settings, SettingsFile, SyncMode, SyncOptions, Typed, Verbosity,
     reports_of_wrong_settings, resolve_sync,
 };
 use crate::deliver::{Delivery, End};
@@ -163,6 +163,7 @@ impl SyncRun {
         let mut signals = Signals::new()?;
         if let Some(plan) = &self.header {
             saved_plan::check_target(plan, target)?;
+            saved_plan::check_presence(plan, &self.settings)?;
         }
         let (mut failures, ledger) = self.open_in_time(&mut signals).await?;
         if let Some(plan) = &self.header {
@@ -401,14 +402,18 @@ impl SyncRun {
 
     /// The command that sends the rows of the failures report, to where this run sent the others.
     fn feed_back(&self, failures: &Path) -> String {
-        let RerunFlags { flags, variable } = &self.rerun_flags;
+        let RerunFlags { flags, variable, settings } = &self.rerun_flags;
         // Otherwise the path would be read as a flag.
         let is_like_a_flag = failures.as_os_str().as_encoded_bytes().starts_with(b"-");
         let report = if is_like_a_flag { Path::new(".").join(failures) } else { failures.to_owned() };
         let words = ["attrsync", "sync"].map(OsStr::new).into_iter();
         let words = words.chain(flags.iter().map(OsString::as_os_str)).chain([report.as_os_str()]);
         let variable = variable.map(|variable| format!("\n(the key comes from `{variable}`)"));
-        format!("{}{}", command_line(words), variable.unwrap_or_default())
+        let settings = match settings {
+            SettingsFile::OfThisCommand => "",
+            SettingsFile::OfSavedPlan => "\n(with the settings file that the plan was saved with)",
+        };
+        format!("{}{}{settings}", command_line(words), variable.unwrap_or_default())
     }
 
     /// Makes the ledger smaller. Everything is recorded and reported by now, so neither an error nor a signal changes how

@@ -38,7 +38,7 @@ pub use ledger::{LedgerFile, Resume};
 pub use memory_limit::peak_memory;
 pub use monitoring::{MetricsTarget, PingUrl};
 pub use reports::{Destination, GithubFiles, PlanFiles, Reports, same_file};
-pub use rerun_flags::RerunFlags;
+pub use rerun_flags::{RerunFlags, SettingsFile};
 pub use saved_plan::saved_plan;
 pub use settings::{PlanFile, Settings, Tolerance, Verbosity};
 pub use typed::{OTHER_PLACES, Typed};
@@ -83,9 +83,10 @@ pub fn resolve_sync(
     saved: Option<&SavedHeader>,
 ) -> Result<SyncMode, ConfigError> {
     let (mut layer, mut file) = merge(&typed.layer, environment)?;
-    if let Some(plan) = saved {
-        saved_plan::lay_over(plan, &mut layer, &mut file)?;
-    }
+    let settings_file = match saved {
+        Some(plan) => saved_plan::lay_over(plan, &mut layer, &mut file)?,
+        None => SettingsFile::OfThisCommand,
+    };
     let options = layer.parse()?;
     if options.dry_run {
         let files = PlanFiles::default();
@@ -107,7 +108,7 @@ pub fn resolve_sync(
     settings.shown = layer.shown();
     check_places(&settings, config.as_deref(), &layer, environment, PlanFiles::default())?;
     limit_concurrency(&mut settings, &target, &layer, environment);
-    let rerun_flags = RerunFlags::of(&layer, &target, environment);
+    let rerun_flags = RerunFlags { settings: settings_file, ..RerunFlags::of(&layer, &target, environment) };
     Ok(SyncMode::Send(settings, target, rerun_flags))
 }
 

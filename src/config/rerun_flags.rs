@@ -37,6 +37,18 @@ pub struct RerunFlags {
     pub flags: Vec<OsString>,
     /// The variable that holds the API key, if the key came from there: the key itself is never shown.
     pub variable: Option<&'static str>,
+    /// Which settings file the command has to be given.
+    pub settings: SettingsFile,
+}
+
+/// Which settings file a follow-up command has to be given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SettingsFile {
+    /// The one of this command, which the flags name unless it is found without.
+    #[default]
+    OfThisCommand,
+    /// The one that the plan was saved with: settings that no flag can set are others here.
+    OfSavedPlan,
 }
 
 impl RerunFlags {
@@ -54,7 +66,7 @@ impl RerunFlags {
                 Entry { texts, .. } => Some(words(name, texts.last()?)),
             });
         let flags = flags.flatten().collect();
-        Self { flags, variable: key.filter(|_| account) }
+        Self { flags, variable: key.filter(|_| account), settings: SettingsFile::default() }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The settings of a plan that was saved: those that decide what is sent come from the plan.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -10,7 +11,8 @@ use super::error::ConfigError;
 use super::file::File;
 use super::layer::{Entry, Layer, OptionSource};
 use super::options::flag;
-use crate::input::IdType;
+use super::rerun_flags::SettingsFile;
+use crate::input::{AttributeRule, IdType};
 use crate::plan::SavedHeader;
 
 /// The options that decide what is sent, or whether it may be. The plan has decided all of that.
@@ -52,9 +54,15 @@ pub fn saved_plan<G>(typed: &Typed<G>, environment: &Environment) -> Result<Opti
     Ok(Some(path.into()))
 }
 
-/// Takes what a saved plan has decided from the plan. Its address counts where no other is given.
-pub(super) fn lay_over(plan: &SavedHeader, layer: &mut Layer, file: &mut File) -> Result<(), ConfigError> {
+/// Takes what a saved plan has decided from the plan. Its address counts where no other is given. Returns which settings
+/// file a command needs that sends rows of the plan again.
+pub(super) fn lay_over(
+    plan: &SavedHeader,
+    layer: &mut Layer,
+    file: &mut File,
+) -> Result<SettingsFile, ConfigError> {
     let settings = &plan.settings;
+    let needed = settings_file(plan, layer, file);
     for name in DECIDED {
         layer.remove(name);
     }
@@ -86,7 +94,26 @@ pub(super) fn lay_over(plan: &SavedHeader, layer: &mut Layer, file: &mut File) -
         }
         _ => {}
     }
-    Ok(())
+    Ok(needed)
+}
+
+/// Whether values of the plan mean the same with these settings, but for what flags can set.
+fn settings_file(plan: &SavedHeader, layer: &Layer, file: &File) -> SettingsFile {
+    let settings = &plan.settings;
+    let summary = plan.figures.summary(0);
+    let has_same_rule = |name: &str| {
+        let rule = |rules: &BTreeMap<String, AttributeRule>| rules.get(name).cloned().unwrap_or_default();
+        rule(&settings.attributes) == rule(&file.attributes)
+    };
+    let has_same_rules = summary.attributes.iter().all(|attribute| has_same_rule(attribute.name));
+    let has_other_null = settings.null_token.is_none() && layer.text("null_token").is_some();
+    let has_other_ids =
+        plan.target.id_type == IdType::Id && layer.text("id_type").is_some_and(|id| id != "id");
+    if has_same_rules && !has_other_null && !has_other_ids {
+        SettingsFile::OfThisCommand
+    } else {
+        SettingsFile::OfSavedPlan
+    }
 }
 
 /// Rejects an address to which the key must not go because of what a file says.

@@ -77,8 +77,15 @@ struct SavedShared {
 /// What the ledger knew of the rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct SavedKnown {
-    attributes: Vec<(String, KnownRows)>,
+    attributes: Vec<SavedKnownRows>,
     changes: Vec<SavedChange>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct SavedKnownRows {
+    name: String,
+    #[serde(flatten)]
+    rows: KnownRows,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -134,7 +141,9 @@ impl Figures {
             to: to.value(),
             users: *users,
         });
-        Some(KnownPlan { attributes: attributes.clone(), changes: changes.collect() })
+        let attributes =
+            attributes.iter().map(|SavedKnownRows { name, rows }| (name.clone(), *rows)).collect();
+        Some(KnownPlan { attributes, changes: changes.collect() })
     }
 }
 
@@ -220,7 +229,11 @@ impl From<&KnownPlan> for SavedKnown {
             to: to.into(),
             users: *users,
         });
-        Self { attributes: attributes.clone(), changes: changes.collect() }
+        let attributes = attributes
+            .iter()
+            .map(|(name, rows)| SavedKnownRows { name: name.clone(), rows: *rows })
+            .collect();
+        Self { attributes, changes: changes.collect() }
     }
 }
 

@@ -213,6 +213,36 @@ fn what_was_not_accepted_can_be_fed_back_by_the_command_that_is_printed() {
     assert_eq!(fed.rows("acknowledged"), 3);
 }
 
+#[test]
+fn the_command_that_is_printed_names_the_settings_that_no_flag_can_set() {
+    let workdir = Workdir::with_rows(&["1,city,male", "2,country,Peru"]);
+    let reject_ids = BTreeSet::from(["1".to_owned(), "2".to_owned()]);
+    let server = Server::new(Options { reject_ids, ..Options::default() });
+    let words = "(with the settings file that the plan was saved with)";
+    let check = |config: &str, is_named: bool| {
+        workdir.file("attrsync.toml", config);
+        let run = server.sync(&workdir, "--plan plan.jsonl").exits(1);
+        assert_eq!(run.stderr.contains(words), is_named, "{config}: {}", run.stderr);
+    };
+    let rules = "[attributes.city]\nmap = { male = 'Oslo' }";
+    workdir.file("attrsync.toml", rules);
+    server.plan(&workdir, "users.csv --save plan.jsonl --no-ledger").exits(0);
+    check(rules, false);
+    check(&format!("{rules}\n[attributes.gender]\ntype = 'integer'"), false);
+    check("", true);
+    check(&format!("null_token = 'x'\n{rules}"), true);
+    check(&format!("id_type = 'custom-id'\n{rules}"), true);
+}
+
+#[test]
+fn a_plan_with_nothing_to_send_is_sent_without_a_request() {
+    let (workdir, server) = (Workdir::with_cities(3), Server::friendly());
+    server.remember(&workdir, "users.csv").exits(0);
+    server.plan(&workdir, "users.csv --only-changed --save plan.jsonl").exits(0);
+    let run = server.remember(&workdir, "--plan plan.jsonl").exits(0);
+    assert_eq!((run.rows("read"), run.requests("sent")), (0, 0));
+}
+
 /// Kills the run that sends a plan again and again, wherever it is, and at last lets it end.
 #[test]
 fn a_run_that_is_killed_at_any_moment_goes_on_with_the_plan_and_sends_nothing_twice_that_it_recorded() {

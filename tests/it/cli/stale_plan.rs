@@ -65,6 +65,10 @@ fn a_plan_is_stale_with_another_ledger_and_without_one() {
     server.remember(&workdir, "users.csv").exits(0);
     server.plan(&workdir, "users.csv --save plan.jsonl").exits(0);
     let stale = "stale_plan";
+    let missing = "it was made from a ledger, and there is none at `new.ledger`";
+    check_refused(&workdir, &server, "--ledger new.ledger", stale, missing);
+    assert!(!workdir.names().iter().any(|name| name.contains("new.ledger")), "{:?}", workdir.names());
+    Server::friendly().remember(&workdir, "users.csv --ledger new.ledger").exits(0);
     check_refused(&workdir, &server, "--ledger new.ledger", stale, "it was made from another ledger");
     check_refused(
         &workdir,
