@@ -79,7 +79,9 @@ const PLAN_EXAMPLES: &str = "\
 Examples:
   attrsync plan contacts.csv
   attrsync plan --only-changed --subdomain acme contacts.csv
-  attrsync plan --bodies - contacts.csv | head";
+  attrsync plan --bodies - contacts.csv | head
+  attrsync plan --subdomain acme --save plan.jsonl contacts.csv
+  attrsync sync --plan plan.jsonl";
 
 fn examples() -> String {
     EXAMPLES.iter().fold("Examples:".to_owned(), |mut text, (what, command)| {
