@@ -101,7 +101,7 @@ impl<T: Transport> Dispatcher<T> {
             self.look_for_reasons_to_stop(&shutdown_rx, now);
             if self.core.stop().is_some() {
                 // The run may be about to stop already when a signal comes.
-                let latest = now + self.grace(&shutdown_rx.borrow());
+                let latest = now + self.options.grace_after(&shutdown_rx.borrow());
                 let end = grace.map_or(latest, |end| end.min(latest));
                 grace = Some(end);
                 if self.in_flight.is_empty() || now >= end {
@@ -144,16 +144,6 @@ impl<T: Transport> Dispatcher<T> {
         } else if let Some(pause) = self.limiter.asked_left(now).filter(|left| now + *left > at) {
             self.core.stop_with(Stop::LongPause { reason, pause, most });
         }
-    }
-
-    /// How long requests in flight may take once the run is to stop.
-    fn grace(&self, shutdown: &Shutdown) -> Duration {
-        let longest = match shutdown {
-            Shutdown::No => Options::GRACE,
-            Shutdown::Graceful(_) => self.options.grace,
-            Shutdown::Immediate(_) => Duration::ZERO,
-        };
-        longest.min(self.options.timeout)
     }
 
     fn has_room(&self, now: Instant) -> bool {

@@ -21,9 +21,11 @@
 //! - `dispatcher` is the loop that sends what the core decides. It uses the [`Limiter`], which says when the next request
 //!   may start, and `concurrency`, how many may be in flight.
 //! - `http` is the real transport.
+//! - `pages` reads the list of all users, and `account_user` what the API shows of a user.
 //!
 //! A batch that fails is not an error but an [`Outcome`]. The only error is that the receiver of the events is gone.
 
+mod account_user;
 mod backoff;
 mod concurrency;
 mod core;
@@ -37,6 +39,7 @@ mod limiter;
 mod model;
 mod options;
 mod outage;
+mod pages;
 mod read_back;
 mod reservoir;
 mod search;
@@ -52,10 +55,12 @@ use std::sync::Arc;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
 
+pub use account_user::{AccountUser, AccountValue};
 pub use event::{Delivery, End, Event, Outcome, Purpose, Shutdown, Slowed, Status, Stop, Waiting};
 pub use http::{Http, HttpError, Target};
 pub use limiter::{LimitSignal, Limiter};
 pub use options::{Options, Rate};
+pub use pages::{Page, PageError, PageReader, PageRequests};
 pub use read_back::{Mismatch, Verified};
 pub use reservoir::{PlanRow, Reservoir};
 pub use transport::{Delivered, Reply, Request, RequestId, SendError, SendErrorCause, Transport};

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::event::Shutdown;
+
 /// The most requests in any window of time: `10/s` or `300/m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
@@ -98,6 +100,16 @@ impl Options {
     /// How long requests in flight may take once a run is to stop: long enough for a slow answer, and short enough for a user
     /// who pressed Ctrl-C.
     pub const GRACE: Duration = Duration::from_secs(30);
+
+    /// How long requests in flight may take once the run is to stop.
+    pub(super) fn grace_after(&self, shutdown: &Shutdown) -> Duration {
+        let longest = match shutdown {
+            Shutdown::No => Self::GRACE,
+            Shutdown::Graceful(_) => self.grace,
+            Shutdown::Immediate(_) => Duration::ZERO,
+        };
+        longest.min(self.timeout)
+    }
 }
 
 impl Default for Options {

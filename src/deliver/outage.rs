@@ -51,6 +51,8 @@ pub(super) struct OutageDetector {
     last_reason: Reason,
     open: Option<Open>,
     throttled: bool,
+    /// How many failures in a row are an outage, if that is not [`STREAK`].
+    streak_of_outage: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -75,7 +77,16 @@ impl Attempts {
     }
 }
 
+/// With one request in flight at a time, this many failures in a row are an outage: there is no other request that could
+/// show the API at work.
+const STREAK_OF_SINGLE_REQUESTS: u32 = 2;
+
 impl OutageDetector {
+    /// A detector for requests of which only one is in flight at a time.
+    pub(super) fn of_single_requests() -> Self {
+        Self { streak_of_outage: Some(STREAK_OF_SINGLE_REQUESTS), ..Self::default() }
+    }
+
     /// The API processed a request, whatever it answered.
     pub(super) fn served(&mut self) {
         self.served += 1;
@@ -127,7 +138,10 @@ impl OutageDetector {
         if let Some(open) = &mut self.open {
             open.probes += 1;
             open.next_probe = now + wait(open.probes);
-        } else if self.streak >= STREAK || self.served == 0 || delivered == Delivered::No {
+        } else if self.streak >= self.streak_of_outage.unwrap_or(STREAK)
+            || self.served == 0
+            || delivered == Delivered::No
+        {
             self.open = Some(Open { probes: 1, next_probe: now + wait(1) });
         }
     }

@@ -49,7 +49,7 @@ pub struct Reply {
     pub retry_after: Option<Duration>,
     /// Where the server redirects the request to (`location`).
     pub location: Option<String>,
-    /// The body, or its beginning: never more than [`Reply::MOST_BODY`] bytes.
+    /// The body, or its beginning: never more than [`Reply::MOST_BODY`] bytes, or [`Reply::MOST_PAGE`] of a page of users.
     pub body: Bytes,
     /// How long the request may have waited for a connection, from its start. Zero on an open one.
     pub connecting: Duration,
@@ -59,6 +59,9 @@ impl Reply {
     /// The most of a body that is read. The API's own answers have some 16 bytes, and a user some thousands; an error
     /// page of some proxy may have any number.
     pub const MOST_BODY: usize = 256 * 1024;
+
+    /// The most of a page of users that is read: a hundred users with 160 KiB each.
+    pub const MOST_PAGE: usize = 16 * 1024 * 1024;
 }
 
 /// A request without an answer.
@@ -124,5 +127,13 @@ pub trait Transport: Send + Sync + 'static {
         &self,
         id: RequestId,
         operation: Operation,
+    ) -> impl Future<Output = Result<Reply, SendError>> + Send;
+
+    /// Gets a page of the list of all users once: the first one, or the one with this cursor, which is the query of its
+    /// address ([`Page::next`](super::Page::next)). The list is the same one for both types of ids.
+    fn page(
+        &self,
+        id: RequestId,
+        cursor: Option<&str>,
     ) -> impl Future<Output = Result<Reply, SendError>> + Send;
 }

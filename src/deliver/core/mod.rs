@@ -36,11 +36,11 @@ use crate::plan::{Batch, Cursor, Phase, Plan};
 
 /// The run stops after this many connections in a row failed for a permanent reason. One or two may be a proxy or a
 /// certificate that is just being changed.
-const UNREACHABLE: u32 = 3;
+pub(super) const UNREACHABLE: u32 = 3;
 
 /// This many requests in a row for the same users may meet a connection that the server has closed, without counting as
 /// attempts. It happens once in a while; after the third time it is something else.
-const STALE: u32 = 3;
+pub(super) const STALE: u32 = 3;
 
 /// This many attempts must count before a request's users are searched or fail. One may have met an outage so short that
 /// no other request did.

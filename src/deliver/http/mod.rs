@@ -58,6 +58,8 @@ pub struct Http {
     token: SecretString,
     /// The address of all users, which ends in a slash.
     users: Url,
+    /// The address of the list of all users.
+    list: Url,
     standard: Url,
     custom: Url,
     place: Destination,
@@ -133,8 +135,9 @@ impl Http {
         let below = |address: &Url, path: &str| {
             address.join(path).map_err(|_error| HttpError::Address(target.base_url.clone()))
         };
+        let list = below(&target.base_url, "users/")?;
         let users = match target.id_type {
-            IdType::Id => below(&target.base_url, "users/")?,
+            IdType::Id => list.clone(),
             IdType::CustomId => below(&target.base_url, "users-by-id/")?,
         };
         Ok(Self {
@@ -143,6 +146,7 @@ impl Http {
             standard: below(&users, "mass_update_standard_attributes/")?,
             custom: below(&users, "mass_update_custom_attributes/")?,
             users,
+            list,
             place: place(&target.base_url, proxy),
             quickest: AtomicU64::new(u64::MAX),
         })
@@ -156,6 +160,16 @@ impl Http {
     }
 
     async fn ask(&self, id: &RequestId, request: RequestBuilder) -> Result<Reply, SendError> {
+        self.ask_for(id, request, Reply::MOST_BODY).await
+    }
+
+    /// Sends a request, and reads this much of the answer's body.
+    async fn ask_for(
+        &self,
+        id: &RequestId,
+        request: RequestBuilder,
+        most_body: usize,
+    ) -> Result<Reply, SendError> {
         let request = request.header(REQUEST_ID, id.to_string());
         let start = clock::monotonic_now();
         let connecting = Arc::new(ConnectTiming::default());
@@ -177,10 +191,10 @@ impl Http {
             whole.replace(self.token.expose_secret(), REDACTED)
         });
         let encoding = header(CONTENT_ENCODING).map(str::to_owned);
-        let body = beginning(response)
+        let body = beginning(response, most_body)
             .await
             .map_err(|error| send_error(&error, &self.place, ConnectionUse::Other))?;
-        let body = without(decoded(body, encoding.as_deref()), self.token.expose_secret());
+        let body = without(decoded(body, encoding.as_deref(), most_body), self.token.expose_secret());
         Ok(Reply { status, retry_after, location, body, connecting: connecting.waited(start, answered) })
     }
 }
@@ -202,10 +216,10 @@ fn has_no_certificates(error: &reqwest::Error) -> bool {
 }
 
 /// Decompresses the body, as some servers compress it unasked. If that is not possible, the returned body says so.
-fn decoded(body: Bytes, encoding: Option<&str>) -> Bytes {
+fn decoded(body: Bytes, encoding: Option<&str>, most: usize) -> Bytes {
     if body.starts_with(&[0x1f, 0x8b]) {
         let mut plain = Vec::new();
-        let most = u64::try_from(Reply::MOST_BODY).unwrap_or(u64::MAX);
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
         // What comes before an error, as where only the beginning was read, is worth having.
         drop(flate2::read::MultiGzDecoder::new(&*body).take(most).read_to_end(&mut plain));
         return plain.into();
@@ -235,15 +249,21 @@ impl Transport for Http {
     async fn probe(&self, id: RequestId, operation: Operation) -> Result<Reply, SendError> {
         self.ask(&id, self.client.get(self.address(operation))).await
     }
+
+    async fn page(&self, id: RequestId, cursor: Option<&str>) -> Result<Reply, SendError> {
+        let mut url = self.list.clone();
+        url.set_query(cursor);
+        self.ask_for(&id, self.client.get(url), Reply::MOST_PAGE).await
+    }
 }
 
-/// The body, up to [`Reply::MOST_BODY`] bytes.
-async fn beginning(mut response: Response) -> Result<Bytes, reqwest::Error> {
+/// The body, up to this many bytes.
+async fn beginning(mut response: Response, most: usize) -> Result<Bytes, reqwest::Error> {
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await? {
-        let room = Reply::MOST_BODY - body.len();
+        let room = most - body.len();
         body.extend_from_slice(chunk.get(..room).unwrap_or(&chunk));
-        if body.len() == Reply::MOST_BODY {
+        if body.len() == most {
             break;
         }
     }

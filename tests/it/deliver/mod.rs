@@ -5,6 +5,7 @@
 
 mod fire;
 mod pace;
+mod pages;
 mod refusals;
 mod scripted;
 mod stops;

@@ -161,4 +161,8 @@ impl Transport for Api {
             _ => Ok(Reply { status: 405, ..Reply::default() }),
         }
     }
+
+    async fn page(&self, _id: RequestId, _cursor: Option<&str>) -> Result<Reply, SendError> {
+        Ok(Reply { status: 405, ..Reply::default() })
+    }
 }

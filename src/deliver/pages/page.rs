@@ -1,0 +1,129 @@
+//! Reads a page of the list of users, and the address of the next one. A page is accepted as a whole or not at all.
+//!
+//! The next page is named by an address, which is not requested as it is: whatever it says, the key must go nowhere else
+//! than to the account's own address. Only its query is kept, the cursor. The rest is compared with the list's address as far
+//! as a proxy in front of the API leaves it as it is, which is the end of the path.
+
+use reqwest::Url;
+use serde_json::Value;
+
+use crate::deliver::account_user::{AccountUser, own_id};
+
+/// The last part of the path of the list's address.
+const LIST: &str = "users";
+
+/// Makes relative addresses whole. Nothing is sent to it.
+const ANY_HOST: &str = "http://localhost/users/";
+
+/// A page of the list of users.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// How many users the account has, if the API says it.
+    pub count: Option<u64>,
+    /// The cursor of the next page; `None` on the last one. It can be kept and used by another process.
+    pub next: Option<String>,
+    /// The users, in the order of the page.
+    pub users: Vec<AccountUser>,
+}
+
+/// What is wrong with a page. It has no values and no ids of users.
+pub(super) type Malformed = String;
+
+impl Page {
+    /// Reads the body of an answer to a request for the page with this cursor.
+    pub(super) fn parse(json: Value, cursor: Option<&str>) -> Result<Self, Malformed> {
+        let Value::Object(mut page) = json else {
+            return Err(expected("an object with `results` and `next`", "", &json));
+        };
+        let users = match page.remove("results") {
+            Some(Value::Array(users)) => users,
+            other => return Err(expected("a list of users", "`results`", &other)),
+        };
+        let count = match page.get("count") {
+            None | Some(Value::Null) => None,
+            Some(count) => {
+                Some(count.as_u64().ok_or_else(|| expected("a number of users", "`count`", &count))?)
+            }
+        };
+        let next = match page.get("next") {
+            Some(Value::Null) => None,
+            Some(Value::String(address)) => Some(next_cursor(address)?),
+            other => return Err(expected("an address or null", "`next`", &other)),
+        };
+        if next.is_some() && next.as_deref() == cursor {
+            return Err("`next`: expected the address of another page, found that of this one".to_owned());
+        }
+        let users =
+            users.into_iter().zip(1..).map(|(item, number)| user(item, number)).collect::<Result<_, _>>()?;
+        Ok(Self { count, next, users })
+    }
+}
+
+/// The cursor of the page with this address.
+fn next_cursor(address: &str) -> Result<String, Malformed> {
+    let wrong = |found| format!("`next`: expected the address of a page of users, found {found}");
+    let any_host = Url::parse(ANY_HOST).expect("it is an address");
+    let address = any_host.join(address).map_err(|_error| wrong("text that is no address"))?;
+    let is_list =
+        address.path_segments().is_some_and(|parts| parts.rev().find(|part| !part.is_empty()) == Some(LIST));
+    if !matches!(address.scheme(), "http" | "https") || !is_list {
+        return Err(wrong("another address"));
+    }
+    match address.query() {
+        Some(query) if !query.is_empty() => Ok(query.to_owned()),
+        _ => Err(wrong("one without a cursor")),
+    }
+}
+
+fn user(item: Value, number: usize) -> Result<AccountUser, Malformed> {
+    let place = |key: &str| format!("user {number} of `results`{key}");
+    let Value::Object(fields) = item else { return Err(expected("an object", &place(""), &item)) };
+    let id = fields.get("id");
+    let Some(id) = id.and_then(Value::as_u64) else {
+        return Err(expected("an integer", &place(": `id`"), &id));
+    };
+    let custom_id = match own_id(&fields) {
+        None | Some(Value::Null) => None,
+        Some(Value::String(own)) => Some(own.clone()).filter(|own| !own.is_empty()),
+        Some(Value::Number(own)) => Some(own.to_string()),
+        Some(other) => return Err(expected("text, a number or null", &place(": `custom_id`"), &other)),
+    };
+    Ok(AccountUser { id, custom_id, fields })
+}
+
+/// Says what was expected and what kind of JSON was found.
+fn expected(what: &str, place: &str, found: &impl Kind) -> Malformed {
+    let colon = if place.is_empty() { "" } else { ": " };
+    format!("{place}{colon}expected {what}, found {}", found.kind())
+}
+
+/// The kind of a JSON value, without the value.
+trait Kind {
+    fn kind(&self) -> &'static str;
+}
+
+impl Kind for Value {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Number(number) if number.is_f64() => "a number with a fraction",
+            Self::Number(_) => "a number",
+            Self::String(_) => "text",
+            Self::Array(_) => "a list",
+            Self::Object(_) => "an object",
+        }
+    }
+}
+
+impl Kind for &Value {
+    fn kind(&self) -> &'static str {
+        (**self).kind()
+    }
+}
+
+impl<K: Kind> Kind for Option<K> {
+    fn kind(&self) -> &'static str {
+        self.as_ref().map_or("nothing", Kind::kind)
+    }
+}
