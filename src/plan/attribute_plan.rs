@@ -4,10 +4,10 @@ use std::io;
 
 use fixedbitset::FixedBitSet;
 
-use super::BUFFER;
 use super::conflicts::{ConflictCollector, ConflictList};
 use super::groups::ValueGroups;
 use super::id_column::IdColumn;
+use super::{BUFFER, OnConflict};
 use crate::input::{AttributeId, ValueId};
 use crate::spill::{TempFile, read_back};
 
@@ -72,6 +72,23 @@ impl AttributePlan {
         self.ids.move_to(file)?;
         self.groups.move_to(file)?;
         self.conflict_list.move_to(file)
+    }
+
+    /// A plan of the rows at these positions alone, without conflicts.
+    pub(super) fn selected(&self, positions: &FixedBitSet) -> io::Result<Self> {
+        let mut others = positions.clone();
+        others.toggle_range(..);
+        let ids = self.ids.selected(|position| positions.contains(position), BUFFER)?;
+        let rows = ids.len() as u64;
+        Ok(Self {
+            attribute: self.attribute,
+            ids,
+            groups: self.groups.without(&others)?,
+            rows,
+            conflicts: 0,
+            disputed: 0,
+            conflict_list: ConflictCollector::new(OnConflict::Last, 0).finish().0,
+        })
     }
 
     /// Removes the rows at these positions. Fails if a temporary file cannot be written.

@@ -101,6 +101,16 @@ impl IdColumn {
         }
     }
 
+    /// A copy of the numbers at positions for which `keep` returns true. It is called for each position, ascending.
+    pub(super) fn selected(&self, keep: impl FnMut(usize) -> bool, buffer_bytes: usize) -> io::Result<Self> {
+        Ok(match self {
+            Self::Narrow { base, offsets } => {
+                Self::Narrow { base: *base, offsets: offsets.selected(keep, buffer_bytes)? }
+            }
+            Self::Wide(ids) => Self::Wide(ids.selected(keep, buffer_bytes)?),
+        })
+    }
+
     pub(super) fn memory_bytes(&self) -> usize {
         match self {
             Self::Narrow { offsets, .. } => offsets.memory_bytes(),

@@ -103,6 +103,7 @@ mod fingerprint;
 mod grouping;
 mod groups;
 mod id_column;
+mod meaning;
 mod memory_budget;
 mod phase;
 #[expect(clippy::module_inception, reason = "the plan is what this layer makes")]
@@ -120,6 +121,7 @@ mod users;
 
 pub use builder::Builder;
 pub use cursor::{Batches, Cursor};
+pub use meaning::meaning;
 pub use phase::Phase;
 pub use plan::{Conflict, Plan};
 pub use saved::{

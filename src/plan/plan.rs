@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use super::attribute_plan::AttributePlan;
 use super::conflicts::UserConflict;
@@ -16,8 +17,8 @@ use crate::input::{Attribute, Dictionary, Operation, ValueId};
 /// Groups are numbered from 0 in the order of sending, and so are the users of a group. Numbers of another plan panic.
 #[derive(Debug)]
 pub struct Plan {
-    dictionary: Dictionary,
-    users: UserNumbers,
+    dictionary: Arc<Dictionary>,
+    users: Arc<UserNumbers>,
     batch_size: NonZeroU32,
     attributes: Vec<NumberedAttribute>,
     groups: u32,
@@ -31,6 +32,13 @@ pub(super) struct NumberedAttribute {
     pub(super) plan: AttributePlan,
     pub(super) first_group: u32,
     pub(super) requests: u64,
+}
+
+/// The plan of an attribute, divided in two.
+#[derive(Debug)]
+pub(super) struct Divided {
+    pub(super) kept: AttributePlan,
+    pub(super) taken: Option<AttributePlan>,
 }
 
 /// The conflicting values of one user and attribute.
@@ -54,6 +62,16 @@ impl Plan {
         spilled_bytes: u64,
     ) -> Self {
         users.drop_ranks();
+        Self::of(attributes, Arc::new(users), Arc::new(dictionary), batch_size, spilled_bytes)
+    }
+
+    fn of(
+        attributes: Vec<(Phase, AttributePlan)>,
+        users: Arc<UserNumbers>,
+        dictionary: Arc<Dictionary>,
+        batch_size: NonZeroU32,
+        spilled_bytes: u64,
+    ) -> Self {
         let mut groups = 0_u32;
         let number = |(phase, mut plan): (Phase, AttributePlan)| {
             plan.attribute = plan.common_name();
@@ -66,17 +84,26 @@ impl Plan {
         Self { dictionary, users, batch_size, attributes, groups, spilled_bytes }
     }
 
-    /// The same plan after a change to its attributes, which keep their order.
-    pub(super) fn try_map<E>(
+    /// Divides the plan in two, attribute by attribute: what is left of it, and what was taken out. Both keep the order of the
+    /// attributes.
+    pub(super) fn try_divide<E>(
         self,
-        change: impl FnOnce(Vec<AttributePlan>, &UserNumbers, &Dictionary) -> Result<Vec<AttributePlan>, E>,
-    ) -> Result<Self, E> {
+        divide: impl FnOnce(Vec<AttributePlan>, &UserNumbers, &Dictionary) -> Result<Vec<Divided>, E>,
+    ) -> Result<(Self, Option<Self>), E> {
         let Self { dictionary, users, batch_size, attributes, spilled_bytes, .. } = self;
         let (phases, attributes): (Vec<_>, _) =
             attributes.into_iter().map(|NumberedAttribute { phase, plan, .. }| (phase, plan)).unzip();
-        let attributes = change(attributes, &users, &dictionary)?;
-        let attributes = phases.into_iter().zip(attributes).collect();
-        Ok(Self::new(attributes, users, dictionary, batch_size, spilled_bytes))
+        let (mut kept, mut taken) = (Vec::new(), Vec::new());
+        for (phase, divided) in phases.into_iter().zip(divide(attributes, &users, &dictionary)?) {
+            kept.push((phase, divided.kept));
+            taken.extend(divided.taken.map(|plan| (phase, plan)));
+        }
+        let plan = |attributes, spilled_bytes| {
+            let (users, dictionary) = (Arc::clone(&users), Arc::clone(&dictionary));
+            Self::of(attributes, users, dictionary, batch_size, spilled_bytes)
+        };
+        let taken = if taken.is_empty() { None } else { Some(plan(taken, 0)) };
+        Ok((plan(kept, spilled_bytes), taken))
     }
 
     /// A cursor before the first batch.

@@ -131,6 +131,22 @@ impl<T: Pod> Column<T> {
         Ok(())
     }
 
+    /// A copy of the numbers at positions for which `keep` returns true. It is called for each position, ascending.
+    pub(crate) fn selected(
+        &self,
+        mut keep: impl FnMut(usize) -> bool,
+        buffer_bytes: usize,
+    ) -> io::Result<Self> {
+        let (mut kept, mut numbers) = (self.writer(buffer_bytes), self.reader(0..self.len(), buffer_bytes));
+        let mut positions = 0..;
+        while let Some(number) = numbers.try_next()? {
+            if positions.next().is_some_and(&mut keep) {
+                kept.push(number)?;
+            }
+        }
+        kept.finish()
+    }
+
     /// Removes the numbers at positions for which `keep` returns false. It is called for each position, ascending.
     pub(crate) fn retain(
         &mut self,
@@ -145,14 +161,7 @@ impl<T: Pod> Column<T> {
                 numbers.shrink_to_fit();
             }
             Self::File(_) => {
-                let mut kept = self.writer(buffer_bytes);
-                let mut numbers = self.reader(0..self.len(), buffer_bytes);
-                while let Some(number) = numbers.try_next()? {
-                    if keep() {
-                        kept.push(number)?;
-                    }
-                }
-                *self = kept.finish()?;
+                *self = self.selected(|_| keep(), buffer_bytes)?;
             }
         }
         Ok(())

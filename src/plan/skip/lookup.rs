@@ -11,7 +11,7 @@ use crate::input::{AttributeId, Dictionary};
 use crate::plan::groups::ValueGroups;
 use crate::plan::id_column::IdColumn;
 use crate::plan::users::UserNumbers;
-use crate::plan::{SentValue, User};
+use crate::plan::{SentValue, User, meaning};
 
 /// Finds the number of a user.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl<'p> UserLookup<'p> {
     }
 }
 
-/// Finds the groups of an attribute by the values that they send.
+/// Finds the groups of an attribute by what the values that they send mean.
 #[derive(Debug)]
 pub(super) struct GroupIndex<'p> {
     dictionary: &'p Dictionary,
@@ -73,18 +73,23 @@ impl<'p> GroupIndex<'p> {
         Self { dictionary, attribute, groups, hasher: RandomState::default(), index: None }
     }
 
-    /// The groups that send this value. There are several if the settings map different values to one.
+    /// The groups that send a value that means the same as this one.
     pub(super) fn find(&mut self, value: &SentValue<'_>) -> impl Iterator<Item = u32> {
         let index = self.index.take().unwrap_or_else(|| self.index());
         let index = self.index.insert(index);
         let (dictionary, attribute, groups) = (self.dictionary, self.attribute, self.groups);
-        let equal = move |group: &u32| sent_value(dictionary, attribute, groups, *group) == *value;
-        index.iter_hash(self.hasher.hash_one(value)).copied().filter(equal)
+        let name = &dictionary.attribute(attribute).name;
+        let wanted = meaning(name, value);
+        let hash = self.hasher.hash_one(&wanted);
+        let equal =
+            move |group: &u32| meaning(name, &sent_value(dictionary, attribute, groups, *group)) == wanted;
+        index.iter_hash(hash).copied().filter(equal)
     }
 
     fn index(&self) -> HashTable<u32> {
+        let name = &self.dictionary.attribute(self.attribute).name;
         let value = |group: u32| sent_value(self.dictionary, self.attribute, self.groups, group);
-        let hash = |group: &u32| self.hasher.hash_one(value(*group));
+        let hash = |group: &u32| self.hasher.hash_one(meaning(name, &value(*group)));
         let mut index = HashTable::with_capacity(self.groups.len() as usize);
         for group in 0..self.groups.len() {
             index.insert_unique(hash(&group), group, hash);

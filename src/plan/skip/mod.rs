@@ -4,6 +4,9 @@
 //! stored: for one attribute at a time there is a bit for each user that has been reported, and a bit for each row to
 //! skip. Where memory is short, the reports are read several times, each time for another range of users.
 //!
+//! A report can also list the users that the account has. Rows of users that it doesn't have are taken out of the plan as
+//! well, into a plan of their own.
+//!
 //! Users ascend in each group of the plan and in each report, so both are read side by side.
 
 mod comparison;
@@ -26,7 +29,8 @@ use lookup::{GroupIndex, GroupSearch, UserLookup};
 use user_index::UserIndex;
 
 use super::attribute_plan::AttributePlan;
-use super::{Plan, SentValue, User};
+use super::plan::Divided;
+use super::{BUFFER, Plan, SentValue, User};
 use crate::input::{Attribute, Dictionary};
 use crate::spill::Resources;
 
@@ -59,15 +63,19 @@ pub struct KnownRows {
     pub equal: u64,
     /// An earlier run sent another value. Counted only with [`Compare::Yes`].
     pub changed: u64,
+    /// The account doesn't have the user, and the row is taken out.
+    pub missing: u64,
 }
 
 /// What is known of the rows of a plan.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct KnownPlan {
     /// By attribute, in the order of the plan.
     pub attributes: Vec<(String, KnownRows)>,
     /// The most frequent changes from one value to another, if they were counted.
     pub changes: Vec<ValueChange>,
+    /// The rows of users that the account doesn't have; `None` if there are none.
+    pub missing: Option<Plan>,
 }
 
 /// Users for whom a run would replace one value by another.
@@ -87,7 +95,7 @@ pub struct ValueChange {
 const MOST_CHANGES: usize = 20;
 
 impl KnownRows {
-    /// Rows of which something is known.
+    /// Rows of which a value is known.
     pub fn known(&self) -> u64 {
         self.unchanged + self.resumed + self.equal + self.changed
     }
@@ -101,6 +109,7 @@ impl KnownPlan {
             resumed: sum.resumed + rows.resumed,
             equal: sum.equal + rows.equal,
             changed: sum.changed + rows.changed,
+            missing: sum.missing + rows.missing,
         })
     }
 
@@ -124,6 +133,8 @@ pub struct SkipFilter<'p> {
     reported: Option<ReportedUsers>,
     /// Rows to skip; `None` until there may be any.
     skipped: Option<FixedBitSet>,
+    /// Rows of users that the account doesn't have.
+    missing: Option<FixedBitSet>,
     counts: KnownRows,
     compare: Compare,
     /// From a known value to a group of the plan: how many users.
@@ -136,11 +147,16 @@ struct ReportedUsers {
     index: UserIndex,
     /// By position in the index.
     reported: FixedBitSet,
+    /// By position in the index, users that the account has.
+    listed: Option<FixedBitSet>,
+    /// By position in the index, users that it doesn't have.
+    missing: Option<FixedBitSet>,
     comparison: Option<Comparison>,
 }
 
 impl Plan {
-    /// The plan without the rows whose values the API already has, and what is known of all rows.
+    /// The plan without the rows whose values the API already has or whose users it doesn't have, and what is known of all
+    /// rows.
     ///
     /// `fetch` is called for each attribute, in order, and returns what is known of it. `report` passes this to the
     /// filter, for as many attributes at a time as there are threads. The first error of either ends the work. So
@@ -158,10 +174,10 @@ impl Plan {
     ) -> Result<(Self, KnownPlan), E> {
         let threads = resources.threads.get();
         let mut found = KnownPlan::default();
-        let plan = self.try_map(|attributes, users, dictionary| {
+        let (plan, missing) = self.try_divide(|attributes, users, dictionary| {
             let budget = resources.memory / 2 / threads.min(attributes.len()).max(1) as u64;
             let users = UserLookup::new(users, dictionary);
-            let skip = |mut plan: AttributePlan, known: T| {
+            let skip = |plan: AttributePlan, known: T| {
                 let groups = GroupIndex::new(dictionary, plan.attribute, &plan.groups);
                 let mut filter = SkipFilter::new(&users, groups, &plan, compare);
                 for range in user_index::ranges(&plan, budget) {
@@ -170,20 +186,17 @@ impl Plan {
                     filter.end_range();
                 }
                 let changes = filter.changes(dictionary);
-                let SkipFilter { skipped, counts, .. } = filter;
-                if let Some(skipped) = skipped {
-                    plan.remove(&skipped)?;
-                    plan.rows -= counts.unchanged + counts.resumed;
-                }
-                Ok((plan, counts, changes))
+                let SkipFilter { skipped, missing, counts, .. } = filter;
+                let divided = divide(plan, skipped, missing, counts)?;
+                Ok((divided, counts, changes))
             };
             thread::scope(|scope| -> Result<_, E> {
                 let (mut working, mut done) = (VecDeque::new(), Vec::new());
                 let mut join = |thread: SkipThread<'_, E>| -> Result<(), E> {
-                    let (plan, counts, changes) =
+                    let (divided, counts, changes) =
                         thread.join().unwrap_or_else(|panic| resume_unwind(panic))?;
-                    found.add(&dictionary.attribute(plan.attribute).name, counts, changes);
-                    done.push(plan);
+                    found.add(&dictionary.attribute(divided.kept.attribute).name, counts, changes);
+                    done.push(divided);
                     Ok(())
                 };
                 for plan in attributes {
@@ -199,12 +212,35 @@ impl Plan {
                 Ok(done)
             })
         })?;
-        Ok((plan, found))
+        Ok((plan, KnownPlan { missing, ..found }))
     }
 }
 
+/// Takes the rows out of a plan that are not sent, and returns those of missing users on their own.
+fn divide(
+    mut plan: AttributePlan,
+    skipped: Option<FixedBitSet>,
+    missing: Option<FixedBitSet>,
+    counts: KnownRows,
+) -> io::Result<Divided> {
+    let taken =
+        missing.as_ref().filter(|_| counts.missing > 0).map(|rows| plan.selected(rows)).transpose()?;
+    let removed = match (skipped, missing) {
+        (Some(mut skipped), Some(missing)) => {
+            skipped.union_with(&missing);
+            Some(skipped)
+        }
+        (skipped, missing) => skipped.or(missing),
+    };
+    if let Some(removed) = removed {
+        plan.remove(&removed)?;
+        plan.rows -= counts.unchanged + counts.resumed + counts.missing;
+    }
+    Ok(Divided { kept: plan, taken })
+}
+
 /// A thread that skips the rows of one attribute.
-type SkipThread<'s, E> = ScopedJoinHandle<'s, Result<(AttributePlan, KnownRows, Vec<ValueChange>), E>>;
+type SkipThread<'s, E> = ScopedJoinHandle<'s, Result<(Divided, KnownRows, Vec<ValueChange>), E>>;
 
 impl<'p> SkipFilter<'p> {
     fn new(
@@ -215,7 +251,18 @@ impl<'p> SkipFilter<'p> {
     ) -> Self {
         let (range, counts) = (0..=u64::MAX, KnownRows::default());
         let changes = HashMap::new();
-        Self { users, groups, plan, range, reported: None, skipped: None, counts, compare, changes }
+        Self {
+            users,
+            groups,
+            plan,
+            range,
+            reported: None,
+            skipped: None,
+            missing: None,
+            counts,
+            compare,
+            changes,
+        }
     }
 
     /// Starts again from the newest report, for the users in this range.
@@ -226,13 +273,27 @@ impl<'p> SkipFilter<'p> {
 
     /// Counts what was found out about the users of the range.
     fn end_range(&mut self) {
-        let Some(ReportedUsers { index, comparison: Some(comparison), .. }) = self.reported.take() else {
-            return;
-        };
+        let Some(ReportedUsers { index, comparison, missing, .. }) = self.reported.take() else { return };
+        if let Some(missing) = missing {
+            self.take_out(&index, &missing);
+        }
+        let Some(comparison) = comparison else { return };
         let (changed, changes) = comparison.finish(self.plan, &self.range, &index);
         self.counts.changed += changed;
         for (change, users) in changes {
             *self.changes.entry(change).or_default() += users;
+        }
+    }
+
+    /// Marks the rows of missing users.
+    fn take_out(&mut self, index: &UserIndex, missing: &FixedBitSet) {
+        let Self { plan, range, counts, .. } = self;
+        let rows = self.missing.get_or_insert_with(|| FixedBitSet::with_capacity(plan.ids.len()));
+        for (row, user) in plan.ids.reader(0..plan.ids.len(), BUFFER).enumerate() {
+            if range.contains(&user) && index.find(user).is_some_and(|position| missing.contains(position)) {
+                rows.insert(row);
+                counts.missing += 1;
+            }
         }
     }
 
@@ -262,7 +323,7 @@ impl<'p> SkipFilter<'p> {
             return self.mark_unknown(users);
         }
         let Self { users: lookup, groups, plan, range, reported, skipped, counts, compare, .. } = self;
-        let ReportedUsers { index, reported, comparison } =
+        let ReportedUsers { index, reported, comparison, .. } =
             reported.get_or_insert_with(|| ReportedUsers::new(plan, range, *compare));
         let skipped = skipped.get_or_insert_with(|| FixedBitSet::with_capacity(plan.ids.len()));
         let count = match reason {
@@ -290,11 +351,36 @@ impl<'p> SkipFilter<'p> {
         }
     }
 
+    /// Reports users that the account had when its list was read.
+    pub fn mark_listed<'u>(&mut self, users: impl Iterator<Item = User<'u>>) {
+        let lookup = self.users;
+        let ReportedUsers { index, listed, .. } = self.known();
+        let listed = listed.get_or_insert_with(|| FixedBitSet::with_capacity(index.len()));
+        for position in users.filter_map(|user| index.find(lookup.number(&user)?)) {
+            listed.insert(position);
+        }
+    }
+
+    /// Reports that the account had no other users than those [listed](Self::mark_listed). Users that were reported before,
+    /// which is later in time, may be new.
+    pub fn end_list(&mut self) {
+        let ReportedUsers { index, reported, listed, missing, .. } = self.known();
+        let others = missing.insert(FixedBitSet::with_capacity(index.len()));
+        others.insert_range(..);
+        others.difference_with(&listed.take().unwrap_or_default());
+        others.difference_with(reported);
+        reported.union_with(others);
+    }
+
+    fn known(&mut self) -> &mut ReportedUsers {
+        let Self { plan, range, reported, compare, .. } = self;
+        reported.get_or_insert_with(|| ReportedUsers::new(plan, range, *compare))
+    }
+
     /// Reports that the values of these users are unknown, unless they were reported before.
     pub fn mark_unknown<'u>(&mut self, users: impl Iterator<Item = User<'u>>) {
-        let Self { users: lookup, plan, range, reported, compare, .. } = self;
-        let ReportedUsers { index, reported, .. } =
-            reported.get_or_insert_with(|| ReportedUsers::new(plan, range, *compare));
+        let lookup = self.users;
+        let ReportedUsers { index, reported, .. } = self.known();
         for position in users.filter_map(|user| index.find(lookup.number(&user)?)) {
             reported.insert(position);
         }
@@ -306,6 +392,6 @@ impl ReportedUsers {
         let index = UserIndex::new(plan, range);
         let reported = FixedBitSet::with_capacity(index.len());
         let comparison = (compare == Compare::Yes).then(|| Comparison::new(plan, range, &index));
-        Self { index, reported, comparison }
+        Self { index, reported, listed: None, missing: None, comparison }
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct AttributeChanges<'a> {
     pub(super) changed: u64,
     /// Nothing is known.
     pub(super) new: u64,
+    /// The account doesn't have the user.
+    pub(super) missing: u64,
 }
 
 impl PlanScreen<'_> {
@@ -32,29 +34,30 @@ impl PlanScreen<'_> {
             attribute.map_or(0, |attribute| attribute.users)
         };
         let changes = known.attributes.iter().map(|(name, rows)| {
-            let &KnownRows { unchanged, resumed, equal, changed } = rows;
+            let &KnownRows { unchanged, resumed, equal, changed, missing } = rows;
             let new = planned(name).saturating_sub(equal + changed);
-            AttributeChanges { name, equal: unchanged + resumed + equal, changed, new }
+            AttributeChanges { name, equal: unchanged + resumed + equal, changed, new, missing }
         });
-        changes.filter(|of| of.equal + of.changed + of.new > 0).collect()
+        changes.filter(|of| of.equal + of.changed + of.new + of.missing > 0).collect()
     }
 
     pub(super) fn write_changes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let changes = self.changes();
-        if changes.iter().all(|of| of.equal + of.changed == 0) {
+        if changes.iter().all(|of| of.equal + of.changed + of.missing == 0) {
             return Ok(());
         }
-        let mut rows = vec![["changes", "equal", "would change", "new"].map(str::to_owned)];
-        let cells = |name: &str, counts: [u64; 3]| {
-            let [equal, changed, new] = counts.map(grouped);
-            [Truncated(name, NAME).to_string(), equal, changed, new]
+        let mut rows = vec![["changes", "equal", "would change", "new", "no such user"].map(str::to_owned)];
+        let cells = |name: &str, counts: [u64; 4]| {
+            let [equal, changed, new, missing] = counts.map(grouped);
+            [Truncated(name, NAME).to_string(), equal, changed, new, missing]
         };
-        let counts = |of: &AttributeChanges<'_>| [of.equal, of.changed, of.new];
+        let counts = |of: &AttributeChanges<'_>| [of.equal, of.changed, of.new, of.missing];
         rows.extend(changes.iter().take(MOST_ATTRIBUTES).map(|of| cells(of.name, counts(of))));
         let sum = |all: &[AttributeChanges<'_>]| {
-            all.iter()
-                .map(counts)
-                .fold([0; 3], |sum, one| [sum[0] + one[0], sum[1] + one[1], sum[2] + one[2]])
+            all.iter().map(counts).fold([0; 4], |mut sum, one| {
+                sum.iter_mut().zip(one).for_each(|(sum, one)| *sum += one);
+                sum
+            })
         };
         if let Some(others) = changes.get(MOST_ATTRIBUTES..).filter(|others| !others.is_empty()) {
             rows.push(cells(&counted(others.len() as u64, "other"), sum(others)));
@@ -62,7 +65,13 @@ impl PlanScreen<'_> {
         if changes.len() > 1 {
             rows.push(cells("total", sum(&changes)));
         }
-        write!(f, "\n{}", Table { rows, columns: self.width(), dispensable: &[3, 1] })?;
+        let (columns, dispensable) = (self.width(), &[3, 1]);
+        if changes.iter().any(|of| of.missing > 0) {
+            write!(f, "\n{}", Table { rows, columns, dispensable })?;
+        } else {
+            let rows = rows.into_iter().map(|[name, equal, changed, new, _]| [name, equal, changed, new]);
+            write!(f, "\n{}", Table { rows: rows.collect(), columns, dispensable })?;
+        }
 
         let most = self.known.map(|known| known.changes.as_slice()).unwrap_or_default();
         if most.is_empty() {

@@ -51,6 +51,7 @@ impl Serialize for PlanScreen<'_> {
                     "equal": of.equal,
                     "changed": of.changed,
                     "new": of.new,
+                    "missing": of.missing,
                 })),
                 "most_frequent": list(&known.changes, change),
             })),
@@ -71,6 +72,7 @@ impl PlanScreen<'_> {
             ("superseded", Some(totals.superseded)),
             ("unchanged", known(|rows| rows.unchanged)),
             ("resumed", known(|rows| rows.resumed)),
+            ("missing", known(|rows| rows.missing)),
             ("in_conflict", Some(self.in_conflict())),
             ("planned", Some(totals.standing)),
         ];

@@ -104,6 +104,7 @@ impl PlanScreen<'_> {
         let others = [
             (known.unchanged, "unchanged"),
             (known.resumed, "resumed"),
+            (known.missing, "of users that the account doesn't have"),
             (totals.superseded, "superseded"),
             (self.in_conflict(), "in conflict"),
             (self.counts.skipped, "skipped"),
