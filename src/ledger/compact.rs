@@ -1,16 +1,18 @@
 //! Keeps the ledger small.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use jiff::Timestamp;
 
-use super::groups::{self, Groups, Malformed};
+use super::groups::{self, Groups, Malformed, Source};
 use super::id_changes::{self, IDENTITY, Renamed, is_identity};
-use super::sqlite::{AttributeRow, Database, EntryHeader, LedgerState, RunRow};
+use super::prior::SetRows;
+use super::pull::{USERS, has_custom};
+use super::sqlite::{AttributeRow, Database, EntryHeader, LedgerState, PullRow, RunRow, TargetRow};
 use super::{Ledger, LedgerError};
-use crate::input::{AttributeId, Dictionary, ReadOptions, Row, Sink, Vocabulary};
+use crate::input::{AttributeId, Dictionary, ReadOptions, Row, STANDARD, Sink, Vocabulary};
 use crate::plan::{Batches, Builder, OnConflict, Plan, SentValue, User};
 use crate::spill::Resources;
 
@@ -40,15 +42,18 @@ impl Ledger {
         if news > 0 && news >= known / WORTHWHILE && self.last_is_final()? {
             self.merge(&mut state, &headings, attributes, resources)?;
         }
-        self.expire(&mut state, &headings, keep_since)?;
+        let needed = self.still_needed(keep_since)?;
+        self.empty_pulls(&state, &headings, needed)?;
+        self.expire(&mut state, &headings, keep_since, needed)?;
         self.database().shrink()
     }
 
-    /// Whether the last run ended normally. If not, it is too early to delete values that can't be trusted, because the run
+    /// Whether the last run ended normally, and the last one that sent. If not, it is too early to delete values that can't be trusted, because the run
     /// that continues it may confirm them.
     fn last_is_final(&self) -> Result<bool, LedgerError> {
         let runs = self.database().runs()?;
-        runs.last().map_or(Ok(false), |run| self.reader().is_final(run))
+        let mut last = runs.last().into_iter().chain(runs.iter().rfind(|run| !run.is_pull()));
+        last.try_fold(true, |all, run| Ok(all && self.reader().is_final(run)?))
     }
 
     fn merge(
@@ -62,36 +67,25 @@ impl Ledger {
         let targets = database.targets()?;
         let runs = database.runs()?;
         let last = headings.last().map_or(state.merged, |heading| heading.entry);
-        let identities: HashMap<u64, u64> = targets
-            .iter()
-            .filter(|target| target.goes_by_custom_ids())
-            .filter_map(|target| {
-                let identity = attributes.iter().find(|attribute| is_identity(attribute, target.id))?;
-                Some((target.id, identity.id))
-            })
-            .collect();
         database.in_one_commit(|| {
-            for mut attribute in attributes {
-                let identity = identities.get(&attribute.target).copied();
-                let matters = |heading: &&EntryHeader| {
-                    [Some(attribute.id), identity].contains(&Some(heading.attribute))
-                };
-                let news: Vec<NewEntry> = headings
-                    .iter()
-                    .filter(|heading| heading.entry > state.merged)
-                    .filter(matters)
-                    .map(|heading| NewEntry {
-                        entry: heading.entry,
-                        renames: Some(heading.attribute) == identity,
-                    })
-                    .collect();
-                let (Some(newest), Some(target)) =
-                    (news.last(), targets.iter().find(|target| target.id == attribute.target))
-                else {
+            self.keep_prior(state, headings, &attributes, &targets, &runs)?;
+            for mut attribute in attributes.iter().cloned() {
+                let Some(target) = targets.iter().find(|target| target.id == attribute.target) else {
                     continue;
                 };
+                let list = self.reader().complete_pull(target.id)?;
+                let news =
+                    new_entries(&attribute, &attributes, target, headings, state.merged, list.as_ref());
+                let Some(newest) = news.last() else { continue };
                 let untrusted = self.reader().untrusted_up_to(&runs, target, None)?.of(&attribute.name);
-                let generation = newest.entry;
+                // What a killed run may have sent changes no user's number.
+                let is_list = attribute.name == USERS && !target.goes_by_custom_ids();
+                let untrusted = if is_list { 0 } else { untrusted };
+                let mut generation = newest.entry;
+                if let Some(list) = list.as_ref().filter(|_| attribute.name == USERS) {
+                    // A new list replaces the old one.
+                    (attribute.parts, generation) = (0, list.last);
+                }
                 let merged = Compaction::of(database, &attribute, &news, untrusted, resources)?;
                 attribute.generation = generation;
                 let mut parts = KnownParts::of(&merged);
@@ -104,21 +98,78 @@ impl Ledger {
         })
     }
 
+    /// Stores what was known before each run whose entries are merged.
+    fn keep_prior(
+        &self,
+        state: &LedgerState,
+        headings: &[EntryHeader],
+        attributes: &[AttributeRow],
+        targets: &[TargetRow],
+        runs: &[RunRow],
+    ) -> Result<(), LedgerError> {
+        let database = self.database();
+        let news = || headings.iter().filter(|heading| heading.entry > state.merged);
+        for run in runs.iter().filter(|run| !run.is_pull() && news().any(|heading| heading.run == run.id)) {
+            let Some(target) = targets.iter().find(|target| target.id == run.target) else { continue };
+            for attribute in attributes {
+                let is_own =
+                    |heading: &&EntryHeader| heading.run == run.id && heading.attribute == attribute.id;
+                let own: Vec<EntryHeader> = news().filter(is_own).copied().collect();
+                let is_first = attribute.parts == 0
+                    && !news().any(|heading| heading.attribute == attribute.id && heading.entry <= run.after);
+                if own.is_empty() || is_first {
+                    continue;
+                }
+                let rows = SetRows::of(database, &own)?;
+                self.reader().before(run, target, attribute, &rows, |groups| {
+                    database.add_prior(run.id, attribute.id, groups)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the content of entries that hold what was read, once the known values have it: it would be as large as the
+    /// account, for each reading.
+    fn empty_pulls(
+        &self,
+        state: &LedgerState,
+        headings: &[EntryHeader],
+        needed: u64,
+    ) -> Result<(), LedgerError> {
+        let database = self.database();
+        let pulls: BTreeSet<u64> = database.pulls()?.iter().map(|pull| pull.run).collect();
+        let is_merged = |heading: &&EntryHeader| {
+            heading.entry <= state.merged.min(needed) && pulls.contains(&heading.run)
+        };
+        let merged: Vec<u64> = headings.iter().filter(is_merged).map(|heading| heading.entry).collect();
+        database.in_one_commit(|| {
+            merged.into_iter().try_for_each(|entry| {
+                let entry = database.entry(entry)?;
+                if entry.groups.is_empty() { Ok(()) } else { database.empty_entry(&entry) }
+            })
+        })
+    }
+
     fn expire(
         &self,
         state: &mut LedgerState,
         headings: &[EntryHeader],
         keep_since: Timestamp,
+        needed: u64,
     ) -> Result<(), LedgerError> {
         let kept = headings.iter().find(|heading| heading.at >= keep_since);
         let old = kept
             .map_or_else(|| headings.last().map_or(state.expired, |last| last.entry), |kept| kept.entry - 1);
-        let through = old.min(state.merged).min(self.still_needed(keep_since)?);
+        let through = old.min(state.merged).min(needed);
         if through <= state.expired {
             return Ok(());
         }
         state.expired = through;
         self.database().in_one_commit(|| {
+            let runs = self.database().runs()?;
+            let of_gone = runs.iter().rfind(|run| run.after < through).map_or(0, |run| run.id);
+            self.database().forget_prior(of_gone)?;
             self.database().forget_entries(through)?;
             self.database().put_state(state)
         })
@@ -142,10 +193,50 @@ impl Ledger {
 }
 
 /// An entry that is not merged yet.
+#[derive(Clone, Copy)]
 struct NewEntry {
     entry: u64,
-    /// Whether it renames users.
-    renames: bool,
+    kind: EntryKind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum EntryKind {
+    /// Values of the attribute.
+    Own,
+    /// It renames users.
+    Renames,
+    /// Which users there were, for a custom attribute: it was empty for those that have no value.
+    Users,
+}
+
+/// The entries that say something new about an attribute.
+fn new_entries(
+    attribute: &AttributeRow,
+    attributes: &[AttributeRow],
+    target: &TargetRow,
+    headings: &[EntryHeader],
+    merged: u64,
+    list: Option<&PullRow>,
+) -> Vec<NewEntry> {
+    if attribute.name == USERS {
+        let is_newer = list.is_some_and(|list| list.last > attribute.generation);
+        let in_list = |entry: u64| list.is_some_and(|list| list.begun < entry && entry <= list.last);
+        let own = headings.iter().filter(|heading| heading.attribute == attribute.id && is_newer);
+        let own = own.filter(|heading| in_list(heading.entry));
+        return own.map(|heading| NewEntry { entry: heading.entry, kind: EntryKind::Own }).collect();
+    }
+    let of_target = || attributes.iter().filter(|other| other.target == target.id);
+    let identity = of_target().find(|other| target.goes_by_custom_ids() && is_identity(other, target.id));
+    let users = of_target().find(|other| other.name == USERS);
+    let users = users.filter(|_| !STANDARD.contains(&attribute.name.as_str()));
+    let kind = |heading: &EntryHeader| match Some(heading.attribute) {
+        id if id == identity.map(|identity| identity.id) => Some(EntryKind::Renames),
+        id if id == Some(attribute.id) => Some(EntryKind::Own),
+        id if id == users.map(|users| users.id) => Some(EntryKind::Users),
+        _ => None,
+    };
+    let news = headings.iter().filter(|heading| heading.entry > merged);
+    news.filter_map(|heading| Some(NewEntry { entry: heading.entry, kind: kind(heading)? })).collect()
 }
 
 /// Merges entries with the code that resolves conflicts between input rows: each recorded value is a row, and the last row
@@ -185,10 +276,10 @@ impl Compaction {
         }
         for news in news.iter().filter(|news| news.entry > untrusted) {
             let groups = database.entry(news.entry)?.groups;
-            if news.renames {
-                merge.take_renames(&groups, attribute, database)?;
-            } else {
-                merge.take(&groups, database)?;
+            match news.kind {
+                EntryKind::Own => merge.take(&groups, database)?,
+                EntryKind::Renames => merge.take_renames(&groups, attribute, database)?,
+                EntryKind::Users => merge.take_users(&groups, database)?,
             }
         }
         merge.finish()
@@ -197,8 +288,21 @@ impl Compaction {
     fn take(&mut self, groups: &[u8], database: &Database) -> Result<(), LedgerError> {
         for group in Groups::of(groups) {
             let mut group = group.map_err(|Malformed| database.malformed())?;
-            let value = tagged(group.value.as_ref());
+            let value = tagged(group.source, group.value.as_ref());
             for user in &mut group.users {
+                self.accept(&user, &value)?;
+            }
+            group.users.finish().map_err(|Malformed| database.malformed())?;
+        }
+        Ok(())
+    }
+
+    /// Takes users who were read with all their values, of which none is of this attribute.
+    fn take_users(&mut self, groups: &[u8], database: &Database) -> Result<(), LedgerError> {
+        for group in Groups::of(groups) {
+            let mut group = group.map_err(|Malformed| database.malformed())?;
+            let (is_read, value) = (has_custom(&group), tagged(group.source, Some(&SentValue::Null)));
+            for user in group.users.by_ref().filter(|_| is_read) {
                 self.accept(&user, &value)?;
             }
             group.users.finish().map_err(|Malformed| database.malformed())?;
@@ -216,11 +320,11 @@ impl Compaction {
         let own = attribute.name == IDENTITY;
         for group in Groups::of(groups) {
             let mut group = group.map_err(|Malformed| database.malformed())?;
-            let value = tagged(group.value.as_ref());
+            let (source, value) = (group.source, tagged(group.source, group.value.as_ref()));
             let mut result = Ok(());
             id_changes::each(&mut group, |renamed| {
                 let accepted = match renamed {
-                    Renamed::Unknown(user) => self.accept(&user, &tagged(None)),
+                    Renamed::Unknown(user) => self.accept(&user, &tagged(source, None)),
                     Renamed::Kept(user) if own => self.accept(&user, &value),
                     Renamed::Kept(_) => Ok(()),
                 };
@@ -285,9 +389,9 @@ impl Iterator for KnownParts<'_> {
         let mut part = Vec::new();
         for batch in self.batches.by_ref() {
             let value = self.merged.value(batch.group).expect("no tag is the null token");
-            let Some(value) = untagged(&value) else { continue };
+            let Some((source, value)) = untagged(&value) else { continue };
             self.facts += u64::from(batch.len);
-            groups::write(1, Some(&value), self.merged.users(batch), &mut part);
+            groups::write(source, Some(&value), self.merged.users(batch), &mut part);
             if part.len() >= PART_BYTES {
                 break;
             }
@@ -296,21 +400,31 @@ impl Iterator for KnownParts<'_> {
     }
 }
 
-/// A value as one text, of which different values make different ones.
-fn tagged(value: Option<&SentValue<'_>>) -> Cow<'static, str> {
-    match value {
-        None => Cow::Borrowed("?"),
-        Some(SentValue::Null) => Cow::Borrowed("n"),
-        Some(SentValue::Text(text)) => Cow::Owned(format!("t{text}")),
-        Some(SentValue::Json(token)) => Cow::Owned(format!("j{token}")),
+/// A value and where it comes from as one text, of which different ones make different ones. How many requests it took to send
+/// a value is not kept.
+fn tagged(source: Source, value: Option<&SentValue<'_>>) -> Cow<'static, str> {
+    let Some(value) = value else { return Cow::Borrowed("?") };
+    let (tag, text) = match value {
+        SentValue::Null => ('n', ""),
+        SentValue::Text(text) => ('t', &**text),
+        SentValue::Json(token) => ('j', &**token),
+    };
+    match source {
+        Source::Sent { .. } => Cow::Owned(format!("{tag}{text}")),
+        Source::Read { run } => Cow::Owned(format!("{run}{tag}{text}")),
     }
 }
 
-fn untagged(text: &str) -> Option<SentValue<'_>> {
-    match text.split_at_checked(1) {
-        Some(("n", _)) => Some(SentValue::Null),
-        Some(("t", text)) => Some(SentValue::Text(Cow::Borrowed(text))),
-        Some(("j", token)) => Some(SentValue::Json(Cow::Borrowed(token))),
-        _ => None,
-    }
+fn untagged(text: &str) -> Option<(Source, SentValue<'_>)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (run, text) = text.split_at(digits);
+    let source = run.parse().map_or(Source::Sent { attempts: 1 }, |run| Source::Read { run });
+    let (tag, text) = text.split_at_checked(1)?;
+    let value = match tag {
+        "n" => SentValue::Null,
+        "t" => SentValue::Text(Cow::Borrowed(text)),
+        "j" => SentValue::Json(Cow::Borrowed(text)),
+        _ => return None,
+    };
+    Some((source, value))
 }

@@ -1,7 +1,7 @@
 //! The encoding of users and their values, in few bytes.
 //!
-//! A group consists of the number of requests it took, the value as sent, the number of users, the length of the users
-//! in bytes, and the users. Numeric ids are stored as differences from the one before, which takes one byte each if
+//! A group consists of where it comes from (the number of requests it took, or the run that read it), the value, the number of
+//! users, the length of the users in bytes, and the users. Numeric ids are stored as differences from the one before, which takes one byte each if
 //! they are dense. The client's own ids are stored as text.
 
 use std::borrow::Cow;
@@ -9,11 +9,19 @@ use std::borrow::Cow;
 use super::varint;
 use crate::plan::{SentValue, User};
 
+/// Where what a group says comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A run sent it, with this number of requests.
+    Sent { attempts: u32 },
+    /// This run read it.
+    Read { run: u64 },
+}
+
 /// Users that got one value, or may have got it.
 #[derive(Debug)]
 pub(super) struct Group<'a> {
-    /// How many requests carried it.
-    pub(super) attempts: u32,
+    pub(super) source: Source,
     /// The value; `None` if the requests failed, so that the present value is not known.
     pub(super) value: Option<SentValue<'a>>,
     /// Who got it.
@@ -51,12 +59,15 @@ const TEXT: u8 = 1;
 const JSON: u8 = 2;
 const UNKNOWN: u8 = 3;
 
+/// Added to one of these: the value was read.
+const READ: u8 = 0x10;
+
 const IDS: u8 = 0;
 const CUSTOM: u8 = 1;
 
 /// Appends a group. Its users ascend, and are of one kind.
 pub(super) fn write<'u>(
-    attempts: u32,
+    source: Source,
     value: Option<&SentValue<'_>>,
     users: impl Iterator<Item = User<'u>>,
     out: &mut Vec<u8>,
@@ -67,8 +78,16 @@ pub(super) fn write<'u>(
         Some(SentValue::Text(text)) => (TEXT, &**text),
         Some(SentValue::Json(token)) => (JSON, &**token),
     };
-    varint::write(attempts.into(), out);
-    out.push(tag);
+    match source {
+        Source::Sent { attempts } => {
+            varint::write(attempts.into(), out);
+            out.push(tag);
+        }
+        Source::Read { run } => {
+            varint::write(run, out);
+            out.push(tag | READ);
+        }
+    }
     write_text(text, out);
 
     let (mut count, mut least, mut kind) = (0, 0, IDS);
@@ -109,10 +128,15 @@ impl<'a> Groups<'a> {
 
     fn read(&mut self) -> Option<Group<'a>> {
         let from = &mut self.bytes;
-        let attempts = u32::try_from(varint::read(from)?).ok()?;
+        let number = varint::read(from)?;
         let tag = *from.split_off_first()?;
+        let source = if tag & READ == 0 {
+            Source::Sent { attempts: u32::try_from(number).ok()? }
+        } else {
+            Source::Read { run: number }
+        };
         let text = Cow::Borrowed(read_text(from)?);
-        let value = match tag {
+        let value = match tag & !READ {
             UNKNOWN => None,
             NULL => Some(SentValue::Null),
             TEXT => Some(SentValue::Text(text)),
@@ -127,7 +151,7 @@ impl<'a> Groups<'a> {
         let left = usize::try_from(varint::read(from)?).ok()?;
         let len = usize::try_from(varint::read(from)?).ok()?;
         let users = GroupUsers { left, bytes: from.split_off(..len)?, kind, least: 0 };
-        Some(Group { attempts, value, users })
+        Some(Group { source, value, users })
     }
 }
 
@@ -195,25 +219,32 @@ mod tests {
         ]
     }
 
+    fn source() -> impl Strategy<Value = Source> {
+        prop_oneof![
+            any::<u32>().prop_map(|attempts| Source::Sent { attempts }),
+            any::<u64>().prop_map(|run| Source::Read { run }),
+        ]
+    }
+
     proptest! {
         #[test]
         fn groups_come_back(
-            written in prop::collection::vec((any::<u32>(), value(), prop::collection::btree_set(any::<u64>(), 1..20), any::<bool>()), 0..8),
+            written in prop::collection::vec((source(), value(), prop::collection::btree_set(any::<u64>(), 1..20), any::<bool>()), 0..8),
         ) {
             let mut bytes = Vec::new();
             let texts = |ids: &std::collections::BTreeSet<u64>| ids.iter().map(u64::to_string).collect::<Vec<_>>();
-            for (attempts, value, ids, custom) in &written {
+            for (source, value, ids, custom) in &written {
                 let texts = texts(ids);
                 if *custom {
-                    write(*attempts, value.as_ref(), texts.iter().map(|id| User::Custom(id.into())), &mut bytes);
+                    write(*source, value.as_ref(), texts.iter().map(|id| User::Custom(id.into())), &mut bytes);
                 } else {
-                    write(*attempts, value.as_ref(), ids.iter().copied().map(User::Id), &mut bytes);
+                    write(*source, value.as_ref(), ids.iter().copied().map(User::Id), &mut bytes);
                 }
             }
             let mut read = Groups::of(&bytes);
-            for (attempts, value, ids, custom) in written {
+            for (source, value, ids, custom) in written {
                 let mut group = read.next().unwrap().unwrap();
-                prop_assert_eq!((group.attempts, group.value), (attempts, value));
+                prop_assert_eq!((group.source, group.value), (source, value));
                 let users: Vec<String> = group.users.by_ref().map(|user| user.to_string()).collect();
                 prop_assert_eq!(users, texts(&ids), "custom: {}", custom);
                 prop_assert_eq!(group.users.finish(), Ok(()));
@@ -234,7 +265,12 @@ mod tests {
     #[test]
     fn an_id_takes_a_byte_where_ids_are_dense() {
         let mut bytes = Vec::new();
-        write(1, Some(&SentValue::Null), (1_000_000..1_001_000).map(User::Id), &mut bytes);
+        write(
+            Source::Sent { attempts: 1 },
+            Some(&SentValue::Null),
+            (1_000_000..1_001_000).map(User::Id),
+            &mut bytes,
+        );
         assert!(bytes.len() < 1_015, "{}", bytes.len());
     }
 }

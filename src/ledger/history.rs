@@ -6,12 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::groups::{Group, Groups, Malformed};
+use super::groups::{Group, Groups, Malformed, Source};
 use super::id_changes::{self, UntrustedUpTo, is_identity};
 use super::lock;
+use super::pull::USERS;
 use super::reader::LedgerReader;
 use super::run::{RowCounts, RunId, RunOutcome};
-use super::sqlite::{AttributeRow, RunRow};
+use super::sqlite::{AttributeRow, PullRow, RunRow};
 use super::{LedgerError, LockHolder};
 use crate::plan::{SentValue, User};
 
@@ -36,6 +37,18 @@ pub struct PastRun {
     pub inputs: Vec<String>,
     /// How many rows had which result.
     pub rows: Option<RowCounts>,
+    /// What it read of the account, if it sent nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pull: Option<PastPull>,
+}
+
+/// What a run read of the account, with the earlier runs that it continued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PastPull {
+    /// Pages of the list of users.
+    pub pages: u64,
+    /// Users, those counted twice that came twice.
+    pub users: u64,
 }
 
 /// One value of one attribute that a run sent successfully.
@@ -57,7 +70,7 @@ pub struct SentRows {
     pub last_at: Timestamp,
 }
 
-/// A value that a user got.
+/// A value that a user got, or was seen to have.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct UserValue {
     /// The API where the user is.
@@ -66,10 +79,22 @@ pub struct UserValue {
     pub attribute: String,
     /// The value, as sent.
     pub value: SentValue<'static>,
+    /// Where it is known from.
+    pub origin: Origin,
     /// By which run, and when; `None` if that is too long ago, so that only the value is known.
     pub by: Option<(RunId, Timestamp)>,
     /// Whether the API still holds it.
     pub standing: ValueState,
+}
+
+/// Where a value is known from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// A run sent it, and the API acknowledged it.
+    Sent,
+    /// A run read it from the account.
+    Read,
 }
 
 /// Whether the API still holds what a user got.
@@ -96,7 +121,29 @@ struct Mention<'a> {
     value: Option<SentValue<'static>>,
     /// Whether this took the user's id away, or gave it to another one.
     renames: bool,
+    origin: Origin,
     by: Option<(RunId, Timestamp)>,
+}
+
+/// Leaves out what was read and says nothing: a value that was read again later, and an empty attribute that never had a value.
+fn worth_telling(mentions: Vec<Mention<'_>>) -> Vec<Mention<'_>> {
+    let mut newer: HashMap<u64, Option<SentValue<'static>>> = HashMap::new();
+    let has_value: HashSet<u64> = mentions
+        .iter()
+        .filter(|mention| mention.origin == Origin::Sent || mention.value != Some(SentValue::Null))
+        .map(|mention| mention.attribute.id)
+        .collect();
+    let mut told: Vec<_> = mentions
+        .into_iter()
+        .rev()
+        .filter(|Mention { attribute, value, origin, .. }| {
+            let later = newer.insert(attribute.id, value.clone());
+            let is_repeated = *origin == Origin::Read && later.as_ref() == Some(value);
+            has_value.contains(&attribute.id) && !is_repeated
+        })
+        .collect();
+    told.reverse();
+    told
 }
 
 impl PastRun {
@@ -117,8 +164,11 @@ impl LedgerReader {
         };
         let runs = self.database.runs()?;
         let last = runs.last().and_then(process);
-        let mut past: Vec<_> =
-            runs.into_iter().map(|run| self.past(run, &base_urls)).collect::<Result<_, LedgerError>>()?;
+        let pulls = self.database.pulls()?;
+        let mut past: Vec<_> = runs
+            .into_iter()
+            .map(|run| self.past(run, &base_urls, &pulls))
+            .collect::<Result<_, LedgerError>>()?;
         if let Some(newest) = past.last_mut() {
             newest.process = last;
         }
@@ -139,7 +189,8 @@ impl LedgerReader {
             let at = heading.at;
             self.each_group(&self.database.entry(heading.entry)?.groups, |group| {
                 let Some(value) = group.value.clone().map(SentValue::into_owned) else { return };
-                let (users, attempts) = (group.users.len() as u64, u64::from(group.attempts));
+                let Source::Sent { attempts } = group.source else { return };
+                let (users, attempts) = (group.users.len() as u64, u64::from(attempts));
                 let place = *places.entry((attribute.id, value)).or_insert_with_key(|(_, value)| {
                     let (attribute, value) = (attribute.name.clone(), value.clone());
                     let none = SentRows {
@@ -174,8 +225,8 @@ impl LedgerReader {
         };
         let (mut newer, mut shaken, mut renamed) = (HashSet::new(), HashSet::new(), HashSet::new());
         let mut facts = Vec::new();
-        for Mention { attribute, entry, value, renames, by } in
-            self.mentions(user, &attributes)?.into_iter().rev()
+        for Mention { attribute, entry, value, renames, origin, by } in
+            worth_telling(self.mentions(user, &attributes)?).into_iter().rev()
         {
             if renames {
                 renamed.insert(attribute.target);
@@ -196,7 +247,8 @@ impl LedgerReader {
                 ValueState::Current
             };
             let base_url = base_urls.get(&attribute.target).cloned().unwrap_or_default();
-            facts.push(UserValue { base_url, attribute: attribute.name.clone(), value, by, standing });
+            let attribute = attribute.name.clone();
+            facts.push(UserValue { base_url, attribute, value, origin, by, standing });
         }
         facts.reverse();
         Ok(facts)
@@ -210,10 +262,15 @@ impl LedgerReader {
     ) -> Result<Vec<Mention<'a>>, LedgerError> {
         let state = self.database.state()?;
         let targets = self.database.targets()?;
+        let pulls: BTreeMap<u64, PullRow> =
+            self.database.pulls()?.into_iter().map(|pull| (pull.run, pull)).collect();
         let mut dated = Vec::new();
-        let mut also_known = HashSet::new();
+        let (mut also_known, mut also_read) = (HashSet::new(), HashSet::new());
         for heading in self.database.headings(state.expired)? {
             let attribute = self.of_entry(attributes, heading.attribute)?;
+            if attribute.name == USERS {
+                continue;
+            }
             let (entry, by) = (heading.entry, Some((RunId(heading.run), heading.at)));
             let names_users =
                 targets.iter().any(|target| target.goes_by_custom_ids() && is_identity(attribute, target.id));
@@ -223,33 +280,51 @@ impl LedgerReader {
                 let has_it = group.users.clone().any(|other| other == *user);
                 // The user that had the id before, if another one gets it now.
                 let takes_it = names_it && group.users.clone().any(|other| other != *user);
+                let origin = match group.source {
+                    Source::Sent { .. } => Origin::Sent,
+                    Source::Read { run } => {
+                        also_read.extend(has_it.then_some((attribute.id, run)));
+                        Origin::Read
+                    }
+                };
                 if has_it {
                     if entry <= state.merged {
                         also_known.insert(attribute.id);
                     }
                     let value = group.value.clone().map(SentValue::into_owned);
                     let renames = names_users && !names_it;
-                    dated.push(Mention { attribute, entry, value, renames, by });
+                    dated.push(Mention { attribute, entry, value, renames, origin, by });
                 }
                 if takes_it {
-                    dated.push(Mention { attribute, entry, value: None, renames: true, by });
+                    dated.push(Mention { attribute, entry, value: None, renames: true, origin, by });
                 }
             })?;
         }
         let mut mentions = Vec::new();
-        for attribute in attributes.values().filter(|attribute| !also_known.contains(&attribute.id)) {
-            let entry = attribute.generation;
+        for attribute in attributes.values().filter(|attribute| attribute.name != USERS) {
             for part in 0..attribute.parts {
                 self.each_group(&self.database.known_part(attribute, part)?, |group| {
+                    let (origin, entry, by) = match group.source {
+                        Source::Sent { .. } if also_known.contains(&attribute.id) => return,
+                        Source::Sent { .. } => (Origin::Sent, attribute.generation, None),
+                        Source::Read { run } if also_read.contains(&(attribute.id, run)) => return,
+                        Source::Read { run } => match pulls.get(&run) {
+                            Some(pull) => (Origin::Read, pull.last, Some((RunId(run), pull.started))),
+                            None => (Origin::Read, attribute.generation, None),
+                        },
+                    };
                     if group.users.clone().any(|other| other == *user) {
                         let value = group.value.clone().map(SentValue::into_owned);
-                        mentions.push(Mention { attribute, entry, value, renames: false, by: None });
+                        mentions.push(Mention { attribute, entry, value, renames: false, origin, by });
                     }
                 })?;
             }
         }
-        mentions.extend(dated);
-        Ok(mentions)
+        let (undated, read): (Vec<_>, Vec<_>) =
+            mentions.into_iter().partition(|mention| mention.by.is_none());
+        dated.extend(read);
+        dated.sort_by_key(|mention| mention.entry);
+        Ok(undated.into_iter().chain(dated).collect())
     }
 
     /// By target, how far what is known of it is doubted.
@@ -259,7 +334,14 @@ impl LedgerReader {
         targets.iter().map(|target| Ok((target.id, self.untrusted_up_to(&runs, target, None)?))).collect()
     }
 
-    fn past(&self, run: RunRow, base_urls: &HashMap<u64, String>) -> Result<PastRun, LedgerError> {
+    fn past(
+        &self,
+        run: RunRow,
+        base_urls: &HashMap<u64, String>,
+        pulls: &[PullRow],
+    ) -> Result<PastRun, LedgerError> {
+        let pull = pulls.iter().find(|pull| pull.run == run.id);
+        let pull = pull.map(|&PullRow { pages, users, .. }| PastPull { pages, users });
         let outcome = self.outcome(&run)?;
         let unreadable = |_| self.database.damaged("what is said of a run can't be read");
         let rows = run.ending.as_ref().map(|ending| serde_json::from_str(&ending.rows));
@@ -272,7 +354,8 @@ impl LedgerReader {
             outcome,
             process: None,
             inputs: serde_json::from_str(&run.inputs).map_err(unreadable)?,
-            rows: rows.transpose().map_err(unreadable)?,
+            rows: rows.transpose().map_err(unreadable)?.filter(|_| pull.is_none()),
+            pull,
         })
     }
 

@@ -1,15 +1,19 @@
 //! Passes what is known of earlier runs to the plan, which then skips rows.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::iter;
 
-use super::groups::{Groups, Malformed};
+use jiff::Timestamp;
+
+use super::groups::{Groups, Malformed, Source};
 use super::id_changes::{self, IDENTITY, Renamed, UntrustedUpTo};
+use super::pull::{USERS, has_custom};
 use super::reader::LedgerReader;
 use super::run::{RunId, TargetKey, UnfinishedRun};
-use super::sqlite::{AttributeRow, Database, EntryHeader, RunRow};
+use super::sqlite::{AttributeRow, Database, EntryHeader, PullRow, RunRow};
 use super::{Fingerprint, LedgerError};
-use crate::plan::{Compare, SkipFilter, SkipReason};
+use crate::input::STANDARD;
+use crate::plan::{Compare, SentValue, SkipFilter, SkipReason};
 
 /// An entry that no journal gets to.
 const BEYOND: u64 = i64::MAX.cast_unsigned();
@@ -37,6 +41,25 @@ pub struct KnownValues<'l> {
     identity: Option<u64>,
     /// The run that is continued, the one that it continues, and so on.
     continued: HashSet<u64>,
+    /// The runs that read the account instead of sending, and when each began.
+    pulls: BTreeMap<u64, Timestamp>,
+    /// Which users there were, with every entry since; `None` if that is not known or doesn't matter.
+    list: Option<ListedUsers>,
+    /// What was recorded earlier counts as unknown.
+    not_before: Option<Timestamp>,
+}
+
+/// The users of the account, as its list was last read to the end.
+#[derive(Clone, Debug)]
+struct ListedUsers {
+    pull: PullRow,
+    attribute: AttributeRow,
+    /// The entry after which all entries are replayed with their values.
+    after: u64,
+    /// Users in these entries are there as well: they were sent to since.
+    since: Vec<EntryHeader>,
+    /// The number of the attribute that is the users' id, if the target uses the client's own ids.
+    identity: Option<u64>,
 }
 
 impl LedgerReader {
@@ -71,11 +94,49 @@ impl LedgerReader {
         let attributes: HashMap<_, _> = own.map(|attribute| (attribute.name.clone(), attribute)).collect();
         let identity = attributes.get(IDENTITY).map(|attribute| attribute.id);
         let identity = identity.filter(|_| target.is_some_and(|target| target.goes_by_custom_ids()));
+        let pulls: BTreeMap<u64, Timestamp> =
+            database.pulls()?.into_iter().map(|pull| (pull.run, pull.started)).collect();
+        let list = match id.filter(|_| scope == SkipScope::EveryRun) {
+            Some(id) => {
+                self.complete_pull(id)?.filter(|pull| identity.is_none() || pull.begun >= doubt.of(IDENTITY))
+            }
+            None => None,
+        };
+        let after = after.max(doubt.of(""));
+        let list = match (list, attributes.get(USERS)) {
+            (Some(pull), Some(attribute)) => {
+                let since = database.headings(pull.begun)?.into_iter();
+                let since = since
+                    .filter(|heading| heading.entry <= after && !pulls.contains_key(&heading.run))
+                    .collect();
+                Some(ListedUsers { pull, attribute: attribute.clone(), after, since, identity })
+            }
+            _ => None,
+        };
         let mut entries: HashMap<u64, Vec<EntryHeader>> = HashMap::new();
-        for heading in database.headings(after.max(doubt.of("")))? {
+        // A run that goes on without looking at what changed does not look at what was read since it began.
+        let ignored = |heading: &EntryHeader| match scope {
+            SkipScope::ContinuedRun => {
+                pulls.contains_key(&heading.run) && continues.is_some() && heading.entry > begun
+            }
+            SkipScope::EveryRun => false,
+        };
+        for heading in database.headings(after)?.into_iter().filter(|heading| !ignored(heading)) {
             entries.entry(heading.attribute).or_default().push(heading);
         }
-        Ok(KnownValues { database, scope, compare, doubt, attributes, entries, identity, continued })
+        Ok(KnownValues {
+            database,
+            scope,
+            compare,
+            doubt,
+            attributes,
+            entries,
+            identity,
+            continued,
+            pulls,
+            list,
+            not_before: None,
+        })
     }
 
     /// Follows a run to the one that it continues, and so on. Returns the entry before the first of these runs.
@@ -100,14 +161,36 @@ fn of_failures_reports(runs: &[RunRow], begun: u64) -> impl Iterator<Item = u64>
     runs.iter().filter(move |run| run.after >= begun).filter(of_reports).map(|run| run.id)
 }
 
+impl KnownValues<'_> {
+    /// Lets what was recorded before this time count as unknown.
+    #[must_use]
+    pub fn not_before(mut self, time: Option<Timestamp>) -> Self {
+        let Some(time) = time else { return self };
+        self.not_before = Some(time);
+        self.list = self.list.filter(|list| list.pull.started >= time);
+        for entries in self.entries.values_mut() {
+            entries.retain(|heading| heading.at >= time || self.continued.contains(&heading.run));
+        }
+        self
+    }
+
+    /// When the list of users was read by which rows are missing.
+    pub fn listed_at(&self) -> Option<Timestamp> {
+        self.list.as_ref().map(|list| list.pull.started)
+    }
+}
+
 /// All that is known of an attribute. It can be replayed several times, and is read from the file each time.
 #[derive(Debug)]
 pub struct KnownAttribute<'l> {
     database: &'l Database,
     /// Newest first.
     entries: Vec<(u64, EntryEffect)>,
+    list: Option<&'l ListedUsers>,
     /// The known values from before these entries, and whether a row with one of them is skipped.
     known: Option<(AttributeRow, Option<SkipReason>)>,
+    /// If not every known value is recent enough: the runs that read such ones.
+    recent: Option<BTreeSet<u64>>,
 }
 
 /// What an entry means for the rows of an attribute.
@@ -119,6 +202,8 @@ enum EntryEffect {
     Renames,
     /// The same, if the attribute itself is the users' id; and whether rows of users that kept their id are skipped.
     OwnRenames(Option<SkipReason>),
+    /// Users were read with all their custom attributes: those of whom nothing else was read have no value.
+    Read(Option<SkipReason>),
 }
 
 impl KnownValues<'_> {
@@ -127,11 +212,15 @@ impl KnownValues<'_> {
         let name = id_changes::known_as(attribute);
         let (attribute, untrusted) = (self.attributes.get(name), self.doubt.of(name));
         let own = attribute.map(|attribute| attribute.id);
-        let entries = self.entries_of(own).rev().filter(|(entry, _)| *entry > untrusted).collect();
+        let is_custom = !STANDARD.contains(&name);
+        let entries = self.entries_of(own, is_custom).rev().filter(|(entry, _)| *entry > untrusted).collect();
         let is_asked = self.scope == SkipScope::EveryRun || self.compare == Compare::Yes;
         let known = attribute.filter(|attribute| is_asked && attribute.generation > untrusted);
         let known = known.map(|attribute| (attribute.clone(), self.unchanged()));
-        KnownAttribute { database: self.database, entries, known }
+        let recent = self.not_before.map(|time| {
+            self.pulls.iter().filter(|(_, started)| **started >= time).map(|(run, _)| *run).collect()
+        });
+        KnownAttribute { database: self.database, entries, list: self.list.as_ref(), known, recent }
     }
 
     /// Whether a row is skipped whose value another run sent than the one that is continued.
@@ -143,7 +232,11 @@ impl KnownValues<'_> {
     }
 
     /// The entries that matter to this attribute, oldest first, and what they mean to it.
-    fn entries_of(&self, own: Option<u64>) -> impl DoubleEndedIterator<Item = (u64, EntryEffect)> {
+    fn entries_of(
+        &self,
+        own: Option<u64>,
+        is_custom: bool,
+    ) -> impl DoubleEndedIterator<Item = (u64, EntryEffect)> {
         let of = |attribute: Option<u64>| {
             let headings = attribute.and_then(|attribute| self.entries.get(&attribute));
             headings.into_iter().flatten()
@@ -162,8 +255,11 @@ impl KnownValues<'_> {
         let renames = of(self.identity.filter(|identity| Some(*identity) != own))
             .filter(|heading| !self.continued.contains(&heading.run))
             .map(|heading| (heading.entry, EntryEffect::Renames));
-        let mut entries: Vec<_> =
-            of(own).map(|heading| (heading.entry, own_meaning(heading))).chain(renames).collect();
+        let users = self.attributes.get(USERS).map(|attribute| attribute.id);
+        let read = of(users.filter(|_| is_custom && own.is_some()))
+            .map(|heading| (heading.entry, EntryEffect::Read(unchanged)));
+        let own = of(own).map(|heading| (heading.entry, own_meaning(heading)));
+        let mut entries: Vec<_> = own.chain(renames).chain(read).collect();
         entries.sort_unstable_by_key(|(entry, _)| *entry);
         entries.into_iter()
     }
@@ -172,19 +268,89 @@ impl KnownValues<'_> {
 impl KnownAttribute<'_> {
     /// Passes it to the plan, newest first.
     pub fn replay(&self, known: &mut SkipFilter<'_>) -> Result<(), LedgerError> {
-        let Self { database, entries, known: before } = self;
+        let Self { database, entries, list, known: before, recent } = self;
         let malformed = |Malformed| database.malformed();
-        for (entry, meaning) in entries {
-            hold(&database.entry(*entry)?.groups, *meaning, known).map_err(malformed)?;
+        // The list is older than what was sent since it was read.
+        let newer = list.map_or(entries.len(), |list| {
+            entries.partition_point(|(entry, _)| *entry > list.pull.begun.max(list.after))
+        });
+        let (newer, older) = entries.split_at(newer);
+        let replay = |entries: &[(u64, EntryEffect)], known: &mut SkipFilter<'_>| {
+            entries.iter().try_for_each(|(entry, meaning)| {
+                hold(&database.entry(*entry)?.groups, *meaning, known).map_err(malformed)
+            })
+        };
+        replay(newer, known)?;
+        if let Some(list) = list {
+            list.replay(database, known)?;
         }
+        replay(older, known)?;
         if let Some((attribute, unchanged)) = before {
+            let is_recent = |source| match (recent, source) {
+                (None, _) => true,
+                (Some(recent), Source::Read { run }) => recent.contains(&run),
+                (Some(_), Source::Sent { .. }) => false,
+            };
             for part in 0..attribute.parts {
                 let groups = database.known_part(attribute, part)?;
-                hold(&groups, EntryEffect::Value(*unchanged), known).map_err(malformed)?;
+                hold_known(&groups, *unchanged, is_recent, known).map_err(malformed)?;
             }
         }
         Ok(())
     }
+}
+
+impl ListedUsers {
+    /// Passes on which users there are.
+    fn replay(&self, database: &Database, known: &mut SkipFilter<'_>) -> Result<(), LedgerError> {
+        let malformed = |Malformed| database.malformed();
+        let Self { pull, attribute, since, identity, .. } = self;
+        for heading in since {
+            let names_users = Some(heading.attribute) == *identity;
+            list_users(&database.entry(heading.entry)?.groups, names_users, known).map_err(malformed)?;
+        }
+        if attribute.generation >= pull.last {
+            for part in 0..attribute.parts {
+                list_users(&database.known_part(attribute, part)?, false, known).map_err(malformed)?;
+            }
+        } else {
+            let headings = database.headings(pull.begun)?.into_iter();
+            let own =
+                headings.filter(|heading| heading.entry <= pull.last && heading.attribute == attribute.id);
+            for heading in own {
+                list_users(&database.entry(heading.entry)?.groups, false, known).map_err(malformed)?;
+            }
+        }
+        known.end_list();
+        Ok(())
+    }
+}
+
+/// Reports users as users that the account has: also those who got their ids as values.
+fn list_users(groups: &[u8], names_users: bool, known: &mut SkipFilter<'_>) -> Result<(), Malformed> {
+    Groups::of(groups).try_for_each(|group| {
+        let mut group = group?;
+        let named = group.value.as_ref().filter(|_| names_users).and_then(id_changes::named);
+        known.mark_listed(named.into_iter());
+        known.mark_listed(&mut group.users);
+        group.users.finish()
+    })
+}
+
+fn hold_known(
+    groups: &[u8],
+    unchanged: Option<SkipReason>,
+    is_recent: impl Fn(Source) -> bool,
+    known: &mut SkipFilter<'_>,
+) -> Result<(), Malformed> {
+    Groups::of(groups).try_for_each(|group| {
+        let mut group = group?;
+        match &group.value {
+            Some(value) if is_recent(group.source) => known.mark_sent(value, unchanged, &mut group.users),
+            _ => group.users.by_ref().for_each(drop),
+        }
+        group.users.finish()
+    })
 }
 
 fn hold(groups: &[u8], meaning: EntryEffect, known: &mut SkipFilter<'_>) -> Result<(), Malformed> {
@@ -193,6 +359,10 @@ fn hold(groups: &[u8], meaning: EntryEffect, known: &mut SkipFilter<'_>) -> Resu
         match (meaning, &group.value) {
             (EntryEffect::Value(spare), Some(value)) => known.mark_sent(value, spare, &mut group.users),
             (EntryEffect::Value(_), None) => known.mark_unknown(&mut group.users),
+            (EntryEffect::Read(spare), _) if has_custom(&group) => {
+                known.mark_sent(&SentValue::Null, spare, &mut group.users);
+            }
+            (EntryEffect::Read(_), _) => group.users.by_ref().for_each(drop),
             (EntryEffect::Renames | EntryEffect::OwnRenames(_), value) => {
                 let value = value.clone();
                 return id_changes::each(&mut group, |renamed| match (renamed, meaning, &value) {

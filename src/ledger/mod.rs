@@ -11,6 +11,8 @@
 //! - `reader` opens a ledger and finds the run to continue ([`LedgerReader`]), `known_values` says which rows need not be sent,
 //!   and `history` lists what was sent;
 //! - `mark` says what has happened since a plan was saved;
+//! - `pull` records what was read from the account, `prior` finds what was known before a run, and `undo` what of it a run
+//!   would restore;
 //! - `compact` compacts the journal; `id_changes` handles users whose own ids were changed;
 //! - `sqlite` is the file, and the only module that uses SQL; `groups` and `varint` encode what it stores;
 //! - `lock` keeps two runs apart; `path` and `owner_only` open the files safely.
@@ -26,23 +28,28 @@ mod lock;
 mod mark;
 mod owner_only;
 mod path;
+mod prior;
+mod pull;
 mod reader;
 mod recorder;
 mod run;
 mod sqlite;
+mod undo;
 mod varint;
 mod writer;
 
 pub use error::{LedgerError, LockHolder};
 pub use fingerprint::{Fingerprint, INPUTS};
-pub use history::{PastRun, SentRows, UserValue, ValueState};
+pub use history::{Origin, PastPull, PastRun, SentRows, UserValue, ValueState};
 pub use known_values::{KnownAttribute, KnownValues, SkipScope};
 pub use mark::{LedgerMark, SinceMark};
 pub use path::is_planted;
+pub use pull::{AccountList, PullRecorder, UnfinishedPull};
 pub use reader::LedgerReader;
 pub use recorder::Recorder;
 pub use run::{
     InputState, NotContinued, NotContinuedRun, RowCounts, RunDescription, RunId, RunOutcome, TargetKey,
     UnfinishedRun,
 };
+pub use undo::{UndoCounts, UndoError, UndoRun};
 pub use writer::Ledger;

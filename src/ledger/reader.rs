@@ -38,7 +38,8 @@ impl LedgerReader {
     ) -> Result<Option<UnfinishedRun>, LedgerError> {
         let Some(target) = self.target(target)? else { return Ok(None) };
         let runs = self.database.runs()?;
-        let is_alike = |run: &&RunRow| run.target == target.id && is_same_command(run, description);
+        let is_alike =
+            |run: &&RunRow| run.target == target.id && !run.is_pull() && is_same_command(run, description);
         let Some(run) = runs.iter().rfind(is_alike) else { return Ok(None) };
         if !self.is_open(run, &runs)? || run.begun < self.database.state()?.expired {
             return Ok(None);
@@ -54,7 +55,7 @@ impl LedgerReader {
         description: &RunDescription,
     ) -> Result<Option<NotContinuedRun>, LedgerError> {
         let runs = self.database.runs()?;
-        let Some(run) = runs.last() else { return Ok(None) };
+        let Some(run) = runs.iter().rfind(|run| !run.is_pull()) else { return Ok(None) };
         if !self.is_open(run, &runs)? {
             return Ok(None);
         }
@@ -89,7 +90,7 @@ impl LedgerReader {
         content: Option<&str>,
     ) -> Result<u64, LedgerError> {
         let (mut untrusted, mut settled) = (0, HashSet::new());
-        for run in runs.iter().rev().filter(|run| run.target == target) {
+        for run in runs.iter().rev().filter(|run| run.target == target && !run.is_pull()) {
             match self.outcome(run)? {
                 Some(outcome) if outcome.is_final() => {
                     settled.insert(&run.content);

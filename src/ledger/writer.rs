@@ -5,12 +5,13 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
+use super::groups::{self, Source};
 use super::id_changes::{self, IDENTITY};
 use super::lock::{Lock, LockInfo};
 use super::reader::{self, LedgerReader};
 use super::run::{RowCounts, RunDescription, RunId, RunOutcome, TargetKey, UnfinishedRun};
 use super::sqlite::{Access, AttributeRow, Database, EntryHeader, JournalEntry, RunEnd, RunRow, TargetRow};
-use super::{LedgerError, groups, path};
+use super::{LedgerError, path};
 use crate::input::IdType;
 use crate::plan::{Batch, Plan, SentValue};
 
@@ -34,10 +35,11 @@ pub struct Ledger {
     pending: BTreeMap<u64, Pending>,
 }
 
+/// What is to be recorded of an attribute.
 #[derive(Debug, Default)]
-struct Pending {
-    facts: u64,
-    groups: Vec<u8>,
+pub(super) struct Pending {
+    pub(super) facts: u64,
+    pub(super) groups: Vec<u8>,
 }
 
 impl Ledger {
@@ -75,19 +77,31 @@ impl Ledger {
         let runs = self.database().runs()?;
         let continued = continues.and_then(|unfinished| runs.iter().find(|run| run.id == unfinished.run.0));
         let run = RunRow {
-            id: runs.last().map_or(1, |run| run.id + 1),
-            target: self.target,
             continues: continued.map_or(0, |run| run.id),
             begun: continued.map_or(self.last, |run| run.begun),
-            after: self.last,
-            started: now,
             settings: description.fingerprint.text(),
             inputs: reader::names(&description.inputs),
             content: description.content.clone(),
-            ending: None,
+            ..self.new_run(now)?
         };
         self.database().put_run(&run)?;
         Ok(RunId(run.id))
+    }
+
+    /// A run that begins now, without settings or inputs. It is not recorded yet.
+    pub(super) fn new_run(&self, now: Timestamp) -> Result<RunRow, LedgerError> {
+        Ok(RunRow {
+            id: self.database().runs()?.last().map_or(1, |run| run.id + 1),
+            target: self.target,
+            continues: 0,
+            begun: self.last,
+            after: self.last,
+            started: now,
+            settings: String::new(),
+            inputs: reader::names(&[]),
+            content: String::new(),
+            ending: None,
+        })
     }
 
     /// Adds a batch that the API acknowledged. It is recorded by the next [`commit`](Self::commit).
@@ -110,20 +124,35 @@ impl Ledger {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let numbered = (self.last + 1..).zip(std::mem::take(&mut self.pending));
-        let entries: Vec<JournalEntry> = numbered
+        let contents = std::mem::take(&mut self.pending).into_iter().collect();
+        self.append(run, at, contents, |_, _| Ok(()))
+    }
+
+    /// Appends entries of a run to the journal, one for each attribute, and commits them with what `also` writes. It is given
+    /// the number of the last entry.
+    pub(super) fn append(
+        &mut self,
+        run: RunId,
+        at: Timestamp,
+        contents: Vec<(u64, Pending)>,
+        also: impl FnOnce(&Database, u64) -> Result<(), LedgerError>,
+    ) -> Result<(), LedgerError> {
+        let entries: Vec<JournalEntry> = (self.last + 1..)
+            .zip(contents)
             .map(|(entry, (attribute, Pending { facts, groups }))| JournalEntry {
                 heading: EntryHeader { entry, run: run.0, attribute, at, facts },
                 groups,
             })
             .collect();
+        let last = self.last + entries.len() as u64;
         let database = self.database();
         database.in_one_commit(|| {
             self.new.iter().try_for_each(|attribute| database.put_attribute(attribute))?;
-            entries.iter().try_for_each(|entry| database.append(entry))
+            entries.iter().try_for_each(|entry| database.append(entry))?;
+            also(database, last)
         })?;
         self.new.clear();
-        self.last += entries.len() as u64;
+        self.last = last;
         self.lock.advance(self.last)
     }
 
@@ -152,18 +181,18 @@ impl Ledger {
         let id = self.attribute(name);
         let Pending { facts, groups } = self.pending.entry(id).or_default();
         *facts += u64::from(batch.len);
-        groups::write(attempts, value, plan.users(batch), groups);
+        groups::write(Source::Sent { attempts }, value, plan.users(batch), groups);
         if value.is_none() && name == IDENTITY && self.by_custom_id {
             // The new id may name another user by now.
             let sent = plan.sent_value(batch.group);
             let named = id_changes::named(&sent);
             *facts += u64::from(named.is_some());
-            groups::write(0, None, named.into_iter(), groups);
+            groups::write(Source::Sent { attempts: 0 }, None, named.into_iter(), groups);
         }
     }
 
     /// The number of an attribute, which gets one when it comes up for the first time.
-    fn attribute(&mut self, name: &str) -> u64 {
+    pub(super) fn attribute(&mut self, name: &str) -> u64 {
         if let Some(&id) = self.attributes.get(name) {
             return id;
         }

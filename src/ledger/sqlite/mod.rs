@@ -4,6 +4,7 @@
 //! What the rows mean is decided by the other modules of the ledger.
 
 mod checksum;
+mod pulls;
 mod read;
 mod rows;
 mod schema;
@@ -20,6 +21,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 use super::{LedgerError, owner_only};
 use schema::{APPLICATION, FORMS};
 
+pub(super) use pulls::PullRow;
 pub(super) use rows::{AttributeRow, EntryHeader, JournalEntry, LedgerState, RunEnd, RunRow, TargetRow};
 
 /// How a ledger file is opened.
@@ -37,6 +39,8 @@ pub(super) struct Database {
     path: PathBuf,
     /// Several threads may read, one after the other.
     connection: Mutex<Connection>,
+    /// The number of its form. It is the newest one if the file can be written.
+    form: usize,
 }
 
 impl Database {
@@ -73,7 +77,7 @@ impl Database {
         connection: rusqlite::Result<Connection>,
     ) -> Result<Self, LedgerError> {
         let connection = connection.map_err(|error| fault(path, &error))?;
-        let database = Self { path: path.to_owned(), connection: Mutex::new(connection) };
+        let mut database = Self { path: path.to_owned(), connection: Mutex::new(connection), form: 0 };
         if access == Access::Read && has_records_beside(path) {
             // Who only reads leaves the file as it is, also where the last one to write it was killed. Otherwise the last
             // one to close it takes away what `SQLite` put beside it.
@@ -81,13 +85,13 @@ impl Database {
                 connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map(drop)
             })?;
         }
-        let form = database.form()?;
+        let form = database.read_form()?;
         if form == 0 && access == Access::Write {
             // Only a file without any table takes it on; any other one would be written for nothing.
             database.sql(|connection| connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL"))?;
         }
         database.sql(|connection| configure(connection, access))?;
-        database.migrate(form, access)?;
+        database.form = database.migrate(form, access)?;
         database.check_structure()?;
         if access == Access::Read {
             database.sql(|connection| connection.execute_batch("BEGIN"))?;
@@ -140,7 +144,7 @@ impl Database {
     }
 
     /// The number of the file's form; 0 for an empty one.
-    fn form(&self) -> Result<usize, LedgerError> {
+    fn read_form(&self) -> Result<usize, LedgerError> {
         let application: i64 =
             self.sql(|connection| connection.pragma_query_value(None, "application_id", |row| row.get(0)))?;
         let form: usize =
@@ -160,12 +164,13 @@ impl Database {
         }
     }
 
-    fn migrate(&self, form: usize, access: Access) -> Result<(), LedgerError> {
-        if form == FORMS.len() {
-            return Ok(());
-        }
-        if access == Access::Read && form == 0 {
-            return Err(LedgerError::Missing { path: self.path.clone() });
+    /// Brings a file that can be written to the newest form. Returns the form that it has.
+    fn migrate(&self, form: usize, access: Access) -> Result<usize, LedgerError> {
+        match access {
+            Access::Read if form == 0 => return Err(LedgerError::Missing { path: self.path.clone() }),
+            Access::Read => return Ok(form),
+            Access::Write if form == FORMS.len() => return Ok(form),
+            Access::Write => {}
         }
         self.in_one_commit(|| {
             self.sql(|connection| {
@@ -174,7 +179,8 @@ impl Database {
                 connection.pragma_update(None, "user_version", FORMS.len())
             })?;
             if form == 0 { self.put_state(&LedgerState::new()) } else { Ok(()) }
-        })
+        })?;
+        Ok(FORMS.len())
     }
 
     /// Rejects a file whose structure is broken. The content has checksums of its own.

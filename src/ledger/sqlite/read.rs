@@ -77,7 +77,7 @@ impl Database {
         }
     }
 
-    fn all<T: Checksummed>(&self) -> Result<Vec<T>, LedgerError> {
+    pub(super) fn all<T: Checksummed>(&self) -> Result<Vec<T>, LedgerError> {
         self.all_where(&[])
     }
 
@@ -92,7 +92,7 @@ impl Database {
         if row.sum() == sum { Ok(row) } else { Err(self.rotten()) }
     }
 
-    fn rotten(&self) -> LedgerError {
+    pub(super) fn rotten(&self) -> LedgerError {
         self.damaged("a row doesn't agree with its checksum")
     }
 }

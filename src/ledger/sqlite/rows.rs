@@ -279,12 +279,12 @@ impl Checksummed for EntryHeader {
     }
 }
 
-fn moment(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+pub(super) fn moment(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     let millis = row.get(column)?;
     Timestamp::from_millisecond(millis).map_err(|_error| Error::IntegralValueOutOfRange(column, millis))
 }
 
 /// As 64 bits of any meaning.
-fn millis(at: Timestamp) -> u64 {
+pub(super) fn millis(at: Timestamp) -> u64 {
     at.as_millisecond().cast_unsigned()
 }

@@ -4,7 +4,7 @@
 pub(super) const APPLICATION: i64 = 0x6174_7473;
 
 /// By form, from 1: what makes it out of the form before. Never changed once it was released, only added to.
-pub(super) const FORMS: [&str; 1] = [FORM_1];
+pub(super) const FORMS: [&str; 2] = [FORM_1, FORM_2];
 
 /// Times are milliseconds since 1970. Every row has a checksum of all its other fields.
 const FORM_1: &str = "
@@ -68,4 +68,31 @@ const FORM_1: &str = "
         groups BLOB NOT NULL,
         sum INTEGER NOT NULL
     ) STRICT;
+";
+
+/// Adds what was read from the account, and what undoing a run needs.
+const FORM_2: &str = "
+    -- Runs that read the list of users. All fields are about the reading as a whole, which may have begun in an earlier run.
+    CREATE TABLE pull (
+        run INTEGER PRIMARY KEY,
+        begun INTEGER NOT NULL,      -- the entry before its first one
+        last INTEGER NOT NULL,       -- its last entry
+        started INTEGER NOT NULL,
+        custom INTEGER NOT NULL,     -- whether custom attributes were read, 0 or 1
+        complete INTEGER NOT NULL,   -- whether the list was read to its end, 0 or 1
+        next TEXT NOT NULL,          -- the cursor of the next page; empty if there is none
+        pages INTEGER NOT NULL,
+        users INTEGER NOT NULL,
+        sum INTEGER NOT NULL
+    ) STRICT;
+
+    -- What was known before a run of the values that it set, kept when the journal is compacted.
+    CREATE TABLE prior (
+        id INTEGER PRIMARY KEY,
+        run INTEGER NOT NULL,
+        attribute INTEGER NOT NULL,
+        groups BLOB NOT NULL,
+        sum INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX prior_of_run ON prior (run, attribute);
 ";

@@ -138,6 +138,7 @@ mod tests {
                 failed: 12,
                 unsent: 7,
             }),
+            pull: None,
         }
     }
 }

@@ -7,7 +7,7 @@ use super::super::format::{Truncated, counted, time};
 use super::super::style::Styled;
 use super::super::wrap::filled;
 use super::{COLUMNS, RunJson, counted_fate, ending, fates, moment, unfinished, write_line};
-use crate::ledger::PastRun;
+use crate::ledger::{PastPull, PastRun};
 
 /// All runs of a ledger, the newest first. Displayed with ANSI styles, with a line end; serialised as an object.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +40,8 @@ impl RunsScreen<'_> {
         let took = run.duration().map(time).unwrap_or_default();
         let (outcome, style) = ending(run.outcome);
         let outcome = Styled(style, format_args!("{outcome:<11}"));
-        let inputs = run.inputs.join(", ");
+        let inputs =
+            if run.pull.is_some() { "(users of the account)".to_owned() } else { run.inputs.join(", ") };
         match self.room() {
             Room::Wide => {
                 let inputs = Truncated(&inputs, INPUTS);
@@ -58,7 +59,12 @@ impl RunsScreen<'_> {
         if let Some(continued) = run.continues {
             self.line(f, &format!("continues run {continued}"))?;
         }
+        if let Some(PastPull { pages, users }) = run.pull {
+            let read = format!("read {} on {}", counted(users, "user"), counted(pages, "page"));
+            self.line(f, &read)?;
+        }
         match &run.rows {
+            None if run.pull.is_some() && run.outcome.is_some() => Ok(()),
             Some(rows) => {
                 let read = counted(rows.read, "row");
                 let mut fates = fates(rows).map(counted_fate);
@@ -155,6 +161,27 @@ mod tests {
              killed: no end is recorded
           1  2027-01-14 07:00:00  0.0s     complete     users.csv
              1 row: 1 acknowledged
+        ");
+    }
+
+    #[test]
+    fn a_run_that_read_the_account_says_what_it_read() {
+        let pull = PastRun {
+            inputs: Vec::new(),
+            rows: None,
+            outcome: Some(RunOutcome::Complete),
+            continues: None,
+            pull: Some(PastPull { pages: 2_000, users: 200_000 }),
+            ..past_run()
+        };
+        let killed = PastRun { outcome: None, finished_at: None, ..pull.clone() };
+        insta::assert_snapshot!(page(&RunsScreen { runs: &[killed, pull], columns: None }), @"
+        run  began (UTC)          took     outcome      inputs
+          3  2027-01-15 08:00:00  2m 3s    complete     (users of the account)
+             read 200,000 users on 2,000 pages
+          3  2027-01-15 08:00:00           unfinished   (users of the account)
+             read 200,000 users on 2,000 pages
+             killed: no end is recorded
         ");
     }
 

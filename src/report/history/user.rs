@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use super::super::format::Truncated;
 use super::{ATTRIBUTE, COLUMNS, moment, shown, write_line};
-use crate::ledger::{RunId, UserValue, ValueState};
+use crate::ledger::{Origin, RunId, UserValue, ValueState};
 use crate::plan::{SentValue, User};
 
 /// What one user got, and what of it the API still holds. Displayed with a line end; serialised as an object.
@@ -23,7 +23,8 @@ pub struct UserScreen<'a> {
 const ID: usize = 24;
 const WHEN: usize = 19;
 const RUN: usize = 5;
-const BEFORE_VALUE: usize = WHEN + RUN + ATTRIBUTE + 6;
+const HOW: usize = 4;
+const BEFORE_VALUE: usize = WHEN + RUN + HOW + ATTRIBUTE + 8;
 
 impl UserScreen<'_> {
     fn width(&self) -> usize {
@@ -60,24 +61,31 @@ impl UserScreen<'_> {
             }
         }
         let is_wide = self.width() >= COLUMNS;
-        let [when, run, attribute] = ["acknowledged (UTC)", "run", "attribute"];
-        let value = if is_wide { "value" } else { "" };
-        let head = format!("{when:<WHEN$}  {run:>RUN$}  {attribute:<ATTRIBUTE$}  {value}");
+        let [when, run, how, attribute, value] = ["when (UTC)", "run", "how", "attribute", "value"];
+        let head = if is_wide {
+            format!("{when:<WHEN$}  {run:>RUN$}  {how:<HOW$}  {attribute:<ATTRIBUTE$}  {value}")
+        } else {
+            format!("{when:<WHEN$}  {run:>RUN$}  {attribute}")
+        };
         writeln!(f, "\n{}", head.trim_end())?;
         for fact in facts {
             let (when, run) = fact.by.map_or_else(
                 || ("longer ago".to_owned(), String::new()),
                 |(RunId(run), at)| (moment(at), run.to_string()),
             );
+            let how = match fact.origin {
+                Origin::Sent => "sent",
+                Origin::Read => "read",
+            };
             let start = format!("{when:<WHEN$}  {run:>RUN$}  ");
             let room = self.width().saturating_sub(start.len()).clamp(1, ATTRIBUTE);
             let attribute = Truncated(&fact.attribute, room).to_string();
             if is_wide {
                 let value = shown(&fact.value, self.width() - BEFORE_VALUE);
-                writeln!(f, "{start}{attribute:<ATTRIBUTE$}  {value}")?;
+                writeln!(f, "{start}{how:<HOW$}  {attribute:<ATTRIBUTE$}  {value}")?;
             } else {
                 writeln!(f, "{start}{attribute}")?;
-                self.line(f, &format!("  = {}", shown(&fact.value, COLUMNS)))?;
+                self.line(f, &format!("  {how} = {}", shown(&fact.value, COLUMNS)))?;
             }
         }
         Ok(())
@@ -121,15 +129,16 @@ struct Fact<'a> {
     attribute: &'a str,
     value: &'a SentValue<'static>,
     standing: ValueState,
+    origin: Origin,
     run: Option<RunId>,
     at: Option<Timestamp>,
 }
 
 impl<'a> Fact<'a> {
     fn of(fact: &'a UserValue) -> Self {
-        let UserValue { base_url, attribute, value, by, standing } = fact;
+        let UserValue { base_url, attribute, value, by, standing, origin } = fact;
         let (run, at) = by.unzip();
-        Self { base_url, attribute, value, standing: *standing, run, at }
+        Self { base_url, attribute, value, standing: *standing, origin: *origin, run, at }
     }
 }
 
@@ -143,6 +152,7 @@ mod tests {
             base_url: "https://acme.user.com/api/public/".into(),
             attribute: attribute.to_owned(),
             value,
+            origin: Origin::Sent,
             by: run.map(|run| (RunId(run), at(run.cast_signed() * 60))),
             standing,
         }
@@ -150,6 +160,7 @@ mod tests {
 
     #[test]
     fn a_user_has_what_is_held_and_what_was_set_before() {
+        let read = fact("region", SentValue::Null, ValueState::Current, Some(3));
         let facts = [
             fact("status", SentValue::Json("2".into()), ValueState::Current, None),
             fact("city", SentValue::Text("Rome".into()), ValueState::Replaced, Some(1)),
@@ -159,6 +170,7 @@ mod tests {
                 ValueState::Uncertain,
                 Some(2),
             ),
+            UserValue { origin: Origin::Read, ..read },
             fact("city", SentValue::Text("Oslo\u{1b}[2J".into()), ValueState::Current, Some(12_345)),
         ];
         insta::assert_snapshot!(page(&UserScreen { user: User::Id(42), facts: &facts, columns: None }), @r"
@@ -166,16 +178,18 @@ mod tests {
 
         the API is known to hold
           city = `Oslo\u{1b}[2J`
+          region = null
           status = 2
 
         not certain: a later request went wrong or changed the id, or a run was killed
           a_custom_attribute_… = `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…`
 
-        acknowledged (UTC)     run  attribute             value
-        2027-01-23 21:45:00  12345  city                  `Oslo\u{1b}[2J`
-        2027-01-15 08:02:00      2  a_custom_attribute_…  `xxxxxxxxxxxxxxxxxxxxxxxxxxx…`
-        2027-01-15 08:01:00      1  city                  `Rome`
-        longer ago                  status                2
+        when (UTC)             run  how   attribute             value
+        2027-01-23 21:45:00  12345  sent  city                  `Oslo\u{1b}[2J`
+        2027-01-15 08:03:00      3  read  region                null
+        2027-01-15 08:02:00      2  sent  a_custom_attribute_…  `xxxxxxxxxxxxxxxxxxxxx…`
+        2027-01-15 08:01:00      1  sent  city                  `Rome`
+        longer ago                  sent  status                2
         ");
     }
 
@@ -187,7 +201,7 @@ mod tests {
         ];
         let screen =
             |columns| UserScreen { user: User::Id(42), facts: &facts, columns: Some(columns) }.to_string();
-        fits(screen, &["city = `Oslo`", "status = 2", "12345  city", "acknowledged (UTC)"]);
+        fits(screen, &["city = `Oslo`", "status = 2", "12345  ", "when (UTC)"]);
     }
 
     #[test]
@@ -223,6 +237,7 @@ mod tests {
               "attribute": "city",
               "value": "Oslo",
               "standing": "held",
+              "origin": "sent",
               "run": 1,
               "at": "2027-01-15T08:01:00Z"
             },
@@ -231,6 +246,7 @@ mod tests {
               "attribute": "city",
               "value": null,
               "standing": "replaced",
+              "origin": "sent",
               "run": null,
               "at": null
             }

@@ -1,0 +1,246 @@
+//! The values from before a run.
+
+use std::collections::BTreeMap;
+
+use super::LedgerError;
+use super::groups::Source;
+use super::id_changes::{self, IDENTITY, known_as};
+use super::prior::{Mentions, SetRows, each_group};
+use super::reader::LedgerReader;
+use super::run::{RunId, TargetKey};
+use super::sqlite::{AttributeRow, EntryHeader, RunRow, TargetRow};
+use crate::input::{IdType, STANDARD};
+use crate::plan::{SentValue, User, meaning};
+
+/// What undoing a run would do with the rows that it got acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UndoCounts {
+    /// Rows that the API acknowledged to the run.
+    pub acknowledged: u64,
+    /// Rows whose earlier value is known and still to be restored.
+    pub undone: u64,
+    /// Rows of which nothing was known before.
+    pub unknown: u64,
+    /// Rows whose value may have changed again since.
+    pub changed: u64,
+}
+
+/// A run that is to be undone.
+#[derive(Debug)]
+pub struct UndoRun<'l> {
+    reader: &'l LedgerReader,
+    run: RunRow,
+    target: TargetRow,
+    attributes: Vec<AttributeRow>,
+    /// The run's entries, and all later ones.
+    headings: Vec<EntryHeader>,
+    /// New ids of users by old ones, if the run changed the ids that users are named by.
+    renamed: BTreeMap<String, String>,
+}
+
+/// Why a run can't be undone.
+#[derive(Debug, thiserror::Error)]
+pub enum UndoError {
+    /// There is no such run.
+    #[error("there is no run {0}")]
+    NoRun(RunId),
+    /// It sent nothing.
+    #[error("run {0} read the account, and changed nothing")]
+    Pull(RunId),
+    /// What it sent is not recorded any more.
+    #[error("what run {0} sent is no longer kept (`--history-days`)")]
+    Expired(RunId),
+    /// The ledger can't be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// What became of the values that a run sent, by position of the row.
+enum State {
+    /// The API still holds it, as far as is known.
+    Current,
+    /// It may hold another one.
+    Changed,
+}
+
+impl LedgerReader {
+    /// A run that is to be undone.
+    pub fn undo(&self, run: RunId) -> Result<UndoRun<'_>, UndoError> {
+        let row = self.run_of(run)?.ok_or(UndoError::NoRun(run))?;
+        if row.is_pull() {
+            return Err(UndoError::Pull(run));
+        }
+        if row.after < self.database.state()?.expired {
+            return Err(UndoError::Expired(run));
+        }
+        let target = self.database.targets()?.into_iter().find(|target| target.id == row.target);
+        let target = target.ok_or_else(|| self.database.damaged("the target of a run is missing"))?;
+        let attributes = self.database.attributes()?;
+        let headings = self.database.headings(row.after)?;
+        let mut undo =
+            UndoRun { reader: self, run: row, target, attributes, headings, renamed: BTreeMap::new() };
+        undo.renamed = undo.find_renamed()?;
+        Ok(undo)
+    }
+}
+
+impl UndoRun<'_> {
+    /// Where the run sent to.
+    pub fn target(&self) -> TargetKey {
+        let id_type = if self.target.goes_by_custom_ids() { IdType::CustomId } else { IdType::Id };
+        TargetKey { base_url: self.target.base_url.clone(), id_type }
+    }
+
+    /// Whether it sent custom attributes.
+    pub fn has_custom(&self) -> bool {
+        let is_custom = |heading: &EntryHeader| {
+            let attribute = self.attributes.iter().find(|attribute| attribute.id == heading.attribute);
+            attribute.is_some_and(|attribute| !STANDARD.contains(&attribute.name.as_str()))
+        };
+        self.headings.iter().any(|heading| heading.run == self.run.id && is_custom(heading))
+    }
+
+    /// The run that it continued. What that one sent is not undone.
+    pub fn continued(&self) -> Option<RunId> {
+        (self.run.continues != 0).then_some(RunId(self.run.continues))
+    }
+
+    /// Calls `see` for each value that is to be restored, attribute by attribute.
+    ///
+    /// # Errors
+    /// When the ledger can't be read, or `see` fails.
+    pub fn each<E: From<LedgerError>>(
+        &self,
+        mut see: impl FnMut(&User<'_>, &str, &SentValue<'_>) -> Result<(), E>,
+    ) -> Result<UndoCounts, E> {
+        let mut counts = UndoCounts::default();
+        for attribute in self.attributes.iter().filter(|attribute| attribute.target == self.target.id) {
+            let of_run =
+                |heading: &&EntryHeader| heading.run == self.run.id && heading.attribute == attribute.id;
+            let own: Vec<EntryHeader> = self.headings.iter().filter(of_run).copied().collect();
+            if !own.is_empty() {
+                let rows = SetRows::of(&self.reader.database, &own)?;
+                self.undo(attribute, &rows, &mut counts, &mut see)?;
+            }
+        }
+        Ok(counts)
+    }
+
+    fn undo<E: From<LedgerError>>(
+        &self,
+        attribute: &AttributeRow,
+        rows: &SetRows,
+        counts: &mut UndoCounts,
+        see: &mut impl FnMut(&User<'_>, &str, &SentValue<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let states = self.states(attribute, rows)?;
+        let changed = states.iter().filter(|state| matches!(state, State::Changed)).count();
+        counts.acknowledged += rows.len() as u64;
+        counts.changed += changed as u64;
+        let mut undone = 0;
+        let mut result = Ok(());
+        let mut restore = |position: Option<usize>, user: &User<'_>, value: &SentValue<'_>| {
+            let Some(State::Current) = position.map(|position| &states[position]) else { return };
+            undone += 1;
+            if result.is_ok() {
+                result = see(&self.named_now(user), &attribute.name, value);
+            }
+        };
+        if self.names_users(attribute) {
+            // Before, it was the id by which the run named the user.
+            for position in 0..rows.len() {
+                let user = rows.user(position);
+                restore(Some(position), &user, &SentValue::Text(user.to_string().into()));
+            }
+        } else {
+            let database = &self.reader.database;
+            self.reader.before(&self.run, &self.target, attribute, rows, |groups| {
+                each_group(database, groups, |group| {
+                    let Some(value) = &group.value else { return };
+                    group.users.clone().for_each(|user| restore(rows.position(&user), &user, value));
+                })
+            })?;
+        }
+        result?;
+        counts.undone += undone;
+        counts.unknown += (rows.len() - changed) as u64 - undone;
+        Ok(())
+    }
+
+    /// Whether the API still holds what the run sent.
+    fn states(&self, attribute: &AttributeRow, rows: &SetRows) -> Result<Vec<State>, LedgerError> {
+        let reader = self.reader;
+        let runs = reader.database.runs()?;
+        // A run that was killed later may have sent something else.
+        let later: Vec<RunRow> = runs.into_iter().filter(|other| other.id > self.run.id).collect();
+        let untrusted = reader.untrusted_up_to(&later, &self.target, Some(&self.run.content))?;
+        if untrusted.of(&attribute.name) >= rows.last {
+            return Ok((0..rows.len()).map(|_| State::Changed).collect());
+        }
+        let mut states: Vec<State> = (0..rows.len()).map(|_| State::Current).collect();
+        let mut search = rows.search();
+        let mut see = |value: Option<&SentValue<'_>>, position: usize| {
+            let sent = meaning(&attribute.name, rows.value(position));
+            if value.is_none_or(|value| meaning(&attribute.name, value) != sent) {
+                states[position] = State::Changed;
+            }
+        };
+        let mentions = |is_one: &dyn Fn(&EntryHeader) -> bool| {
+            let headings = self.headings.iter().copied().filter(|heading| is_one(heading));
+            Mentions::new(&reader.database, &self.target, attribute, &self.attributes, headings)
+        };
+        let later = mentions(&|heading| heading.run != self.run.id);
+        later.find(&mut search, |_, value, position| see(value, position))?;
+        // What was read later may be in the known values alone.
+        if attribute.generation > rows.last {
+            let is_later = |source| matches!(source, Source::Read { run } if run > self.run.id);
+            let mut known = rows.search();
+            later.find_known(&mut known, |source, value, position| {
+                if is_later(source) && search.mark(position) {
+                    see(Some(value), position);
+                }
+            })?;
+        }
+        // Reading back may have shown that the API didn't take it.
+        let own = mentions(&|heading| heading.run == self.run.id && heading.attribute == attribute.id);
+        own.find(&mut search, |_, value, position| see(value, position))?;
+        Ok(states)
+    }
+
+    fn names_users(&self, attribute: &AttributeRow) -> bool {
+        self.target.goes_by_custom_ids() && attribute.name == IDENTITY
+    }
+
+    fn find_renamed(&self) -> Result<BTreeMap<String, String>, LedgerError> {
+        let mut renamed = BTreeMap::new();
+        let identity = self
+            .attributes
+            .iter()
+            .find(|attribute| attribute.target == self.target.id && known_as(&attribute.name) == IDENTITY);
+        let Some(identity) = identity.filter(|identity| self.names_users(identity)) else {
+            return Ok(renamed);
+        };
+        for heading in &self.headings {
+            if heading.run == self.run.id && heading.attribute == identity.id {
+                let groups = self.reader.database.entry(heading.entry)?.groups;
+                each_group(&self.reader.database, &groups, |group| {
+                    let Some(new) = group.value.as_ref().and_then(id_changes::named) else { return };
+                    for user in group.users.clone() {
+                        renamed.insert(user.to_string(), new.to_string());
+                    }
+                })?;
+            }
+        }
+        Ok(renamed)
+    }
+
+    /// The user by the id that it has since the run.
+    fn named_now<'u>(&self, user: &'u User<'_>) -> User<'u> {
+        match user {
+            User::Id(id) => User::Id(*id),
+            User::Custom(id) => {
+                User::Custom(self.renamed.get(&**id).map_or_else(|| id.to_string(), Clone::clone).into())
+            }
+        }
+    }
+}
