@@ -116,7 +116,7 @@ fn less_known(path: &Path, whole: Plan) -> (Plan, u64) {
     let known = reader
         .known_values(&target(), &whole.fingerprint(), SkipScope::EveryRun, Compare::No, None)
         .expect("it is intact");
-    let (left, spared) = whole
+    let (left, _, spared) = whole
         .skip_known::<_, LedgerError>(
             &resources(),
             Compare::No,

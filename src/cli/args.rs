@@ -9,7 +9,8 @@ use super::help;
 use super::history::HistoryFlags;
 use super::output::OutputFormat;
 use super::sandbox::SandboxFlags;
-use crate::config::{PlanOptions, SyncOptions, Typed};
+use super::undo::UndoFlags;
+use crate::config::{PlanOptions, PullOptions, SyncOptions, Typed};
 
 /// Update contacts in User.com from CSV files
 #[derive(Debug, Parser)]
@@ -33,6 +34,12 @@ pub(super) enum Command {
     /// Show what sync would send, without using the network
     #[command(after_help = help::PLAN, after_long_help = help::plan())]
     Plan(PlanFlags),
+    /// Read what the account holds into the ledger; changes nothing
+    #[command(after_help = help::PULL, after_long_help = help::pull())]
+    Pull(Typed<PullOptions, false>),
+    /// Print the values from before a run, as an input for sync
+    #[command(after_help = help::UNDO)]
+    Undo(UndoFlags),
     /// List past runs and show what they sent, from the ledger
     #[command(after_help = help::HISTORY)]
     History(HistoryFlags),

@@ -28,6 +28,18 @@ Examples:
 
 All options: attrsync plan --help";
 
+pub(super) const PULL: &str = "\
+Examples:
+  attrsync pull --subdomain acme --token-file user-com.token
+  attrsync plan --only-changed --subdomain acme contacts.csv
+
+All options: attrsync pull --help";
+
+pub(super) const UNDO: &str = "\
+Examples:
+  attrsync undo 12 --null-token NULL --output before-12.csv
+  attrsync sync --null-token NULL before-12.csv";
+
 pub(super) const HISTORY: &str = "\
 Examples:
   attrsync history
@@ -73,6 +85,12 @@ pub(super) fn sync() -> String {
 /// What `plan --help` ends with.
 pub(super) fn plan() -> String {
     format!("{PLAN_EXAMPLES}\n\n--format, --bodies, --save and --top are flags alone. {OTHER_PLACES}")
+}
+
+/// What `pull --help` ends with.
+pub(super) fn pull() -> String {
+    let (examples, _) = PULL.rsplit_once("\n\n").unwrap_or((PULL, ""));
+    format!("{examples}\n\n{OTHER_PLACES}")
 }
 
 const PLAN_EXAMPLES: &str = "\
@@ -148,7 +166,8 @@ mod tests {
 
     #[test]
     fn lines_of_help_fit_a_terminal_of_80_columns() {
-        let texts = [BEGIN, SYNC, PLAN, HISTORY, COMPLETIONS, PLAN_EXAMPLES, &examples(), &exit_codes()];
+        let texts =
+            [BEGIN, SYNC, PLAN, PULL, UNDO, HISTORY, COMPLETIONS, PLAN_EXAMPLES, &examples(), &exit_codes()];
         for line in texts.iter().flat_map(|text| text.lines()) {
             assert!(line.chars().count() <= 80, "{line}");
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tracing::info;
 
+use crate::deliver::Waiting;
 use crate::input::ReadSoFar;
 use crate::ledger::RowCounts;
 use crate::report::{Beat, EndScreen, ProgressState, Requests};
@@ -25,6 +26,17 @@ pub(super) fn progress(beat: &Beat<'_>) {
                 if has_ended { "planning" } else { "reading" }
             );
         }
+        Beat::Pulling(state) => info!(
+            target: "progress",
+            users = state.users,
+            users_total = state.count,
+            pages = state.pages,
+            rate = tenths(state.rate),
+            waiting = state.held.map(Waiting::name),
+            eta_seconds = state.eta.map(seconds),
+            elapsed_seconds = seconds(state.elapsed),
+            "reading users"
+        ),
         Beat::Sending(state) => {
             let ProgressState { finished, rows, requests, requests_in_all, rate, retried, throttled, .. } =
                 **state;

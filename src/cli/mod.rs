@@ -19,6 +19,7 @@ mod output;
 mod panic;
 mod plan;
 mod planned_input;
+mod pull;
 mod run_ledger;
 mod run_reports;
 mod sandbox;
@@ -26,6 +27,8 @@ mod saved_plan;
 mod send;
 mod signals;
 mod sync;
+mod undo;
+mod waiting;
 
 use std::io::{self, Write as _};
 use std::process;
@@ -52,6 +55,8 @@ pub fn main() -> process::ExitCode {
     let ended = panic::catch(|| match cli.command {
         Command::Sync(typed) => sync::run(&typed, &environment),
         Command::Plan(flags) => plan::run(&flags, &environment),
+        Command::Pull(typed) => pull::run(&typed, &environment),
+        Command::Undo(flags) => undo::run(&flags, &environment),
         Command::History(flags) => history::run(&flags, &environment),
         Command::Sandbox(flags) => sandbox::run(&flags),
         Command::Completions(flags) => completions::run(&flags, Cli::command()),

@@ -14,7 +14,7 @@ use super::console::Console;
 use super::failure::{Failure, block_on};
 use super::output::{Output, OutputFormat};
 use super::planned_input::PlannedInput;
-use super::run_ledger::{remaining_plan, too_many_changes};
+use super::run_ledger::{MissingRows, remaining_plan, too_many_changes};
 use super::saved_plan;
 use super::signals::Signals;
 use crate::clock;
@@ -148,6 +148,7 @@ fn plan(
         }
         mark = remaining.mark;
         (read.plan, known) = (remaining.plan, Some(remaining.known));
+        read.missing = remaining.missing;
     }
     let planning = PlanningStats {
         duration: clock::monotonic_now() - begun,
@@ -160,6 +161,9 @@ fn plan(
         if refusal.is_some() {
             unsent(&read.plan, &mut failures)?;
         }
+        if let Some(MissingRows { plan, reason }) = &read.missing {
+            failures.add_batches(plan, plan.batches(), NotAccepted::Failed, reason, 0)?;
+        }
         failures.publish()?;
     }
     let bodies_to_stdout = bodies.as_ref().is_some_and(Output::is_stdout);
@@ -170,8 +174,11 @@ fn plan(
     let next = match (save, &settings.save, content) {
         (Some(draft), Some(file), Some(content)) if refusal.is_none() => {
             let known = known.as_ref().map(|known| (known, mark));
-            let header = saved_plan::header(file, &read, settings, content, known, (planning, flags.top));
-            save_plan(&read.plan, &header, draft)?;
+            let missing = read.missing.as_ref();
+            let reason = missing.map(|missing| missing.reason.error.clone());
+            let header =
+                saved_plan::header(file, &read, settings, content, known, reason, (planning, flags.top));
+            save_plan(&read.plan, missing.map(|missing| &missing.plan), &header, draft)?;
             Some(saved_plan::next_command(file))
         }
         _ => None,
@@ -197,11 +204,13 @@ fn plan(
             _ => console.aside(&next),
         }
     }
-    ended(refusal, read.counts.invalid)
+    // Rows of users that the account doesn't have would fail.
+    let missing = known.as_ref().map_or(0, |known| known.total().missing);
+    ended(refusal, read.counts.invalid + missing)
 }
 
-fn ended(refusal: Option<Message>, invalid: u64) -> Result<ExitCode, Failure> {
-    match (refusal, invalid) {
+fn ended(refusal: Option<Message>, failing: u64) -> Result<ExitCode, Failure> {
+    match (refusal, failing) {
         (Some(message), _) => Err(Failure::new(message, ExitCode::Refused)),
         (None, 0) => Ok(ExitCode::Complete),
         (None, _) => Ok(ExitCode::Incomplete),
@@ -221,10 +230,15 @@ fn json(screen: &PlanScreen<'_>) -> String {
 }
 
 /// Writes the plan to its file.
-fn save_plan(plan: &Plan, header: &SavedHeader, draft: AtomicFile) -> Result<(), Failure> {
+fn save_plan(
+    plan: &Plan,
+    missing: Option<&Plan>,
+    header: &SavedHeader,
+    draft: AtomicFile,
+) -> Result<(), Failure> {
     let path = draft.path().to_owned();
     let mut out = io::BufWriter::with_capacity(1 << 16, draft);
-    let written = plan.save(header, &mut out).and_then(|()| out.into_inner().map_err(Into::into));
+    let written = plan.save(missing, header, &mut out).and_then(|()| out.into_inner().map_err(Into::into));
     Ok(written.map_err(|error| WriteError::writing(&path, error))?.publish()?)
 }
 

@@ -8,6 +8,7 @@ use tokio::time::{MissedTickBehavior, interval_at};
 use tracing::info;
 
 use super::failure::{Failure, blocking};
+use super::run_ledger::MissingRows;
 use crate::clock;
 use crate::config::{Settings, Tolerance};
 use crate::input::{self, Counts, InputError, InvalidRows, Issue};
@@ -25,6 +26,8 @@ const TICK: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct PlannedInput {
     pub(super) plan: Plan,
+    /// Rows of a saved plan that fail without a request.
+    pub(super) missing: Option<MissingRows>,
     pub(super) counts: Counts,
     pub(super) invalid: InvalidRows,
     pub(super) causes: Vec<Issue>,
@@ -57,10 +60,11 @@ impl PlannedInput {
     }
 
     /// What a saved plan has.
-    pub(super) fn of_saved(plan: Plan) -> Self {
-        let counts = Counts { read: plan.rows(), ..Counts::default() };
+    pub(super) fn of_saved(plan: Plan, missing: Option<MissingRows>) -> Self {
+        let failing = missing.as_ref().map_or(0, |missing| missing.plan.rows());
+        let counts = Counts { read: plan.rows() + failing, ..Counts::default() };
         let (causes, warnings) = (Vec::new(), Vec::new());
-        Self { plan, counts, invalid: InvalidRows::default(), causes, warnings }
+        Self { plan, missing, counts, invalid: InvalidRows::default(), causes, warnings }
     }
 
     fn read_all(settings: &Settings) -> Result<Self, InputError> {
@@ -81,6 +85,7 @@ impl PlannedInput {
         let plan = reading.sink.finish(reading.dictionary, settings.batch_size);
         Ok(Self {
             plan: plan.map_err(|cause| InputError::disk(&settings.input, cause))?,
+            missing: None,
             counts: reading.counts,
             invalid: reading.invalid,
             causes: reading.causes,

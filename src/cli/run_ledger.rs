@@ -1,17 +1,23 @@
 //! A run in the ledger: what the ledger leaves to send, and how the run starts and ends in it.
 
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use indicatif::HumanCount;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Url;
+use tokio::task::JoinError;
 
+use super::console::Console;
 use super::failure::Failure;
 use super::fingerprint::{differing, fingerprint};
 use super::saved_plan;
 use crate::clock;
 use crate::config::{LedgerFile, Resume, Settings};
+use crate::deliver::Reason;
+use crate::input::IdType;
 use crate::ledger::{
     Fingerprint, InputState, KnownAttribute, Ledger, LedgerError, LedgerMark, LedgerReader, NotContinued,
     NotContinuedRun, Recorder, RowCounts, RunDescription, RunId, RunOutcome, SinceMark, TargetKey,
@@ -34,10 +40,20 @@ pub(super) struct RemainingRun {
     ledger: Ledger,
     pub(super) plan: Plan,
     pub(super) known: KnownPlan,
+    /// Rows that fail without a request.
+    pub(super) missing: Option<MissingRows>,
     /// Which run this one continues, or why it doesn't.
     pub(super) note: Option<Message>,
     description: RunDescription,
     continued: Option<UnfinishedRun>,
+}
+
+/// Rows of users that the account doesn't have.
+#[derive(Debug)]
+pub(super) struct MissingRows {
+    pub(super) plan: Plan,
+    /// Why they fail.
+    pub(super) reason: Reason,
 }
 
 /// A run that the ledger knows of.
@@ -60,12 +76,10 @@ impl RunLedger {
     pub(super) fn open(settings: &Settings) -> Result<Option<Self>, Failure> {
         let Some(file) = &settings.ledger else { return Ok(None) };
         check_path(&file.path)?;
-        let base_url = match &file.base_url {
-            Some(base_url) => canonical(base_url),
-            // No later run meets this sandbox again.
-            None => format!("sandbox of {}", clock::utc_now()),
-        };
-        let target = TargetKey { base_url, id_type: settings.input.id_type };
+        let id_type = settings.input.id_type;
+        // No later run meets this sandbox again.
+        let sandbox = || TargetKey { base_url: format!("sandbox of {}", clock::utc_now()), id_type };
+        let target = target(file, id_type).unwrap_or_else(sandbox);
         let ledger = Ledger::open(&file.path, &target, clock::utc_now())?;
         Ok(Some(Self { ledger, target }))
     }
@@ -92,7 +106,7 @@ impl RunLedger {
         let is_compared = saved.is_some_and(|saved| saved.figures.known().is_some());
         let max_changes = settings.ledger.as_ref().and_then(|file| file.max_changes).filter(|_| !is_compared);
         let compare = if max_changes.is_some() { Compare::Yes } else { Compare::No };
-        let (plan, known, continuation) =
+        let Remaining { plan, missing, known, continuation } =
             remaining(reader, &self.target, &description, plan, settings, compare)?;
         let note = match continuation {
             Continuation::Of(continued) => Some(continuing(&continued, known.total())),
@@ -103,7 +117,7 @@ impl RunLedger {
             }
         };
         let continued = continuation.continued().copied();
-        Ok(RemainingRun { ledger: self.ledger, plan, known, note, description, continued })
+        Ok(RemainingRun { ledger: self.ledger, plan, known, missing, note, description, continued })
     }
 }
 
@@ -177,6 +191,8 @@ pub(super) fn compact(mut ledger: Ledger, settings: &Settings) -> Result<(), Led
 /// What a run would send of a plan.
 pub(super) struct RemainingPlan {
     pub(super) plan: Plan,
+    /// Rows that would fail without a request.
+    pub(super) missing: Option<MissingRows>,
     pub(super) known: KnownPlan,
     /// Why the ledger knows nothing, if it doesn't.
     pub(super) note: Option<Message>,
@@ -192,7 +208,7 @@ pub(super) fn remaining_plan(
 ) -> Result<RemainingPlan, LedgerError> {
     let unknown = |plan: Plan, why: String, mark: Option<LedgerMark>| {
         let note = Message::note(format!("every row counts as changed: {why}"));
-        RemainingPlan { plan, known: KnownPlan::default(), note: Some(note), mark }
+        RemainingPlan { plan, missing: None, known: KnownPlan::default(), note: Some(note), mark }
     };
     let Some(base_url) = &file.base_url else {
         return Ok(unknown(plan, "a sandbox that starts with the run is empty".to_owned(), None));
@@ -205,8 +221,9 @@ pub(super) fn remaining_plan(
         opened => opened?,
     };
     let description = description(&plan, settings, None);
-    let (plan, known, _) = remaining(&reader, &target, &description, plan, settings, Compare::Yes)?;
-    Ok(RemainingPlan { plan, known, note: None, mark: Some(reader.mark()?) })
+    let left = remaining(&reader, &target, &description, plan, settings, Compare::Yes)?;
+    let Remaining { plan, missing, known, .. } = left;
+    Ok(RemainingPlan { plan, known, missing, note: None, mark: Some(reader.mark()?) })
 }
 
 /// Whether a run goes on with an earlier one.
@@ -239,6 +256,15 @@ fn description(plan: &Plan, settings: &Settings, saved: Option<&SavedHeader>) ->
     }
 }
 
+/// What is left of a plan.
+struct Remaining {
+    plan: Plan,
+    /// Rows that fail without a request.
+    missing: Option<MissingRows>,
+    known: KnownPlan,
+    continuation: Continuation,
+}
+
 /// Takes out of a plan what need not be sent.
 fn remaining(
     reader: &LedgerReader,
@@ -247,22 +273,62 @@ fn remaining(
     plan: Plan,
     settings: &Settings,
     compare: Compare,
-) -> Result<(Plan, KnownPlan, Continuation), LedgerError> {
-    let Some(file) = &settings.ledger else { return Ok((plan, KnownPlan::default(), Continuation::None)) };
+) -> Result<Remaining, LedgerError> {
+    let Some(file) = &settings.ledger else {
+        let (known, continuation) = (KnownPlan::default(), Continuation::None);
+        return Ok(Remaining { plan, missing: None, known, continuation });
+    };
     let continuation = match (reader.unfinished(target, description)?, file.resume) {
         (None, _) => Continuation::None,
         (Some(unfinished), Resume::IfInterrupted) => Continuation::Of(unfinished),
         (Some(unfinished), Resume::Never) => Continuation::Unwanted(unfinished),
     };
     let continued = continuation.continued();
-    let known = reader.known_values(target, &description.content, file.skip, compare, continued)?;
-    let (plan, found) = plan.skip_known(
+    let values = reader.known_values(target, &description.content, file.skip, compare, continued)?;
+    let values = values.not_before(file.max_age.map(ago));
+    let (plan, missing, known) = plan.skip_known(
         &settings.input.resources,
         compare,
-        |attribute| Ok(known.of(&attribute.name)),
+        |attribute| Ok(values.of(&attribute.name)),
         KnownAttribute::replay,
     )?;
-    Ok((plan, found, continuation))
+    let missing = missing.map(|plan| MissingRows { plan, reason: no_such_user(values.listed_at()) });
+    Ok(Remaining { plan, missing, known, continuation })
+}
+
+/// This long before now.
+fn ago(age: Duration) -> Timestamp {
+    let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
+    clock::utc_now().checked_sub(age).unwrap_or(Timestamp::MIN)
+}
+
+/// Why a row of a user fails that the account didn't have.
+fn no_such_user(listed_at: Option<Timestamp>) -> Reason {
+    let read = listed_at.map(|at| format!(", as read on {}", at.strftime(TIME)));
+    let error = format!("no such user in the account{}", read.unwrap_or_default());
+    Reason { status: None, error }
+}
+
+/// Opens the ledger for a reading of the account.
+pub(super) fn open_for_pull(settings: &Settings) -> Result<Ledger, Failure> {
+    let opened = RunLedger::open(settings)?;
+    opened.map(|open| open.ledger).ok_or_else(|| Failure::internal("no ledger is named"))
+}
+
+/// The account of a ledger; `None` for a sandbox that starts with the run.
+pub(super) fn target(file: &LedgerFile, id_type: IdType) -> Option<TargetKey> {
+    let base_url = file.base_url.as_ref().map(canonical)?;
+    Some(TargetKey { base_url, id_type })
+}
+
+/// Says so if the ledger was not compacted.
+pub(super) fn warn_of_compacting(compacted: Result<Result<(), LedgerError>, JoinError>, console: Console) {
+    let warning = |why: &dyn Display| Message::warning(format!("the ledger was not compacted: {why}"));
+    console.warning(&match compacted {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => warning(&error).with_hint(error.hint().to_owned()),
+        Err(panic) => warning(&panic),
+    });
 }
 
 /// Refuses a path at which there can be no ledger: the setting is wrong, not the disk. A device must not even be opened,
@@ -332,7 +398,7 @@ pub(super) fn canonical(base_url: &Url) -> String {
     url.to_string()
 }
 
-fn outcome(exit: ExitCode) -> RunOutcome {
+pub(super) fn outcome(exit: ExitCode) -> RunOutcome {
     match exit {
         ExitCode::Complete => RunOutcome::Complete,
         ExitCode::Incomplete => RunOutcome::Incomplete,

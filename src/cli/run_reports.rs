@@ -27,6 +27,11 @@ use crate::report::{
     RunSummary, Snapshot, Statistics, StopReason, WriteError,
 };
 
+/// Identifies a run: when it began, and a random number.
+pub(super) fn unique_id(started_at: Timestamp, random: u32) -> String {
+    format!("{}-{random:08x}", started_at.strftime("%Y%m%dT%H%M%SZ"))
+}
+
 /// The reports of the run that this process makes.
 pub(super) struct RunReports {
     id: String,
@@ -111,7 +116,7 @@ impl RunReports {
         let page = reports.page.as_deref().map(AtomicFile::create).transpose()?;
         let monitor = Monitor::start(reports, begun)
             .map_err(|error| Failure::internal(format!("a thread can't be started: {error}")))?;
-        let id = format!("{}-{random:08x}", started_at.strftime("%Y%m%dT%H%M%SZ"));
+        let id = unique_id(started_at, random);
         Ok(Self {
             unique_id: id.as_str().into(),
             id,

@@ -64,6 +64,7 @@ pub(super) fn header(
     settings: &Settings,
     content: String,
     known: Option<(&KnownPlan, Option<LedgerMark>)>,
+    missing: Option<String>,
     (planning, top): (PlanningStats, usize),
 ) -> SavedHeader {
     let summary = read.plan.summary(top.max(GROUPS));
@@ -85,6 +86,7 @@ pub(super) fn header(
             attributes: settings.input.attributes.clone(),
         },
         requests: summary.totals.requests,
+        missing,
         figures: figures(&summary, read, known.map(|(known, _)| known), planning),
     }
 }

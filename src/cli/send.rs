@@ -93,7 +93,7 @@ fn finish(shutdown: &watch::Sender<Shutdown>, stop: Stop) {
 }
 
 /// Passes signals on: the first one lets requests in flight finish, the second one doesn't.
-async fn obey(signals: &mut Signals, shutdown: &watch::Sender<Shutdown>) -> Infallible {
+pub(super) async fn obey(signals: &mut Signals, shutdown: &watch::Sender<Shutdown>) -> Infallible {
     loop {
         let stop = signals.next().await;
         shutdown.send_modify(|shutdown| {

@@ -3,15 +3,13 @@
 //! What can fail without the network fails before the first request.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt::Display;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::runtime::Builder;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tracing::info;
 
 use super::args::OutputFlags;
@@ -19,24 +17,24 @@ use super::console::Console;
 use super::failure::{Failure, block_on, blocking};
 use super::plan::{self, unsent};
 use super::planned_input::PlannedInput;
-use super::run_ledger::{self, RemainingRun, RunLedger, StartedRun, rerun};
+use super::run_ledger::{self, MissingRows, RemainingRun, RunLedger, StartedRun, rerun};
 use super::run_reports::{RunEnd, RunReports};
 use super::saved_plan;
 use super::send::send;
 use super::signals::Signals;
-use crate::clock;
+use super::waiting::Waiting;
 use crate::config::{
     self, Endpoint, Environment, RerunFlags, Settings, SettingsFile, SyncMode, SyncOptions, Typed, Verbosity,
     reports_of_wrong_settings, resolve_sync,
 };
-use crate::deliver::{Delivery, End};
+use crate::deliver::{Delivery, End, Reason};
 use crate::input::Issue;
 use crate::ledger::RowCounts;
 use crate::ledger::{Ledger, RunId};
 use crate::plan::{Plan, SavedHeader, SavedPlan};
 use crate::report::{
-    Consumed, EndScreen, EventConsumer, ExitCode, FailuresReport, Message, Progress, RecordError, StopReason,
-    command_line, why_stopped,
+    Consumed, EndScreen, EventConsumer, ExitCode, FailuresReport, Message, NotAccepted, Progress,
+    RecordError, StopReason, command_line, why_stopped,
 };
 
 /// Syncs, and says how it ended.
@@ -128,32 +126,6 @@ struct SyncRun {
     waiting: Waiting,
 }
 
-/// How long this run still waits for another one that uses the same files.
-struct Waiting {
-    console: Console,
-    deadline: Instant,
-    is_told: bool,
-}
-
-impl Waiting {
-    /// How often to look whether the other run has ended.
-    const INTERVAL: Duration = Duration::from_millis(250);
-
-    fn new(settings: &Settings, console: Console) -> Self {
-        Self { console, deadline: clock::monotonic_now() + settings.wait, is_told: false }
-    }
-
-    /// Whether to try again what failed.
-    fn is_worthwhile(&mut self, failure: &Failure) -> bool {
-        let is_held = failure.reason() == StopReason::LedgerHeld && clock::monotonic_now() < self.deadline;
-        if is_held && !std::mem::replace(&mut self.is_told, true) {
-            let why = failure.message().map(Message::text).unwrap_or_default();
-            self.console.warning(&Message::note(format!("waiting: {why}")));
-        }
-        is_held
-    }
-}
-
 impl SyncRun {
     async fn sync(
         &mut self,
@@ -183,16 +155,23 @@ impl SyncRun {
         let causes = std::mem::take(&mut read.causes);
 
         let mut fates = read.fates();
+        let mut missing = read.missing.take();
         let (plan, run, recorder) = match ledger {
             None => (Arc::new(read.plan), None, None),
             Some(ledger) => {
-                let remaining = self.remaining(ledger, read.plan, &mut signals).await?;
+                let mut remaining = self.remaining(ledger, read.plan, &mut signals).await?;
                 fates.unchanged = remaining.known.total().unchanged;
                 fates.resumed = remaining.known.total().resumed;
                 if let Some(note) = &remaining.note {
                     self.console.warning(note);
                 }
+                missing = missing.or(remaining.missing.take());
+                if let Some(MissingRows { plan, reason }) = &missing {
+                    let failed = NotAccepted::Failed;
+                    failures.add_batches(plan, plan.batches(), failed, reason, 0)?;
+                }
                 if let Some(message) = remaining.refusal(&self.settings) {
+                    fates.failed = missing.as_ref().map_or(0, |missing| missing.plan.rows());
                     return Err(self.refuse(&remaining.plan, fates, causes, failures, message)?);
                 }
                 let starting = blocking("writing the ledger", move || remaining.start());
@@ -208,8 +187,11 @@ impl SyncRun {
         // The time counts from the start of the program.
         options.elapsed = self.reports.duration();
         options.proven = fates.unchanged + fates.resumed > 0;
-        let consumer = EventConsumer::new(Arc::clone(&plan), fates, recorder, failures, progress)
+        let mut consumer = EventConsumer::new(Arc::clone(&plan), fates, recorder, failures, progress)
             .with_snapshots(self.reports.snapshots());
+        if let Some(MissingRows { plan, reason }) = missing {
+            consumer.count_failed(&plan, &reason);
+        }
         let id_type = self.settings.input.id_type;
         let (delivered, consumed) =
             Box::pin(send(plan, options, consumer, target, id_type, &mut signals)).await?;
@@ -273,9 +255,14 @@ impl SyncRun {
             None => signals.or("read", PlannedInput::read(settings, progress)).await,
             Some(plan) => {
                 let path = self.settings.inputs.first().map(ToString::to_string).unwrap_or_default();
+                let reason = plan.header().missing.clone();
                 let loading = blocking("reading the plan", move || plan.load(&settings.input.resources));
                 let load = async {
-                    let loaded = loading.await?.map(PlannedInput::of_saved);
+                    let reason = reason.map(|error| Reason { status: None, error });
+                    let loaded = loading.await?.map(|(plan, missing)| {
+                        let rows = |(plan, reason)| MissingRows { plan, reason };
+                        PlannedInput::of_saved(plan, missing.zip(reason).map(rows))
+                    });
                     loaded.map_err(|error| saved_plan::unreadable(Path::new(&path), &error))
                 };
                 signals.or("read the plan", load).await
@@ -425,11 +412,6 @@ impl SyncRun {
             _ = signals.next() => return,
             compacted = spawn_blocking(move || run_ledger::compact(ledger, &settings)) => compacted,
         };
-        let warning = |why: &dyn Display| Message::warning(format!("the ledger was not compacted: {why}"));
-        self.console.warning(&match compacted {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => warning(&error).with_hint(error.hint().to_owned()),
-            Err(panic) => warning(&panic),
-        });
+        run_ledger::warn_of_compacting(compacted, self.console);
     }
 }

@@ -40,7 +40,7 @@ impl Endpoint {
                 None => Ok(Self::Sandbox),
             };
         }
-        let Some(base_url) = base_url(&flags.address, layer)? else {
+        let Some(base_url) = base_url(&flags.account.address, layer)? else {
             return Err(ConfigError::new("no account is named")
                 .with_hint("add `--subdomain NAME`, or try it out with `--sandbox`"));
         };

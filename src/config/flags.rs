@@ -77,6 +77,30 @@ pub struct PlanOptions {
     logging: LoggingFlags,
 }
 
+/// The options that make sense for `pull`.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub struct PullOptions {
+    #[command(flatten)]
+    file: FileFlags,
+    #[command(flatten)]
+    account: AccountFlags,
+    #[command(flatten)]
+    pace: PaceFlags,
+    #[command(flatten)]
+    retries: RetryFlags,
+    #[command(flatten)]
+    memory: MemoryFlags,
+    #[command(flatten)]
+    names: NameFlags,
+    #[command(flatten)]
+    path: LedgerPathFlags,
+    #[command(flatten)]
+    keeping: KeepingFlags,
+    #[command(flatten)]
+    logging: LoggingFlags,
+}
+
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub(super) struct FileFlags {
@@ -100,12 +124,20 @@ pub(super) struct AddressFlags {
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 #[command(next_help_heading = "Account")]
-pub(super) struct TargetFlags {
+pub(super) struct AccountFlags {
     #[command(flatten)]
     pub(super) address: AddressFlags,
     /// File with the API key (or set the variable ATTRSYNC_TOKEN to the key)
     #[arg(long, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+#[command(next_help_heading = "Account")]
+pub(super) struct TargetFlags {
+    #[command(flatten)]
+    pub(super) account: AccountFlags,
     /// Practise on a simulated User.com: no account, no key, nothing leaves this computer
     #[arg(long)]
     pub(super) sandbox: bool,
@@ -132,6 +164,17 @@ pub(super) struct DeliveryFlags {
     #[arg(long, value_name = "N", value_parser = count::<NonZeroU32>,
         default_value_t = deliver::Options::default().max_attempts)]
     pub(super) max_attempts: NonZeroU32,
+    #[command(flatten)]
+    pub(super) retries: RetryFlags,
+    /// Read this many values back at the end, chosen at random, and compare them
+    #[arg(long, value_name = "N", value_parser = number::<usize>, default_value_t = 0)]
+    pub(super) verify: usize,
+}
+
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+#[command(next_help_heading = "Sending")]
+pub(super) struct RetryFlags {
     /// Longest wait before the first retry of a request, such as 500ms. It doubles with each retry
     #[arg(long, value_name = "TIME", default_value_t = Period(deliver::Options::default().retry_initial_delay))]
     pub(super) retry_initial_delay: Period,
@@ -148,9 +191,6 @@ pub(super) struct DeliveryFlags {
     /// Stop the run after this time, such as 50m. The same command continues it [default: no limit]
     #[arg(long, value_name = "TIME")]
     pub(super) max_duration: Option<Period>,
-    /// Read this many values back at the end, chosen at random, and compare them
-    #[arg(long, value_name = "N", value_parser = number::<usize>, default_value_t = 0)]
-    pub(super) verify: usize,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -172,6 +212,14 @@ pub(super) struct PlanningFlags {
     /// Send nothing if fewer rows than this were read, such as 1000: the export may be cut off [default: no limit]
     #[arg(long, value_name = "N", value_parser = number::<u64>)]
     pub(super) min_rows: Option<u64>,
+    #[command(flatten)]
+    pub(super) memory: MemoryFlags,
+}
+
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+#[command(next_help_heading = "Planning")]
+pub(super) struct MemoryFlags {
     /// Most memory for planning, such as 512MB or 2GiB. Temporary files hold the rest [default: half of the memory]
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     pub(super) memory: Option<Size>,
@@ -211,6 +259,14 @@ pub(super) struct InputFlags {
     /// Text that clears the attribute (JSON null) where it stands as a value, such as NULL
     #[arg(long, value_name = "TEXT")]
     pub(super) null_token: Option<String>,
+    #[command(flatten)]
+    pub(super) names: NameFlags,
+}
+
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+#[command(next_help_heading = "Input")]
+pub(super) struct NameFlags {
     /// Whose ids the column user_id holds: User.com's (id) or your own (custom-id)
     #[arg(long, value_name = "TYPE", value_enum, default_value_t)]
     pub(super) id_type: IdType,
@@ -222,10 +278,18 @@ pub(super) struct InputFlags {
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 #[command(next_help_heading = "Ledger")]
-pub(super) struct KnownFlags {
-    /// File that remembers, between runs, what was sent. With --sandbox there is none unless you name one
+pub(super) struct LedgerPathFlags {
+    /// File that remembers, between runs, what was sent and read. With --sandbox there is none unless you name one
     #[arg(long, value_name = "FILE", default_value = super::LEDGER)]
     pub(super) ledger: PathBuf,
+}
+
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+#[command(next_help_heading = "Ledger")]
+pub(super) struct KnownFlags {
+    #[command(flatten)]
+    pub(super) path: LedgerPathFlags,
     /// Remember nothing between runs
     #[arg(long)]
     pub(super) no_ledger: bool,
@@ -235,6 +299,9 @@ pub(super) struct KnownFlags {
     /// Send nothing if more values than this would change, of those that are known, such as 500 or 10% [default: no limit]
     #[arg(long, value_name = "N|N%")]
     pub(super) max_changes: Option<Limit>,
+    /// Believe only what was sent or read within this time, such as 24h or 7d; what is older counts as unknown [default: no limit]
+    #[arg(long, value_name = "TIME")]
+    pub(super) max_age: Option<Period>,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -243,6 +310,14 @@ pub(super) struct KnownFlags {
 pub(super) struct LedgerFlags {
     #[command(flatten)]
     pub(super) known: KnownFlags,
+    #[command(flatten)]
+    pub(super) keeping: KeepingFlags,
+}
+
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+#[command(next_help_heading = "Ledger")]
+pub(super) struct KeepingFlags {
     /// Start from the beginning instead of continuing a run that was cut short
     #[arg(long)]
     pub(super) no_resume: bool,
@@ -303,7 +378,7 @@ pub(super) struct LoggingFlags {
     pub(super) progress: ProgressMode,
 }
 
-impl InputFlags {
+impl NameFlags {
     /// Which attribute names are allowed.
     pub(super) fn vocabulary(&self) -> Vocabulary {
         if self.allow_custom { Vocabulary::Custom } else { Vocabulary::Standard }

@@ -1,6 +1,7 @@
 //! The settings of the ledger.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use reqwest::Url;
 
@@ -20,6 +21,8 @@ pub struct LedgerFile {
     pub skip: SkipScope,
     /// How many known values may change: if there are more, nothing is sent.
     pub max_changes: Option<Limit>,
+    /// How old what is known may be; what is older counts as unknown.
+    pub max_age: Option<Duration>,
     /// Whether an interrupted run goes on.
     pub resume: Resume,
     /// How long to keep what was sent when.
@@ -44,11 +47,14 @@ impl LedgerFile {
         layer: &Layer,
         base_url: Option<Url>,
     ) -> Result<Option<Self>, ConfigError> {
-        let LedgerFlags { known, no_resume, history_days, .. } = flags;
+        let LedgerFlags { known, keeping } = flags;
         let rehearsal = base_url.is_none() && layer.text("ledger").is_none();
         if known.no_ledger || rehearsal {
-            let needing =
-                [("only_changed", known.only_changed), ("max_changes", known.max_changes.is_some())];
+            let needing = [
+                ("only_changed", known.only_changed),
+                ("max_changes", known.max_changes.is_some()),
+                ("max_age", known.max_age.is_some()),
+            ];
             if let Some((name, _)) = needing.into_iter().find(|(_, is_set)| *is_set) {
                 let message = "there is no ledger to know what changed";
                 return Err(ConfigError::at(layer.place(name), message)
@@ -57,13 +63,28 @@ impl LedgerFile {
             return Ok(None);
         }
         Ok(Some(Self {
-            path: known.ledger.clone(),
+            path: known.path.ledger.clone(),
+            max_age: known.max_age.map(|age| age.0),
             max_changes: known.max_changes,
             skip: if known.only_changed { SkipScope::EveryRun } else { SkipScope::ContinuedRun },
-            resume: if *no_resume { Resume::Never } else { Resume::IfInterrupted },
-            history_days: *history_days,
+            resume: if keeping.no_resume { Resume::Never } else { Resume::IfInterrupted },
+            history_days: keeping.history_days,
             base_url,
         }))
+    }
+
+    /// The ledger that a reading of the account is recorded in.
+    pub(super) fn of_pull(flags: &LedgerFlags, base_url: Url) -> Self {
+        let LedgerFlags { known, keeping } = flags;
+        Self {
+            path: known.path.ledger.clone(),
+            max_changes: None,
+            max_age: None,
+            skip: SkipScope::ContinuedRun,
+            resume: if keeping.no_resume { Resume::Never } else { Resume::IfInterrupted },
+            history_days: keeping.history_days,
+            base_url: Some(base_url),
+        }
     }
 
     /// The ledger that a plan needs: only what has changed depends on it, and what is saved for later.
@@ -82,8 +103,11 @@ impl LedgerFile {
         } else {
             return Ok(None);
         };
-        let base_url =
-            if options.target.sandbox { None } else { endpoint::base_url(&options.target.address, layer)? };
+        let base_url = if options.target.sandbox {
+            None
+        } else {
+            endpoint::base_url(&options.target.account.address, layer)?
+        };
         if base_url.is_none() && !options.target.sandbox {
             return Err(ConfigError::at(
                 layer.place(name),

@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 pub use endpoint::Endpoint;
 pub use environment::{Environment, Stdin};
 pub use error::ConfigError;
-pub use flags::{PlanOptions, SyncOptions};
+pub use flags::{PlanOptions, PullOptions, SyncOptions};
 pub use ledger::{LedgerFile, Resume};
 pub use memory_limit::peak_memory;
 pub use monitoring::{MetricsTarget, PingUrl};
@@ -132,6 +132,31 @@ pub fn resolve_plan(
     planning(&typed.inputs, (layer, file), environment, files)
 }
 
+/// Resolves the settings of a reading of the account, and which account it is. The other options have no effect, though their
+/// values are checked.
+pub fn resolve_pull(
+    typed: &Typed<PullOptions, false>,
+    environment: &Environment,
+) -> Result<(Settings, Endpoint), ConfigError> {
+    let (mut layer, file) = merge(&typed.layer, environment)?;
+    for name in ["sandbox", "no_ledger"] {
+        layer.keep_if_typed(name);
+    }
+    let options = layer.parse()?;
+    let mut warnings = environment.unknown_variables();
+    let target = Endpoint::resolve(&options.target, &layer, environment, &mut warnings)?;
+    let Endpoint::Api { base_url, .. } = &target else {
+        return Err(ConfigError::new("a sandbox that starts with the command has no users to read"));
+    };
+    let ledger = LedgerFile::of_pull(&options.ledger, base_url.clone());
+    let config = file.path.clone();
+    let reports = Reports::resolve(None, &ReportFlags::default(), &layer, environment)?;
+    let mut settings = Settings::of(Vec::new(), options, file, reports, environment, warnings);
+    settings.ledger = Some(ledger);
+    check_places(&settings, config.as_deref(), &layer, environment, PlanFiles::default())?;
+    Ok((settings, target))
+}
+
 fn planning(
     typed: &[Source],
     (mut layer, file): (Layer, File),
@@ -165,7 +190,7 @@ fn plan_file(path: &Path, options: &SyncOptions, layer: &Layer) -> Result<PlanFi
         return Err(ConfigError::at(place, message).with_hint("name a file"));
     }
     let sandbox = options.target.sandbox;
-    let base_url = if sandbox { None } else { endpoint::base_url(&options.target.address, layer)? };
+    let base_url = if sandbox { None } else { endpoint::base_url(&options.target.account.address, layer)? };
     if base_url.is_none() && !sandbox {
         let message = "a plan is saved for an account, and no account is named";
         return Err(ConfigError::at(place, message).with_hint("add `--subdomain NAME`"));
@@ -266,7 +291,7 @@ fn limit_concurrency(settings: &mut Settings, target: &Endpoint, layer: &Layer, 
 pub fn resolve_ledger(named: Option<&Path>, environment: &Environment) -> Result<PathBuf, ConfigError> {
     match named {
         Some(path) => Ok(path.to_owned()),
-        None => Ok(merge(&Layer::default(), environment)?.0.parse()?.ledger.known.ledger),
+        None => Ok(merge(&Layer::default(), environment)?.0.parse()?.ledger.known.path.ledger),
     }
 }
 
@@ -296,7 +321,7 @@ fn merge(typed: &Layer, environment: &Environment) -> Result<(Layer, File), Conf
         place: layer.place("columns"),
         subject: Subject::Column { theirs: None },
     }));
-    names::check(&file.uses, options.input.vocabulary())?;
+    names::check(&file.uses, options.input.names.vocabulary())?;
     Ok((layer, file))
 }
 

@@ -16,7 +16,7 @@ use crate::input::{AttributeRule, IdType};
 use crate::plan::SavedHeader;
 
 /// The options that decide what is sent, or whether it may be. The plan has decided all of that.
-const DECIDED: [&str; 13] = [
+const DECIDED: [&str; 14] = [
     "batch_size",
     "on_conflict",
     "strict",
@@ -30,6 +30,7 @@ const DECIDED: [&str; 13] = [
     "id_type",
     "allow_custom",
     "only_changed",
+    "max_age",
 ];
 
 /// The file that a saved plan is to be read from, if the options name one. Variables and the configuration file may set what

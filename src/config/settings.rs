@@ -113,8 +113,9 @@ impl Settings {
         warnings: Vec<String>,
     ) -> Self {
         let SyncOptions { pace, delivery, planning, input, ledger, logging, .. } = options;
-        let vocabulary = input.vocabulary();
+        let vocabulary = input.names.vocabulary();
         let columns = input.columns.unwrap_or_default();
+        let retries = delivery.retries;
         Self {
             inputs,
             input: input::ReadOptions {
@@ -124,15 +125,18 @@ impl Settings {
                 required: columns.theirs(),
                 columns: columns.lay_over(file.columns),
                 unknown_columns: if planning.strict { UnknownColumns::Refuse } else { UnknownColumns::Warn },
-                id_type: input.id_type,
+                id_type: input.names.id_type,
                 vocabulary,
                 empty: input.empty,
                 null_token: input.null_token,
                 attributes: file.attributes,
                 resources: Resources {
                     threads: environment.threads,
-                    memory: planning.memory.map_or_else(|| environment.half_of_memory(), |size| size.0.get()),
-                    temp_dir: Some(planning.temp_dir.unwrap_or_else(|| environment.temp_dir.clone())),
+                    memory: planning
+                        .memory
+                        .memory
+                        .map_or_else(|| environment.half_of_memory(), |size| size.0.get()),
+                    temp_dir: Some(planning.memory.temp_dir.unwrap_or_else(|| environment.temp_dir.clone())),
                 },
                 ..input::ReadOptions::default()
             },
@@ -148,11 +152,11 @@ impl Settings {
                 rate: pace.rate,
                 concurrency: delivery.concurrency,
                 max_attempts: delivery.max_attempts,
-                retry_initial_delay: delivery.retry_initial_delay.0,
-                retry_max_delay: delivery.retry_max_delay.0,
-                timeout: delivery.timeout.0,
-                max_outage: delivery.max_outage.0,
-                max_duration: delivery.max_duration.map(|period| period.0),
+                retry_initial_delay: retries.retry_initial_delay.0,
+                retry_max_delay: retries.retry_max_delay.0,
+                timeout: retries.timeout.0,
+                max_outage: retries.max_outage.0,
+                max_duration: retries.max_duration.map(|period| period.0),
                 elapsed: Duration::ZERO,
                 grace: environment.grace(),
                 verify: delivery.verify,
@@ -161,7 +165,7 @@ impl Settings {
             verify: delivery.verify,
             save: None,
             ledger: None,
-            wait: ledger.wait.0,
+            wait: ledger.keeping.wait.0,
             reports,
             verbosity: match logging.verbose.iter().fold(0, |sum: u8, &more| sum.saturating_add(more)) {
                 0 if logging.quiet => Verbosity::Quiet,

@@ -34,22 +34,23 @@ const FOR_A_FIRST_RUN: [&str; 13] = [
     "quiet",
 ];
 
-/// The inputs and those of the options in `G` that were typed. Flatten it into a subcommand.
+/// The inputs, if the command has `INPUTS`, and those of the options in `G` that were typed. Flatten it into a subcommand.
 #[derive(Clone, Debug)]
-pub struct Typed<G> {
+pub struct Typed<G, const INPUTS: bool = true> {
     pub(super) inputs: Vec<Source>,
     pub(super) layer: Layer,
     options: PhantomData<G>,
 }
 
-impl<G: Args> Args for Typed<G> {
+impl<G: Args, const INPUTS: bool> Args for Typed<G, INPUTS> {
     fn augment_args(command: Command) -> Command {
         let inputs = Arg::new("input")
             .value_name("INPUT")
             .num_args(0..)
             .value_parser(clap::value_parser!(PathBuf))
             .help("CSV files, read one after the other. - or no file reads standard input");
-        options_of::<G>(command.arg(inputs)).after_long_help(OTHER_PLACES).mut_args(|option| {
+        let command = if INPUTS { command.arg(inputs) } else { command };
+        options_of::<G>(command).after_long_help(OTHER_PLACES).mut_args(|option| {
             let is_shown = option.is_positional() || FOR_A_FIRST_RUN.contains(&option.get_id().as_str());
             option.hide_short_help(!is_shown)
         })
@@ -60,9 +61,10 @@ impl<G: Args> Args for Typed<G> {
     }
 }
 
-impl<G: Args> FromArgMatches for Typed<G> {
+impl<G: Args, const INPUTS: bool> FromArgMatches for Typed<G, INPUTS> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let paths = matches.get_many::<PathBuf>("input").into_iter().flatten();
+        let paths = if INPUTS { matches.get_many::<PathBuf>("input") } else { None };
+        let paths = paths.into_iter().flatten();
         let inputs = paths
             .map(|path| if path.as_os_str() == "-" { Source::Stdin } else { Source::File(path.clone()) });
         let mut layer = Layer::default();

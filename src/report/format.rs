@@ -25,7 +25,7 @@ pub(super) fn grouped(count: u64) -> String {
 }
 
 /// As many units as matter: `0.4s`, `1m 20s`, `2h 47m`.
-pub(super) fn time(duration: Duration) -> String {
+pub fn time(duration: Duration) -> String {
     let tenths = duration.as_millis().div_ceil(100);
     if tenths < 600 {
         return format!("{}.{}s", tenths / 10, tenths % 10);

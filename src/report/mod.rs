@@ -36,7 +36,7 @@ pub use event_consumer::{Consumed, EventConsumer, RecordError};
 pub use exit_code::ExitCode;
 pub use failures::{FailuresReport, NotAccepted, ReportRow};
 pub use finished_rows::FinishedRows;
-pub use format::{counted, why_stopped};
+pub use format::{counted, time, why_stopped};
 pub use github::GithubReport;
 pub use history::{RunScreen, RunsScreen, UserScreen};
 pub use messages::Message;
@@ -44,8 +44,8 @@ pub use metrics::{LatencySummary, METRICS_TYPE, Metrics, Snapshot, last_success}
 pub use page::Page;
 pub use plan_screen::{PlanScreen, PlanningStats};
 pub use progress::{
-    AboveBar, AboveWriter, Bar, Beat, Heartbeat, NoProgress, Progress, ProgressState, ReadingSpeed,
-    ReadingState,
+    AboveBar, AboveWriter, Bar, Beat, Heartbeat, NoProgress, Progress, ProgressState, PullSpeed, PullState,
+    ReadingSpeed, ReadingState,
 };
 pub use reasons::{FailedRows, Reasons};
 pub use requests::Requests;

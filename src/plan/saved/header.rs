@@ -30,6 +30,9 @@ pub struct SavedHeader {
     pub settings: SavedSettings,
     /// The number of requests, one on each line.
     pub requests: u64,
+    /// Why rows fail without a request, if any do: the account doesn't have their users.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing: Option<String>,
     /// What the inputs had, and what would be sent, in figures.
     pub figures: Figures,
 }

@@ -5,7 +5,9 @@
 //! 1. the header: what the file is, where the plan goes, what it was made from, and its figures ([`SavedHeader`]);
 //! 2. a line for each request, in the order of sending. `body` is what is sent. `operation` is `standard` or `custom`.
 //!    `input` is the value as the input has it, where that is not the text of the body's value;
-//! 3. the end: the number of requests, and the CRC-32 of all bytes before this line, so that a file which is damaged or
+//! 3. a line of kind `missing` for each request that would be sent if the account had its users, and that fails without
+//!    being sent;
+//! 4. the end: the number of requests, and the CRC-32 of all bytes before this line, so that a file which is damaged or
 //!    cut off is noticed.
 //!
 //! ```json
@@ -47,6 +49,9 @@ const VERSION: u32 = 1;
 
 /// The kind of a line with a request.
 const REQUEST: &str = "request";
+
+/// The kind of a line with a request for users that the account doesn't have.
+const MISSING: &str = "missing";
 
 /// How the last line starts.
 const END: &str = r#"{"kind":"end","#;

@@ -8,7 +8,7 @@ use crc32fast::Hasher;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{END, REQUEST, START, SavedHeader, SavedPlanError, write};
+use super::{END, MISSING, REQUEST, START, SavedHeader, SavedPlanError, write};
 use crate::input::{Dictionary, IdType, Row, Sink};
 use crate::plan::{BUFFER, Builder, OnConflict, Plan};
 use crate::spill::Resources;
@@ -82,20 +82,25 @@ impl<File: Read + Seek> SavedPlan<File> {
         &self.attrsync
     }
 
-    /// The plan, which sends exactly what the file says.
-    pub fn load(self, resources: &Resources) -> Result<Plan, SavedPlanError> {
+    /// The plan, which sends exactly what the file says; and the rows of users that the account doesn't have.
+    pub fn load(self, resources: &Resources) -> Result<(Plan, Option<Plan>), SavedPlanError> {
         let Self { mut file, header, attrsync, first, end, checksum } = self;
         let unfit = || SavedPlanError::Unfit { attrsync: attrsync.clone() };
         let start = first.len() as u64;
         file.seek(SeekFrom::Start(start)).map_err(SavedPlanError::Read)?;
         let mut lines = file.take(end - start);
-        let mut rows = Rows::new(&header, resources);
+        let (mut rows, mut missing) = (Rows::new(&header, resources), None);
         let mut line = Vec::new();
         loop {
             line.clear();
             if lines.read_until(b'\n', &mut line).map_err(SavedPlanError::Read)? == 0 {
                 break;
             }
+            let rows = if is_missing(&line) {
+                missing.get_or_insert_with(|| Rows::new(&header, resources))
+            } else {
+                &mut rows
+            };
             let taken = match header.target.id_type {
                 IdType::Id => rows.take::<u64>(&line, |_, id| id),
                 IdType::CustomId => {
@@ -108,9 +113,18 @@ impl<File: Read + Seek> SavedPlan<File> {
                 Line::Malformed => return Err(unfit()),
             }
         }
-        let plan = rows.finish(&header).map_err(SavedPlanError::TemporaryFile)?;
-        if write::checksum(&plan, &first) == checksum { Ok(plan) } else { Err(unfit()) }
+        let finish = |rows: Rows<'_>| rows.finish(&header).map_err(SavedPlanError::TemporaryFile);
+        let (plan, missing) = (finish(rows)?, missing.map(finish).transpose()?);
+        if write::checksum(&plan, missing.as_ref(), &first) != checksum {
+            return Err(unfit());
+        }
+        Ok((plan, missing))
     }
+}
+
+/// Whether a line is about users that the account doesn't have.
+fn is_missing(line: &[u8]) -> bool {
+    line.strip_prefix(br#"{"kind":""#).is_some_and(|rest| rest.starts_with(MISSING.as_bytes()))
 }
 
 fn first_line(file: &mut impl BufRead) -> Result<Vec<u8>, SavedPlanError> {
@@ -199,7 +213,7 @@ impl<'h> Rows<'h> {
         else {
             return Ok(Line::Malformed);
         };
-        if kind != REQUEST {
+        if ![REQUEST, MISSING].contains(&&*kind) {
             return Ok(Line::OtherKind);
         }
         let Some(attribute) = self.dictionary.attribute_id(&body.attribute) else {

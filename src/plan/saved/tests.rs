@@ -50,6 +50,7 @@ fn header(plan: &Plan, id_type: IdType, settings: SavedSettings) -> SavedHeader 
         content: plan.fingerprint(),
         settings,
         requests: plan.requests(),
+        missing: None,
         figures: Figures::of(&plan.summary(5), Counts::default(), None),
     }
 }
@@ -80,7 +81,7 @@ fn plan(id_type: IdType, rows: &[(u64, usize, String)], batch_size: u32) -> (Pla
 
 fn saved(plan: &Plan, header: &SavedHeader) -> Vec<u8> {
     let mut file = Vec::new();
-    plan.save(header, &mut file).unwrap();
+    plan.save(None, header, &mut file).unwrap();
     file
 }
 
@@ -89,7 +90,7 @@ fn opened(file: &[u8]) -> Result<SavedPlan<Cursor<&[u8]>>, SavedPlanError> {
 }
 
 fn loaded(file: &[u8]) -> Plan {
-    opened(file).unwrap().load(&NOTHING).unwrap()
+    opened(file).unwrap().load(&NOTHING).unwrap().0
 }
 
 /// The requests of a plan: each with what decides where it goes and when, and the values that a report would have.
@@ -131,7 +132,7 @@ proptest! {
     #[test]
     fn so_does_one_without_the_rows_that_are_known(rows in rows(), known in prop::collection::vec(1..12_u64, 0..9)) {
         let (plan, header) = plan(IdType::Id, &rows, 2);
-        let (plan, _) = plan
+        let (plan, _, _) = plan
             .skip_known(
                 &NOTHING,
                 crate::plan::Compare::No,
@@ -269,7 +270,7 @@ fn a_plan_that_does_not_fit_in_memory_is_read_into_temporary_files() {
         let (plan, header) = plan(id_type, &rows, 2);
         let file = saved(&plan, &header);
         let tight = Resources { memory: 100_000, ..NOTHING };
-        let again = opened(&file).unwrap().load(&tight).unwrap();
+        let (again, _) = opened(&file).unwrap().load(&tight).unwrap();
         assert!(again.spilled_bytes() > 0 && plan.spilled_bytes() == 0);
         assert_eq!(requests(&again), requests(&plan));
     }
@@ -282,7 +283,10 @@ fn the_figures_come_back_as_they_were() {
         numbers.map(|(user, number)| (user, number % 8, VALUES[number % 10].to_owned())).collect();
     let (plan, header) = plan(IdType::CustomId, &rows, 2);
     let known = KnownPlan {
-        attributes: vec![("city".to_owned(), KnownRows { unchanged: 1, resumed: 2, equal: 3, changed: 4 })],
+        attributes: vec![(
+            "city".to_owned(),
+            KnownRows { unchanged: 1, resumed: 2, equal: 3, changed: 4, missing: 5 },
+        )],
         changes: [SentValue::Null, SentValue::Text("null".into()), SentValue::Json("1.50".into())]
             .map(|from| ValueChange { attribute: "size".to_owned(), to: from.clone(), from, users: 9 })
             .to_vec(),

@@ -68,14 +68,12 @@ pub struct KnownRows {
 }
 
 /// What is known of the rows of a plan.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KnownPlan {
     /// By attribute, in the order of the plan.
     pub attributes: Vec<(String, KnownRows)>,
     /// The most frequent changes from one value to another, if they were counted.
     pub changes: Vec<ValueChange>,
-    /// The rows of users that the account doesn't have; `None` if there are none.
-    pub missing: Option<Plan>,
 }
 
 /// Users for whom a run would replace one value by another.
@@ -155,8 +153,8 @@ struct ReportedUsers {
 }
 
 impl Plan {
-    /// The plan without the rows whose values the API already has or whose users it doesn't have, and what is known of all
-    /// rows.
+    /// The plan without the rows whose values the API already has or whose users it doesn't have; the latter, if there are
+    /// any; and what is known of all rows.
     ///
     /// `fetch` is called for each attribute, in order, and returns what is known of it. `report` passes this to the
     /// filter, for as many attributes at a time as there are threads. The first error of either ends the work. So
@@ -171,7 +169,7 @@ impl Plan {
         compare: Compare,
         mut fetch: impl FnMut(&Attribute) -> Result<T, E>,
         report: impl Fn(&T, &mut SkipFilter<'_>) -> Result<(), E> + Sync,
-    ) -> Result<(Self, KnownPlan), E> {
+    ) -> Result<(Self, Option<Self>, KnownPlan), E> {
         let threads = resources.threads.get();
         let mut found = KnownPlan::default();
         let (plan, missing) = self.try_divide(|attributes, users, dictionary| {
@@ -212,7 +210,7 @@ impl Plan {
                 Ok(done)
             })
         })?;
-        Ok((plan, KnownPlan { missing, ..found }))
+        Ok((plan, missing, found))
     }
 }
 

@@ -103,6 +103,15 @@ impl<P: Progress> EventConsumer<P> {
         Self { snapshots, ..self }
     }
 
+    /// Counts the rows of a plan that failed without a request. The report has them already.
+    pub fn count_failed(&mut self, plan: &Plan, reason: &Reason) {
+        let outcome = Outcome::Failed(reason.clone());
+        for batch in plan.batches() {
+            self.tally.take(&Event::Finished { batch, outcome: outcome.clone(), attempts: 0 });
+            self.statistics.finished(&plan.attribute(batch.group).name, batch.len.into(), &outcome);
+        }
+    }
+
     /// Takes events until no more can come. `stop` is called after each one from which on the run can't be recorded.
     pub fn take_all(&mut self, events: &mut Receiver<Event>, stop: impl Fn()) {
         while let Some(event) = events.blocking_recv() {

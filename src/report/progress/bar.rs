@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 use super::bottom_lines::{BottomLines, usable};
 use super::wait::{self, WaitObserver};
-use super::{Progress, ProgressState, ReadingState, line};
+use super::{Progress, ProgressState, PullState, ReadingState, line};
 use crate::report::Rerun;
 
 /// A bar on the last line of a terminal. It appears with the first state that it is shown. While nothing can be sent for some
@@ -83,6 +83,13 @@ impl Bar {
         usable((self.columns)())
     }
 
+    /// Draws how much was read, and leaves room for a bar on a wide screen.
+    fn draw_read(&mut self, share: Option<(u64, u64)>, fitted: impl Fn(usize) -> String) {
+        let columns = self.width();
+        let bar = if share.is_some() && columns >= WIDE { BAR + 1 } else { 0 };
+        self.draw(columns, fitted(columns.saturating_sub(SPINNER + bar)), share);
+    }
+
     /// Draws the words, and a bar if it is known which part of the whole is done.
     fn draw(&mut self, columns: usize, text: String, share: Option<(u64, u64)>) {
         self.drawn.set_style(style(columns, &text, share.is_some()));
@@ -104,10 +111,11 @@ impl Bar {
 
 impl Progress for Bar {
     fn show_reading(&mut self, state: &ReadingState) {
-        let columns = self.width();
-        let share = state.share();
-        let bar = if share.is_some() && columns >= WIDE { BAR + 1 } else { 0 };
-        self.draw(columns, state.fitted(columns.saturating_sub(SPINNER + bar)), share);
+        self.draw_read(state.share(), |width| state.fitted(width));
+    }
+
+    fn show_pull(&mut self, state: &PullState) {
+        self.draw_read(state.share(), |width| state.fitted(width));
     }
 
     fn show(&mut self, state: &ProgressState) {

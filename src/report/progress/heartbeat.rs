@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::wait::{self, WaitChange, WaitObserver};
-use super::{Progress, ProgressState, ReadingState, line};
+use super::{Progress, ProgressState, PullState, ReadingState, line};
 use crate::report::format::time_left;
 use crate::report::wrap::wrapped;
 
@@ -22,6 +22,8 @@ pub struct Heartbeat<Tell> {
 pub enum Beat<'a> {
     /// How far reading is.
     Reading(&'a ReadingState),
+    /// How far reading the list of users is.
+    Pulling(&'a PullState),
     /// How far sending is.
     Sending(&'a ProgressState),
     /// No request starts for some time.
@@ -57,6 +59,10 @@ impl<Tell: FnMut(&Beat<'_>)> Progress for Heartbeat<Tell> {
         self.beat(state.elapsed, &Beat::Reading(state));
     }
 
+    fn show_pull(&mut self, state: &PullState) {
+        self.beat(state.elapsed, &Beat::Pulling(state));
+    }
+
     fn show(&mut self, state: &ProgressState) {
         match self.waits.observe(state) {
             Some(WaitChange::Began) => (self.tell)(&Beat::Waiting(state)),
@@ -77,6 +83,7 @@ impl Beat<'_> {
         let width = columns.unwrap_or(usize::MAX);
         match self {
             Self::Reading(state) => state.fitted(width),
+            Self::Pulling(state) => state.fitted(width),
             Self::Sending(state) => line::fitted(state, width),
             Self::Waiting(state) => {
                 let why = wait::why(state, usize::MAX).unwrap_or_default();
@@ -91,6 +98,7 @@ impl Beat<'_> {
     pub fn logged(&self) -> String {
         match self {
             Self::Reading(state) => state.logged(),
+            Self::Pulling(state) => state.logged(),
             Self::Sending(state) => line::logged(state),
             Self::Waiting(state) => {
                 let reason = state.reason.as_deref().unwrap_or_default();

@@ -6,6 +6,7 @@ mod bottom_lines;
 mod fake_terminal;
 mod heartbeat;
 mod line;
+mod pulling;
 mod reading;
 mod segments;
 mod speed;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub use bar::{AboveBar, AboveWriter, Bar};
 pub use heartbeat::{Beat, Heartbeat};
+pub use pulling::{PullSpeed, PullState};
 pub use reading::{ReadingSpeed, ReadingState};
 pub(super) use speed::Speed;
 
@@ -25,6 +27,9 @@ use crate::deliver::Waiting;
 pub trait Progress {
     /// Shows how far reading is, several times a second.
     fn show_reading(&mut self, _: &ReadingState) {}
+
+    /// Shows how far reading the list of users is, several times a second.
+    fn show_pull(&mut self, _: &PullState) {}
 
     /// Shows how far sending is, twenty times a second.
     fn show(&mut self, state: &ProgressState);
@@ -77,6 +82,10 @@ impl Progress for NoProgress {
 impl<P: Progress + ?Sized> Progress for Box<P> {
     fn show_reading(&mut self, state: &ReadingState) {
         (**self).show_reading(state);
+    }
+
+    fn show_pull(&mut self, state: &PullState) {
+        (**self).show_pull(state);
     }
 
     fn show(&mut self, state: &ProgressState) {

@@ -81,7 +81,7 @@ fn the_clients_own_ids_are_known_by_their_texts() {
             .reader()
             .known_values(&target, &more.fingerprint(), SkipScope::EveryRun, Compare::No, None)
             .unwrap();
-        let (left, spared) = more
+        let (left, _, spared) = more
             .skip_known::<_, LedgerError>(
                 &bounds(),
                 Compare::No,

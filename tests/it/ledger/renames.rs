@@ -69,7 +69,7 @@ impl Past {
             .reader()
             .known_values(&target(id_type), &description.content, scope, Compare::No, continued.as_ref())
             .unwrap();
-        let (plan, spared) = whole
+        let (plan, _, spared) = whole
             .skip_known::<_, LedgerError>(
                 &tight(),
                 Compare::No,
@@ -93,7 +93,7 @@ impl Past {
         let known = reader
             .known_values(&target(id_type), &whole.fingerprint(), SkipScope::EveryRun, Compare::No, None)
             .unwrap();
-        let (left, _) = whole
+        let (left, _, _) = whole
             .skip_known::<_, LedgerError>(
                 &tight(),
                 Compare::No,

@@ -281,7 +281,7 @@ fn nothing_is_known_to_another_target() {
         let known = reader
             .known_values(&other, &whole.fingerprint(), SkipScope::EveryRun, Compare::No, None)
             .unwrap();
-        let (left, _) = whole
+        let (left, _, _) = whole
             .skip_known::<_, LedgerError>(
                 &bounds(),
                 Compare::No,

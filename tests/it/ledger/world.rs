@@ -115,7 +115,7 @@ pub(super) fn left_of(
 ) -> Result<(Plan, KnownRows), LedgerError> {
     let known = reader.known_values(&target(), &plan.fingerprint(), scope, Compare::No, continues)?;
     let known = |attribute: &Attribute| Ok(known.of(&attribute.name));
-    let (plan, found) = plan.skip_known(&tight(), Compare::No, known, KnownAttribute::replay)?;
+    let (plan, _, found) = plan.skip_known(&tight(), Compare::No, known, KnownAttribute::replay)?;
     Ok((plan, found.total()))
 }
 
