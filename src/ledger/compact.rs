@@ -1,7 +1,7 @@
 //! Keeps the ledger small.
 
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::{NonZeroU32, NonZeroUsize};
 
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::groups::{self, Groups, Malformed, Source};
 use super::id_changes::{self, IDENTITY, Renamed, is_identity};
 use super::prior::SetRows;
-use super::pull::{USERS, has_custom};
+use super::pull::{USERS, has_custom, users_behind};
 use super::sqlite::{AttributeRow, Database, EntryHeader, LedgerState, PullRow, RunRow, TargetRow};
 use super::{Ledger, LedgerError};
 use crate::input::{AttributeId, Dictionary, ReadOptions, Row, STANDARD, Sink, Vocabulary};
@@ -86,7 +86,8 @@ impl Ledger {
                     // A new list replaces the old one.
                     (attribute.parts, generation) = (0, list.last);
                 }
-                let merged = Compaction::of(database, &attribute, &news, untrusted, resources)?;
+                let base = users_behind(&attribute, &attributes, untrusted);
+                let merged = Compaction::of(database, &attribute, base, &news, untrusted, resources)?;
                 attribute.generation = generation;
                 let mut parts = KnownParts::of(&merged);
                 database.replace_known(&mut attribute, &mut parts)?;
@@ -115,12 +116,10 @@ impl Ledger {
                 let is_own =
                     |heading: &&EntryHeader| heading.run == run.id && heading.attribute == attribute.id;
                 let own: Vec<EntryHeader> = news().filter(is_own).copied().collect();
-                let is_first = attribute.parts == 0
-                    && !news().any(|heading| heading.attribute == attribute.id && heading.entry <= run.after);
-                if own.is_empty() || is_first {
+                if own.is_empty() {
                     continue;
                 }
-                let rows = SetRows::of(database, &own)?;
+                let rows = SetRows::of(database, &own, &BTreeMap::new())?;
                 self.reader().before(run, target, attribute, &rows, |groups| {
                     database.add_prior(run.id, attribute.id, groups)
                 })?;
@@ -253,10 +252,12 @@ impl Compaction {
     /// Rows between two looks.
     const STRIDE: u32 = 4096;
 
-    /// Of all that is known of an attribute, and of these entries; but of nothing up to the doubted one.
+    /// Of all that is known of an attribute, and of these entries; but of nothing up to the doubted one. `users` are those of
+    /// whom it is known that they had no value before.
     fn of(
         database: &Database,
         attribute: &AttributeRow,
+        users: Option<&AttributeRow>,
         news: &[NewEntry],
         untrusted: u64,
         resources: &Resources,
@@ -270,6 +271,11 @@ impl Compaction {
         let id = dictionary.attribute_id("merged").expect("custom attributes are allowed");
         let builder = Builder::new(OnConflict::Last).resources(&options.resources);
         let mut merge = Self { dictionary, attribute: id, builder, rows: 0 };
+        if let Some(users) = users {
+            for part in 0..users.parts {
+                merge.take_users(&database.known_part(users, part)?, database)?;
+            }
+        }
         let parts = if attribute.generation > untrusted { attribute.parts } else { 0 };
         for part in 0..parts {
             merge.take(&database.known_part(attribute, part)?, database)?;

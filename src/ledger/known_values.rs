@@ -56,7 +56,7 @@ struct ListedUsers {
     attribute: AttributeRow,
     /// The entry after which all entries are replayed with their values.
     after: u64,
-    /// Users in these entries are there as well: they were sent to since.
+    /// Users that were sent to since, or got their ids, are there as well: in these entries.
     since: Vec<EntryHeader>,
     /// The number of the attribute that is the users' id, if the target uses the client's own ids.
     identity: Option<u64>,
@@ -186,9 +186,13 @@ pub struct KnownAttribute<'l> {
     database: &'l Database,
     /// Newest first.
     entries: Vec<(u64, EntryEffect)>,
-    list: Option<&'l ListedUsers>,
+    /// Which users there are, and the number of this attribute.
+    list: Option<(&'l ListedUsers, Option<u64>)>,
     /// The known values from before these entries, and whether a row with one of them is skipped.
     known: Option<(AttributeRow, Option<SkipReason>)>,
+    /// The known users, if those of them who were read with all custom attributes have no value of this one, and whether a row
+    /// that clears it is skipped.
+    without: Option<(AttributeRow, Option<SkipReason>)>,
     /// If not every known value is recent enough: the runs that read such ones.
     recent: Option<BTreeSet<u64>>,
 }
@@ -217,10 +221,15 @@ impl KnownValues<'_> {
         let is_asked = self.scope == SkipScope::EveryRun || self.compare == Compare::Yes;
         let known = attribute.filter(|attribute| is_asked && attribute.generation > untrusted);
         let known = known.map(|attribute| (attribute.clone(), self.unchanged()));
+        let is_new = is_custom && attribute.is_none_or(|attribute| attribute.generation == 0);
+        let users =
+            self.attributes.get(USERS).filter(|users| is_asked && is_new && users.generation > untrusted);
+        let without = users.map(|users| (users.clone(), self.unchanged()));
         let recent = self.not_before.map(|time| {
             self.pulls.iter().filter(|(_, started)| **started >= time).map(|(run, _)| *run).collect()
         });
-        KnownAttribute { database: self.database, entries, list: self.list.as_ref(), known, recent }
+        let list = self.list.as_ref().map(|list| (list, own));
+        KnownAttribute { database: self.database, entries, list, known, without, recent }
     }
 
     /// Whether a row is skipped whose value another run sent than the one that is continued.
@@ -256,8 +265,8 @@ impl KnownValues<'_> {
             .filter(|heading| !self.continued.contains(&heading.run))
             .map(|heading| (heading.entry, EntryEffect::Renames));
         let users = self.attributes.get(USERS).map(|attribute| attribute.id);
-        let read = of(users.filter(|_| is_custom && own.is_some()))
-            .map(|heading| (heading.entry, EntryEffect::Read(unchanged)));
+        let read =
+            of(users.filter(|_| is_custom)).map(|heading| (heading.entry, EntryEffect::Read(unchanged)));
         let own = of(own).map(|heading| (heading.entry, own_meaning(heading)));
         let mut entries: Vec<_> = own.chain(renames).chain(read).collect();
         entries.sort_unstable_by_key(|(entry, _)| *entry);
@@ -268,10 +277,10 @@ impl KnownValues<'_> {
 impl KnownAttribute<'_> {
     /// Passes it to the plan, newest first.
     pub fn replay(&self, known: &mut SkipFilter<'_>) -> Result<(), LedgerError> {
-        let Self { database, entries, list, known: before, recent } = self;
+        let Self { database, entries, list, known: before, without, recent } = self;
         let malformed = |Malformed| database.malformed();
         // The list is older than what was sent since it was read.
-        let newer = list.map_or(entries.len(), |list| {
+        let newer = list.map_or(entries.len(), |(list, _)| {
             entries.partition_point(|(entry, _)| *entry > list.pull.begun.max(list.after))
         });
         let (newer, older) = entries.split_at(newer);
@@ -281,19 +290,25 @@ impl KnownAttribute<'_> {
             })
         };
         replay(newer, known)?;
-        if let Some(list) = list {
-            list.replay(database, known)?;
+        if let Some((list, own)) = list {
+            list.replay(database, *own, known)?;
         }
         replay(older, known)?;
+        let is_recent = |source| match (recent, source) {
+            (None, _) => true,
+            (Some(recent), Source::Read { run }) => recent.contains(&run),
+            (Some(_), Source::Sent { .. }) => false,
+        };
         if let Some((attribute, unchanged)) = before {
-            let is_recent = |source| match (recent, source) {
-                (None, _) => true,
-                (Some(recent), Source::Read { run }) => recent.contains(&run),
-                (Some(_), Source::Sent { .. }) => false,
-            };
             for part in 0..attribute.parts {
                 let groups = database.known_part(attribute, part)?;
-                hold_known(&groups, *unchanged, is_recent, known).map_err(malformed)?;
+                hold_recent(&groups, EntryEffect::Value(*unchanged), is_recent, known).map_err(malformed)?;
+            }
+        }
+        if let Some((users, unchanged)) = without {
+            for part in 0..users.parts {
+                let groups = database.known_part(users, part)?;
+                hold_recent(&groups, EntryEffect::Read(*unchanged), is_recent, known).map_err(malformed)?;
             }
         }
         Ok(())
@@ -301,11 +316,20 @@ impl KnownAttribute<'_> {
 }
 
 impl ListedUsers {
-    /// Passes on which users there are.
-    fn replay(&self, database: &Database, known: &mut SkipFilter<'_>) -> Result<(), LedgerError> {
+    /// Passes on which users there are, to the rows of the attribute with this number.
+    fn replay(
+        &self,
+        database: &Database,
+        own: Option<u64>,
+        known: &mut SkipFilter<'_>,
+    ) -> Result<(), LedgerError> {
         let malformed = |Malformed| database.malformed();
         let Self { pull, attribute, since, identity, .. } = self;
-        for heading in since {
+        let matters = |heading: &&EntryHeader| {
+            let attribute = Some(heading.attribute);
+            attribute == own || attribute == *identity
+        };
+        for heading in since.iter().filter(matters) {
             let names_users = Some(heading.attribute) == *identity;
             list_users(&database.entry(heading.entry)?.groups, names_users, known).map_err(malformed)?;
         }
@@ -337,26 +361,20 @@ fn list_users(groups: &[u8], names_users: bool, known: &mut SkipFilter<'_>) -> R
     })
 }
 
-fn hold_known(
+fn hold(groups: &[u8], meaning: EntryEffect, known: &mut SkipFilter<'_>) -> Result<(), Malformed> {
+    hold_recent(groups, meaning, |_| true, known)
+}
+
+fn hold_recent(
     groups: &[u8],
-    unchanged: Option<SkipReason>,
+    meaning: EntryEffect,
     is_recent: impl Fn(Source) -> bool,
     known: &mut SkipFilter<'_>,
 ) -> Result<(), Malformed> {
     Groups::of(groups).try_for_each(|group| {
         let mut group = group?;
-        match &group.value {
-            Some(value) if is_recent(group.source) => known.mark_sent(value, unchanged, &mut group.users),
-            _ => group.users.by_ref().for_each(drop),
-        }
-        group.users.finish()
-    })
-}
-
-fn hold(groups: &[u8], meaning: EntryEffect, known: &mut SkipFilter<'_>) -> Result<(), Malformed> {
-    Groups::of(groups).try_for_each(|group| {
-        let mut group = group?;
         match (meaning, &group.value) {
+            _ if !is_recent(group.source) => group.users.by_ref().for_each(drop),
             (EntryEffect::Value(spare), Some(value)) => known.mark_sent(value, spare, &mut group.users),
             (EntryEffect::Value(_), None) => known.mark_unknown(&mut group.users),
             (EntryEffect::Read(spare), _) if has_custom(&group) => {

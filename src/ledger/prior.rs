@@ -2,14 +2,14 @@
 //!
 //! It is found in the journal and in the known values. When these are compacted, it would be lost, so it is stored then.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use fixedbitset::FixedBitSet;
 
 use super::LedgerError;
 use super::groups::{self, Group, Groups, Malformed, Source};
 use super::id_changes::{self, IDENTITY, Renamed, is_identity};
-use super::pull::{USERS, has_custom};
+use super::pull::{USERS, has_custom, users_behind};
 use super::reader::LedgerReader;
 use super::sqlite::{AttributeRow, Database, EntryHeader, RunRow, TargetRow};
 use crate::input::STANDARD;
@@ -44,8 +44,12 @@ pub(super) struct Search<'r> {
 }
 
 impl SetRows {
-    /// The rows of a run, from these entries, which ascend.
-    pub(super) fn of(database: &Database, entries: &[EntryHeader]) -> Result<Self, LedgerError> {
+    /// The rows of a run, from these entries, which ascend. `renamed` has the client's own ids that are to be replaced.
+    pub(super) fn of(
+        database: &Database,
+        entries: &[EntryHeader],
+        renamed: &BTreeMap<String, String>,
+    ) -> Result<Self, LedgerError> {
         let (mut ids, mut custom) = (Vec::new(), Vec::new());
         let (mut values, mut numbers) = (Vec::new(), HashMap::new());
         for heading in entries {
@@ -58,7 +62,10 @@ impl SetRows {
                 for user in group.users.clone() {
                     match user {
                         User::Id(id) => ids.push((id, number)),
-                        User::Custom(id) => custom.push((id.into_owned(), number)),
+                        User::Custom(id) => {
+                            let id = renamed.get(&*id).map_or_else(|| id.into_owned(), Clone::clone);
+                            custom.push((id, number));
+                        }
                     }
                 }
             })?;
@@ -143,6 +150,8 @@ pub(super) struct Mentions<'l> {
     entries: Vec<(EntryHeader, Kind)>,
     /// Whether the target uses the client's own ids.
     by_custom_id: bool,
+    /// The known users, if those of them who were read with all custom attributes had no value of this one.
+    users: Option<&'l AttributeRow>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,7 +170,7 @@ impl<'l> Mentions<'l> {
         database: &'l Database,
         target: &TargetRow,
         attribute: &'l AttributeRow,
-        all: &[AttributeRow],
+        all: &'l [AttributeRow],
         headings: impl Iterator<Item = EntryHeader>,
     ) -> Self {
         let by_custom_id = target.goes_by_custom_ids();
@@ -175,7 +184,8 @@ impl<'l> Mentions<'l> {
             _ => None,
         };
         let entries = headings.filter_map(|heading| Some((heading, kind(&heading)?))).collect();
-        Self { database, attribute, entries, by_custom_id }
+        let users = users_behind(attribute, all, 0);
+        Self { database, attribute, entries, by_custom_id, users }
     }
 
     /// Finds users in the journal, newest first. `see` is given the entry, the value if it is known, and the position of the
@@ -237,6 +247,17 @@ impl<'l> Mentions<'l> {
                 for user in group.users.clone() {
                     if let Some(position) = search.find(&user) {
                         see(group.source, value, position);
+                    }
+                }
+            })?;
+        }
+        let Some(users) = self.users else { return Ok(()) };
+        for part in 0..users.parts {
+            let groups = self.database.known_part(users, part)?;
+            each_group(self.database, &groups, |group| {
+                for user in group.users.clone().filter(|_| has_custom(group)) {
+                    if let Some(position) = search.find(&user) {
+                        see(group.source, &SentValue::Null, position);
                     }
                 }
             })?;
@@ -304,7 +325,9 @@ impl LedgerReader {
                 found.add(Source::Read { run: heading.run }, value, position);
             }
         })?;
-        if attribute.generation > untrusted {
+        if attribute.generation > untrusted
+            || mentions.users.is_some_and(|users| users.generation > untrusted)
+        {
             mentions.find_known(&mut search, |source, value, position| found.add(source, value, position))?;
         }
         let mut out = Vec::new();

@@ -12,8 +12,9 @@ use super::groups::{self, Group, Source};
 use super::id_changes;
 use super::reader::LedgerReader;
 use super::run::{RowCounts, RunId, RunOutcome, TargetKey};
-use super::sqlite::{PullRow, RunRow};
+use super::sqlite::{AttributeRow, PullRow, RunRow};
 use super::writer::{Ledger, Pending};
+use crate::input::STANDARD;
 use crate::plan::{SentValue, User};
 
 /// The attribute under which it is recorded which users there are. The API has none with an empty name.
@@ -75,6 +76,18 @@ struct ReadUser {
 /// Whether custom attributes of listed users were read as well, so that those without a value are empty.
 pub(super) fn has_custom(group: &Group<'_>) -> bool {
     matches!(&group.value, Some(SentValue::Text(text)) if text == WITH_CUSTOM)
+}
+
+/// The users that the known values of an attribute don't have, because it is a custom one that came up later: those who were
+/// read with all custom attributes had no value.
+pub(super) fn users_behind<'a>(
+    attribute: &AttributeRow,
+    all: &'a [AttributeRow],
+    untrusted: u64,
+) -> Option<&'a AttributeRow> {
+    let is_new = attribute.generation == 0 && !STANDARD.contains(&attribute.name.as_str());
+    let mut users = all.iter().filter(|other| other.target == attribute.target && other.name == USERS);
+    users.find(|users| is_new && users.generation > untrusted)
 }
 
 impl RunRow {

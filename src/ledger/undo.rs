@@ -119,8 +119,7 @@ impl UndoRun<'_> {
                 |heading: &&EntryHeader| heading.run == self.run.id && heading.attribute == attribute.id;
             let own: Vec<EntryHeader> = self.headings.iter().filter(of_run).copied().collect();
             if !own.is_empty() {
-                let rows = SetRows::of(&self.reader.database, &own)?;
-                self.undo(attribute, &rows, &mut counts, &mut see)?;
+                self.undo(attribute, &own, &mut counts, &mut see)?;
             }
         }
         Ok(counts)
@@ -129,35 +128,40 @@ impl UndoRun<'_> {
     fn undo<E: From<LedgerError>>(
         &self,
         attribute: &AttributeRow,
-        rows: &SetRows,
+        own: &[EntryHeader],
         counts: &mut UndoCounts,
         see: &mut impl FnMut(&User<'_>, &str, &SentValue<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let states = self.states(attribute, rows)?;
+        let database = &self.reader.database;
+        let rows = &SetRows::of(database, own, &BTreeMap::new())?;
+        // Later runs name users by the ids that they have since this one.
+        let rows_now = &SetRows::of(database, own, &self.renamed)?;
+        let states = self.states(attribute, rows_now)?;
         let changed = states.iter().filter(|state| matches!(state, State::Changed)).count();
         counts.acknowledged += rows.len() as u64;
         counts.changed += changed as u64;
         let mut undone = 0;
         let mut result = Ok(());
-        let mut restore = |position: Option<usize>, user: &User<'_>, value: &SentValue<'_>| {
-            let Some(State::Current) = position.map(|position| &states[position]) else { return };
+        let mut restore = |user: &User<'_>, value: &SentValue<'_>| {
+            let now = self.named_now(user);
+            let Some(State::Current) = rows_now.position(&now).map(|position| &states[position]) else {
+                return;
+            };
             undone += 1;
             if result.is_ok() {
-                result = see(&self.named_now(user), &attribute.name, value);
+                result = see(&now, &attribute.name, value);
             }
         };
         if self.names_users(attribute) {
             // Before, it was the id by which the run named the user.
-            for position in 0..rows.len() {
-                let user = rows.user(position);
-                restore(Some(position), &user, &SentValue::Text(user.to_string().into()));
+            for user in (0..rows.len()).map(|position| rows.user(position)) {
+                restore(&user, &SentValue::Text(user.to_string().into()));
             }
         } else {
-            let database = &self.reader.database;
             self.reader.before(&self.run, &self.target, attribute, rows, |groups| {
                 each_group(database, groups, |group| {
                     let Some(value) = &group.value else { return };
-                    group.users.clone().for_each(|user| restore(rows.position(&user), &user, value));
+                    group.users.clone().for_each(|user| restore(&user, value));
                 })
             })?;
         }
@@ -202,6 +206,9 @@ impl UndoRun<'_> {
             })?;
         }
         // Reading back may have shown that the API didn't take it.
+        if self.names_users(attribute) {
+            return Ok(states);
+        }
         let own = mentions(&|heading| heading.run == self.run.id && heading.attribute == attribute.id);
         own.find(&mut search, |_, value, position| see(value, position))?;
         Ok(states)
@@ -235,7 +242,7 @@ impl UndoRun<'_> {
     }
 
     /// The user by the id that it has since the run.
-    fn named_now<'u>(&self, user: &'u User<'_>) -> User<'u> {
+    fn named_now(&self, user: &User<'_>) -> User<'static> {
         match user {
             User::Id(id) => User::Id(*id),
             User::Custom(id) => {

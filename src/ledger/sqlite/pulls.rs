@@ -141,3 +141,37 @@ impl Database {
 fn prior_sum(run: u64, attribute: u64, groups: &[u8]) -> u32 {
     Checksum::of("prior").number(run).number(attribute).bytes(groups).finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::{APPLICATION, FORMS};
+    use super::super::{Access, LedgerState};
+    use super::*;
+
+    #[test]
+    fn a_file_of_the_first_form_is_read_as_it_is_and_changed_when_it_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = &folder.path().join("ledger");
+        let old = Connection::open(path).unwrap();
+        old.execute_batch(FORMS[0]).unwrap();
+        old.pragma_update(None, "application_id", APPLICATION).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        LedgerState::new().put(&old).unwrap();
+        drop(old);
+
+        let database = Database::open(path, Access::Read).unwrap();
+        assert!(database.pulls().unwrap().is_empty());
+        database.each_prior(1, 1, |_| panic!("nothing is in it")).unwrap();
+        drop(database);
+        let database = Database::open(path, Access::Write).unwrap();
+        database.add_prior(1, 1, b"groups").unwrap();
+        let mut seen = Vec::new();
+        let see = |groups: &[u8]| {
+            seen.push(groups.to_vec());
+            Ok(())
+        };
+        database.each_prior(1, 1, see).unwrap();
+        assert_eq!(seen, [b"groups"]);
+        assert_eq!(database.read_form().unwrap(), FORMS.len());
+    }
+}

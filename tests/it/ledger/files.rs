@@ -156,9 +156,9 @@ fn a_later_form_is_not_guessed_at() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("l");
     complete_run(&path);
-    Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
     let error = LedgerReader::open(&path).unwrap_err();
-    assert!(matches!(error, LedgerError::TooNew { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, LedgerError::TooNew { found: 3, known: 2, .. }), "{error}");
 }
 
 #[test]

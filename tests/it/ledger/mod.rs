@@ -4,6 +4,7 @@ mod damage;
 mod files;
 mod history;
 mod kills;
+mod pulls;
 mod recording;
 mod renames;
 mod runs;

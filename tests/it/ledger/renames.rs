@@ -15,13 +15,13 @@ use tempfile::TempDir;
 
 use super::world::{at, tight};
 
-type Rows<'r> = &'r [(&'r str, &'r str, &'r str)];
+pub(super) type Rows<'r> = &'r [(&'r str, &'r str, &'r str)];
 
 fn target(id_type: IdType) -> TargetKey {
     TargetKey { base_url: "https://acme.user.com/api/public/".to_owned(), id_type }
 }
 
-fn plan(id_type: IdType, rows: Rows<'_>) -> Plan {
+pub(super) fn plan(id_type: IdType, rows: Rows<'_>) -> Plan {
     let mut dictionary = Dictionary::new(&ReadOptions::default());
     let mut builder = Builder::new(OnConflict::Last);
     for (user, attribute, value) in rows {
