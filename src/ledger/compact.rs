@@ -69,7 +69,10 @@ impl Ledger {
         let last = headings.last().map_or(state.merged, |heading| heading.entry);
         database.in_one_commit(|| {
             self.keep_prior(state, headings, &attributes, &targets, &runs)?;
-            for mut attribute in attributes.iter().cloned() {
+            // Other attributes are merged with the users that were known until now.
+            let (users, others): (Vec<_>, Vec<_>) =
+                attributes.iter().cloned().partition(|attribute| attribute.name == USERS);
+            for mut attribute in others.into_iter().chain(users) {
                 let Some(target) = targets.iter().find(|target| target.id == attribute.target) else {
                     continue;
                 };
