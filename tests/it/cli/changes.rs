@@ -44,7 +44,7 @@ fn the_plan_says_what_is_equal_would_change_and_is_new() {
     assert!(text.contains("most frequent changes\n  country: `Poland` to `USA`: 3 users\n"), "{text}");
 
     let json: Value = serde_json::from_str(&plan("json")).unwrap();
-    let country = json!({ "name": "country", "equal": 7, "changed": 3, "new": 1 });
+    let country = json!({ "name": "country", "equal": 7, "changed": 3, "new": 1, "missing": 0 });
     assert_eq!(json["changes"]["attributes"][1], country);
     let change = json!({ "attribute": "country", "from": "Poland", "to": "USA", "users": 3 });
     assert_eq!(json["changes"]["most_frequent"], json!([change]));

@@ -10,12 +10,12 @@ use attrsync::sandbox::{ErrorBody, Fault, FaultKind, Moment, Options};
 
 use super::{Ended, Server, Workdir};
 
-fn signal(child: &Child, name: &str) {
+pub(super) fn signal(child: &Child, name: &str) {
     let status = Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
     assert!(status.success());
 }
 
-fn wait(child: Child) -> Ended {
+pub(super) fn wait(child: Child) -> Ended {
     child.wait_with_output().unwrap().into()
 }
 

@@ -19,6 +19,7 @@ mod plans;
 mod planted;
 mod progress;
 mod protocol;
+mod pull;
 mod reasons;
 mod refused;
 mod rehearsal;
