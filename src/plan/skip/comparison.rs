@@ -27,38 +27,31 @@ type Change = (SentValue<'static>, u32);
 pub(super) struct Comparison {
     /// By position in the index: users with another value.
     changed: FixedBitSet,
-    /// By position in the index: the group of each user, from 1. `None` if the values are too many.
-    groups: Option<Vec<u32>>,
+    /// Whether changes between values are counted. They are not if the values are too many.
+    is_counted: bool,
     changes: HashMap<Change, u64>,
 }
 
 impl Comparison {
-    pub(super) fn new(plan: &AttributePlan, range: &RangeInclusive<u64>, index: &UserIndex) -> Self {
-        let is_small = plan.groups.len() <= MOST_VALUES
+    pub(super) fn new(plan: &AttributePlan, index: &UserIndex) -> Self {
+        let is_counted = plan.groups.len() <= MOST_VALUES
             && index.len() <= plan.ids.len().saturating_mul(MOST_POSITIONS_PER_USER);
-        let groups = is_small.then(|| {
-            let mut groups = vec![0; index.len()];
-            for group in 0..plan.groups.len() {
-                for position in plan.groups.range(group).positions() {
-                    let user = plan.ids.get(position);
-                    if range.contains(&user)
-                        && let Some(at) = index.find(user)
-                    {
-                        groups[at] = group + 1;
-                    }
-                }
-            }
-            groups
-        });
-        Self { changed: FixedBitSet::with_capacity(index.len()), groups, changes: HashMap::new() }
+        Self { changed: FixedBitSet::with_capacity(index.len()), is_counted, changes: HashMap::new() }
     }
 
-    /// A user who is known to have this value, and for whom the plan may have another one.
-    pub(super) fn differs(&mut self, position: usize, value: &SentValue<'_>) {
+    /// A user who is known to have this value, and for whom the plan may have another one, that of `group`.
+    pub(super) fn differs(
+        &mut self,
+        position: usize,
+        value: &SentValue<'_>,
+        group: impl FnOnce() -> Option<u32>,
+    ) {
         self.changed.insert(position);
-        let Some(groups) = &self.groups else { return };
+        if !self.is_counted {
+            return;
+        }
         // The position may belong to no user of the plan.
-        let Some(group) = groups[position].checked_sub(1) else { return };
+        let Some(group) = group() else { return };
         if self.changes.len() < MOST_CHANGES {
             *self.changes.entry((value.clone().into_owned(), group)).or_default() += 1;
         } else if let Some(count) = self.changes.get_mut(&(value.clone().into_owned(), group)) {
@@ -73,6 +66,9 @@ impl Comparison {
         range: &RangeInclusive<u64>,
         index: &UserIndex,
     ) -> (u64, HashMap<Change, u64>) {
+        if self.changed.is_clear() {
+            return (0, self.changes);
+        }
         let is_changed = |user: &u64| index.find(*user).is_some_and(|at| self.changed.contains(at));
         (users_in(plan, range).filter(is_changed).count() as u64, self.changes)
     }

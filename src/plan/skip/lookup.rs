@@ -1,5 +1,6 @@
 //! Finds the users and groups of a plan by the texts that the ledger has of them.
 
+use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -84,6 +85,16 @@ impl<'p> GroupIndex<'p> {
         let equal =
             move |group: &u32| meaning(name, &sent_value(dictionary, attribute, groups, *group)) == wanted;
         index.iter_hash(hash).copied().filter(equal)
+    }
+
+    /// What a value means.
+    pub(super) fn meaning<'v>(&self, value: &'v SentValue<'_>) -> Cow<'v, str> {
+        meaning(&self.dictionary.attribute(self.attribute).name, value)
+    }
+
+    /// Whether the value that a group sends means this.
+    pub(super) fn means(&self, group: u32, wanted: &str) -> bool {
+        self.meaning(&sent_value(self.dictionary, self.attribute, self.groups, group)) == wanted
     }
 
     fn index(&self) -> HashTable<u32> {

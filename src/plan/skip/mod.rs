@@ -13,6 +13,7 @@ mod comparison;
 mod lookup;
 #[cfg(test)]
 mod tests;
+mod user_groups;
 mod user_index;
 
 use std::collections::{HashMap, VecDeque};
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use comparison::Comparison;
 use lookup::{GroupIndex, GroupSearch, UserLookup};
+use user_groups::UserGroups;
 use user_index::UserIndex;
 
 use super::attribute_plan::AttributePlan;
@@ -89,6 +91,10 @@ pub struct ValueChange {
     pub users: u64,
 }
 
+/// With fewer users for each value than this, a user's value is compared with that of the plan. With more, a known value is
+/// looked up once for all of its users.
+const USERS_PER_VALUE: usize = 4;
+
 /// The most changes from one value to another that are kept.
 const MOST_CHANGES: usize = 20;
 
@@ -135,6 +141,8 @@ pub struct SkipFilter<'p> {
     missing: Option<FixedBitSet>,
     counts: KnownRows,
     compare: Compare,
+    /// Whether values are compared user by user, and not looked up.
+    is_by_user: bool,
     /// From a known value to a group of the plan: how many users.
     changes: HashMap<(SentValue<'static>, u32), u64>,
 }
@@ -149,6 +157,7 @@ struct ReportedUsers {
     listed: Option<FixedBitSet>,
     /// By position in the index, users that it doesn't have.
     missing: Option<FixedBitSet>,
+    groups: UserGroups,
     comparison: Option<Comparison>,
 }
 
@@ -259,6 +268,7 @@ impl<'p> SkipFilter<'p> {
             missing: None,
             counts,
             compare,
+            is_by_user: plan.groups.len() as usize > plan.ids.len() / USERS_PER_VALUE,
             changes,
         }
     }
@@ -272,7 +282,7 @@ impl<'p> SkipFilter<'p> {
     /// Counts what was found out about the users of the range.
     fn end_range(&mut self) {
         let Some(ReportedUsers { index, comparison, missing, .. }) = self.reported.take() else { return };
-        if let Some(missing) = missing {
+        if let Some(missing) = missing.filter(|missing| !missing.is_clear()) {
             self.take_out(&index, &missing);
         }
         let Some(comparison) = comparison else { return };
@@ -320,8 +330,9 @@ impl<'p> SkipFilter<'p> {
         if reason.is_none() && self.compare == Compare::No {
             return self.mark_unknown(users);
         }
+        let is_by_user = self.is_by_user;
         let Self { users: lookup, groups, plan, range, reported, skipped, counts, compare, .. } = self;
-        let ReportedUsers { index, reported, comparison, .. } =
+        let ReportedUsers { index, reported, groups: groups_of, comparison, .. } =
             reported.get_or_insert_with(|| ReportedUsers::new(plan, range, *compare));
         let skipped = skipped.get_or_insert_with(|| FixedBitSet::with_capacity(plan.ids.len()));
         let count = match reason {
@@ -329,20 +340,27 @@ impl<'p> SkipFilter<'p> {
             Some(SkipReason::Resumed) => &mut counts.resumed,
             None => &mut counts.equal,
         };
-        let mut searches: Vec<GroupSearch<'_>> = groups
-            .find(value)
-            .map(|group| GroupSearch::new(&plan.ids, plan.groups.range(group).positions()))
-            .collect();
+        let search = |group| GroupSearch::new(&plan.ids, plan.groups.range(group).positions());
+        let mut searches: Vec<GroupSearch<'_>> =
+            if is_by_user { Vec::new() } else { groups.find(value).map(search).collect() };
+        let mut wanted = None;
         for user in users.filter_map(|user| lookup.number(&user)) {
             let Some(position) = index.find(user).filter(|position| !reported.put(*position)) else {
                 continue;
             };
-            match searches.iter_mut().find_map(|search| search.find(user)) {
+            let row = if is_by_user {
+                let group = groups_of.of(position, plan, range, index);
+                let wanted = wanted.get_or_insert_with(|| groups.meaning(value));
+                group.filter(|group| groups.means(*group, wanted)).and_then(|group| search(group).find(user))
+            } else {
+                searches.iter_mut().find_map(|search| search.find(user))
+            };
+            match row {
                 Some(_) if reason.is_none() => *count += 1,
                 Some(row) => *count += u64::from(!skipped.put(row)),
                 None => {
                     if let Some(comparison) = comparison {
-                        comparison.differs(position, value);
+                        comparison.differs(position, value, || groups_of.of(position, plan, range, index));
                     }
                 }
             }
@@ -389,7 +407,7 @@ impl ReportedUsers {
     fn new(plan: &AttributePlan, range: &RangeInclusive<u64>, compare: Compare) -> Self {
         let index = UserIndex::new(plan, range);
         let reported = FixedBitSet::with_capacity(index.len());
-        let comparison = (compare == Compare::Yes).then(|| Comparison::new(plan, range, &index));
-        Self { index, reported, listed: None, missing: None, comparison }
+        let comparison = (compare == Compare::Yes).then(|| Comparison::new(plan, &index));
+        Self { index, reported, listed: None, missing: None, groups: UserGroups::default(), comparison }
     }
 }
