@@ -50,6 +50,8 @@ pub(super) fn progress(beat: &Beat<'_>) {
                 slowed_to = state.slowed_to.map(tenths),
                 retried,
                 throttled,
+                users_read_back = state.reading_back.map(|reading| reading.users_done),
+                users_to_read_back = state.reading_back.map(|reading| reading.users),
                 eta_seconds = state.eta.map(seconds),
                 waiting = state.held.map(|(waiting, _)| waiting.name()),
                 next_try_seconds = state.held.map(|(_, left)| seconds(left)),
@@ -58,6 +60,13 @@ pub(super) fn progress(beat: &Beat<'_>) {
                 "progress"
             );
         }
+        Beat::ReadingBack(reading) => info!(
+            target: "progress",
+            users = reading.decided.0,
+            way = reading.way.name(),
+            requests = reading.decided.1,
+            "reading back"
+        ),
         Beat::Waiting(state) => info!(
             target: "progress",
             waiting = state.held.map(|(waiting, _)| waiting.name()),

@@ -18,7 +18,7 @@ use super::values::{
     Columns, Delimiter, Encoding, Limit, LogFormat, Period, ProgressMode, Size, count, days, detail, memory,
     number,
 };
-use crate::deliver::{self, Rate};
+use crate::deliver::{self, Rate, Verify};
 use crate::input::{self, Empty, IdType, Layout, Vocabulary};
 use crate::plan::OnConflict;
 
@@ -166,9 +166,9 @@ pub(super) struct DeliveryFlags {
     pub(super) max_attempts: NonZeroU32,
     #[command(flatten)]
     pub(super) retries: RetryFlags,
-    /// Read this many values back at the end, chosen at random, and compare them
-    #[arg(long, value_name = "N", value_parser = number::<usize>, default_value_t = 0)]
-    pub(super) verify: usize,
+    /// Read this many values back at the end, chosen at random, or all of them, and compare them
+    #[arg(long, value_name = "N|all", default_value_t)]
+    pub(super) verify: Verify,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -35,8 +35,6 @@ pub struct Settings {
     pub batch_size: NonZeroU32,
     /// How to send.
     pub delivery: deliver::Options,
-    /// How many acknowledged users to read back.
-    pub verify: usize,
     /// Where to save the plan, and what for.
     pub save: Option<PlanFile>,
     /// What is kept between runs.
@@ -162,7 +160,6 @@ impl Settings {
                 verify: delivery.verify,
                 ..deliver::Options::default()
             },
-            verify: delivery.verify,
             save: None,
             ledger: None,
             wait: ledger.keeping.wait.0,

@@ -21,7 +21,7 @@ use super::core::{ApiCall, Core, StartedRequest};
 use super::event::{Delivery, End, Event, Shutdown, Slowed, Status, Stop, Waiting};
 use super::limiter::Limiter;
 use super::options::Options;
-use super::reservoir::Reservoir;
+use super::read_back::{Sample, Way};
 use super::transport::{Reply, Request, SendError, Transport};
 use crate::clock;
 use crate::plan::{Batch, Plan};
@@ -46,6 +46,8 @@ pub(super) struct Dispatcher<T> {
     limiter: Limiter,
     concurrency: Concurrency,
     outbox: Outbox,
+    /// How users are read back, as far as it was sent.
+    way: Option<Way>,
 }
 
 /// Events that are not sent yet. The receiver is woken once for each burst.
@@ -70,8 +72,7 @@ impl<T: Transport> Dispatcher<T> {
         events: mpsc::Sender<Event>,
         mut chance: StdRng,
     ) -> Self {
-        let sample =
-            (options.verify > 0).then(|| Reservoir::new(options.verify, StdRng::from_rng(&mut chance)));
+        let sample = Sample::new(options.verify, StdRng::from_rng(&mut chance));
         Self {
             core: Core::new(Arc::clone(&plan), options, sample),
             limiter: Limiter::new(options.rate),
@@ -85,6 +86,7 @@ impl<T: Transport> Dispatcher<T> {
             chance,
             in_flight: JoinSet::new(),
             outbox: Outbox { events, waiting: Vec::with_capacity(BURST), told_at: clock::monotonic_now() },
+            way: None,
         }
     }
 
@@ -110,7 +112,7 @@ impl<T: Transport> Dispatcher<T> {
             } else if self.has_room(now) {
                 may_start = self.core.decide(now);
                 self.outbox.take(self.core.events()).await?;
-                if !may_start && self.core.is_done(now) {
+                if !may_start && self.core.is_done() {
                     break;
                 }
             }
@@ -178,6 +180,7 @@ impl<T: Transport> Dispatcher<T> {
                 }
                 ApiCall::User(user) => transport.fetch(id, &user).await,
                 ApiCall::Operation(operation) => transport.probe(id, operation).await,
+                ApiCall::Page(cursor) => transport.page(id, cursor.as_deref()).await,
             };
             Answered { number, sent_at, bytes, result }
         });
@@ -194,7 +197,12 @@ impl<T: Transport> Dispatcher<T> {
         let signal = self.core.answered(number, &result, bytes, now, &mut self.chance);
         let connecting = result.as_ref().map_or(Duration::ZERO, |reply| reply.connecting);
         self.limiter.answered(sent_at, connecting, now, signal);
-        self.outbox.take(self.core.events()).await
+        self.outbox.take(self.core.events()).await?;
+        // Even if it is over soon.
+        if self.core.reading_back().map(|reading| reading.way) == self.way {
+            return Ok(());
+        }
+        self.send_status().await
     }
 
     async fn finish(mut self) -> Result<Delivery, Disconnected> {
@@ -220,7 +228,9 @@ impl<T: Transport> Dispatcher<T> {
         let reason = waiting.map(|_| self.core.outage().reason().error.clone());
         let gives_up = self.core.outage().gives_up(self.options.max_outage).filter(|_| waiting.is_some());
         let gives_up = gives_up.map(|(at, _)| at.saturating_duration_since(now));
-        let status = Status { in_flight: self.in_flight.len(), rate, slowed, waiting, reason, gives_up };
+        let (in_flight, reading_back) = (self.in_flight.len(), self.core.reading_back());
+        self.way = reading_back.map(|reading| reading.way);
+        let status = Status { in_flight, rate, slowed, waiting, reason, gives_up, reading_back };
         self.outbox.waiting.push(Event::Status(status));
         self.outbox.flush().await
     }

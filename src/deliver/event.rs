@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::read_back::Verified;
+use super::read_back::{ReadingBack, Verified};
 use super::verdict::{AnswerKind, Reason};
 use crate::plan::Batch;
 
@@ -82,6 +82,8 @@ pub struct Status {
     pub reason: Option<String>,
     /// When the run gives up unless a request is served, while no request starts.
     pub gives_up: Option<Duration>,
+    /// How far reading back is, once it has begun.
+    pub reading_back: Option<ReadingBack>,
 }
 
 /// Whether the rate in use is less than the configured one.

@@ -17,7 +17,7 @@
 //!     `size_limit` to find the largest request that the API accepts;
 //!   - `knowledge`, what answers have shown of the account, its attributes, values and users so far;
 //!   - `outage`, which tells a failing request from an API that is down, and `backoff`, how long to wait;
-//!   - `read_back`, which compares a sample of rows with what the API holds at the end.
+//!   - `read_back`, which compares rows with what the API holds at the end.
 //! - `dispatcher` is the loop that sends what the core decides. It uses the [`Limiter`], which says when the next request
 //!   may start, and `concurrency`, how many may be in flight.
 //! - `http` is the real transport.
@@ -41,7 +41,6 @@ mod options;
 mod outage;
 mod pages;
 mod read_back;
-mod reservoir;
 mod search;
 mod server_message;
 mod size_limit;
@@ -59,10 +58,9 @@ pub use account_user::{AccountUser, AccountValue};
 pub use event::{Delivery, End, Event, Outcome, Purpose, Shutdown, Slowed, Status, Stop, Waiting};
 pub use http::{Http, HttpError, Target};
 pub use limiter::{LimitSignal, Limiter};
-pub use options::{Options, Rate};
+pub use options::{Options, Rate, Verify};
 pub use pages::{Page, PageError, PageReader, PageRequests};
-pub use read_back::{Mismatch, Verified};
-pub use reservoir::{PlanRow, Reservoir};
+pub use read_back::{Mismatch, PlanRow, ReadingBack, Reservoir, Verified, Way};
 pub use transport::{Delivered, Reply, Request, RequestId, SendError, SendErrorCause, Transport};
 pub use verdict::{AnswerKind, Reason, Verdict};
 

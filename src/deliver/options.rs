@@ -63,6 +63,44 @@ impl FromStr for Rate {
     }
 }
 
+/// Which acknowledged rows are read back at the end: `100` or `all`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// This many, chosen at random.
+    Rows(usize),
+    /// All.
+    All,
+}
+
+impl Default for Verify {
+    fn default() -> Self {
+        Self::Rows(0)
+    }
+}
+
+impl fmt::Display for Verify {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rows(rows) => rows.fmt(f),
+            Self::All => f.write_str("all"),
+        }
+    }
+}
+
+impl FromStr for Verify {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            word if word.eq_ignore_ascii_case("all") => Ok(Self::All),
+            number => number
+                .parse()
+                .map(Self::Rows)
+                .map_err(|_error| format!("`{text}` is not valid: write a whole number from 0, or `all`")),
+        }
+    }
+}
+
 /// The options of delivery.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -86,8 +124,8 @@ pub struct Options {
     pub elapsed: Duration,
     /// How long requests in flight may take after a signal, if that is less than `timeout`.
     pub grace: Duration,
-    /// How many acknowledged rows to read back.
-    pub verify: usize,
+    /// Which acknowledged rows to read back.
+    pub verify: Verify,
     /// What the id of each request begins with. It differs from that of any other run, on any machine.
     pub run: Arc<str>,
     /// Where requests go, for messages.
@@ -128,7 +166,7 @@ impl Default for Options {
             max_duration: None,
             elapsed: Duration::ZERO,
             grace: Self::GRACE,
-            verify: 0,
+            verify: Verify::default(),
             run: "run".into(),
             address: String::new(),
             proven: false,

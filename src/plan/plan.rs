@@ -181,9 +181,7 @@ impl Plan {
 
     /// The users of a batch, or of any other range of a group, ascending.
     pub fn users(&self, batch: Batch) -> impl Iterator<Item = User<'_>> + '_ {
-        let attribute = self.attribute_of(batch.group);
-        let positions = attribute.range(batch.group).part(batch.first, batch.len);
-        attribute.plan.ids.reader(positions, BUFFER).map(|number| self.users.user(number, &self.dictionary))
+        self.user_numbers(batch).map(|number| self.users.user(number, &self.dictionary))
     }
 
     /// The user at this position of a group.
@@ -195,6 +193,18 @@ impl Plan {
     pub fn user_number(&self, group: u32, position: u32) -> u64 {
         let attribute = self.attribute_of(group);
         attribute.plan.ids.get(attribute.range(group).at(position))
+    }
+
+    /// The numbers of the users of a batch, or of any other range of a group, ascending.
+    pub fn user_numbers(&self, batch: Batch) -> impl Iterator<Item = u64> + '_ {
+        let attribute = self.attribute_of(batch.group);
+        let positions = attribute.range(batch.group).part(batch.first, batch.len);
+        attribute.plan.ids.reader(positions, BUFFER)
+    }
+
+    /// The number of the user with this own id of the client's, if the plan knows users by such ids and has this one.
+    pub fn number_of_custom_id(&self, id: &str) -> Option<u64> {
+        self.users.number(id, &self.dictionary)
     }
 
     /// With [`OnConflict::Error`](super::OnConflict::Error) all conflicts, by attribute and user; otherwise none. Their

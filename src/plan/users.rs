@@ -1,6 +1,7 @@
 //! The users of a plan, and their numbers.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,25 @@ impl UserNumbers {
             Self::Ranked(_) => custom(number),
             Self::Custom { order, .. } => custom(order[index(number)].into()),
         }
+    }
+
+    /// The number of the user with this own id of the client's.
+    pub(super) fn number(&self, id: &str, dictionary: &Dictionary) -> Option<u64> {
+        let (mut low, mut high) = match self {
+            Self::Id => return None,
+            Self::Ranked(count) => (0, *count as u64),
+            Self::Custom { order, .. } => (0, order.len() as u64),
+        };
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let User::Custom(found) = self.user(middle, dictionary) else { return None };
+            match (*found).cmp(id) {
+                Ordering::Equal => return Some(middle),
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+            }
+        }
+        None
     }
 
     pub(super) fn memory_bytes(&self) -> usize {

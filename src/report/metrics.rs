@@ -308,8 +308,15 @@ mod tests {
             statistics.take(&answered, now);
         }
         let waiting = Some((Waiting::Outage, Duration::from_secs(3)));
-        let status =
-            Status { in_flight: 2, rate: 10.0, slowed: Slowed::No, waiting, reason: None, gives_up: None };
+        let status = Status {
+            in_flight: 2,
+            rate: 10.0,
+            slowed: Slowed::No,
+            waiting,
+            reason: None,
+            gives_up: None,
+            reading_back: None,
+        };
         let mut metrics = metrics();
         metrics.snapshot.latency = LatencySummary::of(&statistics);
         metrics.snapshot.status = Some(status);

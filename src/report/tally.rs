@@ -130,6 +130,7 @@ mod tests {
             waiting: Some((Waiting::Pause, Duration::from_secs(1))),
             reason: None,
             gives_up: None,
+            reading_back: None,
         };
         prop_oneof![
             purpose.prop_map(|purpose| Event::Sent { at: clock::monotonic_now(), purpose }),

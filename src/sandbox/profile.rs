@@ -10,11 +10,10 @@ fn standardized(name: &str) -> String {
     name.to_lowercase().replace(' ', "_")
 }
 
-/// All that the API shows of a user: null where a standard attribute was never set. A user that is known by the
-/// client's own id alone has the `id` null.
+/// All that the API shows of a user: null where a standard attribute was never set.
 pub(super) fn profile(state: &State, user: User<'_>) -> Value {
     let mut fields = Map::new();
-    fields.insert("id".to_owned(), if let User::Id(id) = user { json!(id) } else { Value::Null });
+    fields.insert("id".to_owned(), json!(state.id(user)));
     for (name, kind) in STANDARD {
         let shown = state.value(user, name).map_or(Value::Null, |value| kind.show(value));
         fields.insert(name.to_owned(), shown);

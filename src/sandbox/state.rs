@@ -54,6 +54,9 @@ pub struct State {
     by_custom_id: Values<u32>,
 }
 
+/// The ids of users that are known by the client's own ids begin above this one, which no other user has.
+const OWN_IDS: u64 = 1 << 52;
+
 /// By attribute, then by user: the number of a value.
 type Values<U> = BTreeMap<Box<str>, HashMap<U, u32, RandomState>>;
 
@@ -81,6 +84,15 @@ impl State {
         let ids = self.by_id.values().flat_map(HashMap::keys).map(|id| UserNumber::Id(*id));
         let custom = self.by_custom_id.values().flat_map(HashMap::keys);
         ids.chain(custom.map(|number| UserNumber::CustomId(*number)))
+    }
+
+    /// User.com's id of a user. One that is known by the client's own id has one from its first value on; it can be read,
+    /// but not asked for.
+    pub(super) fn id(&self, user: User<'_>) -> Option<u64> {
+        match user {
+            User::Id(id) => Some(id),
+            User::CustomId(id) => self.custom_ids.find(id).map(|number| OWN_IDS + u64::from(number)),
+        }
     }
 
     /// The user of this number.

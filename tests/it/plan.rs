@@ -164,6 +164,11 @@ proptest! {
     fn custom_ids_ascend_by_their_bytes(rows in any_rows(), on_conflict in any_policy(), batch_size in 1..9_u32) {
         let plan = Reading::new(on_conflict, by_custom_id).read(&rows).finish(batch_size);
         check(&plan, &rows, on_conflict, IdType::CustomId);
+        for batch in plan.batches() {
+            let found = plan.users(batch).map(|user| plan.number_of_custom_id(&user.to_string()));
+            prop_assert!(found.eq(plan.user_numbers(batch).map(Some)));
+        }
+        prop_assert_eq!(plan.number_of_custom_id("nobody's"), None);
     }
 
     #[test]

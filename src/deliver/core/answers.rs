@@ -12,6 +12,7 @@ use crate::deliver::event::{Event, Outcome, Purpose, Stop};
 use crate::deliver::knowledge::{GROUPS, GROUPS_BY_STATUS, pattern};
 use crate::deliver::limiter::LimitSignal;
 use crate::deliver::outage::Key;
+use crate::deliver::read_back;
 use crate::deliver::suggested_cause::{SuggestedCause, is_structured};
 use crate::deliver::transport::{Delivered, Reply, SendError};
 use crate::deliver::user_set::UserSet;
@@ -165,7 +166,7 @@ impl Core {
         // Two tries have to count: so the last but one is followed by a request that shows the API at work, too.
         let is_near_the_end =
             self.most_attempts(&request).is_some_and(|most| request.attempts.all() + 1 >= most);
-        if is_near_the_end && self.in_flight.is_empty() && !self.has_fresh_batches() {
+        if is_near_the_end && self.in_flight.is_empty() && !self.has_fresh_requests() {
             self.probe = Some(in_doubt);
         }
         self.again(request, reason, at);
@@ -174,7 +175,9 @@ impl Core {
     /// Identifies a request.
     pub(super) fn key(&self, task: &Task) -> Key {
         match task {
-            Task::ReadBack(number) => (u32::MAX, u32::try_from(*number).unwrap_or(u32::MAX)),
+            Task::ReadBack(read_back::Question::User(first)) => {
+                (u32::MAX, u32::try_from(*first).unwrap_or(u32::MAX))
+            }
             task => self.users_of(task).map_or((u32::MAX, u32::MAX), |users| (users.group, users.first())),
         }
     }
@@ -215,9 +218,13 @@ impl Core {
                 };
                 self.add_evidence(id, evidence, now);
             }
-            Task::ReadBack(number) => {
-                if let Some(read_back) = &mut self.read_back {
-                    read_back.compare(number, result, &self.plan);
+            Task::ReadBack(question) => {
+                let Some(read_back) = &mut self.read_back else { return };
+                match question {
+                    read_back::Question::User(first) => read_back.compare(first, result, &self.plan),
+                    read_back::Question::Page(cursor) => {
+                        read_back.compare_page(cursor.as_deref(), result, &self.plan);
+                    }
                 }
             }
         }
@@ -364,9 +371,11 @@ impl Core {
             Task::Ask { diagnosis, .. } => {
                 self.add_evidence(diagnosis, Evidence::Rejected(rejection(reason)), now);
             }
-            Task::ReadBack(number) => {
-                if let Some(read_back) = &mut self.read_back {
-                    read_back.unread(number, &gave_up);
+            Task::ReadBack(question) => {
+                let Some(read_back) = &mut self.read_back else { return };
+                match question {
+                    read_back::Question::User(first) => read_back.unread(first, &gave_up),
+                    read_back::Question::Page(_) => read_back.leave_pages(&gave_up.error),
                 }
             }
             Task::Probe(_) | Task::Account(_) => {}

@@ -22,12 +22,11 @@ use tracing::info;
 
 use self::pending_request::{PendingRequest, Scheduled, Task};
 use super::diagnosis::Diagnosis;
-use super::event::{Event, Outcome, Purpose, Stop};
+use super::event::{Event, Outcome, Stop};
 use super::knowledge::Knowledge;
 use super::options::Options;
 use super::outage::OutageDetector;
-use super::read_back::{ReadBack, Verified};
-use super::reservoir::Reservoir;
+use super::read_back::{ReadBack, ReadingBack, Sample, Verified};
 use super::transport::RequestId;
 use super::user_set::UserSet;
 use super::verdict::Reason;
@@ -80,6 +79,8 @@ pub(super) enum ApiCall {
     User(String),
     /// A GET of an operation's address.
     Operation(Operation),
+    /// A GET of a page of the list of users: the first one, or one with this cursor.
+    Page(Option<String>),
 }
 
 /// Delivery as a state machine.
@@ -119,7 +120,7 @@ pub(super) struct Core {
     /// The next request is sent once nothing else is in flight.
     solo: bool,
     unreachable: u32,
-    sample: Option<Reservoir>,
+    sample: Option<Sample>,
     read_back: Option<ReadBack>,
     events: Vec<Event>,
     stop: Option<Stop>,
@@ -141,7 +142,7 @@ struct AccountCheck {
 }
 
 impl Core {
-    pub(super) fn new(plan: Arc<Plan>, options: &Options, sample: Option<Reservoir>) -> Self {
+    pub(super) fn new(plan: Arc<Plan>, options: &Options, sample: Option<Sample>) -> Self {
         let mut cursor = plan.cursor();
         let next = cursor.next(&plan);
         Self {
@@ -179,14 +180,19 @@ impl Core {
     }
 
     /// Whether all rows are finished and the sample is read back.
-    pub(super) fn is_done(&mut self, now: Instant) -> bool {
+    pub(super) fn is_done(&mut self) -> bool {
         if self.next.is_some() || self.outstanding() > 0 {
             return false;
         }
         if let Some(sample) = self.sample.take() {
-            self.begin_reading_back(sample, now);
+            self.read_back = Some(ReadBack::of(sample, &self.plan));
         }
-        self.outstanding() == 0
+        !self.read_back.as_ref().is_some_and(ReadBack::has_next)
+    }
+
+    /// How far reading back is, once it has begun.
+    pub(super) fn reading_back(&self) -> Option<ReadingBack> {
+        self.read_back.as_ref().map(ReadBack::state)
     }
 
     /// The events since the last call.
@@ -230,8 +236,8 @@ impl Core {
 
     fn finish_users(&mut self, users: &UserSet, outcome: &Outcome, attempts: u32) {
         for batch in users.batches() {
-            if let (Outcome::Acknowledged, Some(sample)) = (outcome, &mut self.sample) {
-                sample.offer(batch);
+            if let Some(sample) = &mut self.sample {
+                sample.offer(batch, outcome);
             }
             self.events.push(Event::Finished { batch, outcome: outcome.clone(), attempts });
         }
@@ -240,14 +246,6 @@ impl Core {
     /// Stops the run.
     pub(super) fn stop_with(&mut self, stop: Stop) {
         self.stop.get_or_insert(stop);
-    }
-
-    fn begin_reading_back(&mut self, sample: Reservoir, now: Instant) {
-        let read_back = ReadBack::of(sample.rows(), &self.plan);
-        for number in 0..read_back.users() {
-            self.enqueue(PendingRequest::new(Task::ReadBack(number), Purpose::ReadBack), now);
-        }
-        self.read_back = Some(read_back);
     }
 
     /// Finishes all rows that were sent and have no result. Returns what reading back found, if it was started.

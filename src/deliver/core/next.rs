@@ -9,6 +9,7 @@ use super::{AccountCheck, ApiCall, COUNTED, Core, InDoubt, QUESTION_ATTEMPTS, St
 use crate::deliver::diagnosis::{Diagnosis, Evidence, Finding, Question, Rejection};
 use crate::deliver::event::{Event, Outcome, Purpose};
 use crate::deliver::knowledge::Offender;
+use crate::deliver::read_back::{self, ReadBack};
 use crate::deliver::suggested_cause::SuggestedCause;
 use crate::deliver::transport::RequestId;
 use crate::deliver::user_set::UserSet;
@@ -89,8 +90,9 @@ impl Core {
             Task::Update(users) | Task::Account(users) => ApiCall::Update(users.clone()),
             Task::Probe(call) => call.clone(),
             Task::Ask { diagnosis, question } => self.call_for(*diagnosis, question),
-            Task::ReadBack(number) => ApiCall::User(
-                self.read_back.as_ref().map_or_else(String::new, |all| all.user(*number, &self.plan)),
+            Task::ReadBack(read_back::Question::Page(cursor)) => ApiCall::Page(cursor.clone()),
+            Task::ReadBack(read_back::Question::User(first)) => ApiCall::User(
+                self.read_back.as_ref().map_or_else(String::new, |all| all.user(*first, &self.plan)),
             ),
         };
         match (&call, &request.task) {
@@ -122,12 +124,13 @@ impl Core {
     /// batch that was not tried yet tells more than one with a batch that failed.
     pub(super) fn next_request(&mut self, now: Instant) -> Option<PendingRequest> {
         if self.outage.next_probe().is_some() {
-            return self.claim().or_else(|| self.queue.pop().map(|Reverse(due)| due.request));
+            let queued = |core: &mut Self| core.queue.pop().map(|Reverse(due)| due.request);
+            return self.claim().or_else(|| queued(self)).or_else(|| self.claim_question());
         }
         if self.queue.peek().is_some_and(|Reverse(due)| due.at <= now) {
             return self.queue.pop().map(|Reverse(due)| due.request);
         }
-        self.claim()
+        self.claim().or_else(|| self.claim_question())
     }
 
     /// Decides whether a request that is due is sent, waits, or is finished without being sent.
@@ -144,7 +147,7 @@ impl Core {
                 return false;
             }
             // What comes next must show whether it is this request: so nothing else may fail meanwhile.
-            if !self.in_flight.is_empty() && !self.has_fresh_batches() {
+            if !self.in_flight.is_empty() && !self.has_fresh_requests() {
                 self.solo = true;
                 self.enqueue(request, now);
                 return false;
@@ -311,13 +314,20 @@ impl Core {
         Some(PendingRequest::new(Task::Update(batch.into()), Purpose::First))
     }
 
+    /// The next request that reads users back, if it has come so far.
+    fn claim_question(&mut self) -> Option<PendingRequest> {
+        let question = self.read_back.as_mut()?.next()?;
+        Some(PendingRequest::new(Task::ReadBack(question), Purpose::ReadBack))
+    }
+
     /// Whether no batch of the group was taken from the plan yet.
     fn is_ahead(&self, group: u32) -> bool {
         self.next.is_some_and(|batch| group > batch.group || (group == batch.group && batch.first == 0))
     }
 
-    /// Whether the plan has a batch that can be sent now.
-    pub(super) fn has_fresh_batches(&self) -> bool {
+    /// Whether there is a request that can be sent now and was not tried yet.
+    pub(super) fn has_fresh_requests(&self) -> bool {
         self.next.is_some_and(|batch| self.plan.phase(batch) == self.phase)
+            || self.read_back.as_ref().is_some_and(ReadBack::has_next)
     }
 }

@@ -9,6 +9,7 @@ use super::ApiCall;
 use crate::deliver::diagnosis::Question;
 use crate::deliver::event::Purpose;
 use crate::deliver::outage::Attempts;
+use crate::deliver::read_back;
 use crate::deliver::transport::RequestId;
 use crate::deliver::user_set::UserSet;
 use crate::deliver::verdict::Reason;
@@ -54,8 +55,8 @@ pub(super) enum Task {
     Probe(ApiCall),
     /// A check of the account: it sends an acknowledged row again.
     Account(UserSet),
-    /// Reads a user back.
-    ReadBack(usize),
+    /// Reads users back.
+    ReadBack(read_back::Question),
 }
 
 impl fmt::Display for Task {
@@ -65,7 +66,8 @@ impl fmt::Display for Task {
             Self::Update(users) => update(f, users.len()),
             Self::Account(users) => write!(f, "check of the account, users: {}", users.len()),
             Self::Probe(_) => f.write_str("probe"),
-            Self::ReadBack(_) => f.write_str("user read back"),
+            Self::ReadBack(read_back::Question::Page(_)) => f.write_str("page of users read back"),
+            Self::ReadBack(read_back::Question::User(_)) => f.write_str("user read back"),
             Self::Ask { question, .. } => match question {
                 Question::Address => f.write_str("check of the address"),
                 Question::Key => f.write_str("check of the key"),

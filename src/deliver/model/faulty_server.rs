@@ -110,6 +110,7 @@ impl FaultyServer {
             ApiCall::Operation(_) => {
                 return (reply(405, r#"{"detail":"Method \"GET\" not allowed."}"#), false);
             }
+            ApiCall::Page(_) => return (reply(405, ""), false),
             ApiCall::User(_) if !self.shows_users => return (reply(405, ""), false),
             ApiCall::User(user) => {
                 let known = !self.unknown.contains(&user.parse::<u64>().unwrap());

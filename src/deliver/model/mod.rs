@@ -143,7 +143,7 @@ fn run_until(
             }
             in_flight.insert((now + LATENCY.mul_f64(dice.random_range(0.5..1.5)), number), (answer, bytes));
             slot = now + interval;
-        } else if !decided && !stopping && in_flight.is_empty() && core.is_done(now) {
+        } else if !decided && !stopping && in_flight.is_empty() && core.is_done() {
             break;
         } else {
             let answer = in_flight.first_key_value().map(|((at, _), _)| *at);

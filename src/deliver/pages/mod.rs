@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info};
 
 pub use page::Page;
+pub(super) use page::page_of;
 
 use super::backoff::{backoff, probe_wait};
 use super::core::{STALE, UNREACHABLE};

@@ -8,6 +8,7 @@ use reqwest::Url;
 use serde_json::Value;
 
 use crate::deliver::account_user::{AccountUser, own_id};
+use crate::deliver::transport::{Reply, SendError};
 
 /// The last part of the path of the list's address.
 const LIST: &str = "users";
@@ -57,6 +58,19 @@ impl Page {
             users.into_iter().zip(1..).map(|(item, number)| user(item, number)).collect::<Result<_, _>>()?;
         Ok(Self { count, next, users })
     }
+}
+
+/// The page in the answer to a request for the page with this cursor; or why there is none.
+pub(in crate::deliver) fn page_of(
+    result: &Result<Reply, SendError>,
+    cursor: Option<&str>,
+) -> Result<Page, String> {
+    let reply = result.as_ref().map_err(|lost| lost.error.clone())?;
+    if reply.status != 200 {
+        return Err(format!("the status is {}", reply.status));
+    }
+    let json = serde_json::from_slice(&reply.body).map_err(|_error| "the answer is not JSON".to_owned())?;
+    Page::parse(json, cursor)
 }
 
 /// The cursor of the page with this address.

@@ -158,7 +158,7 @@ impl EndScreen<'_> {
             }
             (ExitCode::Incomplete, _) if fates.all_well() => {
                 let acknowledged = counted(fates.acknowledged, "row");
-                let read = self.verified.map(|verified| (verified.mismatches.len(), verified.checked));
+                let read = self.verified.map(|verified| (verified.differing, verified.checked));
                 match read.unwrap_or_default() {
                     (0, 0) => format!("{acknowledged} acknowledged, none could be read back, {effort}"),
                     (0, _) => format!("{acknowledged} acknowledged, not all could be read back, {effort}"),
@@ -222,23 +222,24 @@ impl EndScreen<'_> {
     }
 
     fn verified(&self) -> Vec<String> {
-        let Some(Verified { asked, checked, unread, mismatches }) = self.verified else { return Vec::new() };
-        let differing = mismatches.len();
-        let agreed = checked - differing as u64;
+        let Some(Verified { asked, checked, differing, unread, mismatches, .. }) = self.verified else {
+            return Vec::new();
+        };
+        let agreed = checked - differing;
         let unread = match (asked - checked, unread) {
             (0, _) => String::new(),
             (count, None) => format!(", {} not read", HumanCount(count)),
             (count, Some(why)) => format!(", {} not read: {why}", HumanCount(count)),
         };
-        let read =
-            format!("{} agreed, {} differed{unread}", counted(agreed, "row"), HumanCount(differing as u64));
+        let read = format!("{} agreed, {} differed{unread}", counted(agreed, "row"), HumanCount(*differing));
         let mut lines = vec![labelled("read back", &read)];
         lines.extend(mismatches.iter().take(MOST_MISMATCHES).map(|mismatch| {
-            let Mismatch { user_id, attribute, sent, found, .. } = mismatch;
+            let Mismatch { user_id, attribute, sent, found } = mismatch;
             labelled("", &format!("{attribute} of user {user_id}: {sent} was sent, found {found}"))
         }));
-        if differing > MOST_MISMATCHES {
-            lines.push(labelled("", "`--summary` lists all of them"));
+        if mismatches.len() > MOST_MISMATCHES {
+            let most = if *differing > mismatches.len() as u64 { "1,000" } else { "all" };
+            lines.push(labelled("", &format!("`--summary` lists {most} of them")));
         }
         lines
     }

@@ -172,7 +172,7 @@ fn what_could_not_be_read_back_is_not_said_to_differ() {
     let fates = RowCounts { read: 5, acknowledged: 5, ..RowCounts::default() };
     let tally = tally(fates, Requests { planned: 1, sent: 3, checks: 2, ..Requests::default() });
     let unread = Some("500 Internal Server Error".to_owned());
-    let verified = Verified { asked: 5, checked: 0, unread, mismatches: Vec::new() };
+    let verified = Verified { asked: 5, unread, ..Verified::default() };
     let exit = ExitCode::of(&End::Complete, &tally.fates).verified(Some(&verified));
     let screen = EndScreen {
         exit,

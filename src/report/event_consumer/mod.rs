@@ -18,7 +18,7 @@ use super::{
     FailuresReport, FinishedRows, LatencySummary, NotAccepted, Snapshot, Statistics, Tally, WriteError,
 };
 use crate::clock;
-use crate::deliver::{End, Event, Mismatch, Outcome, Reason, Slowed, Status, Verified};
+use crate::deliver::{End, Event, Outcome, Reason, Slowed, Status, Verified};
 use crate::ledger::RowCounts;
 use crate::ledger::{Ledger, LedgerError, Recorder};
 use crate::plan::{Batch, Plan};
@@ -164,7 +164,7 @@ impl<P: Progress> EventConsumer<P> {
     pub fn finish(mut self, end: &End, verified: Option<&Verified>) -> Consumed {
         self.progress.close();
         if let (Some(recorder), Some(verified)) = (&mut self.recorder, verified) {
-            for Mismatch { row, .. } in &verified.mismatches {
+            for row in &verified.differing_rows {
                 recorder.mark_uncertain(Batch { group: row.group, first: row.place, len: 1 });
             }
         }
@@ -256,7 +256,7 @@ impl<P: Progress> EventConsumer<P> {
             finished: fates.acknowledged + fates.failed + fates.unsent,
             rows: self.plan.rows(),
             requests: requests.sent,
-            requests_in_all: Speed::in_all(requests),
+            requests_in_all: Speed::in_all(requests, status),
             rate: self.speed.rate(),
             slowed_to: (status.slowed == Slowed::Yes).then_some(status.rate),
             eta: self.speed.time_left(requests, status),
@@ -265,6 +265,7 @@ impl<P: Progress> EventConsumer<P> {
             held: status.waiting,
             reason: status.reason.clone(),
             gives_up: status.gives_up,
+            reading_back: status.reading_back,
             elapsed: now - self.begun,
         });
     }

@@ -137,7 +137,15 @@ fn recorder(ledger: &Path, plan: &Arc<Plan>) -> Recorder {
 
 fn status() -> Event {
     let (waiting, reason, gives_up) = (None, None, None);
-    Event::Status(Status { in_flight: 0, rate: 1.0, slowed: Slowed::No, waiting, reason, gives_up })
+    Event::Status(Status {
+        in_flight: 0,
+        rate: 1.0,
+        slowed: Slowed::No,
+        waiting,
+        reason,
+        gives_up,
+        reading_back: None,
+    })
 }
 
 struct Shows<F>(F);
@@ -211,8 +219,15 @@ fn each_pulse_shows_the_state() {
     take(&mut consumer, Event::Sent { at: clock::monotonic_now(), purpose: Purpose::First });
     take(&mut consumer, finished(plan.batches().next().unwrap(), Outcome::Acknowledged));
     let held = Some((Waiting::Pause, Duration::from_secs(3)));
-    let status =
-        Status { in_flight: 0, rate: 1.0, slowed: Slowed::No, waiting: held, reason: None, gives_up: None };
+    let status = Status {
+        in_flight: 0,
+        rate: 1.0,
+        slowed: Slowed::No,
+        waiting: held,
+        reason: None,
+        gives_up: None,
+        reading_back: None,
+    };
     take(&mut consumer, Event::Status(status));
     drop(consumer);
     let state = shown.pop().unwrap();

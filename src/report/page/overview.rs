@@ -36,7 +36,7 @@ impl Page<'_> {
                 }
             }
             @if let Some(verified) = verified {
-                @let differing = u64::try_from(verified.mismatches.len()).unwrap_or(u64::MAX);
+                @let differing = verified.differing;
                 p {
                     "Read back: " (grouped(verified.checked)) " of " (counted(verified.asked, "row")) ". "
                     @if differing == 0 { "None differed from what was sent." }

@@ -47,6 +47,7 @@ fn statistics(requests: u64) -> Statistics {
                 waiting,
                 reason: None,
                 gives_up: None,
+                reading_back: None,
             }),
             at,
         );
@@ -117,13 +118,14 @@ fn full(requests: u64) -> String {
         attribute: "city".to_owned(),
         sent: "\"Gdynia\"".to_owned(),
         found: "\"Sopot\"".to_owned(),
-        row: PlanRow { group: 0, place: 0 },
     };
     let verified = Verified {
         asked: 3,
         checked: 2,
+        differing: 1,
         unread: Some("404: no user 1234567".to_owned()),
         mismatches: vec![mismatch],
+        differing_rows: vec![PlanRow { group: 0, place: 0 }],
     };
     let summary = RunSummary { verified: Some(verified), ..summary(ExitCode::Stopped, Some(&statistics)) };
     let settings = [

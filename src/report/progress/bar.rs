@@ -7,6 +7,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 
 use super::bottom_lines::{BottomLines, usable};
+use super::reading_back::{self, ReadBackObserver};
 use super::wait::{self, WaitObserver};
 use super::{Progress, ProgressState, PullState, ReadingState, line};
 use crate::report::Rerun;
@@ -18,6 +19,7 @@ pub struct Bar {
     columns: Box<dyn Fn() -> u16 + Send>,
     rerun: Rerun,
     waits: WaitObserver,
+    read_backs: ReadBackObserver,
     begun: bool,
 }
 
@@ -65,7 +67,8 @@ impl Bar {
         let drawn = ProgressBar::with_draw_target(Some(1), target);
         // A log line before the first state would draw it.
         drawn.finish_and_clear();
-        Self { drawn, columns: Box::new(columns), rerun, waits: WaitObserver::default(), begun: false }
+        let (waits, read_backs) = (WaitObserver::default(), ReadBackObserver::default());
+        Self { drawn, columns: Box::new(columns), rerun, waits, read_backs, begun: false }
     }
 
     /// Whether nothing of it will be seen: there is no terminal, or one that can't move its cursor (`TERM=dumb`).
@@ -122,6 +125,9 @@ impl Progress for Bar {
         let columns = self.width();
         let room = columns.saturating_sub(SPINNER);
         self.waits.observe(state);
+        if let Some(reading) = self.read_backs.observe(state) {
+            self.drawn.println(reading_back::in_words(&reading));
+        }
         let text = match wait::why(state, room).filter(|_| self.waits.is_long()) {
             Some(why) => {
                 let advice = wait::advice(self.rerun, room);
@@ -129,7 +135,7 @@ impl Progress for Bar {
             }
             None => line::fitted(state, room),
         };
-        self.draw(columns, text, Some((state.finished, state.rows)));
+        self.draw(columns, text, Some(state.share()));
     }
 
     fn close(&mut self) {

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::reading_back::{self, ReadBackObserver};
 use super::wait::{self, WaitChange, WaitObserver};
 use super::{Progress, ProgressState, PullState, ReadingState, line};
+use crate::deliver::ReadingBack;
 use crate::report::format::time_left;
 use crate::report::wrap::wrapped;
 
@@ -15,6 +17,7 @@ pub struct Heartbeat<Tell> {
     first: Duration,
     next: Duration,
     waits: WaitObserver,
+    read_backs: ReadBackObserver,
 }
 
 /// What a heartbeat tells.
@@ -28,6 +31,8 @@ pub enum Beat<'a> {
     Sending(&'a ProgressState),
     /// No request starts for some time.
     Waiting(&'a ProgressState),
+    /// Reading back begins, or goes on in another way.
+    ReadingBack(&'a ReadingBack),
     /// Requests start again, after this time.
     Resumed(Duration),
 }
@@ -38,7 +43,8 @@ impl<Tell: FnMut(&Beat<'_>)> Heartbeat<Tell> {
 
     /// A heartbeat for logs.
     pub fn new(tell: Tell) -> Self {
-        Self { tell, first: Self::INTERVAL, next: Self::INTERVAL, waits: WaitObserver::default() }
+        let (waits, read_backs) = (WaitObserver::default(), ReadBackObserver::default());
+        Self { tell, first: Self::INTERVAL, next: Self::INTERVAL, waits, read_backs }
     }
 
     /// A heartbeat for people, which begins at once.
@@ -69,6 +75,9 @@ impl<Tell: FnMut(&Beat<'_>)> Progress for Heartbeat<Tell> {
             Some(WaitChange::Ended(waited)) => (self.tell)(&Beat::Resumed(waited)),
             None => {}
         }
+        if let Some(reading) = self.read_backs.observe(state) {
+            (self.tell)(&Beat::ReadingBack(&reading));
+        }
         self.beat(state.elapsed, &Beat::Sending(state));
     }
 
@@ -90,6 +99,7 @@ impl Beat<'_> {
                 let text = format!("waiting: {why}; nothing to do: it goes on by itself");
                 wrapped(&text, "waiting: ".len(), columns).join("\n")
             }
+            Self::ReadingBack(reading) => reading_back::in_words(reading),
             Self::Resumed(waited) => format!("requests are sent again, after {}", time_left(*waited)),
         }
     }
@@ -107,6 +117,7 @@ impl Beat<'_> {
                     "waiting for the API, nothing to do: it goes on by itself{wait} last_answer={reason:?}"
                 )
             }
+            Self::ReadingBack(reading) => reading_back::logged(reading),
             Self::Resumed(waited) => {
                 format!("requests are sent again waited={}", time_left(*waited).replace(' ', ""))
             }

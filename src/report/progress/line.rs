@@ -3,7 +3,7 @@
 use indicatif::HumanCount;
 
 use super::segments::{Segment, fit};
-use super::{ProgressState, wait};
+use super::{ProgressState, reading_back, wait};
 use crate::deliver::Waiting;
 use crate::report::format::{Truncated, counted, time_left};
 use crate::report::visible::Visible;
@@ -26,8 +26,12 @@ pub(super) fn logged(state: &ProgressState) -> String {
     let eta = state.eta.map(|eta| format!(" eta={}", time_left(eta).replace(' ', "")));
     let slowed = state.slowed_to.map(|pace| format!(" slowed_to={pace:.1}/s"));
     let waiting = waiting(state);
+    let read_back = state
+        .reading_back
+        .map(|reading| format!(" users_read_back={}/{}", reading.users_done, reading.users));
+    let read_back = read_back.unwrap_or_default();
     format!(
-        "progress {percent}.{tenths}% rows={finished}/{rows} requests={requests}/{requests_in_all} rate={rate:.1}/s retried={retried}{}{}{}{}",
+        "progress {percent}.{tenths}% rows={finished}/{rows}{read_back} requests={requests}/{requests_in_all} rate={rate:.1}/s retried={retried}{}{}{}{}",
         throttled.unwrap_or_default(),
         slowed.unwrap_or_default(),
         eta.unwrap_or_default(),
@@ -49,7 +53,13 @@ fn parts(state: &ProgressState, held: Option<String>) -> Vec<Segment> {
     let moving = state.held.is_none();
     [
         part(9, format!("{}%", permille(state) / 10)),
-        part(7, format!("{}/{} rows", HumanCount(state.finished), HumanCount(state.rows))),
+        part(
+            7,
+            match &state.reading_back {
+                Some(reading) => reading_back::share(reading),
+                None => format!("{}/{} rows", HumanCount(state.finished), HumanCount(state.rows)),
+            },
+        ),
         held.and_then(|held| part(8, held)),
         (state.requests > 0).then(|| requests(state, moving)).and_then(|sent| part(5, sent)),
         state.slowed_to.and_then(|pace| part(1, format!("slowed to {pace:.1}/s"))),
@@ -88,7 +98,8 @@ fn held(state: &ProgressState) -> Option<String> {
 
 /// In thousandths, rounded down: all but one row is not all.
 fn permille(state: &ProgressState) -> u128 {
-    (u128::from(state.finished) * 1000).checked_div(state.rows.into()).unwrap_or(1000)
+    let (done, whole) = state.share();
+    (u128::from(done) * 1000).checked_div(whole.into()).unwrap_or(1000)
 }
 
 #[cfg(test)]
@@ -113,6 +124,7 @@ mod tests {
             held: None,
             reason: None,
             gives_up: None,
+            reading_back: None,
             elapsed: Duration::from_secs(5),
         }
     }
@@ -211,6 +223,7 @@ mod tests {
                 held: held.map(|seconds| (Waiting::Outage, Duration::from_secs(seconds))),
                 reason: None,
                 gives_up: None,
+                reading_back: None,
                 elapsed: Duration::ZERO,
             };
             prop_assert!(fitted(&state, width).chars().count() <= width);

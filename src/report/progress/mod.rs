@@ -8,6 +8,7 @@ mod heartbeat;
 mod line;
 mod pulling;
 mod reading;
+mod reading_back;
 mod segments;
 mod speed;
 mod wait;
@@ -21,7 +22,7 @@ pub use pulling::{PullSpeed, PullState};
 pub use reading::{ReadingSpeed, ReadingState};
 pub(super) use speed::Speed;
 
-use crate::deliver::Waiting;
+use crate::deliver::{ReadingBack, Waiting};
 
 /// Shows the progress of a run.
 pub trait Progress {
@@ -65,8 +66,20 @@ pub struct ProgressState {
     pub reason: Option<String>,
     /// When the run gives up unless that changes, while nothing starts.
     pub gives_up: Option<Duration>,
+    /// How far reading back is, once it has begun.
+    pub reading_back: Option<ReadingBack>,
     /// Since the first event.
     pub elapsed: Duration,
+}
+
+impl ProgressState {
+    /// How much of the whole is done: rows, and then users to read back.
+    fn share(&self) -> (u64, u64) {
+        match self.reading_back {
+            Some(ReadingBack { users, users_done, .. }) => (users_done, users),
+            None => (self.finished, self.rows),
+        }
+    }
 }
 
 /// Shows nothing.

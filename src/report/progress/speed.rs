@@ -18,12 +18,16 @@ pub(crate) struct Speed {
 struct Point {
     sent: u64,
     first: u64,
+    read_back: u64,
 }
 
 impl Speed {
     /// Takes how many requests there are now.
     pub(crate) fn sample(&mut self, at: Instant, requests: &Requests) {
-        self.samples.sample(at, Point { sent: requests.sent, first: first_tries(requests) });
+        self.samples.sample(
+            at,
+            Point { sent: requests.sent, first: first_tries(requests), read_back: requests.read_back },
+        );
     }
 
     /// Requests started per second.
@@ -34,19 +38,20 @@ impl Speed {
     /// How long the rest of the plan will take. During a pause, that is the pause and then the pace in force. Nobody knows
     /// how long an outage takes.
     pub(crate) fn time_left(&self, requests: &Requests, status: &Status) -> Option<Duration> {
-        let left = real(requests.planned.saturating_sub(first_tries(requests)));
+        let left = real(Self::in_all(requests, status) - requests.sent);
         let (wait, rate) = match status.waiting {
             Some((Waiting::Pause, wait)) => (wait, status.rate),
             Some((Waiting::Outage, _)) => return None,
-            None => (Duration::ZERO, self.samples.per_second(|sample| sample.first)),
+            None => (Duration::ZERO, self.samples.per_second(|sample| sample.first + sample.read_back)),
         };
         let sending = Duration::try_from_secs_f64(left / rate).ok()?;
         wait.checked_add(sending)
     }
 
-    /// Requests started, and those of the plan that are still to come.
-    pub(crate) fn in_all(requests: &Requests) -> u64 {
-        requests.sent + requests.planned.saturating_sub(first_tries(requests))
+    /// Requests started, and those of the plan and of reading back that are still to come.
+    pub(crate) fn in_all(requests: &Requests, status: &Status) -> u64 {
+        let to_read_back = status.reading_back.map_or(0, |reading| reading.requests_left);
+        requests.sent + requests.planned.saturating_sub(first_tries(requests)) + to_read_back
     }
 }
 
@@ -76,7 +81,7 @@ mod tests {
 
     fn status(held: Option<(Waiting, Duration)>) -> Status {
         let (slowed, reason, gives_up) = (crate::deliver::Slowed::No, None, None);
-        Status { in_flight: 1, rate: 8.0, slowed, waiting: held, reason, gives_up }
+        Status { in_flight: 1, rate: 8.0, slowed, waiting: held, reason, gives_up, reading_back: None }
     }
 
     #[test]
@@ -89,9 +94,9 @@ mod tests {
 
     #[test]
     fn requests_started_are_never_more_than_all() {
-        assert_eq!(Speed::in_all(&requests(0, 0)), 1000);
-        assert_eq!(Speed::in_all(&requests(160, 80)), 1080);
-        assert_eq!(Speed::in_all(&requests(1080, 80)), 1080);
+        assert_eq!(Speed::in_all(&requests(0, 0), &status(None)), 1000);
+        assert_eq!(Speed::in_all(&requests(160, 80), &status(None)), 1080);
+        assert_eq!(Speed::in_all(&requests(1080, 80), &status(None)), 1080);
     }
 
     #[test]

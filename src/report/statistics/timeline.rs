@@ -188,7 +188,15 @@ mod tests {
 
     fn status(waiting: Option<Waiting>) -> Status {
         let waiting = waiting.map(|waiting| (waiting, Duration::from_secs(1)));
-        Status { in_flight: 1, rate: 10.0, slowed: Slowed::No, waiting, reason: None, gives_up: None }
+        Status {
+            in_flight: 1,
+            rate: 10.0,
+            slowed: Slowed::No,
+            waiting,
+            reason: None,
+            gives_up: None,
+            reading_back: None,
+        }
     }
 
     #[test]

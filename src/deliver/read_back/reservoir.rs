@@ -3,16 +3,8 @@
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
+use super::PlanRow;
 use crate::plan::Batch;
-
-/// A row of the plan: a group and the place of a user in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PlanRow {
-    /// The group's number in the plan.
-    pub group: u32,
-    /// The place of the user in the group.
-    pub place: u32,
-}
 
 /// A uniform random sample of the rows that it is offered, without knowing beforehand how many there will be.
 ///
