@@ -6,6 +6,7 @@
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod allocator;
 mod args;
+mod canary;
 mod completions;
 mod console;
 mod failure;

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 use tracing::info;
 
 use super::args::OutputFlags;
+use super::canary::choose_canary;
 use super::console::Console;
 use super::failure::{Failure, block_on, blocking};
 use super::plan::{self, unsent};
@@ -187,6 +188,7 @@ impl SyncRun {
         // The time counts from the start of the program.
         options.elapsed = self.reports.duration();
         options.proven = fates.unchanged + fates.resumed > 0;
+        options.canary = choose_canary(&plan, self.settings.canary, self.console).await?;
         let mut consumer = EventConsumer::new(Arc::clone(&plan), fates, recorder, failures, progress)
             .with_snapshots(self.reports.snapshots());
         if let Some(MissingRows { plan, reason }) = missing {

@@ -166,6 +166,9 @@ pub(super) struct DeliveryFlags {
     pub(super) max_attempts: NonZeroU32,
     #[command(flatten)]
     pub(super) retries: RetryFlags,
+    /// Send all rows of this many users first and read them back. The rest is sent only if all is as it was sent
+    #[arg(long, value_name = "N", value_parser = number::<usize>, default_value_t = 0)]
+    pub(super) canary: usize,
     /// Read this many values back at the end, chosen at random, or all of them, and compare them
     #[arg(long, value_name = "N|all", default_value_t)]
     pub(super) verify: Verify,

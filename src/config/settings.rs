@@ -37,6 +37,8 @@ pub struct Settings {
     pub delivery: deliver::Options,
     /// Where to save the plan, and what for.
     pub save: Option<PlanFile>,
+    /// The rows of how many users to send and read back before all others.
+    pub canary: usize,
     /// What is kept between runs.
     pub ledger: Option<LedgerFile>,
     /// How long to wait for another run that uses the same ledger or writes the same reports.
@@ -161,6 +163,7 @@ impl Settings {
                 ..deliver::Options::default()
             },
             save: None,
+            canary: delivery.canary,
             ledger: None,
             wait: ledger.keeping.wait.0,
             reports,

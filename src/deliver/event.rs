@@ -169,6 +169,8 @@ pub enum Stop {
     },
     /// `max_duration`, which is this long, is over.
     OutOfTime(Duration),
+    /// The rows of the first users, which are sent before all others, are not all there.
+    Canary(CanaryFailure),
     /// SIGINT.
     Interrupted,
     /// SIGTERM.
@@ -177,6 +179,27 @@ pub enum Stop {
     HungUp,
     /// A report can't be written any more.
     Unwritable,
+}
+
+/// What is wrong with the rows of the first users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CanaryFailure {
+    /// The API did not accept one of them.
+    NotAccepted(Reason),
+    /// All were acknowledged, and some of those that were read back have another value in the API.
+    Differs {
+        /// How many.
+        differing: u64,
+        /// How many were read back.
+        checked: u64,
+    },
+    /// All were acknowledged, and some could not be read back.
+    Unread {
+        /// How many.
+        unread: u64,
+        /// Why, if the API gave a reason.
+        why: Option<String>,
+    },
 }
 
 impl Stop {
@@ -189,10 +212,14 @@ impl Stop {
             | Self::Refused(reason)
             | Self::Unreachable(reason)
             | Self::Outage { reason, .. }
-            | Self::LongPause { reason, .. } => Some(reason),
-            Self::OutOfTime(_) | Self::Interrupted | Self::Terminated | Self::HungUp | Self::Unwritable => {
-                None
-            }
+            | Self::LongPause { reason, .. }
+            | Self::Canary(CanaryFailure::NotAccepted(reason)) => Some(reason),
+            Self::Canary(_)
+            | Self::OutOfTime(_)
+            | Self::Interrupted
+            | Self::Terminated
+            | Self::HungUp
+            | Self::Unwritable => None,
         }
     }
 }

@@ -17,6 +17,7 @@
 //!     `size_limit` to find the largest request that the API accepts;
 //!   - `knowledge`, what answers have shown of the account, its attributes, values and users so far;
 //!   - `outage`, which tells a failing request from an API that is down, and `backoff`, how long to wait;
+//!   - `canary`, which chooses the users whose rows are sent and read back before all others;
 //!   - `read_back`, which compares rows with what the API holds at the end.
 //! - `dispatcher` is the loop that sends what the core decides. It uses the [`Limiter`], which says when the next request
 //!   may start, and `concurrency`, how many may be in flight.
@@ -27,6 +28,7 @@
 
 mod account_user;
 mod backoff;
+mod canary;
 mod concurrency;
 mod core;
 mod diagnosis;
@@ -55,7 +57,10 @@ use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
 
 pub use account_user::{AccountUser, AccountValue};
-pub use event::{Delivery, End, Event, Outcome, Purpose, Shutdown, Slowed, Status, Stop, Waiting};
+pub use canary::Canary;
+pub use event::{
+    CanaryFailure, Delivery, End, Event, Outcome, Purpose, Shutdown, Slowed, Status, Stop, Waiting,
+};
 pub use http::{Http, HttpError, Target};
 pub use limiter::{LimitSignal, Limiter};
 pub use options::{Options, Rate, Verify};

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::canary::Canary;
 use super::event::Shutdown;
 
 /// The most requests in any window of time: `10/s` or `300/m`.
@@ -126,6 +127,8 @@ pub struct Options {
     pub grace: Duration,
     /// Which acknowledged rows to read back.
     pub verify: Verify,
+    /// The rows that are sent and read back before all others. They are rows of the plan that is sent.
+    pub canary: Canary,
     /// What the id of each request begins with. It differs from that of any other run, on any machine.
     pub run: Arc<str>,
     /// Where requests go, for messages.
@@ -167,6 +170,7 @@ impl Default for Options {
             elapsed: Duration::ZERO,
             grace: Self::GRACE,
             verify: Verify::default(),
+            canary: Canary::default(),
             run: "run".into(),
             address: String::new(),
             proven: false,

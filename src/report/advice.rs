@@ -7,7 +7,7 @@ use indicatif::HumanCount;
 use super::format::counted;
 use super::visible::Visible;
 use super::{ExitCode, Tally};
-use crate::deliver::{End, Stop, Verified};
+use crate::deliver::{CanaryFailure, End, Stop, Verified};
 
 /// What the same command does when it is given again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,9 @@ impl Advice {
         let report = failures.map(|path| Report { path, feed_back });
         let next = match end {
             _ if !fates.add_up() => Some("keep the reports of this run, and report this error".to_owned()),
-            End::Stopped(stop) if fates.unsent > 0 => Some(send_the_rest(stop, report, rerun)),
+            End::Stopped(stop) if fates.unsent > 0 || matches!(stop, Stop::Canary(_)) => {
+                Some(send_the_rest(stop, report, rerun))
+            }
             _ if fates.invalid + fates.failed > 0 => report.map(|report| report.correct(tally)),
             _ if exit == ExitCode::Incomplete => verified.map(look_at_users),
             _ => None,
@@ -102,6 +104,8 @@ fn send_the_rest(stop: &Stop, report: Option<Report<'_>>, rerun: Rerun) -> Strin
         Stop::Refused(_) => format!("ask User.com support what the message means, then {again}"),
         Stop::Unreachable(_) => format!("fix the certificate, proxy or network, then {again}"),
         Stop::Outage { .. } | Stop::LongPause { .. } => format!("when the API is back, {again}"),
+        Stop::Canary(CanaryFailure::NotAccepted(_)) => format!("correct what was refused, then {again}"),
+        Stop::Canary(_) => format!("look at these users in User.com to see why, then {again}"),
         Stop::OutOfTime(_) | Stop::Interrupted | Stop::Terminated | Stop::HungUp | Stop::Unwritable => again,
     }
 }

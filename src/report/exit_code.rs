@@ -46,14 +46,14 @@ impl ExitCode {
     /// How a run ended that got as far as sending.
     ///
     /// The counts are checked first: if they don't add up, nothing else about the run can be trusted. A stop that left no
-    /// row unsent is not counted as one.
+    /// row unsent is not counted as one, unless what was sent is not there.
     pub fn of(end: &End, fates: &RowCounts) -> Self {
         if !fates.add_up() {
             return Self::Internal;
         }
         match end {
             End::Complete if fates.unsent > 0 => Self::Internal,
-            End::Stopped(stop) if fates.unsent > 0 => Self::of_stop(stop),
+            End::Stopped(stop) if fates.unsent > 0 || matches!(stop, Stop::Canary(_)) => Self::of_stop(stop),
             End::Complete | End::Stopped(_) if fates.all_well() => Self::Complete,
             End::Complete | End::Stopped(_) => Self::Incomplete,
         }
@@ -115,6 +115,7 @@ impl ExitCode {
             | Stop::Unreachable(_)
             | Stop::Outage { .. }
             | Stop::LongPause { .. }
+            | Stop::Canary(_)
             | Stop::OutOfTime(_) => Self::Stopped,
             Stop::Unwritable => Self::Internal,
             Stop::Interrupted => Self::Interrupted,
@@ -133,6 +134,7 @@ impl From<&Stop> for StopReason {
             Stop::Outage { .. } => Self::Outage,
             Stop::LongPause { .. } => Self::LongPause,
             Stop::OutOfTime(_) => Self::MaxDuration,
+            Stop::Canary(_) => Self::Canary,
             Stop::Unwritable => Self::Disk,
             Stop::Interrupted | Stop::Terminated | Stop::HungUp => Self::Signal,
         }
@@ -159,6 +161,7 @@ impl From<ExitCode> for std::process::ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deliver::CanaryFailure;
 
     fn check(end: &End, [invalid, failed, unsent]: [u64; 3], expected: ExitCode) {
         let read = 10 + invalid + failed + unsent;
@@ -185,6 +188,8 @@ mod tests {
     #[test]
     fn a_stop_that_left_nothing_unsent_stopped_nothing() {
         check(&End::Stopped(Stop::OutOfTime(std::time::Duration::ZERO)), [0, 0, 0], ExitCode::Complete);
+        let canary = CanaryFailure::Differs { differing: 1, checked: 1 };
+        check(&End::Stopped(Stop::Canary(canary)), [0, 0, 0], ExitCode::Stopped);
         check(&End::Stopped(Stop::Interrupted), [0, 2, 0], ExitCode::Incomplete);
     }
 

@@ -7,7 +7,7 @@ use indicatif::HumanCount;
 use reqwest::StatusCode;
 
 use super::visible::Visible;
-use crate::deliver::{Reason, Stop};
+use crate::deliver::{CanaryFailure, Reason, Stop};
 
 /// A count with its noun: `1 row`, `12,000 rows`, `3 retries`.
 pub fn counted(count: u64, noun: &str) -> String {
@@ -120,6 +120,20 @@ pub fn why_stopped(stop: &Stop) -> String {
             period(*most)
         ),
         Stop::OutOfTime(most) => format!("time was up after {} (`--max-duration`)", period(*most)),
+        Stop::Canary(failure) => {
+            let why = match failure {
+                CanaryFailure::NotAccepted(reason) => format!("the API refused a row: {}", answer(reason)),
+                CanaryFailure::Differs { differing, checked } => {
+                    let (differing, checked) = (HumanCount(*differing), counted(*checked, "row"));
+                    format!("{differing} of {checked} are not in User.com as sent")
+                }
+                CanaryFailure::Unread { unread, why } => {
+                    let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+                    format!("{} could not be read back{why}", counted(*unread, "row"))
+                }
+            };
+            format!("the first users failed the test (`--canary`): {why}")
+        }
         Stop::Interrupted => "the run was stopped by Ctrl-C (SIGINT)".to_owned(),
         Stop::Terminated => "the run was stopped by SIGTERM".to_owned(),
         Stop::HungUp => "the run was stopped because its terminal was closed (SIGHUP)".to_owned(),
@@ -209,6 +223,14 @@ mod tests {
             "User.com asks for a pause of 1 hour, and `--max-outage` is 10 minutes",
         );
         check(Stop::OutOfTime(5 * after), "time was up after 50 minutes (`--max-duration`)");
+        check(
+            Stop::Canary(CanaryFailure::Differs { differing: 2, checked: 60 }),
+            "the first users failed the test (`--canary`): 2 of 60 rows are not in User.com as sent",
+        );
+        check(
+            Stop::Canary(CanaryFailure::Unread { unread: 1, why: Some("500".to_owned()) }),
+            "the first users failed the test (`--canary`): 1 row could not be read back: 500",
+        );
         let address = "https://acme.user.com/api/wrong/".to_owned();
         check(
             Stop::WrongAddress { reason: reason(Some(404), "404 Not Found: Not found."), address },

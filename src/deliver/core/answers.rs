@@ -328,7 +328,8 @@ impl Core {
     /// Many groups in a row were rejected with the same message. Whether the whole account is rejected is checked with a row
     /// that was acknowledged before, or else with one of another attribute.
     pub(super) fn suspect_account(&mut self, group: u32, rejection: &Rejection) {
-        if self.account.is_some() {
+        // The check may send a row of another user, which has to wait for the canary.
+        if self.account.is_some() || self.canary.is_first() {
             return;
         }
         let (reason, pattern) = (rejection.reason.clone(), rejection.pattern.clone());

@@ -5,10 +5,11 @@
 //! core's results are events. Times and random numbers are arguments, so that tests can drive it against a model of a
 //! server.
 //!
-//! `next` decides what to send, `answers` evaluates an answer, and `diagnoses` starts diagnoses and lets them wait for each
+//! `next` decides what to send, `canary_run` what comes before all else, `answers` evaluates an answer, and `diagnoses` starts diagnoses and lets them wait for each
 //! other.
 
 mod answers;
+mod canary_run;
 mod diagnoses;
 mod next;
 mod pending_request;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::info;
 
+use self::canary_run::CanaryRun;
 use self::pending_request::{PendingRequest, Scheduled, Task};
 use super::diagnosis::Diagnosis;
 use super::event::{Event, Outcome, Stop};
@@ -92,6 +94,7 @@ pub(super) struct Core {
     /// The next batch of the cursor.
     next: Option<Batch>,
     phase: Phase,
+    canary: CanaryRun,
     queue: BinaryHeap<Reverse<Scheduled>>,
     /// The last number that was given to a request or a diagnosis.
     requests: u64,
@@ -147,6 +150,7 @@ impl Core {
         let next = cursor.next(&plan);
         Self {
             phase: next.map_or(Phase::Ordinary, |batch| plan.phase(batch)),
+            canary: CanaryRun::new(options.canary.clone(), &plan),
             options: options.clone(),
             cursor,
             next,
@@ -181,7 +185,7 @@ impl Core {
 
     /// Whether all rows are finished and the sample is read back.
     pub(super) fn is_done(&mut self) -> bool {
-        if self.next.is_some() || self.outstanding() > 0 {
+        if self.canary.is_first() || self.next.is_some() || self.outstanding() > 0 {
             return false;
         }
         if let Some(sample) = self.sample.take() {
@@ -235,6 +239,7 @@ impl Core {
     }
 
     fn finish_users(&mut self, users: &UserSet, outcome: &Outcome, attempts: u32) {
+        self.finish_of_canary(outcome);
         for batch in users.batches() {
             if let Some(sample) = &mut self.sample {
                 sample.offer(batch, outcome);
@@ -282,6 +287,7 @@ impl Core {
             self.finish_users(&UserSet::of(group, [place]), &outcome, 1);
         }
         let stopped = self.stop.as_ref().and_then(Stop::reason);
-        self.read_back.take().map(|read_back| read_back.into_verified(stopped))
+        let verified = self.read_back.take().map(|read_back| read_back.into_verified(stopped));
+        verified.or_else(|| self.canary.take_verified())
     }
 }

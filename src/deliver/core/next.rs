@@ -96,7 +96,9 @@ impl Core {
             ),
         };
         match (&call, &request.task) {
-            (ApiCall::Update(users), Task::Account(_)) if self.is_ahead(users.group) => {
+            (ApiCall::Update(users), Task::Account(_))
+                if self.is_ahead(users.group) && !self.canary.has(users.group, users.first()) =>
+            {
                 self.ahead = Some((users.group, users.first()));
             }
             (ApiCall::Update(users), _) => {
@@ -302,6 +304,12 @@ impl Core {
 
     /// Takes the next batch from the plan, if its phase has come.
     pub(super) fn claim(&mut self) -> Option<PendingRequest> {
+        if self.canary.is_first() {
+            let request = self.claim_canary();
+            if self.canary.is_first() {
+                return request;
+            }
+        }
         let batch = self.next?;
         let phase = self.plan.phase(batch);
         if phase != self.phase {
@@ -310,12 +318,14 @@ impl Core {
             }
             self.phase = phase;
         }
+        let users = self.canary.others(batch).unwrap_or_else(|| batch.into());
         self.next = self.cursor.next(&self.plan);
-        Some(PendingRequest::new(Task::Update(batch.into()), Purpose::First))
+        self.skip_canary();
+        Some(PendingRequest::new(Task::Update(users), Purpose::First))
     }
 
     /// The next request that reads users back, if it has come so far.
-    fn claim_question(&mut self) -> Option<PendingRequest> {
+    pub(super) fn claim_question(&mut self) -> Option<PendingRequest> {
         let question = self.read_back.as_mut()?.next()?;
         Some(PendingRequest::new(Task::ReadBack(question), Purpose::ReadBack))
     }
@@ -327,7 +337,12 @@ impl Core {
 
     /// Whether there is a request that can be sent now and was not tried yet.
     pub(super) fn has_fresh_requests(&self) -> bool {
-        self.next.is_some_and(|batch| self.plan.phase(batch) == self.phase)
-            || self.read_back.as_ref().is_some_and(ReadBack::has_next)
+        let is_of_phase = |batch| self.plan.phase(batch) == self.phase;
+        let next = if self.canary.is_first() {
+            self.canary.next().and_then(|users| users.batches().next())
+        } else {
+            self.next
+        };
+        next.is_some_and(is_of_phase) || self.read_back.as_ref().is_some_and(ReadBack::has_next)
     }
 }

@@ -130,6 +130,17 @@ impl ReadBack {
                 rows.push((user, row));
             }
         });
+        Self::new(rows)
+    }
+
+    /// These rows, by asking for each user.
+    pub(super) fn one_by_one(rows: &[PlanRow], plan: &Plan) -> Self {
+        let numbered = rows.iter().map(|row| (plan.user_number(row.group, row.place), *row));
+        let read_back = Self::new(numbered.collect());
+        Self { way: Way::Users, page: None, ..read_back }
+    }
+
+    fn new(mut rows: Vec<(u64, PlanRow)>) -> Self {
         rows.sort_unstable();
         let users = rows.chunk_by(|(one, _), (other, _)| one == other).count();
         let is_worth_a_page = users > FEW_USERS;

@@ -152,6 +152,7 @@ impl EndScreen<'_> {
                 format!("{} acknowledged, {effort}", counted(fates.acknowledged, "row"))
             }
             (_, End::Stopped(stop)) if fates.unsent > 0 && stop.reason().is_some() => why_stopped(stop),
+            (ExitCode::Stopped, End::Stopped(stop)) if fates.unsent == 0 => why_stopped(stop),
             (_, End::Stopped(stop)) if fates.unsent > 0 => {
                 let (sent, unsent) = (counted(fates.acknowledged, "row"), HumanCount(fates.unsent));
                 format!("{}; {sent} sent, {unsent} not yet", why_stopped(stop))

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what the tests share may fail as they may")]
 
+mod canary;
 mod changes;
 mod console;
 mod documents;

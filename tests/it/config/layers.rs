@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::{Place, Plan, Sync};
 
 /// One value for each option that can stand alone, as a variable has it.
-const EACH: [(&str, &str); 26] = [
+const EACH: [(&str, &str); 28] = [
     ("rate", "300/m"),
     ("concurrency", "3"),
     ("max_attempts", "2"),
@@ -20,6 +20,8 @@ const EACH: [(&str, &str); 26] = [
     ("timeout", "3s"),
     ("max_outage", "4m"),
     ("max_duration", "1h30m"),
+    ("canary", "5"),
+    ("verify", "all"),
     ("batch_size", "7"),
     ("on_conflict", "error"),
     ("strict", "true"),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
-use attrsync::deliver::{Delivered, End, Options, Outcome, Rate, Stop};
+use attrsync::deliver::{Canary, Delivered, End, Options, Outcome, Rate, Stop};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -42,6 +42,7 @@ fn check(seed: u64) {
         max_attempts: NonZeroU32::new(dice.random_range(1..6)).unwrap(),
         max_outage: Duration::from_secs(dice.random_range(5..200)),
         timeout: Duration::from_secs(20),
+        canary: Canary::choose(&plan, if dice.random_bool(0.3) { dice.random_range(0..9) } else { 0 }),
         max_duration: dice.random_bool(0.1).then(|| Duration::from_millis(dice.random_range(0..20_000))),
         ..Options::default()
     };

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 #![expect(clippy::unchecked_time_subtraction, reason = "times since the start of a test, in order")]
 
+mod canary;
 mod fire;
 mod pace;
 mod pages;
@@ -15,7 +16,9 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use attrsync::deliver::{self, End, Event, Options, Outcome, Purpose, Rate, Shutdown, Stop};
+use attrsync::deliver::{
+    self, Delivery, End, Event, Options, Outcome, Purpose, Rate, Shutdown, Stop, Verified,
+};
 use attrsync::input::{Dictionary, Row, Sink as _};
 use attrsync::plan::{Batch, Builder, OnConflict, Plan};
 use rand::SeedableRng as _;
@@ -63,6 +66,7 @@ fn options() -> Options {
 struct Run {
     plan: Arc<Plan>,
     end: End,
+    verified: Option<Verified>,
     settled: Vec<(Batch, Outcome, u32)>,
     sent: Vec<Purpose>,
     took: Duration,
@@ -141,6 +145,7 @@ fn run_until(plan: &Arc<Plan>, options: &Options, script: Script, stop: Option<(
         let (end, (settled, sent)) = tokio::join!(delivery, listening);
         orderly.abort();
         let took = attrsync::clock::monotonic_now() - begun;
-        Run { plan: Arc::clone(plan), end: end.unwrap().end, settled, sent, took, api }
+        let Delivery { end, verified } = end.unwrap();
+        Run { plan: Arc::clone(plan), end, verified, settled, sent, took, api }
     })
 }

@@ -1,0 +1,283 @@
+//! Chooses the users whose rows are sent and read back before all others.
+//!
+//! The choice depends on nothing but the plan. Users are taken until each attribute of the plan has a row among theirs, those
+//! with the most attributes first, and then more of them up to the number that was asked for. All rows of these users are
+//! sent first, except those that change the id by which the run knows the user: it could not be read back.
+
+use std::collections::BTreeMap;
+
+use super::event::CanaryFailure;
+use super::read_back::{PlanRow, Verified};
+use super::user_set::UserSet;
+use crate::plan::{Batch, Phase, Plan, User};
+
+/// How many users of each attribute are looked at. Among the first of them are those who have most attributes, if the
+/// attributes come from the same rows of the input.
+const CANDIDATES: usize = 200;
+
+/// The rows that are sent and read back before all others; none by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Canary {
+    /// Ascending.
+    rows: Vec<PlanRow>,
+    users: usize,
+    uncovered: Vec<String>,
+    needed: usize,
+}
+
+/// A user that may be chosen, with its rows in the order of the plan.
+#[derive(Debug, Default)]
+struct Candidate {
+    rows: Vec<PlanRow>,
+    /// The numbers of its attributes, ascending.
+    attributes: Vec<usize>,
+}
+
+impl Canary {
+    /// Chooses this many users of the plan. It goes through all of its rows.
+    pub fn choose(plan: &Plan, users: usize) -> Self {
+        if users == 0 {
+            return Self::default();
+        }
+        let attributes = attributes(plan);
+        let mut candidates = candidates(plan, &attributes, users);
+        add_rows(plan, &attributes, &mut candidates);
+
+        let mut canary = Self::default();
+        let mut covered = vec![false; attributes.len()];
+        // Of those that cover the same number of new attributes, the one with the lowest number.
+        let news = |candidate: &Candidate, covered: &[bool]| {
+            candidate.attributes.iter().filter(|attribute| !covered[**attribute]).count()
+        };
+        while let Some(best) = candidates
+            .iter()
+            .map(|(user, candidate)| (news(candidate, &covered), std::cmp::Reverse(*user)))
+            .max()
+            .filter(|(new, _)| *new > 0)
+            .map(|(_, std::cmp::Reverse(user))| user)
+        {
+            let Some(chosen) = candidates.remove(&best) else { break };
+            for attribute in &chosen.attributes {
+                let is_new = !std::mem::replace(&mut covered[*attribute], true);
+                if is_new && canary.needed >= users {
+                    canary.uncovered.push(plan.attribute(attributes[*attribute].0).name.clone());
+                }
+            }
+            canary.needed += 1;
+            canary.take(chosen, users);
+        }
+        for (_, candidate) in candidates {
+            canary.take(candidate, users);
+        }
+        canary.rows.sort_unstable();
+        canary
+    }
+
+    /// How many users were chosen.
+    pub fn users(&self) -> usize {
+        self.users
+    }
+
+    /// The attributes that have no row among those of the chosen users, because more of them would have been needed.
+    pub fn uncovered(&self) -> &[String] {
+        &self.uncovered
+    }
+
+    /// About how many users have a row of each attribute among theirs.
+    pub fn needed(&self) -> usize {
+        self.needed
+    }
+
+    fn take(&mut self, candidate: Candidate, most: usize) {
+        if self.users < most {
+            self.users += 1;
+            self.rows.extend(candidate.rows);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    pub(super) fn rows(&self) -> &[PlanRow] {
+        &self.rows
+    }
+
+    pub(super) fn has(&self, group: u32, place: u32) -> bool {
+        self.rows.binary_search(&PlanRow { group, place }).is_ok()
+    }
+
+    /// The users to send to, in the order of the plan, in parts of at most this many.
+    pub(super) fn requests(&self, batch_size: usize) -> impl Iterator<Item = UserSet> + '_ {
+        let groups = self.rows.chunk_by(|one, other| one.group == other.group);
+        let parts = groups.flat_map(move |group| group.chunks(batch_size));
+        parts.map(|rows| UserSet::of(rows[0].group, rows.iter().map(|row| row.place)))
+    }
+
+    /// The users of a batch that were not chosen; `None` if all were.
+    pub(super) fn others(&self, batch: Batch) -> Option<UserSet> {
+        let Batch { group, first, len } = batch;
+        let from = self.rows.partition_point(|row| *row < PlanRow { group, place: first });
+        let is_within = self.rows.get(from).is_some_and(|row| row.group == group && row.place < first + len);
+        let users = UserSet::from(batch);
+        if !is_within {
+            return Some(users);
+        }
+        let (_, others) = users.partition(|place| self.has(group, place));
+        Some(others).filter(|others| !others.is_empty())
+    }
+}
+
+/// What is wrong with what was read back of the canary, if anything is.
+pub(super) fn failure(verified: &Verified) -> Option<CanaryFailure> {
+    let Verified { asked, checked, differing, unread, .. } = verified;
+    if *differing > 0 {
+        return Some(CanaryFailure::Differs { differing: *differing, checked: *checked });
+    }
+    (checked < asked).then(|| CanaryFailure::Unread { unread: asked - checked, why: unread.clone() })
+}
+
+/// The attributes that can be read back afterwards: the first group of each, and the one after its last.
+fn attributes(plan: &Plan) -> Vec<(u32, u32)> {
+    let firsts: Vec<u32> = plan.first_groups().collect();
+    let ends = firsts.iter().copied().skip(1).chain([plan.groups()]);
+    let keeps_ids = |group: u32| {
+        plan.phase(Batch { group, first: 0, len: 1 }) != Phase::Identity
+            || matches!(plan.user(group, 0), User::Id(_))
+    };
+    firsts.iter().copied().zip(ends).filter(|(first, _)| keeps_ids(*first)).collect()
+}
+
+/// Some users of each attribute, and at least as many as are to be chosen, if there are so many.
+fn candidates(plan: &Plan, attributes: &[(u32, u32)], users: usize) -> BTreeMap<u64, Candidate> {
+    let mut candidates = BTreeMap::new();
+    for (first, end) in attributes {
+        let of_attribute = (*first..*end).flat_map(|group| plan.user_numbers(whole(plan, group)));
+        let some = of_attribute.take(CANDIDATES).map(|user| (user, Candidate::default()));
+        candidates.extend(some);
+    }
+    let mut all = attributes
+        .iter()
+        .flat_map(|(first, end)| *first..*end)
+        .flat_map(|group| plan.user_numbers(whole(plan, group)));
+    while candidates.len() < users
+        && let Some(user) = all.next()
+    {
+        candidates.entry(user).or_default();
+    }
+    candidates
+}
+
+fn add_rows(plan: &Plan, attributes: &[(u32, u32)], candidates: &mut BTreeMap<u64, Candidate>) {
+    for (attribute, (first, end)) in attributes.iter().enumerate() {
+        for group in *first..*end {
+            for (place, user) in (0..).zip(plan.user_numbers(whole(plan, group))) {
+                if let Some(candidate) = candidates.get_mut(&user) {
+                    candidate.rows.push(PlanRow { group, place });
+                    if candidate.attributes.last() != Some(&attribute) {
+                        candidate.attributes.push(attribute);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn whole(plan: &Plan, group: u32) -> Batch {
+    Batch { group, first: 0, len: plan.group_len(group) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::num::NonZeroU32;
+
+    use super::*;
+    use crate::input::{Dictionary, ReadOptions, Row, Sink as _};
+    use crate::plan::{Builder, OnConflict};
+
+    fn plan(rows: &[(&str, &str, &str)], by_custom_id: bool) -> Plan {
+        let mut dictionary = Dictionary::new(&ReadOptions::default());
+        let mut builder = Builder::new(OnConflict::Last);
+        for (user, attribute, value) in rows {
+            let attribute = dictionary.attribute_id(attribute).unwrap();
+            let value = dictionary.intern(attribute, value);
+            let user = if by_custom_id { dictionary.intern_user(user) } else { user.parse().unwrap() };
+            builder.accept(Row { user, attribute, value });
+        }
+        builder.finish(dictionary, NonZeroU32::new(1000).unwrap()).unwrap()
+    }
+
+    /// The chosen rows as (user, attribute).
+    fn chosen(plan: &Plan, canary: &Canary) -> BTreeSet<(String, String)> {
+        let text = |row: &PlanRow| {
+            (plan.user(row.group, row.place).to_string(), plan.attribute(row.group).name.clone())
+        };
+        canary.rows.iter().map(text).collect()
+    }
+
+    fn users(plan: &Plan, canary: &Canary) -> Vec<String> {
+        let users: BTreeSet<String> = chosen(plan, canary).into_iter().map(|(user, _)| user).collect();
+        users.into_iter().collect()
+    }
+
+    const ROWS: [(&str, &str, &str); 9] = [
+        ("1", "city", "Oslo"),
+        ("2", "city", "Oslo"),
+        ("3", "city", "Bergen"),
+        ("3", "country", "Norway"),
+        ("3", "score", "7"),
+        ("4", "country", "Norway"),
+        ("5", "email", "ann@example.com"),
+        ("5", "custom_id", "u-5"),
+        ("5", "city", "Oslo"),
+    ];
+
+    #[test]
+    fn as_few_users_as_can_be_cover_all_attributes_with_all_of_their_rows() {
+        let plan = plan(&ROWS, false);
+        let canary = Canary::choose(&plan, 2);
+        assert_eq!(
+            (users(&plan, &canary), canary.users(), canary.needed()),
+            (vec!["3".into(), "5".into()], 2, 2)
+        );
+        assert_eq!((canary.rows.len(), canary.uncovered().len()), (6, 0));
+        let more = Canary::choose(&plan, 3);
+        assert_eq!(users(&plan, &more), ["1", "3", "5"]);
+        assert_eq!(Canary::choose(&plan, 100).rows.len(), ROWS.len());
+        assert!(Canary::choose(&plan, 0).is_empty());
+    }
+
+    #[test]
+    fn attributes_that_too_few_users_leave_out_are_named() {
+        let plan = plan(&ROWS, false);
+        let canary = Canary::choose(&plan, 1);
+        assert_eq!(users(&plan, &canary), ["3"]);
+        assert_eq!((canary.uncovered(), canary.needed()), (&["email".to_owned(), "custom_id".into()][..], 2));
+    }
+
+    #[test]
+    fn a_users_own_id_is_not_changed_before_it_is_read_back_by_it() {
+        let plan = plan(&ROWS, true);
+        let canary = Canary::choose(&plan, 100);
+        let rows = chosen(&plan, &canary);
+        assert_eq!((rows.len(), canary.uncovered().len()), (ROWS.len() - 1, 0));
+        assert!(!rows.iter().any(|(_, attribute)| attribute == "custom_id"));
+    }
+
+    #[test]
+    fn requests_and_what_is_left_of_batches_make_up_the_plan() {
+        let plan = plan(&ROWS, false);
+        for number in 0..6 {
+            let canary = Canary::choose(&plan, number);
+            let left = plan.batches().filter_map(|batch| canary.others(batch));
+            let all: Vec<UserSet> = canary.requests(1).chain(left).collect();
+            let mut rows: Vec<(u32, u32)> =
+                all.iter().flat_map(|users| users.places().map(|place| (users.group, place))).collect();
+            let sent = rows.len();
+            rows.sort_unstable();
+            rows.dedup();
+            assert_eq!((sent, rows.len()), (ROWS.len(), ROWS.len()));
+        }
+    }
+}

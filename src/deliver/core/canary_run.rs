@@ -1,0 +1,139 @@
+//! Sends and reads back the rows of the canary before all others.
+
+use std::collections::VecDeque;
+
+use super::Core;
+use super::pending_request::{PendingRequest, Task};
+use crate::deliver::canary::{Canary, failure};
+use crate::deliver::event::{CanaryFailure, Outcome, Purpose, Stop};
+use crate::deliver::read_back::{ReadBack, Verified};
+use crate::deliver::user_set::UserSet;
+use crate::plan::{Batch, Plan};
+
+/// How far the canary is.
+#[derive(Debug)]
+pub(super) struct CanaryRun {
+    canary: Canary,
+    stage: Stage,
+    /// What was found when all of its rows were read back.
+    verified: Option<Verified>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// These requests are to be sent.
+    Sending(VecDeque<UserSet>),
+    /// Its rows are acknowledged, and are read back.
+    Reading,
+    /// Its rows are there, or there are none: the others are sent.
+    Passed,
+}
+
+impl CanaryRun {
+    pub(super) fn new(canary: Canary, plan: &Plan) -> Self {
+        let batch_size = usize::try_from(plan.batch_size().get()).unwrap_or(usize::MAX);
+        let stage = if canary.is_empty() {
+            Stage::Passed
+        } else {
+            Stage::Sending(canary.requests(batch_size).collect())
+        };
+        Self { canary, stage, verified: None }
+    }
+
+    /// Whether no row outside of it may be sent yet.
+    pub(super) fn is_first(&self) -> bool {
+        !matches!(self.stage, Stage::Passed)
+    }
+
+    /// Whether a row is one of its own.
+    pub(super) fn has(&self, group: u32, place: u32) -> bool {
+        self.canary.has(group, place)
+    }
+
+    /// The users of a batch that it has not sent.
+    pub(super) fn others(&self, batch: Batch) -> Option<UserSet> {
+        self.canary.others(batch)
+    }
+
+    /// The next request that it sends.
+    pub(super) fn next(&self) -> Option<&UserSet> {
+        match &self.stage {
+            Stage::Sending(requests) => requests.front(),
+            Stage::Reading | Stage::Passed => None,
+        }
+    }
+
+    /// What was found, once.
+    pub(super) fn take_verified(&mut self) -> Option<Verified> {
+        self.verified.take()
+    }
+}
+
+impl Core {
+    /// The next request of the canary. When all is read back and agrees, there is none, and the other rows follow.
+    pub(super) fn claim_canary(&mut self) -> Option<PendingRequest> {
+        loop {
+            if let Some(users) = self.canary.next() {
+                let phase = self.plan.phase(Batch { group: users.group, first: users.first(), len: 1 });
+                if phase != self.phase && self.outstanding() > 0 {
+                    return None;
+                }
+                self.phase = phase;
+            }
+            match &mut self.canary.stage {
+                Stage::Passed => return None,
+                Stage::Sending(requests) => {
+                    if let Some(users) = requests.pop_front() {
+                        return Some(PendingRequest::new(Task::Update(users), Purpose::First));
+                    }
+                    if self.outstanding() > 0 || self.stop.is_some() {
+                        return None;
+                    }
+                    self.read_back = Some(ReadBack::one_by_one(self.canary.canary.rows(), &self.plan));
+                    self.canary.stage = Stage::Reading;
+                }
+                Stage::Reading => {
+                    if let Some(request) = self.claim_question() {
+                        return Some(request);
+                    }
+                    if self.outstanding() > 0 {
+                        return None;
+                    }
+                    self.judge_canary();
+                    if self.stop.is_some() {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// All rows of the canary are read back, as far as they can be.
+    fn judge_canary(&mut self) {
+        let Some(read_back) = self.read_back.take() else { return };
+        let verified = read_back.into_verified(None);
+        if let Some(failure) = failure(&verified) {
+            self.stop_with(Stop::Canary(failure));
+        } else {
+            self.canary.stage = Stage::Passed;
+            self.skip_canary();
+        }
+        self.canary.verified = Some(verified);
+    }
+
+    /// A row of the canary that the API does not accept ends the run.
+    pub(super) fn finish_of_canary(&mut self, outcome: &Outcome) {
+        if let (Outcome::Failed(reason), true) = (outcome, self.canary.is_first()) {
+            self.stop_with(Stop::Canary(CanaryFailure::NotAccepted(reason.clone())));
+        }
+    }
+
+    /// Goes on to the next batch of which the canary has not sent all rows.
+    pub(super) fn skip_canary(&mut self) {
+        while let Some(batch) = self.next
+            && self.canary.others(batch).is_none()
+        {
+            self.next = self.cursor.next(&self.plan);
+        }
+    }
+}
