@@ -20,7 +20,8 @@ pub(super) fn probe_wait(options: &Options, probes: u32, chance: &mut impl Rng) 
     (bound(options, probes) + backoff(options, probes, chance)) / 2
 }
 
-fn bound(options: &Options, attempts: u32) -> Duration {
+/// The longest wait after this many attempts.
+pub(super) fn bound(options: &Options, attempts: u32) -> Duration {
     let doublings = attempts.saturating_sub(1).min(31);
     options.retry_initial_delay.saturating_mul(1 << doublings).min(options.retry_max_delay)
 }

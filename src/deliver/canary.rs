@@ -4,7 +4,13 @@
 //! with the most attributes first, and then more of them up to the number that was asked for. All rows of these users are
 //! sent first, except those that change the id by which the run knows the user: it could not be read back.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::ops::Range;
+
+use fixedbitset::FixedBitSet;
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
 
 use super::event::CanaryFailure;
 use super::read_back::{PlanRow, Verified};
@@ -29,8 +35,8 @@ pub struct Canary {
 #[derive(Debug, Default)]
 struct Candidate {
     rows: Vec<PlanRow>,
-    /// The numbers of its attributes, ascending.
-    attributes: Vec<usize>,
+    /// The numbers of its attributes.
+    attributes: FixedBitSet,
 }
 
 impl Canary {
@@ -41,28 +47,17 @@ impl Canary {
         }
         let attributes = attributes(plan);
         let mut candidates = candidates(plan, &attributes, users);
-        add_rows(plan, &attributes, &mut candidates);
 
         let mut canary = Self::default();
-        let mut covered = vec![false; attributes.len()];
-        // Of those that cover the same number of new attributes, the one with the lowest number.
-        let news = |candidate: &Candidate, covered: &[bool]| {
-            candidate.attributes.iter().filter(|attribute| !covered[**attribute]).count()
-        };
-        while let Some(best) = candidates
-            .iter()
-            .map(|(user, candidate)| (news(candidate, &covered), std::cmp::Reverse(*user)))
-            .max()
-            .filter(|(new, _)| *new > 0)
-            .map(|(_, std::cmp::Reverse(user))| user)
+        let mut covered = FixedBitSet::with_capacity(attributes.len());
+        while let Some(best) = most_new(&candidates, &covered)
+            && let Some(chosen) = candidates.remove(&best)
         {
-            let Some(chosen) = candidates.remove(&best) else { break };
-            for attribute in &chosen.attributes {
-                let is_new = !std::mem::replace(&mut covered[*attribute], true);
-                if is_new && canary.needed >= users {
-                    canary.uncovered.push(plan.attribute(attributes[*attribute].0).name.clone());
-                }
+            if canary.needed >= users {
+                let new = chosen.attributes.difference(&covered).map(|attribute| attributes[attribute].start);
+                canary.uncovered.extend(new.map(|group| plan.attribute(group).name.clone()));
             }
+            covered.union_with(&chosen.attributes);
             canary.needed += 1;
             canary.take(chosen, users);
         }
@@ -128,6 +123,14 @@ impl Canary {
     }
 }
 
+/// The user with the most attributes that are not covered, if there is one with any. Of several, the one with the lowest
+/// number.
+fn most_new(candidates: &BTreeMap<u64, Candidate>, covered: &FixedBitSet) -> Option<u64> {
+    let new = |candidate: &Candidate| candidate.attributes.difference(covered).count();
+    let all = candidates.iter().map(|(user, candidate)| (new(candidate), Reverse(*user)));
+    all.max().filter(|(new, _)| *new > 0).map(|(_, Reverse(user))| user)
+}
+
 /// What is wrong with what was read back of the canary, if anything is.
 pub(super) fn failure(verified: &Verified) -> Option<CanaryFailure> {
     let Verified { asked, checked, differing, unread, .. } = verified;
@@ -138,53 +141,45 @@ pub(super) fn failure(verified: &Verified) -> Option<CanaryFailure> {
 }
 
 /// The attributes that can be read back afterwards: the first group of each, and the one after its last.
-fn attributes(plan: &Plan) -> Vec<(u32, u32)> {
+fn attributes(plan: &Plan) -> Vec<Range<u32>> {
     let firsts: Vec<u32> = plan.first_groups().collect();
     let ends = firsts.iter().copied().skip(1).chain([plan.groups()]);
-    let keeps_ids = |group: u32| {
-        plan.phase(Batch { group, first: 0, len: 1 }) != Phase::Identity
-            || matches!(plan.user(group, 0), User::Id(_))
+    let keeps_ids = |groups: &Range<u32>| {
+        plan.phase(Batch { group: groups.start, first: 0, len: 1 }) != Phase::Identity
+            || matches!(plan.user(groups.start, 0), User::Id(_))
     };
-    firsts.iter().copied().zip(ends).filter(|(first, _)| keeps_ids(*first)).collect()
+    firsts.iter().copied().zip(ends).map(|(first, end)| first..end).filter(keeps_ids).collect()
 }
 
-/// Some users of each attribute, and at least as many as are to be chosen, if there are so many.
-fn candidates(plan: &Plan, attributes: &[(u32, u32)], users: usize) -> BTreeMap<u64, Candidate> {
-    let mut candidates = BTreeMap::new();
-    for (first, end) in attributes {
-        let of_attribute = (*first..*end).flat_map(|group| plan.user_numbers(whole(plan, group)));
-        let some = of_attribute.take(CANDIDATES).map(|user| (user, Candidate::default()));
-        candidates.extend(some);
+/// Some users of each attribute, and at least as many as are to be chosen if there are so many, with their rows.
+fn candidates(plan: &Plan, attributes: &[Range<u32>], users: usize) -> BTreeMap<u64, Candidate> {
+    let whole = |group| Batch { group, first: 0, len: plan.group_len(group) };
+    let mut candidates: HashMap<u64, Candidate, RandomState> = HashMap::default();
+    for groups in attributes {
+        let of_attribute = groups.clone().flat_map(|group| plan.user_numbers(whole(group)));
+        candidates.extend(of_attribute.take(CANDIDATES).map(|user| (user, Candidate::default())));
     }
-    let mut all = attributes
-        .iter()
-        .flat_map(|(first, end)| *first..*end)
-        .flat_map(|group| plan.user_numbers(whole(plan, group)));
-    while candidates.len() < users
-        && let Some(user) = all.next()
-    {
-        candidates.entry(user).or_default();
-    }
-    candidates
-}
-
-fn add_rows(plan: &Plan, attributes: &[(u32, u32)], candidates: &mut BTreeMap<u64, Candidate>) {
-    for (attribute, (first, end)) in attributes.iter().enumerate() {
-        for group in *first..*end {
-            for (place, user) in (0..).zip(plan.user_numbers(whole(plan, group))) {
-                if let Some(candidate) = candidates.get_mut(&user) {
-                    candidate.rows.push(PlanRow { group, place });
-                    if candidate.attributes.last() != Some(&attribute) {
-                        candidate.attributes.push(attribute);
-                    }
-                }
+    let attribute_of = |group| {
+        let attribute = attributes.partition_point(|groups| groups.end <= group);
+        attributes.get(attribute).is_some_and(|groups| groups.contains(&group)).then_some(attribute)
+    };
+    if candidates.len() < users {
+        for (_, _, user) in plan.all_rows().filter(|(group, ..)| attribute_of(*group).is_some()) {
+            candidates.entry(user).or_default();
+            if candidates.len() == users {
+                break;
             }
         }
     }
-}
-
-fn whole(plan: &Plan, group: u32) -> Batch {
-    Batch { group, first: 0, len: plan.group_len(group) }
+    for (group, place, user) in plan.all_rows() {
+        if let Some(candidate) = candidates.get_mut(&user)
+            && let Some(attribute) = attribute_of(group)
+        {
+            candidate.rows.push(PlanRow { group, place });
+            candidate.attributes.grow_and_insert(attribute);
+        }
+    }
+    candidates.into_iter().collect()
 }
 
 #[cfg(test)]

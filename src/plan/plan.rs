@@ -202,6 +202,17 @@ impl Plan {
         attribute.plan.ids.reader(positions, BUFFER)
     }
 
+    /// All rows in the order of sending: the group, the position of the user in it, and the number of the user. It reads
+    /// what is in temporary files from beginning to end.
+    pub fn all_rows(&self) -> impl Iterator<Item = (u32, u32, u64)> + '_ {
+        self.attributes.iter().flat_map(|attribute| {
+            let groups = (attribute.first_group..).zip(attribute.plan.groups.sizes());
+            let positions = groups.flat_map(|(group, len)| (0..len).map(move |position| (group, position)));
+            let users = attribute.plan.ids.reader(0..attribute.plan.ids.len(), BUFFER);
+            positions.zip(users).map(|((group, position), user)| (group, position, user))
+        })
+    }
+
     /// The number of the user with this own id of the client's, if the plan knows users by such ids and has this one.
     pub fn number_of_custom_id(&self, id: &str) -> Option<u64> {
         self.users.number(id, &self.dictionary)

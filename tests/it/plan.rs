@@ -164,6 +164,10 @@ proptest! {
     fn custom_ids_ascend_by_their_bytes(rows in any_rows(), on_conflict in any_policy(), batch_size in 1..9_u32) {
         let plan = Reading::new(on_conflict, by_custom_id).read(&rows).finish(batch_size);
         check(&plan, &rows, on_conflict, IdType::CustomId);
+        let rows = plan.batches().flat_map(|batch| {
+            (batch.first..).zip(plan.user_numbers(batch)).map(move |(place, user)| (batch.group, place, user))
+        });
+        prop_assert!(plan.all_rows().eq(rows));
         for batch in plan.batches() {
             let found = plan.users(batch).map(|user| plan.number_of_custom_id(&user.to_string()));
             prop_assert!(found.eq(plan.user_numbers(batch).map(Some)));

@@ -127,12 +127,12 @@ impl Core {
     pub(super) fn next_request(&mut self, now: Instant) -> Option<PendingRequest> {
         if self.outage.next_probe().is_some() {
             let queued = |core: &mut Self| core.queue.pop().map(|Reverse(due)| due.request);
-            return self.claim().or_else(|| queued(self)).or_else(|| self.claim_question());
+            return self.claim(now).or_else(|| queued(self)).or_else(|| self.claim_question());
         }
         if self.queue.peek().is_some_and(|Reverse(due)| due.at <= now) {
             return self.queue.pop().map(|Reverse(due)| due.request);
         }
-        self.claim().or_else(|| self.claim_question())
+        self.claim(now).or_else(|| self.claim_question())
     }
 
     /// Decides whether a request that is due is sent, waits, or is finished without being sent.
@@ -303,9 +303,9 @@ impl Core {
     }
 
     /// Takes the next batch from the plan, if its phase has come.
-    pub(super) fn claim(&mut self) -> Option<PendingRequest> {
+    pub(super) fn claim(&mut self, now: Instant) -> Option<PendingRequest> {
         if self.canary.is_first() {
-            let request = self.claim_canary();
+            let request = self.claim_canary(now);
             if self.canary.is_first() {
                 return request;
             }

@@ -32,8 +32,10 @@ pub(super) enum Comparison {
     Equal,
     /// It has this one, in JSON.
     Differs(String),
-    /// They can't be compared, for this reason.
-    Unknown(String),
+    /// The API doesn't show its value, for this reason.
+    NotShown(String),
+    /// It shows it in a form that is not understood.
+    NotUnderstood(String),
 }
 
 /// What the API shows of one user.
@@ -76,14 +78,16 @@ impl UserShown {
         let fields = match self {
             Self::Fields(fields) => fields,
             Self::Missing(reason) => return Comparison::Differs(reason.clone()),
-            Self::Nothing(reason) => return Comparison::Unknown(reason.clone()),
+            Self::Nothing(reason) => return Comparison::NotShown(reason.clone()),
         };
+        let found = || shown(fields, name, operation);
         match agrees(fields, name, operation, &plan.sent_value(group)) {
             Some(true) => Comparison::Equal,
-            Some(false) => {
-                Comparison::Differs(shown(fields, name, operation).unwrap_or_default().to_string())
+            Some(false) => Comparison::Differs(found().unwrap_or_default().to_string()),
+            None if found().is_some() => {
+                Comparison::NotUnderstood(format!("the API shows `{name}` in a form that is not understood"))
             }
-            None => Comparison::Unknown(format!("the API doesn't show `{name}`, or not in a known form")),
+            None => Comparison::NotShown(format!("the API doesn't show `{name}`")),
         }
     }
 }

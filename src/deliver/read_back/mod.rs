@@ -199,7 +199,7 @@ impl ReadBack {
     /// Compares what the API answered with what was sent.
     pub(super) fn compare(&mut self, first: usize, result: &Result<Reply, SendError>, plan: &Plan) {
         let shown = UserShown::of(result);
-        self.compare_user(first, &shown, plan, |verified, unknown| verified.unread = Some(unknown));
+        self.compare_user(first, &shown, plan);
     }
 
     /// The API didn't show a user.
@@ -228,8 +228,7 @@ impl ReadBack {
         }
         for user in page.users {
             if let Some(first) = self.first_row_of(&user, plan) {
-                // What a page doesn't show, the user alone may.
-                self.compare_user(first, &UserShown::Fields(user.fields), plan, |_, _| ());
+                self.compare_user(first, &UserShown::Fields(user.fields), plan);
             }
         }
         self.pages_read += 1;
@@ -276,14 +275,8 @@ impl ReadBack {
         self.rows.get(first).is_some_and(|(user, _)| *user == number).then_some(first)
     }
 
-    /// Compares the rows of a user, unless they are done. Rows that can't be compared are left if pages are read.
-    fn compare_user(
-        &mut self,
-        first: usize,
-        shown: &UserShown,
-        plan: &Plan,
-        mut unknown: impl FnMut(&mut Verified, String),
-    ) {
+    /// Compares the rows of a user, unless they are done. What a page doesn't show is left to be asked for.
+    fn compare_user(&mut self, first: usize, shown: &UserShown, plan: &Plan) {
         let is_final = self.way == Way::Users;
         let rows = first..self.end_of_user(first);
         let was_done = rows.clone().all(|at| self.done[at]);
@@ -295,9 +288,16 @@ impl ReadBack {
             match shown.compare(plan, row.group) {
                 Comparison::Equal => {}
                 Comparison::Differs(found) => self.verified.differs(plan, row, found),
-                Comparison::Unknown(why) => {
-                    unknown(&mut self.verified, why);
-                    self.done.set(at, is_final);
+                Comparison::NotShown(why) if is_final => {
+                    self.verified.unread = Some(why);
+                    self.done.insert(at);
+                    continue;
+                }
+                // What a page doesn't show, the user alone may.
+                Comparison::NotShown(_) => continue,
+                Comparison::NotUnderstood(why) => {
+                    self.verified.unread = Some(why);
+                    self.done.insert(at);
                     continue;
                 }
             }
@@ -361,10 +361,15 @@ fn shows_values(page: &Page, plan: &Plan) -> bool {
 
 /// The numbers of users by the client's own ids whose ids the run has changed, ascending.
 fn renamed(plan: &Plan) -> Vec<u64> {
-    let whole = |group| Batch { group, first: 0, len: plan.group_len(group) };
-    let is_custom = |batch: &Batch| matches!(plan.user(batch.group, 0), User::Custom(_));
-    let renaming = (0..plan.groups()).map(whole).filter(|batch| plan.phase(*batch) == Phase::Identity);
-    let mut users: Vec<u64> = renaming.filter(is_custom).flat_map(|batch| plan.user_numbers(batch)).collect();
+    let firsts: Vec<u32> = plan.first_groups().collect();
+    let renaming = firsts.into_iter().find(|first| {
+        plan.phase(Batch { group: *first, first: 0, len: 1 }) == Phase::Identity
+            && matches!(plan.user(*first, 0), User::Custom(_))
+    });
+    // They go last.
+    let Some(renaming) = renaming else { return Vec::new() };
+    let mut users: Vec<u64> =
+        plan.all_rows().filter(|(group, ..)| *group >= renaming).map(|(_, _, user)| user).collect();
     users.sort_unstable();
     users
 }

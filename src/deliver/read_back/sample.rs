@@ -45,18 +45,15 @@ impl Sample {
             Self::AllBut(mut others) => {
                 others.sort_unstable();
                 let mut others = others.into_iter().peekable();
-                for group in 0..plan.groups() {
-                    let whole = Batch { group, first: 0, len: plan.group_len(group) };
-                    for (place, user) in (0..).zip(plan.user_numbers(whole)) {
-                        let is_past = |other: &Batch| {
-                            (other.group, other.first.saturating_add(other.len)) <= (group, place)
-                        };
-                        while others.next_if(is_past).is_some() {}
-                        let is_other =
-                            others.peek().is_some_and(|other| (other.group, other.first) <= (group, place));
-                        if !is_other {
-                            take(user, PlanRow { group, place });
-                        }
+                for (group, place, user) in plan.all_rows() {
+                    let is_past = |other: &Batch| {
+                        (other.group, other.first.saturating_add(other.len)) <= (group, place)
+                    };
+                    while others.next_if(is_past).is_some() {}
+                    let is_other =
+                        others.peek().is_some_and(|other| (other.group, other.first) <= (group, place));
+                    if !is_other {
+                        take(user, PlanRow { group, place });
                     }
                 }
             }

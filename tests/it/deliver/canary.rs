@@ -84,6 +84,25 @@ fn rows_that_are_acknowledged_and_not_there_stop_the_run() {
     assert!(matches!(canary_failure(&run), CanaryFailure::Unread { .. }));
 }
 
+#[test]
+fn an_api_that_applies_late_is_given_time() {
+    let rows: Vec<(u64, String)> = (1..=100).map(|user| (user, format!("City {user}"))).collect();
+    let plan = plan(rows.iter().map(|(user, city)| (*user, "city", city.as_str())), 40);
+    for (late, complete) in [(2, true), (60, false)] {
+        let shown_after = Duration::from_secs(late);
+        let late = move |_: &Asked| Act { shown_after, ..ok() };
+        let run = run(&plan, &with_canary(&plan, 3), Box::new(late));
+        let verified = run.verified.as_ref().unwrap();
+        assert_eq!((verified.asked, verified.checked), (3, 3));
+        if complete {
+            assert_eq!((&run.end, run.acknowledged().len(), verified.differing), (&End::Complete, 100, 0));
+        } else {
+            assert_eq!(canary_failure(&run), &CanaryFailure::Differs { differing: 3, checked: 3 });
+            assert_eq!(run.sent.len(), 3 + 3 * 5, "as often as a request is tried");
+        }
+    }
+}
+
 fn plan_of_one_city() -> Arc<Plan> {
     plan([(FIRST, "city", "Oslo"), (8, "city", "Oslo")], 40)
 }

@@ -26,6 +26,8 @@ pub(super) struct Asked {
 pub(super) struct Act {
     pub(super) after: Duration,
     pub(super) applied: bool,
+    /// How much later a user is shown with the value.
+    pub(super) shown_after: Duration,
     pub(super) answer: Result<Reply, SendError>,
 }
 
@@ -33,23 +35,39 @@ const OK: &str = r#"{"status": "ok"}"#;
 
 pub(super) fn ok() -> Act {
     let body = OK.into();
-    Act { after: LATENCY, applied: true, answer: Ok(Reply { status: 200, body, ..Reply::default() }) }
+    Act {
+        after: LATENCY,
+        applied: true,
+        shown_after: Duration::ZERO,
+        answer: Ok(Reply { status: 200, body, ..Reply::default() }),
+    }
 }
 
 pub(super) fn status(status: u16, body: &str) -> Act {
     let body = body.to_owned().into();
-    Act { after: LATENCY, applied: false, answer: Ok(Reply { status, body, ..Reply::default() }) }
+    Act {
+        after: LATENCY,
+        applied: false,
+        shown_after: Duration::ZERO,
+        answer: Ok(Reply { status, body, ..Reply::default() }),
+    }
 }
 
 pub(super) fn throttled(seconds: u64) -> Act {
     let retry_after = Some(Duration::from_secs(seconds));
-    Act { after: LATENCY, applied: false, answer: Ok(Reply { status: 429, retry_after, ..Reply::default() }) }
+    Act {
+        after: LATENCY,
+        applied: false,
+        shown_after: Duration::ZERO,
+        answer: Ok(Reply { status: 429, retry_after, ..Reply::default() }),
+    }
 }
 
 pub(super) fn lost(delivered: Delivered) -> Act {
     Act {
         after: LATENCY,
         applied: false,
+        shown_after: Duration::ZERO,
         answer: Err(SendError { delivered, cause: SendErrorCause::Other, error: "connection reset".into() }),
     }
 }
@@ -65,6 +83,8 @@ pub(super) struct Api {
 
 struct State {
     script: Script,
+    /// By attribute and user: when the value is shown that was applied last.
+    shown_from: BTreeMap<(String, u64), Duration>,
     in_flight: usize,
     log: Log,
 }
@@ -85,7 +105,15 @@ pub(super) struct Log {
 
 impl Api {
     pub(super) fn new(script: Script, begun: Instant) -> Self {
-        Self { begun, state: Mutex::new(State { script, in_flight: 0, log: Log::default() }) }
+        Self {
+            begun,
+            state: Mutex::new(State {
+                script,
+                shown_from: BTreeMap::new(),
+                in_flight: 0,
+                log: Log::default(),
+            }),
+        }
     }
 
     pub(super) fn log(&self) -> Log {
@@ -126,6 +154,7 @@ impl Transport for Api {
                     }
                 }
                 if act.applied {
+                    state.shown_from.insert(key.clone(), at + act.shown_after);
                     let held = state.log.applied.entry(key).or_default();
                     *held = (asked.value.clone(), held.1 + 1);
                 }
@@ -140,8 +169,12 @@ impl Transport for Api {
     async fn fetch(&self, _id: RequestId, user: &str) -> Result<Reply, SendError> {
         let state = self.state.lock().unwrap();
         let user: u64 = user.parse().unwrap();
+        let at = attrsync::clock::monotonic_now() - self.begun;
         let held = state.log.applied.iter().filter(|((_, id), _)| *id == user);
-        let held: BTreeMap<_, _> = held.map(|((attribute, _), (value, _))| (attribute, value)).collect();
+        let shown = held.map(|(key, (value, _))| {
+            (key.0.as_str(), if state.shown_from[key] <= at { value.as_str() } else { "before" })
+        });
+        let held: BTreeMap<_, _> = shown.collect();
         Ok(Reply { status: 200, body: serde_json::to_vec(&held).unwrap().into(), ..Reply::default() })
     }
 
