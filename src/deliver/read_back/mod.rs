@@ -166,7 +166,8 @@ impl ReadBack {
             Way::Pages => {
                 (self.pages_expected + 1).saturating_sub(self.pages_read).clamp(1, users_left.max(1))
             }
-            Way::Users | Way::Undecided => users_left,
+            Way::Users => users_left,
+            Way::Undecided => 1,
         };
         let Self { way, users, users_done, decided, .. } = *self;
         ReadingBack { way, users, users_done, requests_left, decided }
