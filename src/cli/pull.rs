@@ -1,5 +1,6 @@
 //! `attrsync pull`: reads what the account holds into the ledger, and changes nothing.
 
+use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -196,10 +197,16 @@ impl Pull {
         mut shutdown_rx: watch::Receiver<Shutdown>,
     ) -> Result<(), Failure> {
         let mut restarts = 0;
+        let mut cursors = HashSet::new();
         loop {
             match self.read_page(cursor.as_deref(), &mut shutdown_rx).await {
                 Ok(page) => {
                     let next = page.next.clone();
+                    if next.as_ref().is_some_and(|next| !cursors.insert(next.clone())) {
+                        let what =
+                            "`next`: expected the address of another page, found that of an earlier one";
+                        return Err(self.failure(PageError::Malformed(what.to_owned())));
+                    }
                     self.take(page);
                     if next.is_none() {
                         return self.check_count();
@@ -217,6 +224,7 @@ impl Pull {
                     )));
                     block_in_place(|| self.recorder.restart(clock::utc_now()))?;
                     (cursor, self.count) = (None, None);
+                    cursors.clear();
                 }
                 Err(error) => return Err(self.failure(error)),
             }

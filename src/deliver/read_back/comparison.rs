@@ -1,7 +1,5 @@
 //! Compares a row with what the API shows of its user.
 
-use std::borrow::Cow;
-
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -9,7 +7,7 @@ use crate::deliver::account_user::{AccountValue, shown, value};
 use crate::deliver::transport::{Reply, SendError};
 use crate::deliver::verdict::Verdict;
 use crate::input::Operation;
-use crate::plan::{Plan, SentValue};
+use crate::plan::{Plan, SentValue, meaning};
 
 /// A row that was acknowledged, but the API has another value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -105,30 +103,6 @@ fn agrees(
         AccountValue::Value(text) => SentValue::Text(text),
     };
     Some(meaning(name, &held) == meaning(name, sent))
-}
-
-/// A value without its form: the API shows a name for some numbers, and a type for what was sent as text.
-fn meaning<'v>(attribute: &str, value: &SentValue<'v>) -> Cow<'v, str> {
-    let text = match value {
-        SentValue::Null => return Cow::Borrowed(""),
-        SentValue::Text(text) | SentValue::Json(text) => text,
-    };
-    let name = text.to_lowercase();
-    Cow::Borrowed(match (attribute, name.as_str()) {
-        ("gender", "unknown") | ("status", "visitor") => "1",
-        ("gender", "male") | ("status", "user") => "2",
-        ("gender", "female") => "3",
-        ("notifications" | "unsubscribed", "true" | "1") => "true",
-        ("notifications" | "unsubscribed", "false" | "0") => "false",
-        ("email", _) => return Cow::Owned(name),
-        ("assigned_to" | "company_id" | "score", _) => {
-            return text
-                .trim()
-                .parse::<i64>()
-                .map_or_else(|_| text.clone(), |number| number.to_string().into());
-        }
-        _ => return text.clone(),
-    })
 }
 
 #[cfg(test)]

@@ -16,11 +16,12 @@ mod tests;
 mod user_groups;
 mod user_index;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io;
 use std::ops::RangeInclusive;
 use std::panic::resume_unwind;
-use std::thread::{self, ScopedJoinHandle};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use fixedbitset::FixedBitSet;
 use serde::{Deserialize, Serialize};
@@ -94,6 +95,9 @@ pub struct ValueChange {
 /// With fewer users for each value than this, a user's value is compared with that of the plan. With more, a known value is
 /// looked up once for all of its users.
 const USERS_PER_VALUE: usize = 4;
+
+/// About how many times as long a value takes as a user.
+const COST_OF_VALUE: u64 = 4;
 
 /// The most changes from one value to another that are kept.
 const MOST_CHANGES: usize = 20;
@@ -181,10 +185,10 @@ impl Plan {
     ) -> Result<(Self, Option<Self>, KnownPlan), E> {
         let threads = resources.threads.get();
         let mut found = KnownPlan::default();
-        let (plan, missing) = self.try_divide(|attributes, users, dictionary| {
+        let (plan, missing) = self.try_divide::<E>(|attributes, users, dictionary| {
             let budget = resources.memory / 2 / threads.min(attributes.len()).max(1) as u64;
             let users = UserLookup::new(users, dictionary);
-            let skip = |plan: AttributePlan, known: T| {
+            let skip = |plan: AttributePlan, known: T| -> Result<_, E> {
                 let groups = GroupIndex::new(dictionary, plan.attribute, &plan.groups);
                 let mut filter = SkipFilter::new(&users, groups, &plan, compare);
                 for range in user_index::ranges(&plan, budget) {
@@ -197,27 +201,24 @@ impl Plan {
                 let divided = divide(plan, skipped, missing, counts)?;
                 Ok((divided, counts, changes))
             };
-            thread::scope(|scope| -> Result<_, E> {
-                let (mut working, mut done) = (VecDeque::new(), Vec::new());
-                let mut join = |thread: SkipThread<'_, E>| -> Result<(), E> {
-                    let (divided, counts, changes) =
-                        thread.join().unwrap_or_else(|panic| resume_unwind(panic))?;
-                    found.add(&dictionary.attribute(divided.kept.attribute).name, counts, changes);
-                    done.push(divided);
-                    Ok(())
-                };
-                for plan in attributes {
-                    let known = fetch(dictionary.attribute(plan.attribute))?;
-                    if working.len() >= threads
-                        && let Some(thread) = working.pop_front()
-                    {
-                        join(thread)?;
-                    }
-                    working.push_back(scope.spawn(|| skip(plan, known)));
-                }
-                working.into_iter().try_for_each(join)?;
-                Ok(done)
-            })
+            let mut waiting = Vec::new();
+            for (place, plan) in attributes.into_iter().enumerate() {
+                let known = fetch(dictionary.attribute(plan.attribute))?;
+                waiting.push((place, plan, known));
+            }
+            // Those that take longest come first, so that no thread is left alone with one.
+            waiting.sort_by_key(|(_, plan, _)| plan.users() + u64::from(plan.groups.len()) * COST_OF_VALUE);
+            let next = || waiting.pop();
+            let mut done = in_threads::<_, _, E>(threads, Mutex::new(next), |(place, plan, known)| {
+                let (divided, counts, changes) = skip(plan, known)?;
+                Ok((place, divided, counts, changes))
+            })?;
+            done.sort_by_key(|(place, ..)| *place);
+            let divided = done.into_iter().map(|(_, divided, counts, changes)| {
+                found.add(&dictionary.attribute(divided.kept.attribute).name, counts, changes);
+                divided
+            });
+            Ok(divided.collect())
         })?;
         Ok((plan, missing, found))
     }
@@ -246,8 +247,23 @@ fn divide(
     Ok(Divided { kept: plan, taken })
 }
 
-/// A thread that skips the rows of one attribute.
-type SkipThread<'s, E> = ScopedJoinHandle<'s, Result<(Divided, KnownRows, Vec<ValueChange>), E>>;
+/// Does what `next` returns in several threads, until there is no more. The first error is returned.
+fn in_threads<Job, Done: Send, E: Send>(
+    threads: usize,
+    next: Mutex<impl FnMut() -> Option<Job> + Send>,
+    work: impl Fn(Job) -> Result<Done, E> + Sync,
+) -> Result<Vec<Done>, E> {
+    let next = || next.lock().unwrap_or_else(PoisonError::into_inner)();
+    let work_all = || std::iter::from_fn(next).map(&work).collect::<Result<Vec<_>, E>>();
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work_all)).collect();
+        let mut done = Vec::new();
+        for worker in workers {
+            done.extend(worker.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+        }
+        Ok(done)
+    })
+}
 
 impl<'p> SkipFilter<'p> {
     fn new(

@@ -335,7 +335,8 @@ fn a_night_is_planned_guarded_sent_verified_and_undone() {
     assert!(plan.stdout.contains("country: `Norway` to `USA`: 17 users"), "{}", plan.stdout);
 
     // In the morning somebody approves it, and exactly that is sent.
-    let run = server.remember(&workdir, "--plan plan.jsonl --verify 1000 --max-changes 20%").exits(1);
+    let run =
+        server.remember(&workdir, "--plan plan.jsonl --canary 3 --verify all --max-changes 20%").exits(1);
     assert_eq!((run.rows("failed"), run.rows("unchanged")), (1, 0));
     assert_eq!(run.summary()["verified"]["mismatches"], json!([]));
     let moved = (1..=250_u32).filter(|user| user % 10 == 0).count() as u64;
