@@ -175,9 +175,7 @@ fn plan(
         (Some(draft), Some(file), Some(content)) if refusal.is_none() => {
             let known = known.as_ref().map(|known| (known, mark));
             let missing = read.missing.as_ref();
-            let reason = missing.map(|missing| missing.reason.error.clone());
-            let header =
-                saved_plan::header(file, &read, settings, content, known, reason, (planning, flags.top));
+            let header = saved_plan::header(file, &read, settings, content, known, (planning, flags.top));
             save_plan(&read.plan, missing.map(|missing| &missing.plan), &header, draft)?;
             Some(saved_plan::next_command(file))
         }

@@ -96,9 +96,7 @@ async fn pull(
         Err(failure) => run_ledger::outcome(failure.exit()),
     };
     let ledger = block_in_place(|| recorder.finish(outcome, clock::utc_now()))?;
-    if let Err(failure) = read {
-        return Err(failure);
-    }
+    read?;
     compact(ledger, &settings, console, &mut signals).await;
     if unnamed > 0 {
         let text = format!("{} without an own id: nothing is known of them", counted(unnamed, "user"));

@@ -100,7 +100,8 @@ impl RunLedger {
         settings: &Settings,
         saved: Option<&SavedHeader>,
     ) -> Result<RemainingRun, LedgerError> {
-        let description = description(&plan, settings, saved);
+        let content = saved.map_or_else(|| plan.fingerprint(), |saved| saved.content.clone());
+        let description = description(&plan, settings, saved, content);
         let reader = self.ledger.reader();
         // A saved plan has the figures of the time when it was made.
         let is_compared = saved.is_some_and(|saved| saved.figures.known().is_some());
@@ -220,7 +221,9 @@ pub(super) fn remaining_plan(
         }
         opened => opened?,
     };
-    let description = description(&plan, settings, None);
+    // It takes long, and matters only if there is a run to continue or to doubt.
+    let content = if reader.is_settled()? { String::new() } else { plan.fingerprint() };
+    let description = description(&plan, settings, None, content);
     let left = remaining(&reader, &target, &description, plan, settings, Compare::Yes)?;
     let Remaining { plan, missing, known, .. } = left;
     Ok(RemainingPlan { plan, known, missing, note: None, mark: Some(reader.mark()?) })
@@ -244,7 +247,12 @@ impl Continuation {
     }
 }
 
-fn description(plan: &Plan, settings: &Settings, saved: Option<&SavedHeader>) -> RunDescription {
+fn description(
+    plan: &Plan,
+    settings: &Settings,
+    saved: Option<&SavedHeader>,
+    content: String,
+) -> RunDescription {
     let fingerprint = saved.map_or_else(|| fingerprint(settings), saved_plan::fingerprint);
     // Batches that change identities come last.
     let last = plan.groups().checked_sub(1).map(|group| Batch { group, first: 0, len: 1 });
@@ -252,7 +260,7 @@ fn description(plan: &Plan, settings: &Settings, saved: Option<&SavedHeader>) ->
     RunDescription {
         fingerprint: if renames { fingerprint.that_renames() } else { fingerprint },
         inputs: settings.inputs.iter().map(ToString::to_string).collect(),
-        content: saved.map_or_else(|| plan.fingerprint(), |saved| saved.content.clone()),
+        content,
     }
 }
 

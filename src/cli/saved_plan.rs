@@ -64,7 +64,6 @@ pub(super) fn header(
     settings: &Settings,
     content: String,
     known: Option<(&KnownPlan, Option<LedgerMark>)>,
-    missing: Option<String>,
     (planning, top): (PlanningStats, usize),
 ) -> SavedHeader {
     let summary = read.plan.summary(top.max(GROUPS));
@@ -86,7 +85,7 @@ pub(super) fn header(
             attributes: settings.input.attributes.clone(),
         },
         requests: summary.totals.requests,
-        missing,
+        missing: read.missing.as_ref().map(|missing| missing.reason.error.clone()),
         figures: figures(&summary, read, known.map(|(known, _)| known), planning),
     }
 }

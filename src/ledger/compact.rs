@@ -40,7 +40,7 @@ impl Ledger {
         let (news, known): (u64, u64) =
             (news.sum(), attributes.iter().map(|attribute| attribute.facts).sum());
         if news > 0 && news >= known / WORTHWHILE && self.last_is_final()? {
-            self.merge(&mut state, &headings, attributes, resources)?;
+            self.merge(&mut state, &headings, &attributes, resources)?;
         }
         let needed = self.still_needed(keep_since)?;
         self.empty_pulls(&state, &headings, needed)?;
@@ -60,7 +60,7 @@ impl Ledger {
         &self,
         state: &mut LedgerState,
         headings: &[EntryHeader],
-        attributes: Vec<AttributeRow>,
+        attributes: &[AttributeRow],
         resources: &Resources,
     ) -> Result<(), LedgerError> {
         let database = self.database();
@@ -68,7 +68,7 @@ impl Ledger {
         let runs = database.runs()?;
         let last = headings.last().map_or(state.merged, |heading| heading.entry);
         database.in_one_commit(|| {
-            self.keep_prior(state, headings, &attributes, &targets, &runs)?;
+            self.keep_prior(state, headings, attributes, &targets, &runs)?;
             // Other attributes are merged with the users that were known until now.
             let (users, others): (Vec<_>, Vec<_>) =
                 attributes.iter().cloned().partition(|attribute| attribute.name == USERS);
@@ -77,8 +77,7 @@ impl Ledger {
                     continue;
                 };
                 let list = self.reader().complete_pull(target.id)?;
-                let news =
-                    new_entries(&attribute, &attributes, target, headings, state.merged, list.as_ref());
+                let news = new_entries(&attribute, attributes, target, headings, state.merged, list.as_ref());
                 let Some(newest) = news.last() else { continue };
                 let untrusted = self.reader().untrusted_up_to(&runs, target, None)?.of(&attribute.name);
                 // What a killed run may have sent changes no user's number.
@@ -89,7 +88,7 @@ impl Ledger {
                     // A new list replaces the old one.
                     (attribute.parts, generation) = (0, list.last);
                 }
-                let base = users_behind(&attribute, &attributes, untrusted);
+                let base = users_behind(&attribute, attributes, untrusted);
                 let merged = Compaction::of(database, &attribute, base, &news, untrusted, resources)?;
                 attribute.generation = generation;
                 let mut parts = KnownParts::of(&merged);

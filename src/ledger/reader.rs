@@ -73,6 +73,12 @@ impl LedgerReader {
         Ok(Some(NotContinuedRun { run: RunId(run.id), started: run.started, why }))
     }
 
+    /// Whether every run went to its end. If so, it makes no difference which content a run has.
+    pub fn is_settled(&self) -> Result<bool, LedgerError> {
+        let runs = self.database.runs()?;
+        runs.iter().filter(|run| !run.is_pull()).try_fold(true, |all, run| Ok(all && self.is_final(run)?))
+    }
+
     /// Whether a run left rows unsent and was not continued.
     pub(super) fn is_open(&self, run: &RunRow, runs: &[RunRow]) -> Result<bool, LedgerError> {
         Ok(!self.is_final(run)? && runs.iter().all(|other| other.continues != run.id))

@@ -1,6 +1,5 @@
 //! Finds the users and groups of a plan by the texts that the ledger has of them.
 
-use std::borrow::Cow;
 use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -87,14 +86,11 @@ impl<'p> GroupIndex<'p> {
         index.iter_hash(hash).copied().filter(equal)
     }
 
-    /// What a value means.
-    pub(super) fn meaning<'v>(&self, value: &'v SentValue<'_>) -> Cow<'v, str> {
-        meaning(&self.dictionary.attribute(self.attribute).name, value)
-    }
-
-    /// Whether the value that a group sends means this.
-    pub(super) fn means(&self, group: u32, wanted: &str) -> bool {
-        self.meaning(&sent_value(self.dictionary, self.attribute, self.groups, group)) == wanted
+    /// Whether the value that a group sends means the same as this one.
+    pub(super) fn means(&self, group: u32, value: &SentValue<'_>) -> bool {
+        let sent = sent_value(self.dictionary, self.attribute, self.groups, group);
+        let name = &self.dictionary.attribute(self.attribute).name;
+        sent == *value || meaning(name, &sent) == meaning(name, value)
     }
 
     fn index(&self) -> HashTable<u32> {

@@ -209,7 +209,7 @@ impl Plan {
             // Those that take longest come first, so that no thread is left alone with one.
             waiting.sort_by_key(|(_, plan, _)| plan.users() + u64::from(plan.groups.len()) * COST_OF_VALUE);
             let next = || waiting.pop();
-            let mut done = in_threads::<_, _, E>(threads, Mutex::new(next), |(place, plan, known)| {
+            let mut done = in_threads::<_, _, E>(threads, &Mutex::new(next), |(place, plan, known)| {
                 let (divided, counts, changes) = skip(plan, known)?;
                 Ok((place, divided, counts, changes))
             })?;
@@ -250,7 +250,7 @@ fn divide(
 /// Does what `next` returns in several threads, until there is no more. The first error is returned.
 fn in_threads<Job, Done: Send, E: Send>(
     threads: usize,
-    next: Mutex<impl FnMut() -> Option<Job> + Send>,
+    next: &Mutex<impl FnMut() -> Option<Job> + Send>,
     work: impl Fn(Job) -> Result<Done, E> + Sync,
 ) -> Result<Vec<Done>, E> {
     let next = || next.lock().unwrap_or_else(PoisonError::into_inner)();
@@ -359,15 +359,13 @@ impl<'p> SkipFilter<'p> {
         let search = |group| GroupSearch::new(&plan.ids, plan.groups.range(group).positions());
         let mut searches: Vec<GroupSearch<'_>> =
             if is_by_user { Vec::new() } else { groups.find(value).map(search).collect() };
-        let mut wanted = None;
         for user in users.filter_map(|user| lookup.number(&user)) {
             let Some(position) = index.find(user).filter(|position| !reported.put(*position)) else {
                 continue;
             };
             let row = if is_by_user {
                 let group = groups_of.of(position, plan, range, index);
-                let wanted = wanted.get_or_insert_with(|| groups.meaning(value));
-                group.filter(|group| groups.means(*group, wanted)).and_then(|group| search(group).find(user))
+                group.filter(|group| groups.means(*group, value)).and_then(|group| search(group).find(user))
             } else {
                 searches.iter_mut().find_map(|search| search.find(user))
             };

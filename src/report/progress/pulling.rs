@@ -129,7 +129,7 @@ mod tests {
             rate: 9.87,
             eta: Some(Duration::from_secs(888)),
             held: None,
-            elapsed: Duration::from_secs(120),
+            elapsed: Duration::from_mins(2),
         };
         let uncounted = PullState { count: None, eta: None, ..state };
         let held = PullState { held: Some(Waiting::Outage), eta: None, ..state };

@@ -297,7 +297,7 @@ fn a_night_is_planned_guarded_sent_verified_and_undone() {
         });
         format!("user_id,attribute,value\n{}\n", rows.collect::<Vec<_>>().join("\n"))
     };
-    let before = |user: u32| if user % 3 == 0 { "Poland" } else { "Norway" };
+    let before = |user: u32| if user.is_multiple_of(3) { "Poland" } else { "Norway" };
     elsewhere.file("users.csv", rows(before, 250));
     server.sync(&elsewhere, "users.csv").exits(0);
     let start = server.values();
@@ -319,9 +319,9 @@ fn a_night_is_planned_guarded_sent_verified_and_undone() {
 
     // The right one moves some users, has new ones and one who is not there, and cases of letters that mean nothing.
     let after = |user: u32| {
-        if user % 10 == 0 {
+        if user.is_multiple_of(10) {
             "USA"
-        } else if user % 3 == 0 {
+        } else if user.is_multiple_of(3) {
             "Poland"
         } else {
             "Norway"
@@ -339,7 +339,7 @@ fn a_night_is_planned_guarded_sent_verified_and_undone() {
         server.remember(&workdir, "--plan plan.jsonl --canary 3 --verify all --max-changes 20%").exits(1);
     assert_eq!((run.rows("failed"), run.rows("unchanged")), (1, 0));
     assert_eq!(run.summary()["verified"]["mismatches"], json!([]));
-    let moved = (1..=250_u32).filter(|user| user % 10 == 0).count() as u64;
+    let moved = (1..=250_u32).filter(|user| user.is_multiple_of(10)).count() as u64;
     assert_eq!(run.rows("acknowledged"), moved + 3 * 10);
     assert_eq!(workdir.failures()[0].row, ["999", "country", "USA"]);
     server.remember(&workdir, "--plan plan.jsonl").exits(3).says("has sent it");

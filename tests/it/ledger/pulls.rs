@@ -313,16 +313,21 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// An attribute and a user.
+type Key = (String, u64);
+
+/// What a run set, and what was known before.
+type Set = BTreeMap<Key, (String, Option<String>)>;
+
 /// What the ledger should know.
 #[derive(Default)]
 struct Oracle {
     known: BTreeMap<(String, u64), String>,
     /// Users of the last complete reading, and who was sent to since it began, by attribute.
-    list: Option<(BTreeSet<u64>, BTreeSet<(String, u64)>)>,
+    list: Option<(BTreeSet<u64>, BTreeSet<Key>)>,
     /// The same of a reading that was interrupted.
     begun: (BTreeSet<u64>, BTreeSet<(String, u64)>),
-    /// By run: what it set, and what was known before.
-    runs: BTreeMap<RunId, BTreeMap<(String, u64), (String, Option<String>)>>,
+    runs: BTreeMap<RunId, Set>,
 }
 
 impl Oracle {
