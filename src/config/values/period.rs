@@ -1,4 +1,4 @@
-//! `250ms`, `30s`, `1h30m`
+//! `250ms`, `30s`, `1h30m`, `7d`
 
 use std::fmt;
 use std::str::FromStr;
@@ -35,7 +35,12 @@ impl FromStr for Period {
     fn from_str(text: &str) -> Result<Self, String> {
         let number = text.trim();
         let is_bare = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-        SpanParser::new().parse_unsigned_duration(number).map(Self).ok().ok_or_else(|| {
+        let (days, rest) = days(number).unwrap_or((Duration::ZERO, number));
+        let rest = match rest {
+            "" if !days.is_zero() => Some(Duration::ZERO),
+            rest => SpanParser::new().parse_unsigned_duration(rest).ok(),
+        };
+        rest.and_then(|rest| days.checked_add(rest)).map(Self).ok_or_else(|| {
             if is_bare {
                 format!("`{text}` needs a unit: write `{number}s`, `{number}m` or `{number}h`")
             } else {
@@ -43,6 +48,13 @@ impl FromStr for Period {
             }
         })
     }
+}
+
+/// The days that a text begins with, of 24 hours each, and the rest of it.
+fn days(text: &str) -> Option<(Duration, &str)> {
+    let (days, rest) = text.split_once('d')?;
+    let seconds = days.parse::<u64>().ok()?.checked_mul(24 * 60 * 60)?;
+    (seconds > 0).then(|| (Duration::from_secs(seconds), rest))
 }
 
 #[cfg(test)]
@@ -56,6 +68,17 @@ mod tests {
         let cases = [("250ms", 250), ("30s", 30_000), ("10m", 600_000), ("1h30m", 5_400_000), ("0s", 0)];
         for (text, millis) in cases {
             assert_eq!(text.parse(), Ok(Period(Duration::from_millis(millis))), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_day_has_24_hours() {
+        let cases = [("7d", 168), ("1d", 24), ("2d12h", 60)];
+        for (text, hours) in cases {
+            assert_eq!(text.parse(), Ok(Period(Duration::from_hours(hours))), "{text}");
+        }
+        for text in ["d", "xd", "7d!", "0d", "99999999999999999d", "1d7d"] {
+            assert!(text.parse::<Period>().is_err(), "{text}");
         }
     }
 

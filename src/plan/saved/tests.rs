@@ -255,10 +255,26 @@ fn what_would_not_be_sent_exactly_as_it_stands_is_refused() {
         let refused = opened(&file).unwrap().load(&NOTHING).unwrap_err();
         assert!(matches!(refused, SavedPlanError::Unfit { .. }), "{to}: {refused}");
     }
-    let file = forged(r#"{"kind":"request""#, r#"{"kind":"missing""#);
+    let file = forged(r#"{"kind":"request""#, r#"{"kind":"another""#);
     let refused = opened(&file).unwrap().load(&NOTHING).unwrap_err();
     assert!(matches!(refused, SavedPlanError::TooNew { .. }), "{refused}");
     loaded(&forged(r#""value":"Rome""#, r#""value":"Roma""#));
+}
+
+#[test]
+fn rows_of_users_that_the_account_does_not_have_are_kept_beside_the_plan() {
+    for id_type in [IdType::Id, IdType::CustomId] {
+        let planned = |users: std::ops::Range<u64>| {
+            let rows: Vec<_> = users.map(|user| (user, 0, "Rome".to_owned())).collect();
+            plan(id_type, &rows, 2)
+        };
+        let ((sent, header), (missing, _)) = (planned(1..6), planned(6..9));
+        let mut file = Vec::new();
+        sent.save(Some(&missing), &header, &mut file).unwrap();
+        let (again, also) = opened(&file).unwrap().load(&NOTHING).unwrap();
+        assert_eq!(requests(&again), requests(&sent));
+        assert_eq!(requests(&also.unwrap()), requests(&missing));
+    }
 }
 
 #[test]
