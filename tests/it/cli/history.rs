@@ -148,10 +148,10 @@ fn a_user_is_told_with_what_the_api_holds() {
       city = `Rome`
       country = `Norway`
 
-    acknowledged (UTC)     run  attribute             value
-    2027-01-15 09:00:30      2  city                  `Rome`
-    2027-01-15 08:00:30      1  country               `Norway`
-    2027-01-15 08:00:30      1  city                  `Oslo`
+    when (UTC)             run  how   attribute             value
+    2027-01-15 09:00:30      2  sent  city                  `Rome`
+    2027-01-15 08:00:30      1  sent  country               `Norway`
+    2027-01-15 08:00:30      1  sent  city                  `Oslo`
     ");
 }
 
