@@ -76,7 +76,7 @@ pub enum SyncMode {
 }
 
 /// Resolves the settings of a run, and where its requests go. `saved` is the plan that it sends, if that was saved before
-/// ([`saved_plan`] says where it is).
+/// ([`saved_plan()`] says where it is).
 pub fn resolve_sync(
     typed: &Typed<SyncOptions>,
     environment: &Environment,
