@@ -2,6 +2,8 @@
 //!
 //! Every fact is acknowledged once, in batches of a thousand, and merged; then the same input is planned again without
 //! the ledger and with it, where one row in a hundred has changed. Users are dense, each with ten attributes.
+//!
+//! Then the same facts are read from an account instead of sent, and the input is compared with what was read.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -12,10 +14,10 @@ use std::time::Duration;
 use attrsync::clock;
 use attrsync::input::{self, IdType, ReadOptions, Source};
 use attrsync::ledger::{
-    Fingerprint, KnownAttribute, Ledger, LedgerError, LedgerReader, RowCounts, RunDescription, RunOutcome,
-    SkipScope, TargetKey,
+    Fingerprint, KnownAttribute, Ledger, LedgerError, LedgerReader, PullRecorder, RowCounts, RunDescription,
+    RunOutcome, SkipScope, TargetKey,
 };
-use attrsync::plan::{Builder, Compare, OnConflict, Plan};
+use attrsync::plan::{Builder, Compare, OnConflict, Plan, SentValue, User};
 use attrsync::spill::Resources;
 
 /// Attributes, and how many values each has.
@@ -35,6 +37,12 @@ const ATTRIBUTES: [(&str, u64); 10] = [
 /// Batches of a commit.
 const BATCHES: usize = 100;
 
+/// Users of a page.
+const PAGE: u64 = 100;
+
+/// Users of a commit.
+const CHUNK: usize = 10_000;
+
 fn main() {
     let facts = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(10_000_000);
     let folder = tempfile::tempdir().expect("there is room");
@@ -50,13 +58,50 @@ fn main() {
     let peak = peak();
     say("planning without, seconds", without.as_secs_f64());
     forget_peak();
-    let (with, (left, unchanged)) = timed(|| less_known(&ledger, whole));
+    let (with, (left, unchanged)) = timed(|| less_known(&ledger, whole, Compare::No));
     say("what the ledger adds, seconds", with.as_secs_f64());
     say("what the ledger adds, percent", with.as_secs_f64() / without.as_secs_f64() * 100.0);
     say("memory at most, bytes a fact", per(self::peak(), facts));
     say("memory at most without, bytes a fact", per(peak, facts));
     say("facts left to send, millions", per(left.rows(), 1_000_000));
     assert_eq!(left.rows() + unchanged, facts);
+    drop(left);
+
+    let read = folder.path().join("read");
+    read_account(&read, facts / 10);
+    let size = fs::metadata(&read).expect("it was just made").len();
+    say("file after a reading, bytes a fact", per(size, facts));
+    let whole = plan(&input);
+    let (compared, (left, unchanged)) = timed(|| less_known(&read, whole, Compare::Yes));
+    say("what comparing adds, percent", compared.as_secs_f64() / without.as_secs_f64() * 100.0);
+    assert_eq!(left.rows() + unchanged, facts);
+}
+
+/// Records the facts as read from an account, and compacts the ledger.
+fn read_account(path: &Path, users: u64) {
+    let ledger = Ledger::open(path, &target(), clock::utc_now()).expect("there is room");
+    let (reading, recorder) = timed(|| {
+        let mut recorder = PullRecorder::begin(ledger, false, None, clock::utc_now()).expect("there is room");
+        for user in 1..=users {
+            let values = (1..).zip(ATTRIBUTES).map(|(place, (attribute, values))| {
+                (attribute, SentValue::Text(value_of(user, place, values, false).to_string().into()))
+            });
+            recorder.add(User::Id(user), false, values);
+            if user.is_multiple_of(PAGE) {
+                recorder.end_page(Some(user.to_string()));
+            }
+            if recorder.pending() == CHUNK {
+                recorder.commit(clock::utc_now()).expect("there is room");
+            }
+        }
+        recorder.end_page(None);
+        recorder
+    });
+    say("users recorded, thousands a second", per(users, 1000) / reading.as_secs_f64());
+    let mut ledger = recorder.finish(RunOutcome::Complete, clock::utc_now()).expect("there is room");
+    let (compacting, ()) =
+        timed(|| ledger.compact(clock::utc_now(), &Resources::default()).expect("there is room"));
+    say("compacting, seconds", compacting.as_secs_f64());
 }
 
 fn generate(path: &Path, facts: u64, change_one_in: u64) {
@@ -65,11 +110,16 @@ fn generate(path: &Path, facts: u64, change_one_in: u64) {
     for user in 1..=facts / 10 {
         for (place, (attribute, values)) in (1..).zip(ATTRIBUTES) {
             let changed = change_one_in > 0 && (user + place) % change_one_in == 0;
-            let random = (user * 31 + place).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
-            let value = (random + u64::from(changed)) % values + 1;
+            let value = value_of(user, place, values, changed);
             writeln!(file, "{user},{attribute},{value}").expect("there is room");
         }
     }
+}
+
+/// The value of the attribute at this place, one of `values`.
+fn value_of(user: u64, place: u64, values: u64, changed: bool) -> u64 {
+    let random = (user * 31 + place).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33;
+    (random + u64::from(changed)) % values + 1
 }
 
 fn plan(path: &Path) -> Plan {
@@ -111,15 +161,15 @@ fn fill(path: &Path, plan: &Plan) {
     say("compacting, seconds", compacting.as_secs_f64());
 }
 
-fn less_known(path: &Path, whole: Plan) -> (Plan, u64) {
+fn less_known(path: &Path, whole: Plan, compare: Compare) -> (Plan, u64) {
     let reader = LedgerReader::open(path).expect("it was just made");
     let known = reader
-        .known_values(&target(), &whole.fingerprint(), SkipScope::EveryRun, Compare::No, None)
+        .known_values(&target(), &whole.fingerprint(), SkipScope::EveryRun, compare, None)
         .expect("it is intact");
     let (left, _, spared) = whole
         .skip_known::<_, LedgerError>(
             &resources(),
-            Compare::No,
+            compare,
             |attribute| Ok(known.of(&attribute.name)),
             KnownAttribute::replay,
         )

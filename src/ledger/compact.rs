@@ -111,17 +111,23 @@ impl Ledger {
         runs: &[RunRow],
     ) -> Result<(), LedgerError> {
         let database = self.database();
-        let news = || headings.iter().filter(|heading| heading.entry > state.merged);
-        for run in runs.iter().filter(|run| !run.is_pull() && news().any(|heading| heading.run == run.id)) {
+        let news = headings.iter().filter(|heading| heading.entry > state.merged);
+        let mut set: BTreeMap<(u64, u64), Vec<EntryHeader>> = BTreeMap::new();
+        for heading in news {
+            set.entry((heading.run, heading.attribute)).or_default().push(*heading);
+        }
+        for run in runs.iter().filter(|run| !run.is_pull()) {
             let Some(target) = targets.iter().find(|target| target.id == run.target) else { continue };
             for attribute in attributes {
-                let is_own =
-                    |heading: &&EntryHeader| heading.run == run.id && heading.attribute == attribute.id;
-                let own: Vec<EntryHeader> = news().filter(is_own).copied().collect();
-                if own.is_empty() {
+                let Some(own) = set.get(&(run.id, attribute.id)) else { continue };
+                let earlier = new_entries(attribute, attributes, target, headings, state.merged, None);
+                let is_first = attribute.parts == 0
+                    && users_behind(attribute, attributes, 0).is_none()
+                    && earlier.iter().all(|earlier| earlier.entry > run.after);
+                if is_first {
                     continue;
                 }
-                let rows = SetRows::of(database, &own, &BTreeMap::new())?;
+                let rows = SetRows::of(database, own, &BTreeMap::new())?;
                 self.reader().before(run, target, attribute, &rows, |groups| {
                     database.add_prior(run.id, attribute.id, groups)
                 })?;

@@ -155,17 +155,7 @@ impl PullRecorder {
                 (run.continues, run.begun) = (unfinished.run, unfinished.begun);
                 PullRow { run: run.id, ..unfinished }
             }
-            None => PullRow {
-                run: run.id,
-                begun: run.after,
-                last: run.after,
-                started: now,
-                custom,
-                complete: false,
-                next: None,
-                pages: 0,
-                users: 0,
-            },
+            None => PullRow::begin(run.id, run.after, custom, now),
         };
         ledger.database().in_one_commit(|| {
             ledger.database().put_run(&run)?;
@@ -228,17 +218,7 @@ impl PullRecorder {
     pub fn restart(&mut self, now: Timestamp) -> Result<(), LedgerError> {
         self.commit(now)?;
         let PullRow { run, custom, last, .. } = self.pull;
-        self.pull = PullRow {
-            run,
-            begun: last,
-            last,
-            started: now,
-            custom,
-            complete: false,
-            next: None,
-            pages: 0,
-            users: 0,
-        };
+        self.pull = PullRow::begin(run, last, custom, now);
         self.commit(now)
     }
 
@@ -279,6 +259,23 @@ impl PullRecorder {
             contents.push((attribute, pending));
         }
         contents
+    }
+}
+
+impl PullRow {
+    /// A reading that begins after this entry.
+    fn begin(run: u64, after: u64, custom: bool, now: Timestamp) -> Self {
+        Self {
+            run,
+            begun: after,
+            last: after,
+            started: now,
+            custom,
+            complete: false,
+            next: None,
+            pages: 0,
+            users: 0,
+        }
     }
 }
 

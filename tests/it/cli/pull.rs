@@ -48,7 +48,7 @@ fn pulling(base_url: &str, workdir: &Workdir, arguments: &str) -> Command {
     command
 }
 
-/// An account with so many users, and small pages.
+/// An account with this many users, and small pages.
 fn account(users: u64) -> Options {
     Options { users: Some(users), page_size: NonZeroUsize::new(7).unwrap(), ..Options::default() }
 }
@@ -334,7 +334,7 @@ fn a_night_is_planned_guarded_sent_verified_and_undone() {
     assert!(plan.stdout.contains("no such user"), "{}", plan.stdout);
     assert!(plan.stdout.contains("country: `Norway` to `USA`: 17 users"), "{}", plan.stdout);
 
-    // In the morning somebody approves it, and exactly that is sent.
+    // In the morning it is approved, and exactly that is sent.
     let run =
         server.remember(&workdir, "--plan plan.jsonl --canary 3 --verify all --max-changes 20%").exits(1);
     assert_eq!((run.rows("failed"), run.rows("unchanged")), (1, 0));

@@ -293,7 +293,7 @@ fn users_who_got_other_ids_are_undone_by_these() {
 enum Step {
     /// A run sends these values, to all of these users or to those for whom they are not known.
     Sync(Vec<(u64, usize, u8)>, bool),
-    /// Somebody changes values in User.com.
+    /// Values are changed in User.com.
     Edit(Vec<(u64, usize, u8)>),
     /// A user is added.
     Join(u64),
