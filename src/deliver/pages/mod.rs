@@ -254,6 +254,15 @@ impl<T: Transport> PageReader<T> {
     ) -> Result<Next, PageError> {
         let now = clock::monotonic_now();
         let connecting = result.as_ref().map_or(Duration::ZERO, |reply| reply.connecting);
+        failures.wait_until = None;
+        if let Ok(reply) = &result
+            && reply.status == 200
+        {
+            // What a verdict looks for in an answer, a page doesn't have, and it would take longer than to read the page.
+            self.limiter.answered(sent_at, connecting, now, LimitSignal::Served);
+            debug!(request = "page of users", request_id = %id, answer = reply.status, "answered");
+            return self.read_page(reply, cursor, failures, now);
+        }
         let verdict = Verdict::of(&result);
         let signal = self.limit_signal(&verdict, &result, now);
         self.limiter.answered(sent_at, connecting, now, signal);
@@ -264,9 +273,7 @@ impl<T: Transport> PageReader<T> {
         } else {
             debug!(request = "page of users", request_id = %id, answer = %verdict, "answered");
         }
-        failures.wait_until = None;
         match (verdict, result) {
-            (_, Ok(reply)) if reply.status == 200 => self.read_page(&reply, cursor, failures, now),
             (_, Ok(reply)) if reply.status < 300 => {
                 self.unreadable(format!("expected the status 200, found {}", reply.status), failures, now)
             }
