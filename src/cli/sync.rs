@@ -103,6 +103,13 @@ fn sync(
     }
 }
 
+/// Reports the rows of users that the account doesn't have. Returns how many they are.
+fn report_missing(missing: Option<&MissingRows>, failures: &mut FailuresReport) -> Result<u64, Failure> {
+    let Some(MissingRows { plan, reason }) = missing else { return Ok(0) };
+    failures.add_batches(plan, plan.batches(), NotAccepted::Failed, reason, 0)?;
+    Ok(plan.rows())
+}
+
 /// Says why a run failed, and writes its reports.
 fn end_early(
     console: Console,
@@ -150,7 +157,8 @@ impl SyncRun {
             None => read.refusal(&self.settings, Some(failures.path())),
         };
         if let Some(message) = refusal {
-            let (fates, causes) = (read.fates(), read.causes.clone());
+            let (mut fates, causes) = (read.fates(), read.causes.clone());
+            fates.failed = report_missing(read.missing.as_ref(), &mut failures)?;
             return Err(self.refuse(&read.plan, fates, causes, failures, message)?);
         }
         let causes = std::mem::take(&mut read.causes);
@@ -167,12 +175,9 @@ impl SyncRun {
                     self.console.warning(note);
                 }
                 missing = missing.or(remaining.missing.take());
-                if let Some(MissingRows { plan, reason }) = &missing {
-                    let failed = NotAccepted::Failed;
-                    failures.add_batches(plan, plan.batches(), failed, reason, 0)?;
-                }
+                let failed = report_missing(missing.as_ref(), &mut failures)?;
                 if let Some(message) = remaining.refusal(&self.settings) {
-                    fates.failed = missing.as_ref().map_or(0, |missing| missing.plan.rows());
+                    fates.failed = failed;
                     return Err(self.refuse(&remaining.plan, fates, causes, failures, message)?);
                 }
                 let starting = blocking("writing the ledger", move || remaining.start());

@@ -2,7 +2,7 @@
 //!
 //! It is found in the journal and in the known values. When these are compacted, it would be lost, so it is stored then.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use fixedbitset::FixedBitSet;
 
@@ -152,6 +152,8 @@ pub(super) struct Mentions<'l> {
     by_custom_id: bool,
     /// The known users, if those of them who were read with all custom attributes had no value of this one.
     users: Option<&'l AttributeRow>,
+    /// Runs whose requests may have failed without a difference, because the run in question sent the same.
+    repeated: BTreeSet<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,7 +187,7 @@ impl<'l> Mentions<'l> {
         };
         let entries = headings.filter_map(|heading| Some((heading, kind(&heading)?))).collect();
         let users = users_behind(attribute, all, 0);
-        Self { database, attribute, entries, by_custom_id, users }
+        Self { database, attribute, entries, by_custom_id, users, repeated: BTreeSet::new() }
     }
 
     /// Finds users in the journal, newest first. `see` is given the entry, the value if it is known, and the position of the
@@ -207,6 +209,9 @@ impl<'l> Mentions<'l> {
             };
             for group in Groups::of(&self.database.entry(heading.entry)?.groups) {
                 let mut group = group.map_err(|Malformed| self.database.malformed())?;
+                if group.value.is_none() && self.repeated.contains(&heading.run) {
+                    continue;
+                }
                 match kind {
                     Kind::Own if !is_identity => {
                         group.users.by_ref().for_each(|user| tell(group.value.as_ref(), &user));
@@ -317,7 +322,9 @@ impl LedgerReader {
         let headings = self.database.headings(after)?.into_iter();
         let headings = headings.filter(|heading| heading.entry <= run.after && heading.entry > untrusted);
         let all = self.database.attributes()?;
-        let mentions = Mentions::new(&self.database, target, attribute, &all, headings);
+        let mut mentions = Mentions::new(&self.database, target, attribute, &all, headings);
+        let repeated = earlier.iter().filter(|other| !other.is_pull() && other.content == run.content);
+        mentions.repeated = repeated.map(|other| other.id).collect();
         let mut search = rows.search();
         let mut found = Found::default();
         mentions.find(&mut search, |heading, value, position| {

@@ -1,6 +1,6 @@
 //! The values from before a run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::LedgerError;
 use super::groups::Source;
@@ -182,35 +182,53 @@ impl UndoRun<'_> {
             return Ok((0..rows.len()).map(|_| State::Changed).collect());
         }
         let mut states: Vec<State> = (0..rows.len()).map(|_| State::Current).collect();
-        let mut search = rows.search();
-        let mut see = |value: Option<&SentValue<'_>>, position: usize| {
+        let differs = |value: Option<&SentValue<'_>>, position: usize| {
             let sent = meaning(&attribute.name, rows.value(position));
-            if value.is_none_or(|value| meaning(&attribute.name, value) != sent) {
-                states[position] = State::Changed;
-            }
+            value.is_none_or(|value| meaning(&attribute.name, value) != sent)
         };
         let mentions = |is_one: &dyn Fn(&EntryHeader) -> bool| {
             let headings = self.headings.iter().copied().filter(|heading| is_one(heading));
             Mentions::new(&reader.database, &self.target, attribute, &self.attributes, headings)
         };
         let later = mentions(&|heading| heading.run != self.run.id);
-        later.find(&mut search, |_, value, position| see(value, position))?;
-        // What was read later may be in the known values alone.
+        // What was read later may be in the known values alone: by position, the last entry of the reading, and whether the
+        // value is another one.
+        let mut read: HashMap<usize, (u64, bool)> = HashMap::new();
         if attribute.generation > rows.last {
-            let is_later = |source| matches!(source, Source::Read { run } if run > self.run.id);
-            let mut known = rows.search();
-            later.find_known(&mut known, |source, value, position| {
-                if is_later(source) && search.mark(position) {
-                    see(Some(value), position);
+            let pulls = reader.database.pulls()?;
+            let last_entry = |source| {
+                let Source::Read { run } = source else { return None };
+                pulls.iter().find(|pull| pull.run == run && run > self.run.id).map(|pull| pull.last)
+            };
+            later.find_known(&mut rows.search(), |source, value, position| {
+                if let Some(entry) = last_entry(source) {
+                    read.insert(position, (entry, differs(Some(value), position)));
                 }
             })?;
+        }
+        let mut search = rows.search();
+        later.find(&mut search, |heading, value, position| {
+            let is_older = read.get(&position).is_some_and(|(entry, _)| *entry > heading.entry);
+            if !is_older {
+                read.insert(position, (heading.entry, differs(value, position)));
+            }
+        })?;
+        for (position, (_, is_changed)) in read {
+            search.mark(position);
+            if is_changed {
+                states[position] = State::Changed;
+            }
         }
         // Reading back may have shown that the API didn't take it.
         if self.names_users(attribute) {
             return Ok(states);
         }
         let own = mentions(&|heading| heading.run == self.run.id && heading.attribute == attribute.id);
-        own.find(&mut search, |_, value, position| see(value, position))?;
+        own.find(&mut search, |_, value, position| {
+            if differs(value, position) {
+                states[position] = State::Changed;
+            }
+        })?;
         Ok(states)
     }
 

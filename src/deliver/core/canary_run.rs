@@ -9,9 +9,10 @@ use super::Core;
 use super::pending_request::{PendingRequest, Task};
 use crate::deliver::backoff::bound;
 use crate::deliver::canary::{Canary, failure};
-use crate::deliver::event::{CanaryFailure, Outcome, Purpose, Stop};
+use crate::deliver::event::{CanaryFailure, Event, Outcome, Purpose, Stop};
 use crate::deliver::read_back::{PlanRow, ReadBack, Verified};
 use crate::deliver::user_set::UserSet;
+use crate::deliver::verdict::Reason;
 use crate::plan::{Batch, Plan};
 
 /// How far the canary is.
@@ -19,6 +20,9 @@ use crate::plan::{Batch, Plan};
 pub(super) struct CanaryRun {
     canary: Canary,
     stage: Stage,
+    /// Its rows that are acknowledged, until they are read back. If the run ends before, they have to be tested again, so they
+    /// must not be recorded as done.
+    held: Vec<Event>,
     /// What was found when all of its rows were read back.
     verified: Option<Verified>,
 }
@@ -46,7 +50,7 @@ impl CanaryRun {
         } else {
             Stage::Sending(canary.requests(batch_size).collect())
         };
-        Self { canary, stage, verified: None }
+        Self { canary, stage, held: Vec::new(), verified: None }
     }
 
     /// Whether no row outside of it may be sent yet.
@@ -70,6 +74,11 @@ impl CanaryRun {
             Stage::Sending(requests) => requests.front(),
             Stage::Reading { .. } | Stage::Passed => None,
         }
+    }
+
+    /// Holds back that rows are acknowledged.
+    pub(super) fn hold(&mut self, finished: Event) {
+        self.held.push(finished);
     }
 
     /// What was found, once.
@@ -132,6 +141,7 @@ impl Core {
             self.stop_with(Stop::Canary(failure));
         } else {
             self.canary.stage = Stage::Passed;
+            self.events.append(&mut self.canary.held);
             self.skip_canary();
         }
         self.canary.verified = Some(verified);
@@ -156,6 +166,22 @@ impl Core {
         self.read_back = Some(read_back);
         let agreed = agreed + found.asked - rows.len() as u64;
         self.canary.stage = Stage::Reading { times, agreed };
+    }
+
+    /// Finishes the acknowledged rows of a canary that was not passed. Where all were read back, it is known which of them
+    /// differ; else none was tested.
+    pub(super) fn release_canary(&mut self) {
+        let is_tested = matches!(&self.stop, Some(Stop::Canary(CanaryFailure::Differs { .. })));
+        for held in std::mem::take(&mut self.canary.held) {
+            self.events.push(match held {
+                Event::Finished { batch, attempts, .. } if !is_tested => {
+                    let error = "acknowledged, but not read back: it is sent and read again".to_owned();
+                    let outcome = Outcome::Unsent(Reason { status: None, error });
+                    Event::Finished { batch, outcome, attempts }
+                }
+                held => held,
+            });
+        }
     }
 
     /// A row of the canary that the API does not accept ends the run.

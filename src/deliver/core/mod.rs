@@ -244,7 +244,12 @@ impl Core {
             if let Some(sample) = &mut self.sample {
                 sample.offer(batch, outcome);
             }
-            self.events.push(Event::Finished { batch, outcome: outcome.clone(), attempts });
+            let finished = Event::Finished { batch, outcome: outcome.clone(), attempts };
+            if *outcome == Outcome::Acknowledged && self.canary.is_first() {
+                self.canary.hold(finished);
+            } else {
+                self.events.push(finished);
+            }
         }
     }
 
@@ -286,6 +291,7 @@ impl Core {
             let outcome = Outcome::Unsent(Reason { status: None, error });
             self.finish_users(&UserSet::of(group, [place]), &outcome, 1);
         }
+        self.release_canary();
         let stopped = self.stop.as_ref().and_then(Stop::reason);
         let verified = self.read_back.take().map(|read_back| read_back.into_verified(stopped));
         verified.or_else(|| self.canary.take_verified())

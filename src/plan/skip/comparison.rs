@@ -16,8 +16,11 @@ const MOST_VALUES: u32 = 1 << 12;
 /// The most changes between two values that are counted for an attribute.
 const MOST_CHANGES: usize = 1 << 14;
 
-/// The most positions for each user that may be spent on finding its value: users with sparse ids would take much memory.
+/// The most positions for each user that may be spent on finding its value: users with sparse ids would take much memory, …
 const MOST_POSITIONS_PER_USER: usize = 8;
+
+/// … unless there are few positions in all.
+const FEW_POSITIONS: usize = 1 << 20;
 
 /// From one value to another: what is known, and what the plan sends (a group).
 type Change = (SentValue<'static>, u32);
@@ -35,7 +38,7 @@ pub(super) struct Comparison {
 impl Comparison {
     pub(super) fn new(plan: &AttributePlan, index: &UserIndex) -> Self {
         let is_counted = plan.groups.len() <= MOST_VALUES
-            && index.len() <= plan.ids.len().saturating_mul(MOST_POSITIONS_PER_USER);
+            && index.len() <= plan.ids.len().saturating_mul(MOST_POSITIONS_PER_USER).max(FEW_POSITIONS);
         Self { changed: FixedBitSet::with_capacity(index.len()), is_counted, changes: HashMap::new() }
     }
 

@@ -270,6 +270,23 @@ fn knowledge_that_is_too_old_counts_as_none() {
 }
 
 #[test]
+fn a_saved_plan_with_missing_users_is_guarded_like_any_other() {
+    let workdir = Workdir::with_rows(&["2,city,Oslo", "3,city,Oslo", "77,city,Oslo"]);
+    let server = Server::new(account(7));
+    server.sync(&Workdir::with_rows(&["2,city,Rome", "3,city,Rome"]), "users.csv").exits(0);
+    server.pull(&workdir, "").exits(0);
+    let plan = server.plan(&workdir, "users.csv --only-changed --save plan.jsonl").exits(1);
+    assert!(plan.stdout.contains("city: `Rome` to `Oslo`: 2 users"), "{}", plan.stdout);
+    for guard in ["--max-changes 1", "--min-rows 50"] {
+        let run = server.remember(&workdir, &format!("--plan plan.jsonl {guard}")).exits(3);
+        assert_eq!(["read", "unsent", "failed"].map(|fate| run.rows(fate)), [3, 2, 1]);
+        assert_eq!(workdir.failures().len(), 3);
+    }
+    let run = server.remember(&workdir, "--plan plan.jsonl --max-changes 2 --min-rows 3").exits(1);
+    assert_eq!(["acknowledged", "failed"].map(|fate| run.rows(fate)), [2, 1]);
+}
+
+#[test]
 fn wrong_uses_are_told() {
     let (workdir, server) = (Workdir::with_rows(&["1,city,Oslo"]), Server::friendly());
     server.pull(&workdir, "users.csv").exits(2).says("unexpected argument");

@@ -248,6 +248,48 @@ fn a_run_that_is_undone_twice_is_where_it_was() {
 }
 
 #[test]
+fn what_was_read_after_the_value_was_sent_again_is_a_later_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = &folder.path().join("ledger");
+    let mut account = account(1..=3);
+    run(path, &[row(1, "city", "Oslo")], &mut account, 0);
+    let first = run(path, &[row(1, "city", "Rome")], &mut account, 1);
+    let second = run(path, &[row(1, "city", "Rome")], &mut account, 2);
+    account.values.insert(("city".to_owned(), 1), "Lima".to_owned());
+    pull_all(path, &account, 3);
+    for _ in 0..2 {
+        assert_eq!((undone(path, first).len(), undone(path, second).len()), (0, 0));
+        compact(path, 0, 4);
+    }
+    // A later run that sends the value again makes it the present one.
+    run(path, &[row(1, "city", "Rome")], &mut account, 5);
+    assert_eq!(undone(path, first).len(), 1);
+}
+
+#[test]
+fn requests_that_failed_before_the_run_was_continued_hide_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = &folder.path().join("ledger");
+    let mut account = account(1..=3);
+    run(path, &[row(1, "city", "Oslo"), row(2, "city", "Rome")], &mut account, 0);
+    let rows = [row(1, "city", "Lima"), row(2, "city", "Lima")];
+    let mut stopped = begin(path, &rows, Changes::All, Resume::No, at(1)).unwrap();
+    let batches: Vec<_> = stopped.plan.batches().collect();
+    stopped.mark_uncertain(&batches);
+    stopped.finish(RunOutcome::Stopped, at(1));
+    let mut again = begin(path, &rows, Changes::All, Resume::Yes, at(2)).unwrap();
+    assert!(again.continues.is_some());
+    again.send_all(&mut Facts::new(), at(2));
+    let run = again.run;
+    again.finish(RunOutcome::Complete, at(2));
+    for _ in 0..2 {
+        let values: Vec<_> = undone(path, run).into_values().collect();
+        assert_eq!(values, ["Oslo", "Rome"]);
+        compact(path, 0, 3);
+    }
+}
+
+#[test]
 fn what_can_not_be_undone_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let path = &folder.path().join("ledger");
