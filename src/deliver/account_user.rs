@@ -9,6 +9,12 @@ use serde_json::{Map, Value};
 
 use crate::input::Operation;
 
+/// Stands for what is no character in a text. Unicode reserves it for such uses.
+pub(super) const NO_CHARACTER: char = '\u{FFFF}';
+
+/// The digits of its escape in JSON.
+pub(super) const NO_CHARACTER_ESCAPED: &[u8] = b"ffff";
+
 /// A user as the API shows it, with all of its attributes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccountUser {
@@ -113,9 +119,12 @@ fn standard<'u>(name: &str, value: &'u Value) -> AccountValue<'u> {
 
 /// A custom attribute: objects and lists are values, too.
 fn custom(value: &Value) -> AccountValue<'_> {
-    match plain(value) {
-        AccountValue::Unknown => text(value.to_string()),
-        known => known,
+    match value {
+        Value::Array(_) | Value::Object(_) => match value.to_string() {
+            json if json.contains(NO_CHARACTER) => AccountValue::Unknown,
+            json => text(json),
+        },
+        plain_value => plain(plain_value),
     }
 }
 
@@ -149,6 +158,7 @@ fn text(text: impl Into<String>) -> AccountValue<'static> {
 fn plain(value: &Value) -> AccountValue<'_> {
     match value {
         Value::Null => AccountValue::Empty,
+        Value::String(text) if text.contains(NO_CHARACTER) => AccountValue::Unknown,
         Value::String(text) => AccountValue::Value(Cow::Borrowed(text)),
         Value::Bool(_) | Value::Number(_) => text(value.to_string()),
         Value::Array(_) | Value::Object(_) => AccountValue::Unknown,

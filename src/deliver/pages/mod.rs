@@ -346,7 +346,7 @@ impl<T: Transport> PageReader<T> {
         failures: &mut Failures,
         now: Instant,
     ) -> Result<Next, PageError> {
-        let Ok(json) = serde_json::from_slice(&reply.body) else {
+        let Some(json) = page::json(&reply.body) else {
             let found =
                 if reply.body.len() >= Reply::MOST_PAGE { "more than 16 MiB" } else { "something else" };
             return self.unreadable(

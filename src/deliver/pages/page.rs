@@ -7,7 +7,7 @@
 use reqwest::Url;
 use serde_json::Value;
 
-use crate::deliver::account_user::{AccountUser, own_id};
+use crate::deliver::account_user::{AccountUser, NO_CHARACTER, NO_CHARACTER_ESCAPED, own_id};
 use crate::deliver::transport::{Reply, SendError};
 
 /// The last part of the path of the list's address.
@@ -69,8 +69,36 @@ pub(in crate::deliver) fn page_of(
     if reply.status != 200 {
         return Err(format!("the status is {}", reply.status));
     }
-    let json = serde_json::from_slice(&reply.body).map_err(|_error| "the answer is not JSON".to_owned())?;
+    let json = json(&reply.body).ok_or_else(|| "the answer is not JSON".to_owned())?;
     Page::parse(json, cursor)
+}
+
+/// A body as JSON. An escape for one half of a surrogate pair alone is no character, and would make a list unreadable for one
+/// broken value. It is replaced by [`NO_CHARACTER`], and a value that has one counts as unknown.
+pub(super) fn json(body: &[u8]) -> Option<Value> {
+    serde_json::from_slice(body).ok().or_else(|| serde_json::from_slice(&with_whole_pairs(body)).ok())
+}
+
+fn with_whole_pairs(body: &[u8]) -> Vec<u8> {
+    let mut whole = body.to_vec();
+    let escaped = |at: usize| -> Option<u16> {
+        let digits = body.get(at..at + 6)?.strip_prefix(b"\\u")?;
+        u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+    };
+    let mut at = 0;
+    while at < body.len() {
+        at += match (escaped(at), escaped(at + 6)) {
+            (Some(0xD800..=0xDBFF), Some(0xDC00..=0xDFFF)) => 12,
+            (Some(0xD800..=0xDFFF), _) => {
+                whole[at + 2..at + 6].copy_from_slice(NO_CHARACTER_ESCAPED);
+                6
+            }
+            // A backslash escapes the next byte, which may be a backslash.
+            _ if body[at] == b'\\' => 2,
+            _ => 1,
+        };
+    }
+    whole
 }
 
 /// The cursor of the page with this address.
@@ -98,7 +126,9 @@ fn user(item: Value, number: usize) -> Result<AccountUser, Malformed> {
     };
     let custom_id = match own_id(&fields) {
         None | Some(Value::Null) => None,
-        Some(Value::String(own)) => Some(own.clone()).filter(|own| !own.is_empty()),
+        Some(Value::String(own)) => {
+            Some(own.clone()).filter(|own| !own.is_empty() && !own.contains(NO_CHARACTER))
+        }
         Some(Value::Number(own)) => Some(own.to_string()),
         Some(other) => return Err(expected("text, a number or null", &place(": `custom_id`"), &other)),
     };
@@ -139,5 +169,28 @@ impl Kind for &Value {
 impl<K: Kind> Kind for Option<K> {
     fn kind(&self) -> &'static str {
         self.as_ref().map_or("nothing", Kind::kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::account_user::AccountValue;
+    use crate::input::Operation;
+
+    #[test]
+    fn half_a_surrogate_pair_costs_its_value_and_not_the_page() {
+        let body = br#"{"next":null,"results":[{"id":1,"custom_id":"x\ud800","city":"\ud800","region":"\\ud800",
+            "country":"\udfff\ud83d\ude00","email":"\ud83d\ude00","first_name":"\ud83d\u0041","last_name":"Ann"}]}"#;
+        let page = Page::parse(json(body).unwrap(), None).unwrap();
+        let value = |name: &str| match page.users[0].value(name, Operation::Standard) {
+            AccountValue::Value(text) => Some(text.into_owned()),
+            _ => None,
+        };
+        assert_eq!(page.users[0].custom_id, None);
+        let names = ["city", "region", "country", "email", "first_name", "last_name"];
+        let known = [None, Some("\\ud800"), None, Some("\u{1f600}"), None, Some("Ann")];
+        assert_eq!(names.map(value), known.map(|text| text.map(str::to_owned)));
+        assert!(json(b"{\"\\ud8").is_none() && json(b"\\").is_none());
     }
 }
