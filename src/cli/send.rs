@@ -102,7 +102,8 @@ pub(super) async fn obey(signals: &mut Signals, shutdown: &watch::Sender<Shutdow
                     warn!("stopping: waiting for requests in flight; Ctrl-C or another signal again quits at once");
                     Shutdown::Graceful(stop)
                 }
-                Shutdown::Graceful(_) | Shutdown::Immediate(_) => Shutdown::Immediate(stop),
+                // The first signal is the reason, however soon the next one comes.
+                Shutdown::Graceful(first) | Shutdown::Immediate(first) => Shutdown::Immediate(first.clone()),
             }
         });
     }
