@@ -9,6 +9,8 @@ mod input;
 mod ledger;
 mod oracle;
 mod plan;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod read_and_plan;
 mod report;
 mod sandbox;

@@ -255,7 +255,7 @@ fn left_out(why: &str) {
 }
 
 /// A file that is part of the project.
-fn project(name: &str) -> PathBuf {
+pub(crate) fn project(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
