@@ -5,14 +5,25 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the module that the ban points to")]
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
 /// The monotonic clock, for intervals. It says nothing about the date.
 pub fn monotonic_now() -> Instant {
     Instant::now()
+}
+
+/// A clock for what others measure as well, like the time that is left of a lease: it runs on while the machine is suspended,
+/// where the system has such a clock. Only differences mean something.
+pub fn boot_now() -> Duration {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const CLOCK: ClockId = ClockId::Boottime;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const CLOCK: ClockId = ClockId::Monotonic;
+    clock_gettime(CLOCK).try_into().expect("the clock starts at 0")
 }
 
 /// The wall clock in UTC, for dates in reports and the ledger. It may jump, so never measure an interval with it.

@@ -61,6 +61,8 @@ pub use canary::Canary;
 pub use event::{
     CanaryFailure, Delivery, End, Event, Outcome, Purpose, Shutdown, Slowed, Status, Stop, Waiting,
 };
+#[cfg(feature = "postgres")]
+pub(crate) use http::certificate as certificate_error;
 pub use http::{Http, HttpError, Target};
 pub use limiter::{LimitSignal, Limiter};
 pub use options::{Options, Rate, Verify};

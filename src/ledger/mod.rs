@@ -15,6 +15,7 @@
 //!   would restore;
 //! - `compact` compacts the journal; `id_changes` handles users whose own ids were changed;
 //! - `sqlite` is the file, and the only module that uses SQL; `groups` and `varint` encode what it stores;
+//! - `postgres` connects to a database instead of a file;
 //! - `lock` keeps two runs apart; `path` and `owner_only` open the files safely.
 
 mod compact;
@@ -28,6 +29,8 @@ mod lock;
 mod mark;
 mod owner_only;
 mod path;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod prior;
 mod pull;
 mod reader;

@@ -21,6 +21,8 @@ use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 
 use self::connect_timing::{ConnectTiming, TimingLayer};
+#[cfg(feature = "postgres")]
+pub(crate) use self::send_error::certificate;
 use self::send_error::{ConnectionUse, Destination, causes, send_error};
 use super::transport::{Reply, Request, RequestId, SendError, Transport};
 use crate::clock;

@@ -128,7 +128,8 @@ fn spaced(variant: &impl fmt::Debug) -> String {
     words
 }
 
-fn certificate(error: &CertificateError, host: &str) -> String {
+/// What is wrong with the certificate of this host.
+pub(crate) fn certificate(error: &CertificateError, host: &str) -> String {
     let date = |time: &rustls::pki_types::UnixTime| {
         i64::try_from(time.as_secs())
             .ok()
