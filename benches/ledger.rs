@@ -79,7 +79,7 @@ fn main() {
 
 /// Records the facts as read from an account, and compacts the ledger.
 fn read_account(path: &Path, users: u64) {
-    let ledger = Ledger::open(path, &target(), clock::utc_now()).expect("there is room");
+    let ledger = Ledger::open(&path.into(), &target(), clock::utc_now()).expect("there is room");
     let (reading, recorder) = timed(|| {
         let mut recorder = PullRecorder::begin(ledger, false, None, clock::utc_now()).expect("there is room");
         for user in 1..=users {
@@ -138,7 +138,7 @@ fn resources() -> Resources {
 }
 
 fn fill(path: &Path, plan: &Plan) {
-    let mut ledger = Ledger::open(path, &target(), clock::utc_now()).expect("there is room");
+    let mut ledger = Ledger::open(&path.into(), &target(), clock::utc_now()).expect("there is room");
     let inputs = vec!["input.csv".to_owned()];
     let description =
         RunDescription { fingerprint: Fingerprint::default(), inputs, content: plan.fingerprint() };
@@ -162,7 +162,7 @@ fn fill(path: &Path, plan: &Plan) {
 }
 
 fn less_known(path: &Path, whole: Plan, compare: Compare) -> (Plan, u64) {
-    let reader = LedgerReader::open(path).expect("it was just made");
+    let reader = LedgerReader::open(&path.into()).expect("it was just made");
     let known = reader
         .known_values(&target(), &whole.fingerprint(), SkipScope::EveryRun, compare, None)
         .expect("it is intact");

@@ -102,12 +102,17 @@ impl From<LedgerError> for Failure {
     /// The ledger may be the wrong one, or in use. Otherwise the disk failed.
     fn from(error: LedgerError) -> Self {
         let (exit, reason) = match error {
-            LedgerError::Locked { .. } => (ExitCode::Usage, StopReason::LedgerHeld),
+            LedgerError::Locked { .. } | LedgerError::Leased { .. } => {
+                (ExitCode::Usage, StopReason::LedgerHeld)
+            }
+            LedgerError::LeaseLost { .. } => (ExitCode::Stopped, StopReason::LedgerHeld),
+            LedgerError::Away { .. } => (ExitCode::Stopped, StopReason::LedgerAway),
             LedgerError::Missing { .. }
             | LedgerError::NoLedger { .. }
             | LedgerError::NoPlace { .. }
             | LedgerError::NoLocks { .. }
             | LedgerError::Unmerged { .. }
+            | LedgerError::Refused { .. }
             | LedgerError::TooNew { .. } => (ExitCode::Usage, StopReason::Usage),
             LedgerError::Damaged { .. }
             | LedgerError::NoTemporaryFile { .. }

@@ -19,7 +19,9 @@ use super::send::obey;
 use super::signals::Signals;
 use super::waiting::Waiting;
 use crate::clock;
-use crate::config::{Endpoint, Environment, LedgerFile, PullOptions, Resume, Settings, Typed, resolve_pull};
+use crate::config::{
+    Endpoint, Environment, LedgerSettings, PullOptions, Resume, Settings, Typed, resolve_pull,
+};
 use crate::deliver::{
     AccountUser, AccountValue, Http, Limiter, Options, Page, PageError, PageReader, Shutdown, Stop, Target,
 };
@@ -140,7 +142,7 @@ async fn open_in_time(
 /// The reading that this one continues, if there is one.
 fn continued(
     ledger: &Ledger,
-    file: &LedgerFile,
+    file: &LedgerSettings,
     id_type: IdType,
     with_custom: bool,
     console: Console,

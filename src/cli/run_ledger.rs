@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use indicatif::HumanCount;
 use jiff::{SignedDuration, Timestamp};
-use reqwest::Url;
 use tokio::task::JoinError;
 
 use super::console::Console;
@@ -15,7 +14,7 @@ use super::failure::Failure;
 use super::fingerprint::{differing, fingerprint};
 use super::saved_plan;
 use crate::clock;
-use crate::config::{LedgerFile, Resume, Settings};
+use crate::config::{self, LedgerSettings, Resume, Settings};
 use crate::deliver::Reason;
 use crate::input::IdType;
 use crate::ledger::{
@@ -66,7 +65,7 @@ pub(super) struct StartedRun {
 /// What the same command does when a run leaves rows unsent. A sandbox in this process is gone by then.
 pub(super) fn rerun(settings: &Settings) -> Rerun {
     match &settings.ledger {
-        Some(LedgerFile { resume: Resume::IfInterrupted, base_url: Some(_), .. }) => Rerun::Continues,
+        Some(LedgerSettings { resume: Resume::IfInterrupted, base_url: Some(_), .. }) => Rerun::Continues,
         _ => Rerun::StartsAnew,
     }
 }
@@ -75,12 +74,14 @@ impl RunLedger {
     /// Opens the ledger that the settings name, if any.
     pub(super) fn open(settings: &Settings) -> Result<Option<Self>, Failure> {
         let Some(file) = &settings.ledger else { return Ok(None) };
-        check_path(&file.path)?;
+        if let Some(path) = file.location.path() {
+            check_path(path)?;
+        }
         let id_type = settings.input.id_type;
         // No later run meets this sandbox again.
         let sandbox = || TargetKey { base_url: format!("sandbox of {}", clock::utc_now()), id_type };
         let target = target(file, id_type).unwrap_or_else(sandbox);
-        let ledger = Ledger::open(&file.path, &target, clock::utc_now())?;
+        let ledger = Ledger::open(&file.location, &target, clock::utc_now())?;
         Ok(Some(Self { ledger, target }))
     }
 
@@ -204,7 +205,7 @@ pub(super) struct RemainingPlan {
 /// Takes out of a plan what a run with these settings would not send, as far as the ledger knows, and compares the rest.
 pub(super) fn remaining_plan(
     plan: Plan,
-    file: &LedgerFile,
+    file: &LedgerSettings,
     settings: &Settings,
 ) -> Result<RemainingPlan, LedgerError> {
     let unknown = |plan: Plan, why: String, mark: Option<LedgerMark>| {
@@ -214,8 +215,8 @@ pub(super) fn remaining_plan(
     let Some(base_url) = &file.base_url else {
         return Ok(unknown(plan, "a sandbox that starts with the run is empty".to_owned(), None));
     };
-    let target = TargetKey { base_url: canonical(base_url), id_type: settings.input.id_type };
-    let reader = match LedgerReader::open(&file.path) {
+    let target = TargetKey { base_url: config::canonical(base_url), id_type: settings.input.id_type };
+    let reader = match LedgerReader::open(&file.location) {
         Err(error @ LedgerError::Missing { .. }) => {
             return Ok(unknown(plan, error.to_string(), Some(LedgerMark::default())));
         }
@@ -324,8 +325,8 @@ pub(super) fn open_for_pull(settings: &Settings) -> Result<Ledger, Failure> {
 }
 
 /// The account of a ledger; `None` for a sandbox that starts with the run.
-pub(super) fn target(file: &LedgerFile, id_type: IdType) -> Option<TargetKey> {
-    let base_url = file.base_url.as_ref().map(canonical)?;
+pub(super) fn target(file: &LedgerSettings, id_type: IdType) -> Option<TargetKey> {
+    let base_url = file.base_url.as_ref().map(config::canonical)?;
     Some(TargetKey { base_url, id_type })
 }
 
@@ -394,16 +395,6 @@ fn passing_over(not_continued: &NotContinuedRun) -> Message {
         "run {run}, begun {}, did not finish, and this run does not continue it: {why}",
         started.strftime(TIME)
     ))
-}
-
-/// The address of an API in one spelling.
-pub(super) fn canonical(base_url: &Url) -> String {
-    let mut url = base_url.clone();
-    if url.host_str() == Some("localhost") {
-        // The name can resolve to other addresses, but hardly ever does.
-        return url.set_host(Some("127.0.0.1")).map_or_else(|_| base_url.to_string(), |()| url.to_string());
-    }
-    url.to_string()
 }
 
 pub(super) fn outcome(exit: ExitCode) -> RunOutcome {

@@ -6,11 +6,11 @@ use std::path::Path;
 
 use super::failure::Failure;
 use super::planned_input::{PlannedInput, too_few_rows};
-use super::run_ledger::{RunLedger, TIME, canonical, too_many_changes};
+use super::run_ledger::{RunLedger, TIME, too_many_changes};
 use crate::clock;
-use crate::config::{Endpoint, LedgerFile, PlanFile, Settings};
+use crate::config::{Endpoint, LedgerSettings, PlanFile, Settings, canonical};
 use crate::input::{Empty, Vocabulary};
-use crate::ledger::{Fingerprint, INPUTS, LedgerMark, SinceMark};
+use crate::ledger::{Fingerprint, INPUTS, LedgerLocation, LedgerMark, SinceMark};
 use crate::plan::{
     Figures, KnownPlan, PlanSummary, SavedHeader, SavedLedger, SavedPlan, SavedPlanError, SavedPlanning,
     SavedSettings, SavedTarget,
@@ -151,7 +151,7 @@ pub(super) fn check_target(plan: &SavedHeader, target: &Endpoint) -> Result<(), 
 pub(super) fn check_presence(plan: &SavedHeader, settings: &Settings) -> Result<(), Failure> {
     let had_one = plan.ledger.as_ref().is_some_and(|ledger| ledger.identity.is_some());
     match &settings.ledger {
-        Some(LedgerFile { path, .. }) if had_one && !path.exists() => {
+        Some(LedgerSettings { location: LedgerLocation::File(path), .. }) if had_one && !path.exists() => {
             let why = format!("it was made from a ledger, and there is none at `{}`", path.display());
             Err(stale(plan, &why, "name that ledger with `--ledger`, or save the plan again"))
         }

@@ -396,7 +396,7 @@ impl SyncRun {
 
     /// The command that sends the rows of the failures report, to where this run sent the others.
     fn feed_back(&self, failures: &Path) -> String {
-        let RerunFlags { flags, variable, settings } = &self.rerun_flags;
+        let RerunFlags { flags, variable, ledger_secret, settings } = &self.rerun_flags;
         // Otherwise the path would be read as a flag.
         let is_like_a_flag = failures.as_os_str().as_encoded_bytes().starts_with(b"-");
         let report = if is_like_a_flag { Path::new(".").join(failures) } else { failures.to_owned() };
@@ -407,7 +407,10 @@ impl SyncRun {
             SettingsFile::OfThisCommand => "",
             SettingsFile::OfSavedPlan => "\n(with the settings file that the plan was saved with)",
         };
-        format!("{}{}{settings}", command_line(words), variable.unwrap_or_default())
+        let secret =
+            ledger_secret.map(|name| format!("\n(what is secret about the ledger comes from `{name}`)"));
+        let notes = [variable, secret].map(Option::unwrap_or_default).concat();
+        format!("{}{notes}{settings}", command_line(words))
     }
 
     /// Makes the ledger smaller. Everything is recorded and reported by now, so neither an error nor a signal changes how

@@ -93,6 +93,16 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     })
 }
 
+/// The address of an API in one spelling.
+pub fn canonical(base_url: &Url) -> String {
+    let mut url = base_url.clone();
+    if url.host_str() == Some("localhost") {
+        // The name can resolve to other addresses, but hardly ever does.
+        return url.set_host(Some("127.0.0.1")).map_or_else(|_| base_url.to_string(), |()| url.to_string());
+    }
+    url.to_string()
+}
+
 fn address_of_subdomain(name: &str) -> Result<Url, String> {
     let is_label = (1..=63).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')

@@ -282,9 +282,13 @@ pub(super) struct NameFlags {
 #[group(skip)]
 #[command(next_help_heading = "Ledger")]
 pub(super) struct LedgerPathFlags {
-    /// File that remembers, between runs, what was sent and read. With --sandbox there is none unless you name one
-    #[arg(long, value_name = "FILE", default_value = super::LEDGER)]
+    /// File that remembers, between runs, what was sent and read; or a PostgreSQL database, such as
+    /// postgres://attrsync@db.example.com/crm. With --sandbox there is none unless you name one
+    #[arg(long, value_name = "FILE|URL", default_value = super::LEDGER)]
     pub(super) ledger: PathBuf,
+    /// File that holds the address for --ledger, if there is a password in it
+    #[arg(long, value_name = "FILE")]
+    pub(super) ledger_file: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -327,6 +331,9 @@ pub(super) struct KeepingFlags {
     /// How long to wait for another run that uses the same ledger or writes the same reports, such as 10m
     #[arg(long, value_name = "TIME", default_value_t = Period(Duration::ZERO))]
     pub(super) wait: Period,
+    /// Runs with the same quota share one --rate, on all computers. Needs a ledger in a database [default: the account's address]
+    #[arg(long, value_name = "NAME")]
+    pub(super) quota: Option<String>,
     /// How many days the ledger keeps the dates of what was sent. It keeps the values for good
     #[arg(long, value_name = "DAYS", value_parser = days, default_value_t = 90)]
     pub(super) history_days: u64,

@@ -139,6 +139,7 @@ impl Layer {
             let default = option.get_default_values().first().map(|text| text.to_string_lossy().into_owned());
             let set = self.0.get(name).and_then(|entry| entry.texts.last());
             let text = set.map(|text| text.to_string_lossy().into_owned()).or(default)?;
+            let text = if name == "ledger" { super::ledger::shown(&text) } else { text };
             let is_shown = !LEFT_OUT.contains(&name) && !["false", "0"].contains(&text.as_str());
             is_shown.then(|| (name.to_owned(), text))
         };

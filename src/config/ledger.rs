@@ -1,22 +1,28 @@
 //! The settings of the ledger.
 
+use std::ffi::OsStr;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use reqwest::Url;
 
 use super::endpoint;
+use super::environment::Environment;
 use super::error::ConfigError;
-use super::flags::{LedgerFlags, SyncOptions};
+use super::file::unreadable;
+use super::flags::{LedgerFlags, LedgerPathFlags, SyncOptions};
 use super::layer::Layer;
 use super::values::Limit;
-use crate::ledger::SkipScope;
+use crate::ledger::{LedgerLocation, SkipScope};
 
 /// Where the ledger is, and how a run uses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LedgerFile {
+pub struct LedgerSettings {
     /// Where it is.
-    pub path: PathBuf,
+    pub location: LedgerLocation,
+    /// All runs whose ledgers are in one database and that name the same quota share one rate. `None` for a ledger in a file.
+    pub quota: Option<String>,
     /// Which rows are skipped.
     pub skip: SkipScope,
     /// How many known values may change: if there are more, nothing is sent.
@@ -40,15 +46,17 @@ pub enum Resume {
     Never,
 }
 
-impl LedgerFile {
+impl LedgerSettings {
     /// The ledger of a run, if it has one. A rehearsal with a sandbox in this process has none, unless the user names one.
     pub(super) fn resolve(
         flags: &LedgerFlags,
         layer: &Layer,
+        environment: &Environment,
         base_url: Option<Url>,
     ) -> Result<Option<Self>, ConfigError> {
         let LedgerFlags { known, keeping } = flags;
-        let rehearsal = base_url.is_none() && layer.text("ledger").is_none();
+        let is_named = ["ledger", "ledger_file"].iter().any(|name| layer.text(name).is_some());
+        let rehearsal = base_url.is_none() && !is_named;
         if known.no_ledger || rehearsal {
             let needing = [
                 ("only_changed", known.only_changed),
@@ -62,8 +70,10 @@ impl LedgerFile {
             }
             return Ok(None);
         }
+        let location = location(&known.path, layer, environment)?;
         Ok(Some(Self {
-            path: known.path.ledger.clone(),
+            quota: quota(keeping.quota.as_deref(), &location, layer, base_url.as_ref())?,
+            location,
             max_age: known.max_age.map(|age| age.0),
             max_changes: known.max_changes,
             skip: if known.only_changed { SkipScope::EveryRun } else { SkipScope::ContinuedRun },
@@ -74,23 +84,31 @@ impl LedgerFile {
     }
 
     /// The ledger that a reading of the account is recorded in.
-    pub(super) fn of_pull(flags: &LedgerFlags, base_url: Url) -> Self {
+    pub(super) fn of_pull(
+        flags: &LedgerFlags,
+        layer: &Layer,
+        environment: &Environment,
+        base_url: Url,
+    ) -> Result<Self, ConfigError> {
         let LedgerFlags { known, keeping } = flags;
-        Self {
-            path: known.path.ledger.clone(),
+        let location = location(&known.path, layer, environment)?;
+        Ok(Self {
+            quota: quota(keeping.quota.as_deref(), &location, layer, Some(&base_url))?,
+            location,
             max_changes: None,
             max_age: None,
             skip: SkipScope::ContinuedRun,
             resume: if keeping.no_resume { Resume::Never } else { Resume::IfInterrupted },
             history_days: keeping.history_days,
             base_url: Some(base_url),
-        }
+        })
     }
 
     /// The ledger that a plan needs: only what has changed depends on it, and what is saved for later.
     pub(super) fn resolve_plan(
         options: &SyncOptions,
         layer: &Layer,
+        environment: &Environment,
         save: Option<&Path>,
     ) -> Result<Option<Self>, ConfigError> {
         let known = &options.ledger.known;
@@ -115,6 +133,83 @@ impl LedgerFile {
             )
             .with_hint("add `--subdomain NAME`"));
         }
-        Self::resolve(&options.ledger, layer, base_url)
+        Self::resolve(&options.ledger, layer, environment, base_url)
+    }
+}
+
+/// Where the ledger is: a path or the address of a database, in an option or in the file that an option names.
+pub(super) fn location(
+    flags: &LedgerPathFlags,
+    layer: &Layer,
+    environment: &Environment,
+) -> Result<LedgerLocation, ConfigError> {
+    let Some(file) = &flags.ledger_file else {
+        return parse(&layer.place("ledger"), flags.ledger.as_os_str(), environment);
+    };
+    let place = format!("{}: `{}`", layer.place("ledger_file"), file.display());
+    let text = fs::read_to_string(environment.directory.join(file))
+        .map_err(|error| ConfigError::at(&place, unreadable(&error)))?;
+    parse(&place, text.trim().as_ref(), environment)
+}
+
+/// A location as it is written. Messages leave the text out if it is the address of a database: a password may stand in it.
+pub(super) fn parse(
+    place: &str,
+    text: &OsStr,
+    environment: &Environment,
+) -> Result<LedgerLocation, ConfigError> {
+    if text.is_empty() {
+        return Err(
+            ConfigError::at(place, "is empty").with_hint("write a path, or the address of a database")
+        );
+    }
+    let Some(address) = text.to_str().filter(|text| is_address(text)) else {
+        return Ok(PathBuf::from(text).into());
+    };
+    let password = environment.variables.get(OsStr::new(PASSWORD)).and_then(|password| password.to_str());
+    LedgerLocation::of_database(address, password).map_err(|error| ConfigError::at(place, error))
+}
+
+/// The variable for the password of a database, as other programs use it.
+pub(super) const PASSWORD: &str = "PGPASSWORD";
+
+/// Whether a location is the address of a database and not a path.
+pub(super) fn is_address(text: &str) -> bool {
+    ["postgres://", "postgresql://"]
+        .iter()
+        .any(|scheme| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
+}
+
+/// Whether an address has a password in it.
+pub(super) fn has_password(address: &str) -> bool {
+    LedgerLocation::of_database(address, None).is_ok_and(|location| location.has_password())
+}
+
+/// A location as it may be shown: without what is secret in the address of a database.
+pub(super) fn shown(text: &str) -> String {
+    if !is_address(text) {
+        return text.to_owned();
+    }
+    LedgerLocation::of_database(text, None)
+        .map_or_else(|_| "a database".to_owned(), |location| location.to_string())
+}
+
+/// The quota of a run: the one that is named, or the account's.
+fn quota(
+    named: Option<&str>,
+    location: &LedgerLocation,
+    layer: &Layer,
+    base_url: Option<&Url>,
+) -> Result<Option<String>, ConfigError> {
+    match (location.path(), named) {
+        (Some(_), Some(_)) => {
+            Err(ConfigError::at(layer.place("quota"), "runs share a quota only through a database")
+                .with_hint("leave it out, or name a database with `--ledger postgres://…`"))
+        }
+        (Some(_), None) => Ok(None),
+        (None, Some("")) => Err(ConfigError::at(layer.place("quota"), "is empty")),
+        (None, Some(name)) => Ok(Some(name.to_owned())),
+        // The account is the same for both kinds of ids. A sandbox that starts with the run is nobody else's.
+        (None, None) => Ok(base_url.map(endpoint::canonical)),
     }
 }

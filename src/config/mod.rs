@@ -30,11 +30,11 @@ use std::ffi::OsStr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, canonical};
 pub use environment::{Environment, Stdin};
 pub use error::ConfigError;
 pub use flags::{PlanOptions, PullOptions, SyncOptions};
-pub use ledger::{LedgerFile, Resume};
+pub use ledger::{LedgerSettings, Resume};
 pub use memory_limit::peak_memory;
 pub use monitoring::{MetricsTarget, PingUrl};
 pub use reports::{Destination, GithubFiles, PlanFiles, Reports, same_file};
@@ -51,7 +51,7 @@ use names::{NameUse, Subject};
 use reports::ProtectedFiles;
 
 use crate::input::Source;
-use crate::ledger::is_planted;
+use crate::ledger::{LedgerLocation, is_planted};
 use crate::plan::SavedHeader;
 
 /// Most ids in one request, unless the user says otherwise.
@@ -99,7 +99,7 @@ pub fn resolve_sync(
         Endpoint::Api { base_url, .. } => Some(base_url.clone()),
         Endpoint::Sandbox => None,
     };
-    let ledger = LedgerFile::resolve(&options.ledger, &layer, base_url)?;
+    let ledger = LedgerSettings::resolve(&options.ledger, &layer, environment, base_url)?;
     let config = file.path.clone();
     let failures = options.failures.failures.clone().unwrap_or_else(|| FAILURES.into());
     let reports = Reports::resolve(Some(failures), &options.reports, &layer, environment)?;
@@ -148,7 +148,7 @@ pub fn resolve_pull(
     let Endpoint::Api { base_url, .. } = &target else {
         return Err(ConfigError::new("a sandbox that starts with the command has no users to read"));
     };
-    let ledger = LedgerFile::of_pull(&options.ledger, base_url.clone());
+    let ledger = LedgerSettings::of_pull(&options.ledger, &layer, environment, base_url.clone())?;
     let config = file.path.clone();
     let reports = Reports::resolve(None, &ReportFlags::default(), &layer, environment)?;
     let mut settings = Settings::of(Vec::new(), options, file, reports, environment, warnings);
@@ -168,7 +168,7 @@ fn planning(
     let config = file.path.clone();
     let options = layer.parse()?;
     let save = files.save.map(|path| plan_file(path, &options, &layer)).transpose()?;
-    let ledger = LedgerFile::resolve_plan(&options, &layer, files.save)?;
+    let ledger = LedgerSettings::resolve_plan(&options, &layer, environment, files.save)?;
     let no_run = ReportFlags::default();
     let reports = Reports::resolve(options.failures.failures.clone(), &no_run, &layer, environment)?;
     let warnings = environment.unknown_variables();
@@ -221,13 +221,13 @@ pub fn reports_of_wrong_settings(
         ping_file: path("ping_file"),
     };
     let failures = path("failures").unwrap_or_else(|| FAILURES.into());
-    let ledger = path("ledger").unwrap_or_else(|| LEDGER.into());
+    let ledger = ledger_path(&layer);
     let mut inputs = typed.inputs.clone();
     inputs.extend(path("plan").map(Source::File));
     let protected = ProtectedFiles {
         inputs: &inputs,
         config: Some(&config),
-        ledger: Some(&ledger),
+        ledger: Some(ledger),
         layer: &layer,
         directory,
     };
@@ -257,8 +257,10 @@ fn check_places(
         temp_dir::check(&directory.join(path), path, &source.place("temp_dir"))?;
     }
     // A ledger is protected even if this run doesn't use it.
-    let ledger = layer.text("ledger").map_or(Path::new(LEDGER), Path::new);
-    if settings.ledger.is_some() && is_planted(&directory.join(ledger)) {
+    let ledger = ledger_path(layer);
+    if settings.ledger.as_ref().is_some_and(|ledger| ledger.location.path().is_some())
+        && is_planted(&directory.join(ledger))
+    {
         let message =
             format!("`{}` was put there by another user, where everyone may put files", ledger.display());
         return Err(ConfigError::at(layer.place("ledger"), message).with_hint("name another file"));
@@ -287,12 +289,22 @@ fn limit_concurrency(settings: &mut Settings, target: &Endpoint, layer: &Layer, 
     }
 }
 
-/// The path of the ledger for a command that only reads it: the one that was named, or the one that a run would use.
-pub fn resolve_ledger(named: Option<&Path>, environment: &Environment) -> Result<PathBuf, ConfigError> {
-    match named {
-        Some(path) => Ok(path.to_owned()),
-        None => Ok(merge(&Layer::default(), environment)?.0.parse()?.ledger.known.path.ledger),
+/// The path of the ledger, or of the one in a file that there would be.
+fn ledger_path(layer: &Layer) -> &Path {
+    let named = layer.text("ledger").filter(|text| !text.to_str().is_some_and(ledger::is_address));
+    named.map_or(Path::new(LEDGER), Path::new)
+}
+
+/// The ledger for a command that only reads it: the one that was named, or the one that a run would use.
+pub fn resolve_ledger(
+    named: Option<&Path>,
+    environment: &Environment,
+) -> Result<LedgerLocation, ConfigError> {
+    if let Some(named) = named {
+        return ledger::parse("--ledger", named.as_os_str(), environment);
     }
+    let (layer, _) = merge(&Layer::default(), environment)?;
+    ledger::location(&layer.parse()?.ledger.known.path, &layer, environment)
 }
 
 /// Lays flags over variables, and both over the file that they name.
@@ -308,9 +320,11 @@ fn merge(typed: &Layer, environment: &Environment) -> Result<(Layer, File), Conf
     };
     let mut layer = named.over(std::mem::take(&mut file.layer));
     layer.decide_between("base_url", "subdomain")?;
+    layer.decide_between("ledger", "ledger_file")?;
     let options = layer.parse()?;
     if options.ledger.known.no_ledger {
         layer.decide_between("ledger", "no_ledger")?;
+        layer.decide_between("ledger_file", "no_ledger")?;
     }
     if options.logging.quiet {
         layer.decide_between("quiet", "verbose")?;

@@ -6,10 +6,10 @@ use super::endpoint::Endpoint;
 use super::environment::Environment;
 use super::layer::{Entry, Layer, OptionSource};
 use super::options::{flag, names};
-use super::token;
+use super::{ledger, token};
 
 /// The options that decide what is sent, how fast, and where it is recorded.
-const DECISIVE: [&str; 11] = [
+const DECISIVE: [&str; 13] = [
     "config",
     "sandbox",
     "rate",
@@ -19,7 +19,9 @@ const DECISIVE: [&str; 11] = [
     "id_type",
     "allow_custom",
     "ledger",
+    "ledger_file",
     "no_ledger",
+    "quota",
     "failures",
 ];
 
@@ -37,6 +39,8 @@ pub struct RerunFlags {
     pub flags: Vec<OsString>,
     /// The variable that holds the API key, if the key came from there: the key itself is never shown.
     pub variable: Option<&'static str>,
+    /// The variable that has to hold the password of the ledger's database, or its whole address: neither is shown.
+    pub ledger_secret: Option<&'static str>,
     /// Which settings file the command has to be given.
     pub settings: SettingsFile,
 }
@@ -55,8 +59,10 @@ impl RerunFlags {
     pub(super) fn of(layer: &Layer, target: &Endpoint, environment: &Environment) -> Self {
         let key = token::variable(layer, environment);
         let account = matches!(target, Endpoint::Api { .. });
+        let ledger_secret = ledger_secret(layer);
         let is_wanted = |name: &str| match name {
             "token_file" => account && key.is_none(),
+            "ledger" if ledger_secret == Some(LEDGER_VARIABLE) => false,
             _ => DECISIVE.contains(&name) || (account && ACCOUNT.contains(&name)),
         };
         let names = names();
@@ -66,13 +72,14 @@ impl RerunFlags {
                 Entry { texts, .. } => Some(words(name, texts.last()?)),
             });
         let flags = flags.flatten().collect();
-        Self { flags, variable: key.filter(|_| account), settings: SettingsFile::default() }
+        Self { flags, variable: key.filter(|_| account), ledger_secret, settings: SettingsFile::default() }
     }
 }
 
 /// The flags that the command which sends a saved plan has to repeat. What the plan decides is in the plan.
 pub(super) fn of_plan(layer: &Layer) -> Vec<OsString> {
-    const REPEATED: [&str; 6] = ["config", "base_url", "subdomain", "rate", "ledger", "no_ledger"];
+    const REPEATED: [&str; 8] =
+        ["config", "base_url", "subdomain", "rate", "ledger", "ledger_file", "no_ledger", "quota"];
     let typed = REPEATED.into_iter().filter_map(|name| match layer.entry(name)? {
         Entry { source: OptionSource::Flag, texts } => Some(words(name, texts.last()?)),
         _ => None,
@@ -80,9 +87,26 @@ pub(super) fn of_plan(layer: &Layer) -> Vec<OsString> {
     typed.flatten().collect()
 }
 
+const LEDGER_VARIABLE: &str = "ATTRSYNC_LEDGER";
+
+/// The variable that has to hold what is secret about the ledger's database, if anything is that is not in a file.
+fn ledger_secret(layer: &Layer) -> Option<&'static str> {
+    let Entry { texts, source } = layer.entry("ledger")?;
+    let address = texts.last()?.to_str().filter(|text| ledger::is_address(text))?;
+    match source {
+        OptionSource::File { .. } => None,
+        OptionSource::Variable => Some(LEDGER_VARIABLE),
+        OptionSource::Flag => ledger::has_password(address).then_some(ledger::PASSWORD),
+    }
+}
+
 /// An option as it is typed: `--id-type custom-id`, `--sandbox`, `--null-token=-`.
 fn words(name: &str, text: &OsStr) -> Vec<OsString> {
     let flag = OsString::from(flag(name));
+    let text = match text.to_str() {
+        Some(address) if name == "ledger" => &OsString::from(ledger::shown(address)),
+        _ => text,
+    };
     let is_switch = SWITCHES.contains(&name);
     if is_switch && (text == "true" || text == "1") {
         return vec![flag];

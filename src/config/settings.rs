@@ -10,7 +10,7 @@ use reqwest::Url;
 use super::environment::Environment;
 use super::file::File;
 use super::flags::SyncOptions;
-use super::ledger::LedgerFile;
+use super::ledger::LedgerSettings;
 use super::reports::Reports;
 use super::values::{Limit, LogFormat, ProgressMode};
 use crate::deliver;
@@ -40,7 +40,7 @@ pub struct Settings {
     /// The rows of how many users to send and read back before all others.
     pub canary: usize,
     /// What is kept between runs.
-    pub ledger: Option<LedgerFile>,
+    pub ledger: Option<LedgerSettings>,
     /// How long to wait for another run that uses the same ledger or writes the same reports.
     pub wait: Duration,
     /// Which reports to write.

@@ -6,11 +6,12 @@ use std::num::{NonZeroU32, NonZeroUsize};
 
 use jiff::Timestamp;
 
+use super::database::Database;
 use super::groups::{self, Groups, Malformed, Source};
 use super::id_changes::{self, IDENTITY, Renamed, is_identity};
 use super::prior::SetRows;
 use super::pull::{USERS, has_custom, users_behind};
-use super::sqlite::{AttributeRow, Database, EntryHeader, LedgerState, PullRow, RunRow, TargetRow};
+use super::rows::{AttributeRow, EntryHeader, LedgerState, PullRow, RunRow, TargetRow};
 use super::{Ledger, LedgerError};
 use crate::input::{AttributeId, Dictionary, ReadOptions, Row, STANDARD, Sink, Vocabulary};
 use crate::plan::{Batches, Builder, OnConflict, Plan, SentValue, User};
@@ -83,7 +84,7 @@ impl Ledger {
                 // What a killed run may have sent changes no user's number.
                 let is_list = attribute.name == USERS && !target.goes_by_custom_ids();
                 let untrusted = if is_list { 0 } else { untrusted };
-                let mut generation = newest.entry;
+                let mut generation = newest.heading.entry;
                 if let Some(list) = list.as_ref().filter(|_| attribute.name == USERS) {
                     // A new list replaces the old one.
                     (attribute.parts, generation) = (0, list.last);
@@ -123,7 +124,7 @@ impl Ledger {
                 let earlier = new_entries(attribute, attributes, target, headings, state.merged, None);
                 let is_first = attribute.parts == 0
                     && users_behind(attribute, attributes, 0).is_none()
-                    && earlier.iter().all(|earlier| earlier.entry > run.after);
+                    && earlier.iter().all(|earlier| earlier.heading.entry > run.after);
                 if is_first {
                     continue;
                 }
@@ -149,10 +150,10 @@ impl Ledger {
         let is_merged = |heading: &&EntryHeader| {
             heading.entry <= state.merged.min(needed) && pulls.contains(&heading.run)
         };
-        let merged: Vec<u64> = headings.iter().filter(is_merged).map(|heading| heading.entry).collect();
+        let merged: Vec<EntryHeader> = headings.iter().filter(is_merged).copied().collect();
         database.in_one_commit(|| {
-            merged.into_iter().try_for_each(|entry| {
-                let entry = database.entry(entry)?;
+            database.entries(merged).try_for_each(|entry| {
+                let entry = entry?;
                 if entry.groups.is_empty() { Ok(()) } else { database.empty_entry(&entry) }
             })
         })
@@ -202,7 +203,7 @@ impl Ledger {
 /// An entry that is not merged yet.
 #[derive(Clone, Copy)]
 struct NewEntry {
-    entry: u64,
+    heading: EntryHeader,
     kind: EntryKind,
 }
 
@@ -230,7 +231,7 @@ fn new_entries(
         let in_list = |entry: u64| list.is_some_and(|list| list.begun < entry && entry <= list.last);
         let own = headings.iter().filter(|heading| heading.attribute == attribute.id && is_newer);
         let own = own.filter(|heading| in_list(heading.entry));
-        return own.map(|heading| NewEntry { entry: heading.entry, kind: EntryKind::Own }).collect();
+        return own.map(|heading| NewEntry { heading: *heading, kind: EntryKind::Own }).collect();
     }
     let of_target = || attributes.iter().filter(|other| other.target == target.id);
     let identity = of_target().find(|other| target.goes_by_custom_ids() && is_identity(other, target.id));
@@ -243,7 +244,7 @@ fn new_entries(
         _ => None,
     };
     let news = headings.iter().filter(|heading| heading.entry > merged);
-    news.filter_map(|heading| Some(NewEntry { entry: heading.entry, kind: kind(heading)? })).collect()
+    news.filter_map(|heading| Some(NewEntry { heading: *heading, kind: kind(heading)? })).collect()
 }
 
 /// Merges entries with the code that resolves conflicts between input rows: each recorded value is a row, and the last row
@@ -280,16 +281,19 @@ impl Compaction {
         let builder = Builder::new(OnConflict::Last).resources(&options.resources);
         let mut merge = Self { dictionary, attribute: id, builder, rows: 0 };
         if let Some(users) = users {
-            for part in 0..users.parts {
-                merge.take_users(&database.known_part(users, part)?, database)?;
+            for groups in database.known_parts(users) {
+                merge.take_users(&groups?, database)?;
             }
         }
-        let parts = if attribute.generation > untrusted { attribute.parts } else { 0 };
-        for part in 0..parts {
-            merge.take(&database.known_part(attribute, part)?, database)?;
+        if attribute.generation > untrusted {
+            for groups in database.known_parts(attribute) {
+                merge.take(&groups?, database)?;
+            }
         }
-        for news in news.iter().filter(|news| news.entry > untrusted) {
-            let groups = database.entry(news.entry)?.groups;
+        let news = || news.iter().filter(|news| news.heading.entry > untrusted);
+        let entries = database.entries(news().map(|news| news.heading));
+        for (entry, news) in entries.zip(news()) {
+            let groups = entry?.groups;
             match news.kind {
                 EntryKind::Own => merge.take(&groups, database)?,
                 EntryKind::Renames => merge.take_renames(&groups, attribute, database)?,

@@ -5,9 +5,22 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::LedgerLocation;
+
+/// One renewal of a lease. If it changes, the run that holds the lease is alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Renewal {
+    /// How many holders there have been.
+    pub epoch: i64,
+    /// When the lease ends, by the server's clock, in microseconds since 1970.
+    pub expires_at: i64,
+}
+
 /// The process that is writing a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockHolder {
+    /// The machine, if it may be another one.
+    pub host: Option<String>,
     /// The number of the process.
     pub process: u32,
     /// When it took the lock.
@@ -17,6 +30,40 @@ pub struct LockHolder {
 /// Why a ledger can't be used. A run has to stop then, because nothing that it does would be recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
+    /// Another run has the lease of the database. Nothing was changed.
+    #[error("another run is using the ledger `{ledger}`{}", describe(Some(holder)))]
+    Leased {
+        /// The ledger.
+        ledger: LedgerLocation,
+        /// The other run's process.
+        holder: LockHolder,
+        /// When its lease ends unless it is renewed.
+        renewal: Renewal,
+    },
+    /// Another run took the lease from this one, which had not renewed it in time.
+    #[error(
+        "another run has taken over the ledger `{ledger}`, as this one could not renew its lease in time"
+    )]
+    LeaseLost {
+        /// The ledger.
+        ledger: LedgerLocation,
+    },
+    /// Its database can't be reached, and waiting may help.
+    #[error("the database of the ledger `{ledger}` is away: {error}")]
+    Away {
+        /// The ledger.
+        ledger: LedgerLocation,
+        /// Why.
+        error: String,
+    },
+    /// Its database refuses something, and waiting does not help: a password, a missing right, a certificate.
+    #[error("the ledger `{ledger}` can't be used: {error}")]
+    Refused {
+        /// The ledger.
+        ledger: LedgerLocation,
+        /// Why, and what to do about it.
+        error: String,
+    },
     /// Another run is using it. Nothing was changed.
     #[error("another run is using the ledger `{}`{}", path.display(), describe(holder.as_ref()))]
     Locked {
@@ -26,10 +73,10 @@ pub enum LedgerError {
         holder: Option<LockHolder>,
     },
     /// There is none to read.
-    #[error("there is no ledger `{}`", path.display())]
+    #[error("there is no ledger `{ledger}`")]
     Missing {
         /// Where it should be.
-        path: PathBuf,
+        ledger: LedgerLocation,
     },
     /// The file is something else.
     #[error("`{}` is not a ledger", path.display())]
@@ -38,10 +85,12 @@ pub enum LedgerError {
         path: PathBuf,
     },
     /// A later version of this program changed its form.
-    #[error("the ledger `{}` has form {found}, and this version of attrsync knows no later one than {known}", path.display())]
+    #[error(
+        "the ledger `{ledger}` has form {found}, and this version of attrsync knows no later one than {known}"
+    )]
     TooNew {
         /// The ledger.
-        path: PathBuf,
+        ledger: LedgerLocation,
         /// The number of its form.
         found: usize,
         /// The last one that is known.
@@ -70,10 +119,10 @@ pub enum LedgerError {
         path: PathBuf,
     },
     /// It doesn't say what was once written to it.
-    #[error("the ledger `{}` is damaged: {what}", path.display())]
+    #[error("the ledger `{ledger}` is damaged: {what}")]
     Damaged {
         /// The ledger.
-        path: PathBuf,
+        ledger: LedgerLocation,
         /// What is wrong, without anything of what it holds.
         what: String,
     },
@@ -84,10 +133,10 @@ pub enum LedgerError {
         error: String,
     },
     /// The system refuses to read or write it: a full disk, a lack of rights.
-    #[error("the ledger `{}` can't be used: {error}", path.display())]
+    #[error("the ledger `{ledger}` can't be used: {error}")]
     Unusable {
         /// The ledger.
-        path: PathBuf,
+        ledger: LedgerLocation,
         /// The system's words.
         error: String,
     },
@@ -98,6 +147,18 @@ impl LedgerError {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::Locked { .. } => "wait until the other run ends, or name another file with `--ledger`",
+            Self::Leased { .. } => {
+                "wait until the other run ends, for instance with `--wait 30m`, or add `?schema=NAME` to the address for \
+                 another ledger"
+            }
+            Self::LeaseLost { .. } => "the same command continues the run, once the other one has ended",
+            Self::Away { .. } => "see to the database; then the same command continues the run",
+            Self::Refused { .. } => "see to the database, its rights, or the address in `--ledger`",
+            Self::Damaged { ledger, .. } if ledger.path().is_none() => {
+                "add `?schema=NAME` to the address to start a new ledger, or run with `--no-ledger`; either sends every row \
+                 again"
+            }
+            Self::Unusable { ledger, .. } if ledger.path().is_none() => "see to the database; then run again",
             Self::Missing { .. } => "name the file with `--ledger`; `attrsync sync` makes one",
             Self::NoLedger { .. } => "name another file with `--ledger`",
             Self::TooNew { .. } => "update attrsync, or name another file with `--ledger`",
@@ -122,29 +183,30 @@ impl LedgerError {
 
 impl LedgerError {
     /// A file of the ledger can't be opened or made: the place is wrong, unless the disk is full.
-    pub(super) fn unopened(path: &Path, error: &io::Error) -> Self {
+    pub(in crate::ledger) fn unopened(path: &Path, error: &io::Error) -> Self {
         let (path, words) = (path.to_owned(), in_words(error));
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                Self::Unusable { path, error: words }
+                Self::Unusable { ledger: path.into(), error: words }
             }
             _ => Self::NoPlace { path, error: words },
         }
     }
 
-    pub(super) fn no_locks(path: &Path, error: &io::Error) -> Self {
+    pub(in crate::ledger) fn no_locks(path: &Path, error: &io::Error) -> Self {
         Self::NoLocks { path: path.to_owned(), error: in_words(error) }
     }
 }
 
 fn describe(holder: Option<&LockHolder>) -> String {
-    holder.map_or_else(String::new, |LockHolder { process, since }| {
-        format!(": process {process}, started at {since:.0}")
+    holder.map_or_else(String::new, |LockHolder { host, process, since }| {
+        let host = host.as_ref().map(|host| format!(" on {host}")).unwrap_or_default();
+        format!(": process {process}{host}, started at {since:.0}")
     })
 }
 
 /// The system's message, without its error number.
-pub(super) fn in_words(error: &io::Error) -> String {
+pub(in crate::ledger) fn in_words(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }

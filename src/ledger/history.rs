@@ -8,11 +8,10 @@ use serde::Serialize;
 
 use super::groups::{Group, Groups, Malformed, Source};
 use super::id_changes::{self, UntrustedUpTo, is_identity};
-use super::lock;
 use super::pull::USERS;
 use super::reader::LedgerReader;
+use super::rows::{AttributeRow, JournalEntry, PullRow, RunRow};
 use super::run::{RowCounts, RunId, RunOutcome};
-use super::sqlite::{AttributeRow, PullRow, RunRow};
 use super::{LedgerError, LockHolder};
 use crate::plan::{SentValue, User};
 
@@ -157,7 +156,7 @@ impl LedgerReader {
     /// Every run, the oldest first.
     pub fn runs(&self) -> Result<Vec<PastRun>, LedgerError> {
         let base_urls = self.base_urls()?;
-        let holder = lock::holder(self.database.path());
+        let holder = self.database.holder();
         let process = |run: &RunRow| {
             let took_hold = |holder: &&LockHolder| run.ending.is_none() && holder.since <= run.started;
             holder.as_ref().filter(took_hold).map(|holder| holder.process)
@@ -181,13 +180,13 @@ impl LedgerReader {
         let attributes = self.attributes()?;
         let mut places: HashMap<(u64, SentValue<'static>), usize> = HashMap::new();
         let mut sent_rows: Vec<SentRows> = Vec::new();
-        for heading in self.database.headings(self.database.state()?.expired)? {
-            if heading.run != run.0 {
-                continue;
-            }
+        let mut headings = self.database.headings(self.database.state()?.expired)?;
+        headings.retain(|heading| heading.run == run.0);
+        for entry in self.database.entries(headings) {
+            let JournalEntry { heading, groups } = entry?;
             let attribute = self.of_entry(&attributes, heading.attribute)?;
             let at = heading.at;
-            self.each_group(&self.database.entry(heading.entry)?.groups, |group| {
+            self.each_group(&groups, |group| {
                 let Some(value) = group.value.clone().map(SentValue::into_owned) else { return };
                 let Source::Sent { attempts } = group.source else { return };
                 let (users, attempts) = (group.users.len() as u64, u64::from(attempts));
@@ -266,7 +265,8 @@ impl LedgerReader {
             self.database.pulls()?.into_iter().map(|pull| (pull.run, pull)).collect();
         let mut dated = Vec::new();
         let (mut also_known, mut also_read) = (HashSet::new(), HashSet::new());
-        for heading in self.database.headings(state.expired)? {
+        for read in self.database.entries(self.database.headings(state.expired)?) {
+            let JournalEntry { heading, groups } = read?;
             let attribute = self.of_entry(attributes, heading.attribute)?;
             if attribute.name == USERS {
                 continue;
@@ -274,7 +274,7 @@ impl LedgerReader {
             let (entry, by) = (heading.entry, Some((RunId(heading.run), heading.at)));
             let names_users =
                 targets.iter().any(|target| target.goes_by_custom_ids() && is_identity(attribute, target.id));
-            self.each_group(&self.database.entry(entry)?.groups, |group| {
+            self.each_group(&groups, |group| {
                 let named = group.value.as_ref().and_then(id_changes::named);
                 let names_it = names_users && named.as_ref() == Some(user);
                 let has_it = group.users.clone().any(|other| other == *user);
@@ -302,8 +302,8 @@ impl LedgerReader {
         }
         let mut mentions = Vec::new();
         for attribute in attributes.values().filter(|attribute| attribute.name != USERS) {
-            for part in 0..attribute.parts {
-                self.each_group(&self.database.known_part(attribute, part)?, |group| {
+            for groups in self.database.known_parts(attribute) {
+                self.each_group(&groups?, |group| {
                     let (origin, entry, by) = match group.source {
                         Source::Sent { .. } if also_known.contains(&attribute.id) => return,
                         Source::Sent { .. } => (Origin::Sent, attribute.generation, None),

@@ -9,7 +9,7 @@ use super::LedgerError;
 use super::fingerprint::Fingerprint;
 use super::groups::{Group, Malformed};
 use super::reader::LedgerReader;
-use super::sqlite::{AttributeRow, EntryHeader, RunRow, TargetRow};
+use super::rows::{AttributeRow, EntryHeader, RunRow, TargetRow};
 use crate::plan::{SentValue, User};
 
 /// The attribute that names users.

@@ -5,12 +5,13 @@ use std::iter;
 
 use jiff::Timestamp;
 
+use super::database::Database;
 use super::groups::{Groups, Malformed, Source};
 use super::id_changes::{self, IDENTITY, Renamed, UntrustedUpTo};
 use super::pull::{USERS, has_custom};
 use super::reader::LedgerReader;
+use super::rows::{AttributeRow, EntryHeader, JournalEntry, PullRow, RunRow};
 use super::run::{RunId, TargetKey, UnfinishedRun};
-use super::sqlite::{AttributeRow, Database, EntryHeader, PullRow, RunRow};
 use super::{Fingerprint, LedgerError};
 use crate::input::STANDARD;
 use crate::plan::{Compare, SentValue, SkipFilter, SkipReason};
@@ -185,7 +186,7 @@ impl KnownValues<'_> {
 pub struct KnownAttribute<'l> {
     database: &'l Database,
     /// Newest first.
-    entries: Vec<(u64, EntryEffect)>,
+    entries: Vec<(EntryHeader, EntryEffect)>,
     /// Which users there are, and the number of this attribute.
     list: Option<(&'l ListedUsers, Option<u64>)>,
     /// The known values from before these entries, and whether a row with one of them is skipped.
@@ -217,7 +218,8 @@ impl KnownValues<'_> {
         let (attribute, untrusted) = (self.attributes.get(name), self.doubt.of(name));
         let own = attribute.map(|attribute| attribute.id);
         let is_custom = !STANDARD.contains(&name);
-        let entries = self.entries_of(own, is_custom).rev().filter(|(entry, _)| *entry > untrusted).collect();
+        let entries = self.entries_of(own, is_custom).rev();
+        let entries = entries.filter(|(heading, _)| heading.entry > untrusted).collect();
         let is_asked = self.scope == SkipScope::EveryRun || self.compare == Compare::Yes;
         let known = attribute.filter(|attribute| is_asked && attribute.generation > untrusted);
         let known = known.map(|attribute| (attribute.clone(), self.unchanged()));
@@ -245,7 +247,7 @@ impl KnownValues<'_> {
         &self,
         own: Option<u64>,
         is_custom: bool,
-    ) -> impl DoubleEndedIterator<Item = (u64, EntryEffect)> {
+    ) -> impl DoubleEndedIterator<Item = (EntryHeader, EntryEffect)> {
         let of = |attribute: Option<u64>| {
             let headings = attribute.and_then(|attribute| self.entries.get(&attribute));
             headings.into_iter().flatten()
@@ -263,13 +265,12 @@ impl KnownValues<'_> {
         // To a run that goes on, users go by the ids that they had when the first of its runs began.
         let renames = of(self.identity.filter(|identity| Some(*identity) != own))
             .filter(|heading| !self.continued.contains(&heading.run))
-            .map(|heading| (heading.entry, EntryEffect::Renames));
+            .map(|heading| (*heading, EntryEffect::Renames));
         let users = self.attributes.get(USERS).map(|attribute| attribute.id);
-        let read =
-            of(users.filter(|_| is_custom)).map(|heading| (heading.entry, EntryEffect::Read(unchanged)));
-        let own = of(own).map(|heading| (heading.entry, own_meaning(heading)));
+        let read = of(users.filter(|_| is_custom)).map(|heading| (*heading, EntryEffect::Read(unchanged)));
+        let own = of(own).map(|heading| (*heading, own_meaning(heading)));
         let mut entries: Vec<_> = own.chain(renames).chain(read).collect();
-        entries.sort_unstable_by_key(|(entry, _)| *entry);
+        entries.sort_unstable_by_key(|(heading, _)| heading.entry);
         entries.into_iter()
     }
 }
@@ -281,12 +282,13 @@ impl KnownAttribute<'_> {
         let malformed = |Malformed| database.malformed();
         // The list is older than what was sent since it was read.
         let newer = list.map_or(entries.len(), |(list, _)| {
-            entries.partition_point(|(entry, _)| *entry > list.pull.begun.max(list.after))
+            entries.partition_point(|(heading, _)| heading.entry > list.pull.begun.max(list.after))
         });
         let (newer, older) = entries.split_at(newer);
-        let replay = |entries: &[(u64, EntryEffect)], known: &mut SkipFilter<'_>| {
-            entries.iter().try_for_each(|(entry, meaning)| {
-                hold(&database.entry(*entry)?.groups, *meaning, known).map_err(malformed)
+        let replay = |entries: &[(EntryHeader, EntryEffect)], known: &mut SkipFilter<'_>| {
+            let read = database.entries(entries.iter().map(|(heading, _)| *heading));
+            read.zip(entries).try_for_each(|(entry, (_, meaning))| {
+                hold(&entry?.groups, *meaning, known).map_err(malformed)
             })
         };
         replay(newer, known)?;
@@ -300,15 +302,13 @@ impl KnownAttribute<'_> {
             (Some(_), Source::Sent { .. }) => false,
         };
         if let Some((attribute, unchanged)) = before {
-            for part in 0..attribute.parts {
-                let groups = database.known_part(attribute, part)?;
-                hold_recent(&groups, EntryEffect::Value(*unchanged), is_recent, known).map_err(malformed)?;
+            for groups in database.known_parts(attribute) {
+                hold_recent(&groups?, EntryEffect::Value(*unchanged), is_recent, known).map_err(malformed)?;
             }
         }
         if let Some((users, unchanged)) = without {
-            for part in 0..users.parts {
-                let groups = database.known_part(users, part)?;
-                hold_recent(&groups, EntryEffect::Read(*unchanged), is_recent, known).map_err(malformed)?;
+            for groups in database.known_parts(users) {
+                hold_recent(&groups?, EntryEffect::Read(*unchanged), is_recent, known).map_err(malformed)?;
             }
         }
         Ok(())
@@ -329,20 +329,21 @@ impl ListedUsers {
             let attribute = Some(heading.attribute);
             attribute == own || attribute == *identity
         };
-        for heading in since.iter().filter(matters) {
+        for entry in database.entries(since.iter().filter(matters).copied()) {
+            let JournalEntry { heading, groups } = entry?;
             let names_users = Some(heading.attribute) == *identity;
-            list_users(&database.entry(heading.entry)?.groups, names_users, known).map_err(malformed)?;
+            list_users(&groups, names_users, known).map_err(malformed)?;
         }
         if attribute.generation >= pull.last {
-            for part in 0..attribute.parts {
-                list_users(&database.known_part(attribute, part)?, false, known).map_err(malformed)?;
+            for groups in database.known_parts(attribute) {
+                list_users(&groups?, false, known).map_err(malformed)?;
             }
         } else {
             let headings = database.headings(pull.begun)?.into_iter();
             let own =
                 headings.filter(|heading| heading.entry <= pull.last && heading.attribute == attribute.id);
-            for heading in own {
-                list_users(&database.entry(heading.entry)?.groups, false, known).map_err(malformed)?;
+            for entry in database.entries(own) {
+                list_users(&entry?.groups, false, known).map_err(malformed)?;
             }
         }
         known.end_list();

@@ -1,7 +1,7 @@
 //! The state of a ledger at one moment, and what has happened since. A saved plan is sent only if that is nothing.
 
+use super::rows::RunRow;
 use super::run::RunId;
-use super::sqlite::RunRow;
 use super::{Fingerprint, LedgerError, LedgerReader};
 
 /// The state of a ledger at one moment.

@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use fixedbitset::FixedBitSet;
 
 use super::LedgerError;
+use super::database::Database;
 use super::groups::{self, Group, Groups, Malformed, Source};
 use super::id_changes::{self, IDENTITY, Renamed, is_identity};
 use super::pull::{USERS, has_custom, users_behind};
 use super::reader::LedgerReader;
-use super::sqlite::{AttributeRow, Database, EntryHeader, RunRow, TargetRow};
+use super::rows::{AttributeRow, EntryHeader, JournalEntry, RunRow, TargetRow};
 use crate::input::STANDARD;
 use crate::plan::{SentValue, User};
 
@@ -52,8 +53,8 @@ impl SetRows {
     ) -> Result<Self, LedgerError> {
         let (mut ids, mut custom) = (Vec::new(), Vec::new());
         let (mut values, mut numbers) = (Vec::new(), HashMap::new());
-        for heading in entries {
-            each_group(database, &database.entry(heading.entry)?.groups, |group| {
+        for entry in database.entries(entries.iter().copied()) {
+            each_group(database, &entry?.groups, |group| {
                 let Some(value) = group.value.clone().map(SentValue::into_owned) else { return };
                 let number = *numbers.entry(value).or_insert_with_key(|value| {
                     values.push(value.clone());
@@ -198,16 +199,19 @@ impl<'l> Mentions<'l> {
         mut see: impl FnMut(&EntryHeader, Option<&SentValue<'_>>, usize),
     ) -> Result<(), LedgerError> {
         let is_identity = self.by_custom_id && self.attribute.name == IDENTITY;
-        for (heading, kind) in self.entries.iter().rev() {
+        let newest_first = || self.entries.iter().rev();
+        let entries = self.database.entries(newest_first().map(|(heading, _)| *heading));
+        for (entry, (_, kind)) in entries.zip(newest_first()) {
             if search.is_done() {
                 break;
             }
+            let JournalEntry { heading, groups } = &entry?;
             let mut tell = |value: Option<&SentValue<'_>>, user: &User<'_>| {
                 if let Some(position) = search.find(user) {
                     see(heading, value, position);
                 }
             };
-            for group in Groups::of(&self.database.entry(heading.entry)?.groups) {
+            for group in Groups::of(groups) {
                 let mut group = group.map_err(|Malformed| self.database.malformed())?;
                 if group.value.is_none() && self.repeated.contains(&heading.run) {
                     continue;
@@ -245,9 +249,8 @@ impl<'l> Mentions<'l> {
         search: &mut Search<'_>,
         mut see: impl FnMut(Source, &SentValue<'_>, usize),
     ) -> Result<(), LedgerError> {
-        for part in 0..self.attribute.parts {
-            let groups = self.database.known_part(self.attribute, part)?;
-            each_group(self.database, &groups, |group| {
+        for groups in self.database.known_parts(self.attribute) {
+            each_group(self.database, &groups?, |group| {
                 let Some(value) = &group.value else { return };
                 for user in group.users.clone() {
                     if let Some(position) = search.find(&user) {
@@ -257,9 +260,8 @@ impl<'l> Mentions<'l> {
             })?;
         }
         let Some(users) = self.users else { return Ok(()) };
-        for part in 0..users.parts {
-            let groups = self.database.known_part(users, part)?;
-            each_group(self.database, &groups, |group| {
+        for groups in self.database.known_parts(users) {
+            each_group(self.database, &groups?, |group| {
                 for user in group.users.clone().filter(|_| has_custom(group)) {
                     if let Some(position) = search.find(&user) {
                         see(group.source, &SentValue::Null, position);

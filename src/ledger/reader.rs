@@ -1,15 +1,14 @@
 //! Reads a ledger, also while a run writes it.
 
 use std::collections::HashSet;
-use std::path::Path;
 
+use super::database::Database;
 use super::fingerprint::INPUTS;
-use super::lock::LockInfo;
+use super::rows::{RunRow, TargetRow};
 use super::run::{
     InputState, NotContinued, NotContinuedRun, RunDescription, RunId, RunOutcome, TargetKey, UnfinishedRun,
 };
-use super::sqlite::{Access, Database, RunRow, TargetRow};
-use super::{Fingerprint, LedgerError, path};
+use super::{Fingerprint, LedgerError, LedgerLocation};
 
 /// A ledger that is open for reading.
 #[derive(Debug)]
@@ -19,14 +18,8 @@ pub struct LedgerReader {
 
 impl LedgerReader {
     /// Opens an existing ledger. It is read as it is at this moment, even if a run writes it at the same time.
-    pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        let Ok(path) = &path::resolve(path) else {
-            return Err(LedgerError::Missing { path: path.to_owned() });
-        };
-        let note = LockInfo::beside(path);
-        let database = Database::open(path, Access::Read)?;
-        check_progress(&database, note.as_ref())?;
-        Ok(Self { database })
+    pub fn open(location: &LedgerLocation) -> Result<Self, LedgerError> {
+        Ok(Self { database: Database::open_to_read(location)? })
     }
 
     /// The run that this one would continue: the last run of the same command, if it left rows unsent and no other run has
@@ -136,15 +129,6 @@ fn is_same_command(run: &RunRow, description: &RunDescription) -> bool {
     let differing = fingerprint.differing(&description.fingerprint);
     differing.is_empty()
         || (run.content == description.content && !differing.iter().any(|name| name == INPUTS))
-}
-
-/// Rejects a ledger that has fewer entries than it once had.
-pub(super) fn check_progress(database: &Database, note: Option<&LockInfo>) -> Result<(), LedgerError> {
-    let Some(note) = note else { return Ok(()) };
-    if note.identity == database.state()?.identity && database.last()? < note.last {
-        return Err(database.damaged("it has lost what it recorded last"));
-    }
-    Ok(())
 }
 
 /// The names of inputs, as the ledger stores them.

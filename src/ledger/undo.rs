@@ -7,8 +7,8 @@ use super::groups::Source;
 use super::id_changes::{self, IDENTITY, known_as};
 use super::prior::{Mentions, SetRows, each_group};
 use super::reader::LedgerReader;
+use super::rows::{AttributeRow, EntryHeader, RunRow, TargetRow};
 use super::run::{RunId, TargetKey};
-use super::sqlite::{AttributeRow, EntryHeader, RunRow, TargetRow};
 use crate::input::{IdType, STANDARD};
 use crate::plan::{SentValue, User, meaning};
 
@@ -245,16 +245,14 @@ impl UndoRun<'_> {
         let Some(identity) = identity.filter(|identity| self.names_users(identity)) else {
             return Ok(renamed);
         };
-        for heading in &self.headings {
-            if heading.run == self.run.id && heading.attribute == identity.id {
-                let groups = self.reader.database.entry(heading.entry)?.groups;
-                each_group(&self.reader.database, &groups, |group| {
-                    let Some(new) = group.value.as_ref().and_then(id_changes::named) else { return };
-                    for user in group.users.clone() {
-                        renamed.insert(user.to_string(), new.to_string());
-                    }
-                })?;
-            }
+        let is_own = |heading: &&EntryHeader| heading.run == self.run.id && heading.attribute == identity.id;
+        for entry in self.reader.database.entries(self.headings.iter().filter(is_own).copied()) {
+            each_group(&self.reader.database, &entry?.groups, |group| {
+                let Some(new) = group.value.as_ref().and_then(id_changes::named) else { return };
+                for user in group.users.clone() {
+                    renamed.insert(user.to_string(), new.to_string());
+                }
+            })?;
         }
         Ok(renamed)
     }

@@ -1,17 +1,18 @@
 //! Writes a ledger, one run at a time.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::groups::{self, Source};
+use super::database::Database;
+use super::groups::{self, Groups, Malformed, Source};
 use super::id_changes::{self, IDENTITY};
-use super::lock::{Lock, LockInfo};
+use super::lease::Lease;
 use super::reader::{self, LedgerReader};
+use super::rows::{AttributeRow, Doubt, EntryHeader, JournalEntry, RunEnd, RunRow, TargetRow};
 use super::run::{RowCounts, RunDescription, RunId, RunOutcome, TargetKey, UnfinishedRun};
-use super::sqlite::{Access, AttributeRow, Database, EntryHeader, JournalEntry, RunEnd, RunRow, TargetRow};
-use super::{LedgerError, path};
+use super::{LedgerError, LedgerLocation, Waits};
 use crate::input::IdType;
 use crate::plan::{Batch, Plan, SentValue};
 
@@ -19,7 +20,6 @@ use crate::plan::{Batch, Plan, SentValue};
 #[derive(Debug)]
 pub struct Ledger {
     reader: LedgerReader,
-    lock: Lock,
     target: u64,
     /// Whether users are named by the client's own ids.
     by_custom_id: bool,
@@ -43,14 +43,20 @@ pub(super) struct Pending {
 }
 
 impl Ledger {
-    /// Opens the ledger at this path for a run on this target. Creates it if there is none.
-    pub fn open(path: &Path, target: &TargetKey, now: Timestamp) -> Result<Self, LedgerError> {
-        let path = &path::create(path)?;
-        let (mut lock, note) = Lock::take(path)?;
-        let database = Database::open(path, Access::Write)?;
-        reader::check_progress(&database, note.as_ref())?;
+    /// Opens a ledger for a run on this target. Creates it if there is none.
+    pub fn open(location: &LedgerLocation, target: &TargetKey, now: Timestamp) -> Result<Self, LedgerError> {
+        Self::open_with(location, target, Waits::default(), now)
+    }
+
+    /// The same for a run with these settings.
+    pub fn open_with(
+        location: &LedgerLocation,
+        target: &TargetKey,
+        waits: Waits,
+        now: Timestamp,
+    ) -> Result<Self, LedgerError> {
+        let database = Database::open_to_write(location, waits, now)?;
         let last = database.last()?;
-        lock.write_line(&LockInfo::of_this_process(database.state()?.identity, last, now))?;
         let reader = LedgerReader { database };
         let by_custom_id = target.id_type == IdType::CustomId;
         let target = named(&reader, target)?;
@@ -59,7 +65,50 @@ impl Ledger {
         let own = all.into_iter().filter(|attribute| attribute.target == target);
         let attributes = own.map(|attribute| (attribute.name, attribute.id)).collect();
         let (new, pending) = (Vec::new(), BTreeMap::new());
-        Ok(Self { reader, lock, target, by_custom_id, last, attributes, last_attribute, new, pending })
+        let mut ledger =
+            Self { reader, target, by_custom_id, last, attributes, last_attribute, new, pending };
+        ledger.take_doubts(now)?;
+        Ok(ledger)
+    }
+
+    /// How long it may be used, if other machines can reach it.
+    pub fn lease(&self) -> Option<&Arc<Lease>> {
+        self.database().lease()
+    }
+
+    /// Records what earlier runs may have sent after they lost the ledger.
+    fn take_doubts(&mut self, now: Timestamp) -> Result<(), LedgerError> {
+        for doubt in self.database().doubts(self.target)? {
+            let Doubt { run, attribute, facts, groups, .. } = &doubt;
+            let pending = Pending { facts: *facts, groups: groups.clone() };
+            let contents = vec![(self.attribute(attribute), pending)];
+            self.append(RunId(*run), now, contents, |database, _| database.remove_doubt(&doubt))?;
+        }
+        Ok(())
+    }
+
+    /// Records that nobody knows which values were sent of what was not committed: another run has taken the ledger.
+    pub fn leave_doubts(&mut self, run: RunId) -> Result<(), LedgerError> {
+        for (attribute, Pending { groups: sent, .. }) in std::mem::take(&mut self.pending) {
+            let (mut facts, mut groups) = (0, Vec::new());
+            for group in Groups::of(&sent) {
+                let mut group = group.map_err(|Malformed| self.database().malformed())?;
+                let users = group.users.by_ref().inspect(|_| facts += 1);
+                groups::write(group.source, None, users, &mut groups);
+            }
+            let named = self.attributes.iter().find(|(_, id)| **id == attribute);
+            let Some((name, _)) = named else { continue };
+            let doubt = Doubt {
+                id: rand::random::<u64>() >> 1,
+                run: run.0,
+                target: self.target,
+                attribute: name.clone(),
+                facts,
+                groups,
+            };
+            self.database().add_doubt(&doubt)?;
+        }
+        Ok(())
     }
 
     /// The ledger, to be read.
@@ -85,6 +134,7 @@ impl Ledger {
             ..self.new_run(now)?
         };
         self.database().put_run(&run)?;
+        self.lease().inspect(|lease| lease.settle(false));
         Ok(RunId(run.id))
     }
 
@@ -137,7 +187,7 @@ impl Ledger {
         contents: Vec<(u64, Pending)>,
         also: impl FnOnce(&Database, u64) -> Result<(), LedgerError>,
     ) -> Result<(), LedgerError> {
-        let entries: Vec<JournalEntry> = (self.last + 1..)
+        let mut entries: Vec<JournalEntry> = (self.last + 1..)
             .zip(contents)
             .map(|(entry, (attribute, Pending { facts, groups }))| JournalEntry {
                 heading: EntryHeader { entry, run: run.0, attribute, at, facts },
@@ -146,14 +196,21 @@ impl Ledger {
             .collect();
         let last = self.last + entries.len() as u64;
         let database = self.database();
-        database.in_one_commit(|| {
+        let committed = database.in_one_commit(|| {
             self.new.iter().try_for_each(|attribute| database.put_attribute(attribute))?;
-            entries.iter().try_for_each(|entry| database.append(entry))?;
+            entries.iter().try_for_each(|entry| database.put_entry(entry))?;
             also(database, last)
-        })?;
+        });
+        if let Err(error) = committed {
+            // What was not recorded may still be doubted.
+            for JournalEntry { heading, groups } in entries.drain(..) {
+                self.pending.insert(heading.attribute, Pending { facts: heading.facts, groups });
+            }
+            return Err(error);
+        }
         self.new.clear();
         self.last = last;
-        self.lock.advance(self.last)
+        Ok(())
     }
 
     /// Records how a run ended.
@@ -169,7 +226,9 @@ impl Ledger {
         let mut run = begun.ok_or_else(|| self.database().damaged("the run that just ended is missing"))?;
         let rows = serde_json::to_string(rows).expect("counts are JSON");
         run.ending = Some(RunEnd { at: now, outcome: outcome.name().to_owned(), rows });
-        self.database().put_run(&run)
+        self.database().put_run(&run)?;
+        self.lease().inspect(|lease| lease.settle(true));
+        self.take_doubts(now)
     }
 
     pub(super) fn database(&self) -> &Database {

@@ -3,6 +3,8 @@
 //! - `address` parses `postgres://…`, and is the only place that knows the password;
 //! - `tls` says which certificates are trusted;
 //! - `background` is the thread that all connections live on;
+//! - `store` has the ledger's rows: `tables` reads and changes them by `statements`, `schema` creates their tables, and `lease` is
+//!   the right to write them;
 //! - `session` is one connection, made again when it is lost; `parameter` and `error` are what goes in and comes out.
 //!
 //! Nothing outlives a transaction on the server's side, so all of this works through a pooler in transaction mode:
@@ -11,8 +13,13 @@
 mod address;
 mod background;
 mod error;
+mod lease;
 mod parameter;
+mod schema;
 mod session;
+mod statements;
+mod store;
+mod tables;
 mod tls;
 
 pub use address::{Access, Address, DEFAULT_SCHEMA, Host};
@@ -20,4 +27,5 @@ pub use background::Background;
 pub use error::DatabaseError;
 pub use parameter::Parameter;
 pub use session::Session;
+pub(super) use store::PostgresStore;
 pub use tokio_postgres::Row;

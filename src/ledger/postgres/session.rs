@@ -32,6 +32,8 @@ const SHORTEST_CONNECT: Duration = Duration::from_secs(2);
 pub struct Session {
     address: Address,
     access: Access,
+    /// Whether it is within a transaction, which can't go on with another connection.
+    is_pinned: bool,
     /// Absent until it is needed. The system's certificates take some time to read.
     tls: Option<MakeTls>,
     connection: Option<Open>,
@@ -64,7 +66,7 @@ impl Open {
 impl Session {
     /// A session without a connection. Only a session that may write insists on a server that can.
     pub fn new(address: Address, access: Access) -> Self {
-        Self { address, access, tls: None, connection: None, generation: 0, host: 0 }
+        Self { address, access, is_pinned: false, tls: None, connection: None, generation: 0, host: 0 }
     }
 
     /// Where it connects to.
@@ -87,6 +89,16 @@ impl Session {
         self.connection = None;
     }
 
+    /// A transaction has begun: until it ends, no other connection is made.
+    pub fn pin(&mut self) {
+        self.is_pinned = true;
+    }
+
+    /// The transaction has ended. If it failed, the caller closes the connection.
+    pub fn unpin(&mut self) {
+        self.is_pinned = false;
+    }
+
     /// Connects if there is no connection.
     ///
     /// # Errors
@@ -94,6 +106,9 @@ impl Session {
     pub async fn connect(&mut self) -> Result<(), DatabaseError> {
         if self.is_open() {
             return Ok(());
+        }
+        if self.is_pinned {
+            return Err(DatabaseError::away("the connection was lost within a transaction"));
         }
         self.close();
         let hosts = self.address.hosts().len();

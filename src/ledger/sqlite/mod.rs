@@ -1,32 +1,32 @@
-//! The ledger's file: `SQLite`. No other module uses SQL.
-//!
-//! It stores rows of a few types, commits several of them at once, and returns them as they were written or reports damage.
-//! What the rows mean is decided by the other modules of the ledger.
+//! A ledger in a file: `SQLite`.
 
-mod checksum;
-mod pulls;
-mod read;
-mod rows;
+mod lock;
+mod owner_only;
+mod path;
 mod schema;
-mod write;
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use jiff::Timestamp;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, ffi, params, params_from_iter};
 
-use super::{LedgerError, owner_only};
+use super::LedgerError;
+use super::error::LockHolder;
+use super::rows::{Field, Fields, JournalEntry, LedgerState, Record, Table};
+use super::store::{Change, Selection, Store};
+use lock::{Lock, LockInfo};
 use schema::{APPLICATION, FORMS};
 
-pub(super) use pulls::PullRow;
-pub(super) use rows::{AttributeRow, EntryHeader, JournalEntry, LedgerState, RunEnd, RunRow, TargetRow};
+pub use path::is_planted;
 
-/// How a ledger file is opened.
+/// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
+enum Access {
     /// All of it is read as it is at one moment, even if it is written at the same time.
     Read,
     /// It is created if there is none. The caller must hold the lock.
@@ -35,28 +35,49 @@ pub(super) enum Access {
 
 /// An open ledger file.
 #[derive(Debug)]
-pub(super) struct Database {
+pub(super) struct File {
     path: PathBuf,
     /// Several threads may read, one after the other.
     connection: Mutex<Connection>,
     /// The number of its form. It is the newest one if the file can be written.
     form: usize,
+    /// What keeps other runs away while the file is written.
+    lock: Option<Mutex<HeldLock>>,
 }
 
-impl Database {
-    /// Opens the file, and checks its structure.
-    pub(super) fn open(path: &Path, access: Access) -> Result<Self, LedgerError> {
-        match access {
-            Access::Write => {
-                make_private(path)?;
-                Self::open_as(path, access, Connection::open_with_flags(path, FLAGS))
-            }
-            Access::Read if !path.exists() => Err(LedgerError::Missing { path: path.to_owned() }),
-            Access::Read => match Self::open_as(path, access, Connection::open_with_flags(path, FLAGS)) {
-                Err(LedgerError::Unusable { .. }) if is_readable(path) => Self::open_unchangeable(path),
-                opened => opened,
-            },
+/// The lock of a ledger that is written, and the newest entry that is not noted in it.
+#[derive(Debug)]
+struct HeldLock {
+    lock: Lock,
+    newest: Option<u64>,
+}
+
+impl File {
+    /// Opens the ledger at this path for a run that begins now. Creates it if there is none.
+    pub(super) fn open_to_write(path: &Path, now: Timestamp) -> Result<Self, LedgerError> {
+        let path = &path::create(path)?;
+        let (mut lock, note) = Lock::take(path)?;
+        make_private(path)?;
+        let mut file = Self::open_as(path, Access::Write, Connection::open_with_flags(path, FLAGS))?;
+        let (identity, last) = file.check_progress(note.as_ref())?;
+        lock.write_line(&LockInfo::of_this_process(identity, last, now))?;
+        file.lock = Some(Mutex::new(HeldLock { lock, newest: None }));
+        Ok(file)
+    }
+
+    /// Opens an existing ledger. It is read as it is at this moment, even if a run writes it at the same time.
+    pub(super) fn open_to_read(path: &Path) -> Result<Self, LedgerError> {
+        let path = &path::resolve(path).map_err(|_not_found| missing(path))?;
+        let note = LockInfo::beside(path);
+        if !path.exists() {
+            return Err(missing(path));
         }
+        let file = match Self::open_as(path, Access::Read, Connection::open_with_flags(path, FLAGS)) {
+            Err(LedgerError::Unusable { .. }) if is_readable(path) => Self::open_unchangeable(path),
+            opened => opened,
+        }?;
+        file.check_progress(note.as_ref())?;
+        Ok(file)
     }
 
     /// Opens a file that can't be written, in a directory that can't be written either.
@@ -77,7 +98,8 @@ impl Database {
         connection: rusqlite::Result<Connection>,
     ) -> Result<Self, LedgerError> {
         let connection = connection.map_err(|error| fault(path, &error))?;
-        let mut database = Self { path: path.to_owned(), connection: Mutex::new(connection), form: 0 };
+        let connection = Mutex::new(connection);
+        let mut database = Self { path: path.to_owned(), connection, form: 0, lock: None };
         if access == Access::Read && has_records_beside(path) {
             // Who only reads leaves the file as it is, also where the last one to write it was killed. Otherwise the last
             // one to close it takes away what `SQLite` put beside it.
@@ -99,48 +121,17 @@ impl Database {
         Ok(database)
     }
 
-    /// Where it is.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    fn damaged(&self, what: &str) -> LedgerError {
+        LedgerError::Damaged { ledger: self.path.clone().into(), what: what.to_owned() }
     }
 
-    /// What is wrong with the file, as an error.
-    pub(super) fn damaged(&self, what: impl Into<String>) -> LedgerError {
-        LedgerError::Damaged { path: self.path.clone(), what: what.into() }
-    }
-
-    /// Groups can't be decoded.
-    pub(super) fn malformed(&self) -> LedgerError {
-        self.damaged("facts are not what they should be")
-    }
-
-    /// Moves commits from the write-ahead log into the file, and shrinks the file.
-    pub(super) fn shrink(&self) -> Result<(), LedgerError> {
-        self.sql(|connection| {
-            // It frees a page with each row that is asked for.
-            connection.pragma_query(None, "incremental_vacuum", |_| Ok(()))?;
-            connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
-        })
+    fn batch(&self, sql: &str) -> Result<(), LedgerError> {
+        self.sql(|connection| connection.execute_batch(sql))
     }
 
     fn sql<T>(&self, run: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, LedgerError> {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         run(&connection).map_err(|error| fault(&self.path, &error))
-    }
-
-    /// Commits everything that `write` writes at once: all of it is on the disk after a success, and nothing after an error.
-    pub(super) fn in_one_commit<T>(
-        &self,
-        write: impl FnOnce() -> Result<T, LedgerError>,
-    ) -> Result<T, LedgerError> {
-        let batch = |sql| self.sql(|connection| connection.execute_batch(sql));
-        batch("BEGIN IMMEDIATE")?;
-        let result = write().and_then(|result| batch("COMMIT").map(|()| result));
-        if result.is_err() {
-            // It can be that the error has done this already. Who meets it stops writing in any case.
-            let _rolled_back = batch("ROLLBACK");
-        }
-        result
     }
 
     /// The number of the file's form; 0 for an empty one.
@@ -159,7 +150,9 @@ impl Database {
         let known = FORMS.len();
         match form {
             0 if !empty => Err(self.damaged("its form has no number")),
-            form if form > known => Err(LedgerError::TooNew { path: self.path.clone(), found: form, known }),
+            form if form > known => {
+                Err(LedgerError::TooNew { ledger: self.path.clone().into(), found: form, known })
+            }
             form => Ok(form),
         }
     }
@@ -167,20 +160,53 @@ impl Database {
     /// Brings a file that can be written to the newest form. Returns the form that it has.
     fn migrate(&self, form: usize, access: Access) -> Result<usize, LedgerError> {
         match access {
-            Access::Read if form == 0 => return Err(LedgerError::Missing { path: self.path.clone() }),
+            Access::Read if form == 0 => return Err(missing(&self.path)),
             Access::Read => return Ok(form),
             Access::Write if form == FORMS.len() => return Ok(form),
             Access::Write => {}
         }
-        self.in_one_commit(|| {
-            self.sql(|connection| {
-                FORMS[form..].iter().try_for_each(|step| connection.execute_batch(step))?;
-                connection.pragma_update(None, "application_id", APPLICATION)?;
-                connection.pragma_update(None, "user_version", FORMS.len())
-            })?;
-            if form == 0 { self.put_state(&LedgerState::new()) } else { Ok(()) }
+        self.begin()?;
+        let migrated = self.migrate_from(form).and_then(|()| self.commit());
+        if migrated.is_err() {
+            self.roll_back();
+        }
+        migrated.map(|()| FORMS.len())
+    }
+
+    fn migrate_from(&self, form: usize) -> Result<(), LedgerError> {
+        self.sql(|connection| {
+            FORMS[form..].iter().try_for_each(|step| connection.execute_batch(step))?;
+            connection.pragma_update(None, "application_id", APPLICATION)?;
+            connection.pragma_update(None, "user_version", FORMS.len())
         })?;
-        Ok(FORMS.len())
+        if form > 0 {
+            return Ok(());
+        }
+        let state = LedgerState::new();
+        let mut fields = state.fields();
+        fields.push(state.sum().into());
+        self.change(Change::Put(LedgerState::TABLE, fields))
+    }
+
+    /// Rejects a ledger that has fewer entries than it once had. Returns its identity and its newest entry.
+    fn check_progress(&self, note: Option<&LockInfo>) -> Result<(u64, u64), LedgerError> {
+        let state = self.rows(&LedgerState::TABLE, &Selection::All)?.pop();
+        let state = state.and_then(|fields| LedgerState::of(&mut Fields::from(fields)));
+        let state = state.ok_or_else(|| self.damaged("its first row is missing"))?;
+        let last = self.last_key(&JournalEntry::TABLE)?.unwrap_or(state.expired);
+        match note {
+            Some(note) if note.identity == state.identity && last < note.last => {
+                Err(self.damaged("it has lost what it recorded last"))
+            }
+            _ => Ok((state.identity, last)),
+        }
+    }
+
+    /// Notes the newest entry beside the ledger, once it is committed.
+    fn note_progress(&self) -> Result<(), LedgerError> {
+        let Some(lock) = &self.lock else { return Ok(()) };
+        let HeldLock { lock, newest } = &mut *lock.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.take().map_or(Ok(()), |newest| lock.advance(newest))
     }
 
     /// Rejects a file whose structure is broken. The content has checksums of its own.
@@ -189,6 +215,122 @@ impl Database {
             self.sql(|connection| connection.query_row("PRAGMA quick_check(1)", (), |row| row.get(0)))?;
         if verdict == "ok" { Ok(()) } else { Err(self.damaged("its structure is broken")) }
     }
+}
+
+impl Store for File {
+    fn holder(&self) -> Option<LockHolder> {
+        lock::holder(&self.path)
+    }
+
+    fn form(&self) -> usize {
+        self.form
+    }
+
+    fn rows(&self, table: &Table, selection: &Selection) -> Result<Vec<Vec<Field>>, LedgerError> {
+        let (name, key) = (table.name, table.key());
+        let columns: Vec<&str> = table.columns.iter().map(|(name, _)| *name).collect();
+        let select = format!("SELECT {} FROM {name}", columns.join(", "));
+        let read = |sql: &str, numbers: &[u64]| {
+            self.sql(|connection| {
+                let mut statement = connection.prepare_cached(sql)?;
+                let mut found = statement.query(params_from_iter(numbers))?;
+                let mut rows = Vec::new();
+                while let Some(row) = found.next()? {
+                    let fields = (0..columns.len()).map(|column| field(row.get_ref(column)?));
+                    rows.push(fields.collect::<rusqlite::Result<_>>()?);
+                }
+                Ok(rows)
+            })
+        };
+        match selection {
+            Selection::All => read(&format!("{select} ORDER BY {key}"), &[]),
+            Selection::After(number) => read(&format!("{select} WHERE {key} > ? ORDER BY {key}"), &[*number]),
+            Selection::Keys(keys) => {
+                let sql = format!("{select} WHERE {key} = ?");
+                let rows: Result<Vec<_>, _> = keys.iter().map(|key| read(&sql, &[*key])).collect();
+                Ok(rows?.into_iter().flatten().collect())
+            }
+            Selection::Where(conditions) => {
+                let (terms, numbers): (Vec<_>, Vec<_>) =
+                    conditions.iter().map(|(column, number)| (format!("{column} = ?"), *number)).unzip();
+                read(&format!("{select} WHERE {} ORDER BY {key}", terms.join(" AND ")), &numbers)
+            }
+        }
+    }
+
+    fn last_key(&self, table: &Table) -> Result<Option<u64>, LedgerError> {
+        let sql = format!("SELECT max({}) FROM {}", table.key(), table.name);
+        self.sql(|connection| connection.prepare_cached(&sql)?.query_row((), |row| row.get(0)))
+    }
+
+    fn change(&self, change: Change) -> Result<(), LedgerError> {
+        if let (Some(lock), Change::Put(Table { name: "journal", .. }, fields)) = (&self.lock, &change)
+            && let Some(Field::Number(entry)) = fields.first()
+        {
+            let mut held = lock.lock().unwrap_or_else(PoisonError::into_inner);
+            held.newest = held.newest.max(u64::try_from(*entry).ok());
+        }
+        self.sql(|connection| match change {
+            Change::Put(table, fields) => {
+                let marks = vec!["?"; fields.len()].join(", ");
+                let columns: Vec<&str> = table.columns.iter().map(|(name, _)| *name).collect();
+                let sql = format!("REPLACE INTO {} ({}) VALUES ({marks})", table.name, columns.join(", "));
+                connection.prepare_cached(&sql)?.execute(params_from_iter(fields)).map(drop)
+            }
+            Change::Remove { table, column, first, last } => {
+                let sql = format!("DELETE FROM {} WHERE {column} BETWEEN ? AND ?", table.name);
+                connection.execute(&sql, params![first, last]).map(drop)
+            }
+        })
+    }
+
+    fn begin(&self) -> Result<(), LedgerError> {
+        self.batch("BEGIN IMMEDIATE")
+    }
+
+    fn commit(&self) -> Result<(), LedgerError> {
+        self.batch("COMMIT")?;
+        self.note_progress()
+    }
+
+    fn roll_back(&self) {
+        // It can be that the error has done this already. Who meets it stops writing in any case.
+        let _rolled_back = self.batch("ROLLBACK");
+    }
+
+    /// Moves commits from the write-ahead log into the file, and makes the file smaller.
+    fn shrink(&self) -> Result<(), LedgerError> {
+        self.sql(|connection| {
+            // It frees a page with each row that is asked for.
+            connection.pragma_query(None, "incremental_vacuum", |_| Ok(()))?;
+            connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+        })
+    }
+}
+
+impl ToSql for Field {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self {
+            Self::Number(number) => ToSqlOutput::Owned(Value::Integer(*number)),
+            Self::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Self::Bytes(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
+            Self::None => ToSqlOutput::Owned(Value::Null),
+        })
+    }
+}
+
+fn field(value: ValueRef<'_>) -> rusqlite::Result<Field> {
+    Ok(match value {
+        ValueRef::Null => Field::None,
+        ValueRef::Integer(number) => Field::Number(number),
+        ValueRef::Text(_) => Field::Text(value.as_str()?.to_owned()),
+        ValueRef::Blob(bytes) => Field::Bytes(bytes.to_owned()),
+        ValueRef::Real(_) => return Err(rusqlite::types::FromSqlError::InvalidType.into()),
+    })
+}
+
+fn missing(path: &Path) -> LedgerError {
+    LedgerError::Missing { ledger: path.to_owned().into() }
 }
 
 /// How a file is opened that can be written.
@@ -205,7 +347,7 @@ fn has_records_beside(path: &Path) -> bool {
 }
 
 fn is_readable(path: &Path) -> bool {
-    File::open(path).is_ok()
+    fs::File::open(path).is_ok()
 }
 
 /// Settings that hold for a connection, and those that a new file keeps.
@@ -232,7 +374,7 @@ fn make_private(path: &Path) -> Result<(), LedgerError> {
 
 fn fault(path: &Path, error: &rusqlite::Error) -> LedgerError {
     let path = path.to_owned();
-    let damaged = |what: &str| LedgerError::Damaged { path: path.clone(), what: what.to_owned() };
+    let damaged = |what: &str| LedgerError::Damaged { ledger: path.clone().into(), what: what.to_owned() };
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt) => damaged("its structure is broken"),
         Some(ErrorCode::NotADatabase) => LedgerError::NoLedger { path },
@@ -241,7 +383,7 @@ fn fault(path: &Path, error: &rusqlite::Error) -> LedgerError {
             LedgerError::NoLocks { path, error: error.to_string() }
         }
         Some(ErrorCode::FileLockingProtocolFailed) => LedgerError::NoLocks { path, error: error.to_string() },
-        Some(_) => LedgerError::Unusable { path, error: error.to_string() },
+        Some(_) => LedgerError::Unusable { ledger: path.into(), error: error.to_string() },
         None => damaged("a field is not what it should be"),
     }
 }

@@ -96,3 +96,44 @@ const FORM_2: &str = "
     ) STRICT;
     CREATE INDEX prior_of_run ON prior (run, attribute);
 ";
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::clock;
+    use crate::ledger::database::Database;
+    use crate::ledger::rows::{LedgerState, Record};
+    use crate::ledger::{LedgerLocation, Waits};
+
+    #[test]
+    fn a_file_of_the_first_form_is_read_as_it_is_and_changed_when_it_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = LedgerLocation::from(folder.path().join("ledger"));
+        let path = location.path().unwrap();
+        let old = Connection::open(path).unwrap();
+        old.execute_batch(FORMS[0]).unwrap();
+        old.pragma_update(None, "application_id", APPLICATION).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        let LedgerState { identity, merged, expired } = LedgerState::new();
+        let sum = LedgerState { identity, merged, expired }.sum();
+        old.execute("INSERT INTO state VALUES (1, ?, ?, ?, ?)", (identity, merged, expired, sum)).unwrap();
+        drop(old);
+
+        let database = Database::open_to_read(&location).unwrap();
+        assert!(database.pulls().unwrap().is_empty());
+        database.each_prior(1, 1, |_| panic!("nothing is in it")).unwrap();
+        drop(database);
+        let database = Database::open_to_write(&location, Waits::default(), clock::utc_now()).unwrap();
+        database.add_prior(1, 1, b"groups").unwrap();
+        let mut seen = Vec::new();
+        let see = |groups: &[u8]| {
+            seen.push(groups.to_vec());
+            Ok(())
+        };
+        database.each_prior(1, 1, see).unwrap();
+        assert_eq!(seen, [b"groups"]);
+        assert_eq!(database.state().unwrap().identity, identity);
+    }
+}

@@ -128,7 +128,7 @@ fn a_disk_that_is_full_at_the_end_is_told_at_the_end() {
 /// A run of this plan in a new ledger.
 fn recorder(ledger: &Path, plan: &Arc<Plan>) -> Recorder {
     let target = TargetKey { base_url: "https://acme.user.com/".into(), id_type: IdType::Id };
-    let mut opened = Ledger::open(ledger, &target, clock::utc_now()).unwrap();
+    let mut opened = Ledger::open(&ledger.into(), &target, clock::utc_now()).unwrap();
     let (fingerprint, content) = (Fingerprint::of([]), plan.fingerprint());
     let description = RunDescription { fingerprint, inputs: Vec::new(), content };
     let run = opened.begin(&description, None, clock::utc_now()).unwrap();
@@ -165,7 +165,7 @@ fn the_ledger_has_what_is_shown_as_done() {
     let recorder = Some(recorder(&ledger, &plan));
     let progress = Shows(|state: &ProgressState| {
         // What another process would read at this moment.
-        let sent_rows = LedgerReader::open(&ledger).unwrap().sent_rows(RunId(1)).unwrap();
+        let sent_rows = LedgerReader::open(&ledger.clone().into()).unwrap().sent_rows(RunId(1)).unwrap();
         assert_eq!(state.finished, sent_rows.iter().map(|sent| sent.users).sum::<u64>());
     });
     let mut consumer = EventConsumer::new(Arc::clone(&plan), before, recorder, failures, progress);

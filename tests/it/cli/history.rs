@@ -46,7 +46,7 @@ struct Past {
 impl Past {
     fn new(workdir: &Workdir, ledger: &str, id_type: IdType) -> Self {
         let options = ReadOptions { vocabulary: Vocabulary::Custom, id_type, ..ReadOptions::default() };
-        let ledger = Ledger::open(&workdir.path(ledger), &target(id_type), at(0)).unwrap();
+        let ledger = Ledger::open(&workdir.path(ledger).into(), &target(id_type), at(0)).unwrap();
         Self { ledger, options }
     }
 

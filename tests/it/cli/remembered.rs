@@ -61,7 +61,7 @@ pub(super) fn kill(mut child: Child) {
 
 /// How many rows the ledger has as acknowledged, each as often as a run recorded it.
 pub(super) fn recorded(workdir: &Workdir) -> u64 {
-    let reader = match LedgerReader::open(&workdir.path("attrsync.ledger")) {
+    let reader = match LedgerReader::open(&workdir.path("attrsync.ledger").into()) {
         Err(LedgerError::Missing { .. }) => return 0,
         reader => reader.unwrap(),
     };

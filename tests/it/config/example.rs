@@ -53,7 +53,8 @@ fn the_example_says_nothing_as_it_stands() {
 
 #[test]
 fn the_example_is_accepted_when_uncommented() {
-    let without_rival = uncommented().replace("subdomain = ", "# ");
+    let rivals = ["subdomain = ", "ledger_file = ", "quota = "];
+    let without_rival = rivals.iter().fold(uncommented(), |text, key| text.replace(key, "# "));
     let place = Place::bare().variable("ATTRSYNC_TOKEN", super::TOKEN).file("attrsync.toml", &without_rival);
     let settings = place.settings(&["rows.csv"]);
     assert_eq!(settings.input.columns["E-mail address"], "email");

@@ -31,10 +31,10 @@ fn ledger() -> BTreeMap<&'static str, Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("l");
     let mut server = Facts::new();
-    let mut run = begin(&path, &rows(0), Changes::All, Resume::Yes, at(1)).unwrap();
+    let mut run = begin(&path.clone().into(), &rows(0), Changes::All, Resume::Yes, at(1)).unwrap();
     run.send_all(&mut server, at(1));
     run.finish(RunOutcome::Complete, at(2)).compact(at(0), &bounds()).unwrap();
-    let mut run = begin(&path, &rows(1), Changes::Only, Resume::Yes, at(3)).unwrap();
+    let mut run = begin(&path.clone().into(), &rows(1), Changes::Only, Resume::Yes, at(3)).unwrap();
     for half in 0..2 {
         let batches = some(&run.plan, |place| place % 20 == half);
         run.send(batches, &mut server, at(4));
@@ -44,7 +44,7 @@ fn ledger() -> BTreeMap<&'static str, Vec<u8>> {
 
 /// All that a ledger says.
 fn read(path: &Path) -> Result<Vec<String>, LedgerError> {
-    let reader = LedgerReader::open(path)?;
+    let reader = LedgerReader::open(&path.into())?;
     let mut all = vec![format!("{:?}", reader.runs()?)];
     for salt in 0..2 {
         let whole = plan(&rows(salt), 3);

@@ -16,7 +16,7 @@ fn rows() -> Vec<(u64, String, String)> {
 }
 
 fn complete_run(path: &Path) {
-    let mut run = begin(path, &rows(), Changes::All, Resume::Yes, at(1)).unwrap();
+    let mut run = begin(&path.into(), &rows(), Changes::All, Resume::Yes, at(1)).unwrap();
     run.send_all(&mut Facts::new(), at(1));
     run.finish(RunOutcome::Complete, at(2));
 }
@@ -30,7 +30,7 @@ fn only_its_owner_can_read_it() {
     let path = folder.path().join("l");
     fs::write(&path, "").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-    let mut run = begin(&path, &rows(), Changes::All, Resume::Yes, at(1)).unwrap();
+    let mut run = begin(&path.clone().into(), &rows(), Changes::All, Resume::Yes, at(1)).unwrap();
     run.send_all(&mut Facts::new(), at(1));
     let mut seen = Vec::new();
     for entry in fs::read_dir(folder.path()).unwrap() {
@@ -46,17 +46,17 @@ fn only_its_owner_can_read_it() {
 fn a_second_run_is_told_who_holds_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("l");
-    let first = Ledger::open(&path, &target(), at(5)).unwrap();
-    let error = Ledger::open(&path, &target(), at(6)).unwrap_err();
+    let first = Ledger::open(&path.clone().into(), &target(), at(5)).unwrap();
+    let error = Ledger::open(&path.clone().into(), &target(), at(6)).unwrap_err();
     let LedgerError::Locked { holder, .. } = &error else { panic!("{error}") };
     if let Some(holder) = holder {
         assert_eq!((holder.process, holder.since), (std::process::id(), at(5)));
         let end = format!(": process {}, started at {}", std::process::id(), at(5));
         assert!(error.to_string().ends_with(&end), "{error}");
     }
-    LedgerReader::open(&path).unwrap();
+    LedgerReader::open(&path.clone().into()).unwrap();
     drop(first);
-    Ledger::open(&path, &target(), at(7)).unwrap();
+    Ledger::open(&path.clone().into(), &target(), at(7)).unwrap();
 }
 
 #[cfg(unix)]
@@ -69,13 +69,13 @@ fn every_link_leads_to_the_same_lock() {
     symlink("real", &link).unwrap();
     symlink("link", &second).unwrap();
     // It is made where the links lead to.
-    let first = Ledger::open(&second, &target(), at(5)).unwrap();
+    let first = Ledger::open(&second.clone().into(), &target(), at(5)).unwrap();
     for path in [&real, &link, &second] {
-        let error = Ledger::open(path, &target(), at(6)).unwrap_err();
+        let error = Ledger::open(&path.as_path().into(), &target(), at(6)).unwrap_err();
         assert!(matches!(&error, LedgerError::Locked { holder: Some(_), .. }), "{error}");
     }
     drop(first);
-    Ledger::open(&real, &target(), at(7)).unwrap();
+    Ledger::open(&real.clone().into(), &target(), at(7)).unwrap();
     assert!(!folder.path().join("link-lock").exists());
 }
 
@@ -86,11 +86,11 @@ fn every_hard_link_leads_to_the_same_lock() {
     let [one, other] = ["one", "other"].map(|name| folder.path().join(name));
     complete_run(&one);
     fs::hard_link(&one, &other).unwrap();
-    let first = Ledger::open(&one, &target(), at(5)).unwrap();
-    let error = Ledger::open(&other, &target(), at(6)).unwrap_err();
+    let first = Ledger::open(&one.clone().into(), &target(), at(5)).unwrap();
+    let error = Ledger::open(&other.clone().into(), &target(), at(6)).unwrap_err();
     assert!(matches!(&error, LedgerError::Locked { holder: None, .. }), "{error}");
     drop(first);
-    Ledger::open(&other, &target(), at(7)).unwrap();
+    Ledger::open(&other.clone().into(), &target(), at(7)).unwrap();
 }
 
 #[cfg(unix)]
@@ -100,7 +100,7 @@ fn a_lock_that_is_a_link_is_not_followed() {
     let [path, victim] = ["l", "victim"].map(|name| folder.path().join(name));
     fs::write(&victim, "mine\n").unwrap();
     std::os::unix::fs::symlink(&victim, folder.path().join("l-lock")).unwrap();
-    let error = Ledger::open(&path, &target(), at(1)).unwrap_err();
+    let error = Ledger::open(&path.clone().into(), &target(), at(1)).unwrap_err();
     assert!(matches!(error, LedgerError::NoPlace { .. }), "{error}");
     assert!(error.to_string().ends_with("l-lock`: is a link"), "{error}");
     assert_eq!(fs::read_to_string(&victim).unwrap(), "mine\n");
@@ -120,18 +120,18 @@ fn who_only_reads_leaves_nothing_behind_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("l");
     complete_run(&path);
-    assert_eq!(LedgerReader::open(&path).unwrap().runs().unwrap().len(), 1);
+    assert_eq!(LedgerReader::open(&path.clone().into()).unwrap().runs().unwrap().len(), 1);
     assert_eq!(names(folder.path()), ["l", "l-lock"]);
 
     // What a kill leaves behind stays as it is.
     let other = tempfile::tempdir().unwrap();
-    let mut run = begin(&path, &rows(), Changes::All, Resume::Yes, at(1)).unwrap();
+    let mut run = begin(&path.clone().into(), &rows(), Changes::All, Resume::Yes, at(1)).unwrap();
     run.send_all(&mut Facts::new(), at(1));
     for name in ["l", "l-wal", "l-lock"] {
         fs::copy(folder.path().join(name), other.path().join(name)).unwrap();
     }
     let before = ["l", "l-wal"].map(|name| fs::read(other.path().join(name)).unwrap());
-    assert_eq!(LedgerReader::open(&other.path().join("l")).unwrap().runs().unwrap().len(), 2);
+    assert_eq!(LedgerReader::open(&other.path().join("l").into()).unwrap().runs().unwrap().len(), 2);
     assert!(before == ["l", "l-wal"].map(|name| fs::read(other.path().join(name)).unwrap()));
 }
 
@@ -141,14 +141,23 @@ fn what_is_no_ledger_is_left_alone() {
     let path = folder.path().join("users.csv");
     let text = "user_id,attribute,value\n".repeat(100);
     fs::write(&path, &text).unwrap();
-    assert!(matches!(Ledger::open(&path, &target(), at(1)), Err(LedgerError::NoLedger { .. })));
-    assert!(matches!(LedgerReader::open(&path), Err(LedgerError::NoLedger { .. })));
+    assert!(matches!(
+        Ledger::open(&path.clone().into(), &target(), at(1)),
+        Err(LedgerError::NoLedger { .. })
+    ));
+    assert!(matches!(LedgerReader::open(&path.clone().into()), Err(LedgerError::NoLedger { .. })));
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
 
     let path = folder.path().join("other.sqlite");
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE mine (x)").unwrap();
-    assert!(matches!(Ledger::open(&path, &target(), at(1)), Err(LedgerError::NoLedger { .. })));
-    assert!(matches!(LedgerReader::open(&folder.path().join("none")), Err(LedgerError::Missing { .. })));
+    assert!(matches!(
+        Ledger::open(&path.clone().into(), &target(), at(1)),
+        Err(LedgerError::NoLedger { .. })
+    ));
+    assert!(matches!(
+        LedgerReader::open(&folder.path().join("none").into()),
+        Err(LedgerError::Missing { .. })
+    ));
 }
 
 #[test]
@@ -157,7 +166,7 @@ fn a_later_form_is_not_guessed_at() {
     let path = folder.path().join("l");
     complete_run(&path);
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 3).unwrap();
-    let error = LedgerReader::open(&path).unwrap_err();
+    let error = LedgerReader::open(&path.clone().into()).unwrap_err();
     assert!(matches!(error, LedgerError::TooNew { found: 3, known: 2, .. }), "{error}");
 }
 
@@ -177,7 +186,7 @@ fn no_error_says_what_a_ledger_holds() {
     complete_run(&path);
     let broken = Connection::open(&path).unwrap();
     broken.execute_batch("UPDATE journal SET groups = zeroblob(9)").unwrap();
-    let reader = LedgerReader::open(&path).unwrap();
+    let reader = LedgerReader::open(&path.clone().into()).unwrap();
     let error = super::world::left_of(&reader, plan(&rows(), 3), attrsync::ledger::SkipScope::EveryRun, None);
     assert_eq!(
         error.unwrap_err().to_string(),
@@ -194,7 +203,7 @@ fn a_child_fills_its_disk() {
     let Some(path) = std::env::var_os(FILLED) else { return };
     let rows: Vec<_> = (1..=20_000).map(|user| row(user * 1_000_003, "city", &user.to_string())).collect();
     let plan = plan(&rows, 1000);
-    let mut ledger = Ledger::open(Path::new(&path), &target(), at(1)).unwrap();
+    let mut ledger = Ledger::open(&Path::new(&path).into(), &target(), at(1)).unwrap();
     let run = ledger.begin(&super::world::description(&plan), None, at(1)).unwrap();
     for batch in plan.batches() {
         ledger.record(&plan, batch, 1);
@@ -221,7 +230,7 @@ fn a_full_disk_is_an_error_and_costs_no_record() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.contains(&format!("<the ledger `{}` can't be used: ", path.display())), "{said}");
     assert!(said.contains("<make room"), "{said}");
-    let reader = LedgerReader::open(&path).unwrap();
+    let reader = LedgerReader::open(&path.clone().into()).unwrap();
     let run = reader.runs().unwrap()[0].run;
     assert!(!reader.sent_rows(run).unwrap().is_empty());
 }

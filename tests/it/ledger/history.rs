@@ -1,24 +1,26 @@
 //! What was sent when.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
+
 use std::time::Duration;
 
 use attrsync::ledger::{LedgerReader, RowCounts, RunOutcome, ValueState};
 use attrsync::plan::{SentValue, User};
 
+use super::place::{Store, in_each_store};
 use super::world::{Changes, Facts, Resume, at, begin, bounds, row};
 
-#[test]
-fn it_tells_when_a_user_was_set_to_what_and_by_which_run() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("l");
+fn it_tells_when_a_user_was_set_to_what_and_by_which_run(store: Store) {
+    let place = store.place();
+    let path = place.location();
     let values = ["Poland", "Norway", "-"];
     for (now, value) in (1..).zip(values) {
         let rows = [row(42, "country", value), row(43, "country", "Poland")];
-        let mut run = begin(&path, &rows, Changes::Only, Resume::Yes, at(now * 10)).unwrap();
+        let mut run = begin(path, &rows, Changes::Only, Resume::Yes, at(now * 10)).unwrap();
         run.send_all(&mut Facts::new(), at(now * 10 + 1));
         run.finish(RunOutcome::Complete, at(now * 10 + 2));
     }
-    let reader = LedgerReader::open(&path).unwrap();
+    let reader = LedgerReader::open(path).unwrap();
 
     let facts = reader.user(&User::Id(42)).unwrap();
     let told: Vec<_> =
@@ -47,46 +49,44 @@ fn it_tells_when_a_user_was_set_to_what_and_by_which_run() {
     assert_eq!((sent_rows[0].users, sent_rows[0].batches, sent_rows[0].attempts), (1, 1, 1));
 }
 
-#[test]
-fn what_a_request_that_went_wrong_may_have_changed_is_doubted_until_one_goes_well() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("l");
+fn what_a_request_that_went_wrong_may_have_changed_is_doubted_until_one_goes_well(store: Store) {
+    let place = store.place();
+    let path = place.location();
     let standings = |user| -> Vec<_> {
-        let facts = LedgerReader::open(&path).unwrap().user(&User::Id(user)).unwrap();
+        let facts = LedgerReader::open(path).unwrap().user(&User::Id(user)).unwrap();
         facts.into_iter().map(|fact| (fact.value.to_string(), fact.standing)).collect()
     };
     let (oslo, rome) = ("Oslo".to_owned(), "Rome".to_owned());
 
     let rows = [row(1, "city", "Oslo"), row(2, "city", "Oslo")];
-    let mut run = begin(&path, &rows, Changes::All, Resume::No, at(10)).unwrap();
+    let mut run = begin(path, &rows, Changes::All, Resume::No, at(10)).unwrap();
     run.send_all(&mut Facts::new(), at(10));
     run.finish(RunOutcome::Complete, at(10));
 
-    let mut run = begin(&path, &[row(1, "city", "Rome")], Changes::All, Resume::No, at(20)).unwrap();
+    let mut run = begin(path, &[row(1, "city", "Rome")], Changes::All, Resume::No, at(20)).unwrap();
     let batches: Vec<_> = run.plan.batches().collect();
     run.mark_uncertain(&batches);
     run.finish(RunOutcome::Incomplete, at(20));
     assert_eq!(standings(1), [(oslo.clone(), ValueState::Uncertain)]);
     assert_eq!(standings(2), [(oslo.clone(), ValueState::Current)]);
 
-    let mut run = begin(&path, &[row(1, "city", "Rome")], Changes::All, Resume::No, at(30)).unwrap();
+    let mut run = begin(path, &[row(1, "city", "Rome")], Changes::All, Resume::No, at(30)).unwrap();
     run.send_all(&mut Facts::new(), at(30));
     run.finish(RunOutcome::Complete, at(30)).compact(at(40), &bounds()).unwrap();
     assert_eq!(standings(1), [(rome, ValueState::Current)]);
     assert_eq!(standings(2), [(oslo, ValueState::Current)]);
 }
 
-#[test]
-fn what_expired_is_still_known_though_not_since_when() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("l");
+fn what_expired_is_still_known_though_not_since_when(store: Store) {
+    let place = store.place();
+    let path = place.location();
     for (now, value) in [(10, "Oslo"), (20, "Rome")] {
         let rows = [row(1, "city", value), row(2, "city", "Lima")];
-        let mut run = begin(&path, &rows, Changes::Only, Resume::Yes, at(now)).unwrap();
+        let mut run = begin(path, &rows, Changes::Only, Resume::Yes, at(now)).unwrap();
         run.send_all(&mut Facts::new(), at(now));
         run.finish(RunOutcome::Complete, at(now)).compact(at(15), &bounds()).unwrap();
     }
-    let reader = LedgerReader::open(&path).unwrap();
+    let reader = LedgerReader::open(path).unwrap();
     let told = |user| -> Vec<_> {
         let facts = reader.user(&User::Id(user)).unwrap();
         facts.into_iter().map(|fact| (fact.value.to_string(), fact.by.map(|(run, _)| run.0))).collect()
@@ -97,18 +97,25 @@ fn what_expired_is_still_known_though_not_since_when() {
 
 #[test]
 fn what_expired_gives_back_its_room() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("l");
+    let store = Store::File;
+    let place = store.place();
+    let path = place.location();
     let rows: Vec<_> = (1..=3000).map(|user| row(user * 977, "city", &(user % 7).to_string())).collect();
     let mut sizes = Vec::new();
     for keep_since in [0, 15] {
-        let mut run = begin(&path, &rows, Changes::All, Resume::Yes, at(10)).unwrap();
+        let mut run = begin(path, &rows, Changes::All, Resume::Yes, at(10)).unwrap();
         run.send_all(&mut Facts::new(), at(10));
         run.finish(RunOutcome::Complete, at(10)).compact(at(keep_since), &bounds()).unwrap();
-        sizes.push(std::fs::metadata(&path).unwrap().len());
+        sizes.push(std::fs::metadata(path.path().unwrap()).unwrap().len());
     }
     assert!(sizes[1] < sizes[0], "{sizes:?}");
     let free = |row: &rusqlite::Row<'_>| row.get::<_, u32>(0);
-    let connection = rusqlite::Connection::open(&path).unwrap();
+    let connection = rusqlite::Connection::open(path.path().unwrap()).unwrap();
     assert_eq!(connection.query_row("PRAGMA freelist_count", (), free).unwrap(), 0);
+}
+
+in_each_store! {
+    it_tells_when_a_user_was_set_to_what_and_by_which_run,
+    what_a_request_that_went_wrong_may_have_changed_is_doubted_until_one_goes_well,
+    what_expired_is_still_known_though_not_since_when,
 }

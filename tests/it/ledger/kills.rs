@@ -80,7 +80,7 @@ fn a_child_sends_until_it_is_killed() {
 
 fn sync(folder: &Path, input: u64) {
     let (mut server, mut screen) = (Log::append(folder, "server"), Log::append(folder, "screen"));
-    let mut ledger = Ledger::open(&folder.join("l"), &target(), at(0)).unwrap();
+    let mut ledger = Ledger::open(&folder.join("l").into(), &target(), at(0)).unwrap();
     let whole = plan(&rows(input), 3);
     let input = input.to_string();
     let fingerprint = super::world::of_inputs(&[&input]);

@@ -4,6 +4,7 @@ mod damage;
 mod files;
 mod history;
 mod kills;
+pub(crate) mod place;
 mod pulls;
 mod recording;
 mod renames;

@@ -3,16 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use attrsync::input::{Attribute, IdType};
 use attrsync::ledger::{
-    KnownAttribute, Ledger, LedgerError, LedgerReader, Origin, PullRecorder, RunId, RunOutcome, SkipScope,
-    TargetKey, UndoError, ValueState,
+    KnownAttribute, Ledger, LedgerError, LedgerLocation, LedgerReader, Origin, PullRecorder, RunId,
+    RunOutcome, SkipScope, TargetKey, UndoError, ValueState,
 };
 use attrsync::plan::{Compare, KnownPlan, Plan, SentValue, User};
 use proptest::prelude::*;
 
+use super::place::{Store, in_each_store, stores};
 use super::world::{Changes, Facts, Resume, all_facts, at, begin, bounds, plan, row, some, target, tight};
 
 /// A standard attribute and a custom one.
@@ -47,7 +47,7 @@ fn sent(text: &str) -> SentValue<'static> {
 
 /// Reads these users of the account, as far as `pages` of three users go, and returns those that were read.
 fn pull(
-    path: &Path,
+    path: &LedgerLocation,
     account: &Account,
     pages: usize,
     outcome: Option<RunOutcome>,
@@ -78,18 +78,18 @@ fn pull(
     read
 }
 
-fn pull_all(path: &Path, account: &Account, now: i64) {
+fn pull_all(path: &LedgerLocation, account: &Account, now: i64) {
     pull(path, account, usize::MAX, Some(RunOutcome::Complete), now);
 }
 
-fn known_of(path: &Path, plan: Plan, scope: SkipScope) -> (Plan, Option<Plan>, KnownPlan) {
+fn known_of(path: &LedgerLocation, plan: Plan, scope: SkipScope) -> (Plan, Option<Plan>, KnownPlan) {
     let reader = LedgerReader::open(path).unwrap();
     let known = reader.known_values(&target(), &plan.fingerprint(), scope, Compare::Yes, None).unwrap();
     let known = |attribute: &Attribute| Ok::<_, LedgerError>(known.of(&attribute.name));
     plan.skip_known(&tight(), Compare::Yes, known, KnownAttribute::replay).unwrap()
 }
 
-fn run(path: &Path, rows: &[(u64, String, String)], account: &mut Account, now: i64) -> RunId {
+fn run(path: &LedgerLocation, rows: &[(u64, String, String)], account: &mut Account, now: i64) -> RunId {
     let mut begun = begin(path, rows, Changes::All, Resume::No, at(now)).unwrap();
     let mut server = Facts::new();
     begun.send_all(&mut server, at(now));
@@ -99,13 +99,13 @@ fn run(path: &Path, rows: &[(u64, String, String)], account: &mut Account, now: 
     run
 }
 
-fn compact(path: &Path, keep_since: i64, now: i64) {
+fn compact(path: &LedgerLocation, keep_since: i64, now: i64) {
     let mut ledger = Ledger::open(path, &target(), at(now)).unwrap();
     ledger.compact(at(keep_since), &bounds()).unwrap();
 }
 
 /// What undoing a run restores: by attribute and user.
-fn undone(path: &Path, run: RunId) -> BTreeMap<(String, u64), String> {
+fn undone(path: &LedgerLocation, run: RunId) -> BTreeMap<(String, u64), String> {
     let reader = LedgerReader::open(path).unwrap();
     let mut rows = BTreeMap::new();
     let undo = reader.undo(run).unwrap();
@@ -125,10 +125,9 @@ fn account(users: impl IntoIterator<Item = u64>) -> Account {
     Account { users: users.into_iter().collect(), values: BTreeMap::new() }
 }
 
-#[test]
-fn what_was_read_replaces_what_was_sent_and_the_other_way_round() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = &folder.path().join("ledger");
+fn what_was_read_replaces_what_was_sent_and_the_other_way_round(store: Store) {
+    let place = store.place();
+    let path = place.location();
     let mut account = account(1..=4);
     run(path, &[row(1, "city", "Oslo"), row(2, "city", "Rome")], &mut account, 0);
     account.values.insert(("city".to_owned(), 2), "Lima".to_owned());
@@ -166,10 +165,9 @@ fn what_was_read_replaces_what_was_sent_and_the_other_way_round() {
     );
 }
 
-#[test]
-fn users_are_missing_only_after_a_complete_reading() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = &folder.path().join("ledger");
+fn users_are_missing_only_after_a_complete_reading(store: Store) {
+    let place = store.place();
+    let path = place.location();
     let mut account = account(1..=9);
     let rows: Vec<_> = (1..=12).map(|user| row(user, "city", "Oslo")).collect();
     let missing = || known_of(path, plan(&rows, 3), SkipScope::EveryRun).2.total().missing;
@@ -193,10 +191,9 @@ fn users_are_missing_only_after_a_complete_reading() {
     assert_eq!(missing(), 0);
 }
 
-#[test]
-fn a_run_that_goes_on_is_not_disturbed_by_a_reading() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = &folder.path().join("ledger");
+fn a_run_that_goes_on_is_not_disturbed_by_a_reading(store: Store) {
+    let place = store.place();
+    let path = place.location();
     let account = account(1..=9);
     let rows: Vec<_> = (1..=9).map(|user| row(user, "city", "Oslo")).collect();
     for changes in [Changes::All, Changes::Only] {
@@ -217,10 +214,9 @@ fn a_run_that_goes_on_is_not_disturbed_by_a_reading() {
     }
 }
 
-#[test]
-fn a_run_that_is_undone_twice_is_where_it_was() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = &folder.path().join("ledger");
+fn a_run_that_is_undone_twice_is_where_it_was(store: Store) {
+    let place = store.place();
+    let path = place.location();
     let mut account = account(1..=6);
     run(path, &[row(1, "city", "Oslo"), row(2, "city", "Rome"), row(1, "tier", "gold")], &mut account, 0);
     pull_all(path, &account, 1);
@@ -247,10 +243,9 @@ fn a_run_that_is_undone_twice_is_where_it_was() {
     assert!(is_alike(&account, &after), "{account:?} {after:?}");
 }
 
-#[test]
-fn what_was_read_after_the_value_was_sent_again_is_a_later_change() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = &folder.path().join("ledger");
+fn what_was_read_after_the_value_was_sent_again_is_a_later_change(store: Store) {
+    let place = store.place();
+    let path = place.location();
     let mut account = account(1..=3);
     run(path, &[row(1, "city", "Oslo")], &mut account, 0);
     let first = run(path, &[row(1, "city", "Rome")], &mut account, 1);
@@ -266,10 +261,9 @@ fn what_was_read_after_the_value_was_sent_again_is_a_later_change() {
     assert_eq!(undone(path, first).len(), 1);
 }
 
-#[test]
-fn requests_that_failed_before_the_run_was_continued_hide_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = &folder.path().join("ledger");
+fn requests_that_failed_before_the_run_was_continued_hide_nothing(store: Store) {
+    let place = store.place();
+    let path = place.location();
     let mut account = account(1..=3);
     run(path, &[row(1, "city", "Oslo"), row(2, "city", "Rome")], &mut account, 0);
     let rows = [row(1, "city", "Lima"), row(2, "city", "Lima")];
@@ -289,10 +283,9 @@ fn requests_that_failed_before_the_run_was_continued_hide_nothing() {
     }
 }
 
-#[test]
-fn what_can_not_be_undone_says_why() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = &folder.path().join("ledger");
+fn what_can_not_be_undone_says_why(store: Store) {
+    let place = store.place();
+    let path = place.location();
     let mut account = account(1..=3);
     run(path, &[row(1, "city", "Oslo")], &mut account, 0);
     pull_all(path, &account, 1);
@@ -303,10 +296,9 @@ fn what_can_not_be_undone_says_why() {
     assert!(matches!(why(1), UndoError::Expired(_)));
 }
 
-#[test]
-fn users_who_got_other_ids_are_undone_by_these() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = &folder.path().join("ledger");
+fn users_who_got_other_ids_are_undone_by_these(store: Store) {
+    let place = store.place();
+    let path = place.location();
     let key = TargetKey { id_type: IdType::CustomId, ..target() };
     let send = |rows: &[(&str, &str, &str)], now| {
         let plan = super::renames::plan(IdType::CustomId, rows);
@@ -418,9 +410,9 @@ fn value(number: u8) -> String {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
     #[test]
-    fn the_ledger_knows_what_was_sent_and_read(steps in prop::collection::vec(step(), 1..14)) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = &folder.path().join("ledger");
+    fn the_ledger_knows_what_was_sent_and_read(store in stores(), steps in prop::collection::vec(step(), 1..14)) {
+        let place = store.place();
+        let path = place.location();
         let mut account = account(1..=9);
         let mut oracle = Oracle::default();
         // A ledger that is there from the start.
@@ -487,4 +479,15 @@ proptest! {
             }
         }
     }
+}
+
+in_each_store! {
+    what_was_read_replaces_what_was_sent_and_the_other_way_round,
+    users_are_missing_only_after_a_complete_reading,
+    a_run_that_goes_on_is_not_disturbed_by_a_reading,
+    a_run_that_is_undone_twice_is_where_it_was,
+    what_was_read_after_the_value_was_sent_again_is_a_later_change,
+    requests_that_failed_before_the_run_was_continued_hide_nothing,
+    what_can_not_be_undone_says_why,
+    users_who_got_other_ids_are_undone_by_these,
 }

@@ -14,17 +14,17 @@ use attrsync::ledger::{
 };
 use attrsync::plan::{Builder, Compare, OnConflict, Plan};
 
+use super::place::{Store, in_each_store};
 use super::world::{Changes, Resume, at, begin, bounds, row};
 
-#[test]
-fn events_are_held_back_until_what_they_acknowledge_is_recorded() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("l");
+fn events_are_held_back_until_what_they_acknowledge_is_recorded(store: Store) {
+    let place = store.place();
+    let path = place.location();
     let rows: Vec<_> = (1..=9).map(|user| row(user, "city", "Oslo")).collect();
-    let run = begin(&path, &rows, Changes::All, Resume::Yes, at(1)).unwrap();
+    let run = begin(path, &rows, Changes::All, Resume::Yes, at(1)).unwrap();
     let (id, plan) = (run.run, Arc::new(run.plan));
     let mut recorder = Recorder::new(run.ledger, id, Arc::clone(&plan));
-    let reader = || LedgerReader::open(&path).unwrap().sent_rows(id).unwrap();
+    let reader = || LedgerReader::open(path).unwrap().sent_rows(id).unwrap();
 
     let now = clock::monotonic_now();
     let failed = || Outcome::Failed(Reason::default());
@@ -58,12 +58,11 @@ fn plan_of_custom(count: u64) -> Plan {
     builder.finish(dictionary, 4.try_into().unwrap()).unwrap()
 }
 
-#[test]
-fn the_clients_own_ids_are_known_by_their_texts() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("l");
+fn the_clients_own_ids_are_known_by_their_texts(store: Store) {
+    let place = store.place();
+    let path = place.location();
     let target = TargetKey { base_url: "https://acme.user.com/".to_owned(), id_type: IdType::CustomId };
-    let mut ledger = Ledger::open(&path, &target, at(1)).unwrap();
+    let mut ledger = Ledger::open(path, &target, at(1)).unwrap();
     let plan = plan_of_custom(30);
     let description = RunDescription {
         fingerprint: Fingerprint::default(),
@@ -92,4 +91,9 @@ fn the_clients_own_ids_are_known_by_their_texts() {
         assert_eq!((left.rows(), spared.total().unchanged), (10, 30));
         ledger.compact(at(1), &bounds()).unwrap();
     }
+}
+
+in_each_store! {
+    events_are_held_back_until_what_they_acknowledge_is_recorded,
+    the_clients_own_ids_are_known_by_their_texts,
 }

@@ -3,16 +3,15 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
 
 use attrsync::input::{Dictionary, IdType, ReadOptions, Row, Sink};
 use attrsync::ledger::{
-    Fingerprint, KnownAttribute, Ledger, LedgerError, LedgerReader, RowCounts, RunDescription, RunId,
-    RunOutcome, SkipScope, TargetKey, ValueState,
+    Fingerprint, KnownAttribute, Ledger, LedgerError, LedgerLocation, LedgerReader, RowCounts,
+    RunDescription, RunId, RunOutcome, SkipScope, TargetKey, ValueState,
 };
 use attrsync::plan::{Batch, Builder, Compare, KnownRows, OnConflict, Plan, User};
-use tempfile::TempDir;
 
+use super::place::{Place, Store, in_each_store};
 use super::world::{at, tight};
 
 pub(super) type Rows<'r> = &'r [(&'r str, &'r str, &'r str)];
@@ -38,7 +37,7 @@ pub(super) fn plan(id_type: IdType, rows: Rows<'_>) -> Plan {
 
 /// A ledger, and runs of either type of ids.
 struct Past {
-    folder: TempDir,
+    place: Place,
 }
 
 struct Begun {
@@ -49,16 +48,16 @@ struct Begun {
 }
 
 impl Past {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+    fn new(store: Store) -> Self {
+        Self { place: store.place() }
     }
 
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("l")
+    fn location(&self) -> &LedgerLocation {
+        self.place.location()
     }
 
     fn begin(&self, id_type: IdType, rows: Rows<'_>, scope: SkipScope) -> Begun {
-        let mut ledger = Ledger::open(&self.path(), &target(id_type), at(1)).unwrap();
+        let mut ledger = Ledger::open(self.location(), &target(id_type), at(1)).unwrap();
         let whole = plan(id_type, rows);
         let fingerprint = Fingerprint::default();
         let renames = rows.iter().any(|(_, attribute, _)| attribute.ends_with("_id"));
@@ -88,7 +87,7 @@ impl Past {
 
     /// Which rows a run with `--only-changed` would send.
     fn changed(&self, id_type: IdType, rows: Rows<'_>) -> Vec<String> {
-        let reader = LedgerReader::open(&self.path()).unwrap();
+        let reader = LedgerReader::open(self.location()).unwrap();
         let whole = plan(id_type, rows);
         let known = reader
             .known_values(&target(id_type), &whole.fingerprint(), SkipScope::EveryRun, Compare::No, None)
@@ -108,7 +107,7 @@ impl Past {
     #[track_caller]
     fn check_changed(&self, id_type: IdType, rows: Rows<'_>, expected: &[&str]) {
         assert_eq!(self.changed(id_type, rows), expected, "as recorded");
-        let mut ledger = Ledger::open(&self.path(), &target(id_type), at(5)).unwrap();
+        let mut ledger = Ledger::open(self.location(), &target(id_type), at(5)).unwrap();
         ledger.compact(at(1000), &tight()).unwrap();
         drop(ledger);
         assert_eq!(self.changed(id_type, rows), expected, "merged");
@@ -140,9 +139,8 @@ fn all(plan: &Plan) -> Vec<String> {
 
 const CITIES: Rows<'_> = &[("c1", "city", "Oslo"), ("c2", "city", "Rome"), ("c3", "city", "Lima")];
 
-#[test]
-fn nothing_is_known_by_ids_that_were_swapped() {
-    let past = Past::new();
+fn nothing_is_known_by_ids_that_were_swapped(store: Store) {
+    let past = Past::new(store);
     past.complete(IdType::CustomId, CITIES);
     past.check_changed(IdType::CustomId, CITIES, &[]);
     past.complete(IdType::CustomId, &[("c1", "custom_id", "c2"), ("c2", "custom_id", "c1")]);
@@ -151,10 +149,9 @@ fn nothing_is_known_by_ids_that_were_swapped() {
     past.check_changed(IdType::CustomId, CITIES, &[]);
 }
 
-#[test]
-fn neither_the_old_nor_the_new_id_is_known_by_what_was_before() {
+fn neither_the_old_nor_the_new_id_is_known_by_what_was_before(store: Store) {
     for name in ["custom_id", "user_id"] {
-        let past = Past::new();
+        let past = Past::new(store);
         past.complete(IdType::CustomId, CITIES);
         past.complete(IdType::CustomId, &[("c1", name, "c3")]);
         past.check_changed(IdType::CustomId, CITIES, &["c1 city Oslo", "c3 city Lima"]);
@@ -164,9 +161,8 @@ fn neither_the_old_nor_the_new_id_is_known_by_what_was_before() {
     }
 }
 
-#[test]
-fn a_rename_that_went_wrong_is_doubted_with_the_new_id() {
-    let past = Past::new();
+fn a_rename_that_went_wrong_is_doubted_with_the_new_id(store: Store) {
+    let past = Past::new(store);
     past.complete(IdType::CustomId, CITIES);
     let mut run = past.begin(IdType::CustomId, &[("c1", "custom_id", "c3")], SkipScope::ContinuedRun);
     for batch in run.plan.batches() {
@@ -176,9 +172,8 @@ fn a_rename_that_went_wrong_is_doubted_with_the_new_id() {
     past.check_changed(IdType::CustomId, CITIES, &["c1 city Oslo", "c3 city Lima"]);
 }
 
-#[test]
-fn an_id_that_a_user_has_already_changes_nothing() {
-    let past = Past::new();
+fn an_id_that_a_user_has_already_changes_nothing(store: Store) {
+    let past = Past::new(store);
     past.complete(IdType::CustomId, CITIES);
     let kept: Rows<'_> = &[("c1", "custom_id", "c1")];
     past.complete(IdType::CustomId, kept);
@@ -186,9 +181,8 @@ fn an_id_that_a_user_has_already_changes_nothing() {
     past.check_changed(IdType::CustomId, kept, &[]);
 }
 
-#[test]
-fn a_run_that_renames_goes_on_by_the_ids_that_its_input_has() {
-    let past = Past::new();
+fn a_run_that_renames_goes_on_by_the_ids_that_its_input_has(store: Store) {
+    let past = Past::new(store);
     let rows: Rows<'_> = &[
         ("c1", "city", "Oslo"),
         ("c2", "city", "Rome"),
@@ -206,9 +200,8 @@ fn a_run_that_renames_goes_on_by_the_ids_that_its_input_has() {
     past.check_changed(IdType::CustomId, &rows[..2], &["c1 city Oslo", "c2 city Rome"]);
 }
 
-#[test]
-fn two_names_of_one_attribute_know_of_each_other() {
-    let past = Past::new();
+fn two_names_of_one_attribute_know_of_each_other(store: Store) {
+    let past = Past::new(store);
     past.complete(IdType::Id, &[("7", "user_id", "A")]);
     past.check_changed(IdType::Id, &[("7", "custom_id", "A")], &[]);
     past.complete(IdType::Id, &[("7", "custom_id", "B")]);
@@ -216,9 +209,8 @@ fn two_names_of_one_attribute_know_of_each_other() {
     past.check_changed(IdType::Id, &[("7", "user_id", "B")], &[]);
 }
 
-#[test]
-fn ids_that_were_given_to_users_of_the_other_type_are_not_known() {
-    let past = Past::new();
+fn ids_that_were_given_to_users_of_the_other_type_are_not_known(store: Store) {
+    let past = Past::new(store);
     let ids: Rows<'_> = &[("7", "custom_id", "c1"), ("7", "city", "Oslo")];
     past.complete(IdType::Id, ids);
     past.complete(IdType::CustomId, CITIES);
@@ -230,9 +222,8 @@ fn ids_that_were_given_to_users_of_the_other_type_are_not_known() {
     past.check_changed(IdType::Id, ids, &["7 custom_id c1"]);
 }
 
-#[test]
-fn a_killed_run_may_have_given_ids_to_users_of_the_other_type() {
-    let past = Past::new();
+fn a_killed_run_may_have_given_ids_to_users_of_the_other_type(store: Store) {
+    let past = Past::new(store);
     past.complete(IdType::CustomId, CITIES);
     drop(past.begin(IdType::Id, &[("7", "city", "Oslo")], SkipScope::ContinuedRun));
     past.check_changed(IdType::CustomId, CITIES, &[]);
@@ -240,12 +231,11 @@ fn a_killed_run_may_have_given_ids_to_users_of_the_other_type() {
     assert_eq!(past.changed(IdType::CustomId, CITIES).len(), 3);
 }
 
-#[test]
-fn what_is_told_of_a_user_is_doubted_once_its_id_is_another_ones() {
-    let past = Past::new();
+fn what_is_told_of_a_user_is_doubted_once_its_id_is_another_ones(store: Store) {
+    let past = Past::new(store);
     past.complete(IdType::CustomId, CITIES);
     past.complete(IdType::CustomId, &[("c1", "custom_id", "c3")]);
-    let reader = LedgerReader::open(&past.path()).unwrap();
+    let reader = LedgerReader::open(past.location()).unwrap();
     let city = |id: &'static str| {
         let facts = reader.user(&User::Custom(id.into())).unwrap();
         facts.into_iter().find(|fact| fact.attribute == "city").unwrap().standing
@@ -254,4 +244,16 @@ fn what_is_told_of_a_user_is_doubted_once_its_id_is_another_ones() {
         ["c1", "c2", "c3"].map(city),
         [ValueState::Uncertain, ValueState::Current, ValueState::Uncertain]
     );
+}
+
+in_each_store! {
+    nothing_is_known_by_ids_that_were_swapped,
+    neither_the_old_nor_the_new_id_is_known_by_what_was_before,
+    a_rename_that_went_wrong_is_doubted_with_the_new_id,
+    an_id_that_a_user_has_already_changes_nothing,
+    a_run_that_renames_goes_on_by_the_ids_that_its_input_has,
+    two_names_of_one_attribute_know_of_each_other,
+    ids_that_were_given_to_users_of_the_other_type_are_not_known,
+    a_killed_run_may_have_given_ids_to_users_of_the_other_type,
+    what_is_told_of_a_user_is_doubted_once_its_id_is_another_ones,
 }

@@ -8,6 +8,7 @@ use attrsync::ledger::{
 use attrsync::plan::{Compare, KnownRows};
 use proptest::prelude::*;
 
+use super::place::{Place, Store, in_each_store, stores};
 use super::world::{
     Begun, Changes, Facts, Resume, all_facts, at, begin, bounds, description, keys, left_of, plan, row, some,
     target, tight,
@@ -97,15 +98,16 @@ proptest! {
 
     #[test]
     fn any_runs_end_with_the_server_equal_to_the_last_input(
+        store in stores(),
         inputs in prop::array::uniform3(rows()),
         steps in prop::collection::vec(step(), 1..10),
         last in (0_usize..3, prop_oneof![Just(Changes::All), Just(Changes::Only)], prop_oneof![Just(Resume::Yes), Just(Resume::No)]),
     ) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("attrsync.ledger");
+        let place = store.place();
+        let path = place.location();
         let mut server = Facts::new();
         for (now, step) in (0..).zip(&steps) {
-            let run = begin(&path, &inputs[step.input], step.changes, step.resume, at(now * 10)).unwrap();
+            let run = begin(path, &inputs[step.input], step.changes, step.resume, at(now * 10)).unwrap();
             if let Some(mut ledger) = take(run, step, &mut server, now * 10)
                 && let Some(keep_since) = step.compact
             {
@@ -114,7 +116,7 @@ proptest! {
             }
         }
         let (input, changes, resume) = last;
-        let mut run = begin(&path, &inputs[input], changes, resume, at(1000)).unwrap();
+        let mut run = begin(path, &inputs[input], changes, resume, at(1000)).unwrap();
         run.send_all(&mut server, at(1000));
         run.finish(RunOutcome::Complete, at(1000)).compact(at(1000), &bounds()).unwrap();
         for (place, value) in all_facts(&plan(&inputs[input], 3)) {
@@ -128,19 +130,19 @@ fn ten() -> Rows {
 }
 
 struct House {
-    folder: tempfile::TempDir,
+    place: Place,
     server: Facts,
     now: i64,
 }
 
 impl House {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), server: Facts::new(), now: 0 }
+    fn new(store: Store) -> Self {
+        Self { place: store.place(), server: Facts::new(), now: 0 }
     }
 
     fn begin(&mut self, rows: &Rows, changes: Changes, resume: Resume) -> Begun {
         self.now += 10;
-        begin(&self.folder.path().join("l"), rows, changes, resume, at(self.now)).unwrap()
+        begin(self.place.location(), rows, changes, resume, at(self.now)).unwrap()
     }
 
     fn complete(&mut self, mut run: Begun) {
@@ -149,9 +151,8 @@ impl House {
     }
 }
 
-#[test]
-fn a_run_that_was_killed_goes_on_where_its_records_end() {
-    let mut house = House::new();
+fn a_run_that_was_killed_goes_on_where_its_records_end(store: Store) {
+    let mut house = House::new(store);
     let mut run = house.begin(&ten(), Changes::All, Resume::Yes);
     assert_eq!(run.continues, None);
     let recorded = some(&run.plan, |place| place == 1);
@@ -172,9 +173,8 @@ fn a_run_that_was_killed_goes_on_where_its_records_end() {
     );
 }
 
-#[test]
-fn a_changed_input_goes_on_with_what_is_still_equal() {
-    let mut house = House::new();
+fn a_changed_input_goes_on_with_what_is_still_equal(store: Store) {
+    let mut house = House::new(store);
     let mut run = house.begin(&ten(), Changes::All, Resume::Yes);
     run.send_all(&mut house.server, at(house.now));
     run.finish(RunOutcome::Stopped, at(house.now));
@@ -187,9 +187,8 @@ fn a_changed_input_goes_on_with_what_is_still_equal() {
     assert_eq!((run.plan.rows(), run.spared.resumed), (1, 9));
 }
 
-#[test]
-fn no_resume_starts_anew() {
-    let mut house = House::new();
+fn no_resume_starts_anew(store: Store) {
+    let mut house = House::new(store);
     let mut run = house.begin(&ten(), Changes::All, Resume::Yes);
     run.send_all(&mut house.server, at(house.now));
     drop(run);
@@ -199,9 +198,8 @@ fn no_resume_starts_anew() {
     assert_eq!(house.begin(&ten(), Changes::All, Resume::Yes).continues, None);
 }
 
-#[test]
-fn only_changes_are_sent_and_a_change_back_is_one() {
-    let mut house = House::new();
+fn only_changes_are_sent_and_a_change_back_is_one(store: Store) {
+    let mut house = House::new(store);
     let run = house.begin(&ten(), Changes::All, Resume::Yes);
     house.complete(run);
     let run = house.begin(&ten(), Changes::Only, Resume::Yes);
@@ -219,9 +217,8 @@ fn only_changes_are_sent_and_a_change_back_is_one() {
     assert_eq!(run.plan.rows(), 10, "without the flag all is sent");
 }
 
-#[test]
-fn what_went_wrong_is_not_known_any_more() {
-    let mut house = House::new();
+fn what_went_wrong_is_not_known_any_more(store: Store) {
+    let mut house = House::new(store);
     let run = house.begin(&ten(), Changes::All, Resume::Yes);
     house.complete(run);
     let mut changed = ten();
@@ -234,9 +231,8 @@ fn what_went_wrong_is_not_known_any_more() {
     assert_eq!(run.plan.rows(), 1, "the server may have taken `Lima`");
 }
 
-#[test]
-fn what_a_killed_run_may_have_sent_is_not_known_to_another_one() {
-    let mut house = House::new();
+fn what_a_killed_run_may_have_sent_is_not_known_to_another_one(store: Store) {
+    let mut house = House::new(store);
     let run = house.begin(&ten(), Changes::All, Resume::Yes);
     house.complete(run);
     let mut changed = ten();
@@ -252,9 +248,8 @@ fn what_a_killed_run_may_have_sent_is_not_known_to_another_one() {
     assert_eq!(house.begin(&ten(), Changes::Only, Resume::Yes).plan.rows(), 0);
 }
 
-#[test]
-fn merging_changes_nothing_that_is_known() {
-    let mut house = House::new();
+fn merging_changes_nothing_that_is_known(store: Store) {
+    let mut house = House::new(store);
     for value in ["Lima", "Oslo"] {
         let rows: Rows =
             (1..=1000).map(|user| row(user, "city", if user < 600 { value } else { "-" })).collect();
@@ -267,12 +262,11 @@ fn merging_changes_nothing_that_is_known() {
     }
 }
 
-#[test]
-fn nothing_is_known_to_another_target() {
-    let mut house = House::new();
+fn nothing_is_known_to_another_target(store: Store) {
+    let mut house = House::new(store);
     let run = house.begin(&ten(), Changes::All, Resume::Yes);
     house.complete(run);
-    let reader = LedgerReader::open(&house.folder.path().join("l")).unwrap();
+    let reader = LedgerReader::open(house.place.location()).unwrap();
     for other in [
         attrsync::ledger::TargetKey { base_url: "https://other.user.com/api/public/".to_owned(), ..target() },
         attrsync::ledger::TargetKey { id_type: attrsync::input::IdType::CustomId, ..target() },
@@ -294,4 +288,15 @@ fn nothing_is_known_to_another_target() {
     }
     let (left, spared) = left_of(&reader, plan(&ten(), 3), SkipScope::EveryRun, None).unwrap();
     assert_eq!((left.rows(), spared.unchanged), (0, 10));
+}
+
+in_each_store! {
+    a_run_that_was_killed_goes_on_where_its_records_end,
+    a_changed_input_goes_on_with_what_is_still_equal,
+    no_resume_starts_anew,
+    only_changes_are_sent_and_a_change_back_is_one,
+    what_went_wrong_is_not_known_any_more,
+    what_a_killed_run_may_have_sent_is_not_known_to_another_one,
+    merging_changes_nothing_that_is_known,
+    nothing_is_known_to_another_target,
 }

@@ -4,12 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::Path;
 
 use attrsync::input::{Attribute, Dictionary, IdType, ReadOptions, Row, Sink, Vocabulary};
 use attrsync::ledger::{
-    Fingerprint, INPUTS, KnownAttribute, Ledger, LedgerError, LedgerReader, RowCounts, RunDescription, RunId,
-    RunOutcome, SkipScope, TargetKey, UnfinishedRun,
+    Fingerprint, INPUTS, KnownAttribute, Ledger, LedgerError, LedgerLocation, LedgerReader, RowCounts,
+    RunDescription, RunId, RunOutcome, SkipScope, TargetKey, UnfinishedRun,
 };
 use attrsync::plan::{Batch, Builder, Compare, KnownRows, OnConflict, Plan};
 use attrsync::spill::Resources;
@@ -121,7 +120,7 @@ pub(super) fn left_of(
 
 /// Begins a run as the program does.
 pub(super) fn begin(
-    path: &Path,
+    path: &LedgerLocation,
     rows: &[(u64, String, String)],
     changes: Changes,
     resume: Resume,

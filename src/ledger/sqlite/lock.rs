@@ -17,8 +17,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::error::{LockHolder, in_words};
-use super::{LedgerError, owner_only};
+use super::owner_only;
+use crate::ledger::LedgerError;
+use crate::ledger::error::{LockHolder, in_words};
 
 /// Where the line says how far the ledger got: after its identity in 16 hexadecimal digits.
 const PROGRESS_AT: u64 = 17;
@@ -122,13 +123,13 @@ impl Lock {
     }
 
     fn unusable(&self, error: &io::Error) -> LedgerError {
-        LedgerError::Unusable { path: self.path.clone(), error: in_words(error) }
+        LedgerError::Unusable { ledger: self.path.clone().into(), error: in_words(error) }
     }
 }
 
 impl LockInfo {
     pub(super) fn of_this_process(identity: u64, last: u64, since: Timestamp) -> Self {
-        Self { identity, last, holder: LockHolder { process: std::process::id(), since } }
+        Self { identity, last, holder: LockHolder { host: None, process: std::process::id(), since } }
     }
 
     /// The line that the last holder wrote for the ledger at this path, if it can be read.
@@ -147,14 +148,18 @@ impl LockInfo {
         let mut words = line.split_ascii_whitespace();
         let identity = u64::from_str_radix(words.next()?, 16).ok()?;
         let last = words.next()?.parse().ok()?;
-        let holder = LockHolder { process: words.next()?.parse().ok()?, since: words.next()?.parse().ok()? };
+        let holder = LockHolder {
+            host: None,
+            process: words.next()?.parse().ok()?,
+            since: words.next()?.parse().ok()?,
+        };
         Some(Self { identity, last, holder })
     }
 }
 
 impl fmt::Display for LockInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { identity, last, holder: LockHolder { process, since } } = self;
+        let Self { identity, last, holder: LockHolder { host: _, process, since } } = self;
         writeln!(f, "{identity:016x} {last:020} {process} {since}")
     }
 }

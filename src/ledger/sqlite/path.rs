@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
 
-use super::LedgerError;
+use crate::ledger::LedgerError;
 
 /// Creates the file if there is none, and returns its path with the link at its end resolved, because the files that
 /// belong to a ledger lie beside the file itself. A file that exists is not changed.

@@ -1,0 +1,122 @@
+//! Rows and changes, as statements and their parameters.
+
+use std::collections::HashSet;
+
+use tokio_postgres::Row;
+
+use super::parameter::Parameter;
+use crate::ledger::rows::{Field, FieldType, JournalEntry, Record, Table};
+use crate::ledger::store::Change;
+
+/// So much is sent in one statement, and waits in memory until it is. A transaction that is larger can't be repeated.
+pub(super) const MOST_BYTES: usize = 8 << 20;
+
+/// How many of the changes, from the first one on, put rows with different keys into this table.
+pub(super) fn run_of_puts(table: &Table, changes: &[Change]) -> usize {
+    let mut keys = HashSet::new();
+    let mut bytes = 0;
+    let is_of_run = |change: &&Change| match change {
+        Change::Put(other, fields) => {
+            bytes += size(change);
+            let is_new = matches!(fields.first(), Some(Field::Number(key)) if keys.insert(*key));
+            other.name == table.name && is_new && (keys.len() == 1 || bytes <= MOST_BYTES)
+        }
+        Change::Remove { .. } => false,
+    };
+    changes.iter().take_while(is_of_run).count().max(1)
+}
+
+/// The statement that puts rows into a table.
+pub(super) fn put(schema: &str, table: &Table, changes: &[Change]) -> (String, Vec<Parameter>) {
+    let rows = || {
+        changes.iter().filter_map(|change| match change {
+            Change::Put(_, fields) => Some(fields),
+            Change::Remove { .. } => None,
+        })
+    };
+    let column = |place: usize| rows().map(move |fields| &fields[place]);
+    let parameters = table.columns.iter().enumerate().map(|(place, (_, kind))| match kind {
+        FieldType::Number => column(place).map(number).collect::<Vec<i64>>().into(),
+        FieldType::Text | FieldType::OptionalText => column(place).map(text).collect::<Vec<_>>().into(),
+        FieldType::Bytes => column(place).map(bytes).collect::<Vec<_>>().into(),
+    });
+    let kinds = table.columns.iter().zip(1..).map(|((_, kind), place)| match kind {
+        FieldType::Number => format!("${place}::int8[]"),
+        FieldType::Text | FieldType::OptionalText => format!("${place}::text[]"),
+        FieldType::Bytes => format!("${place}::bytea[]"),
+    });
+    let updates = table.columns.iter().skip(1).map(|(name, _)| format!("{name} = excluded.{name}"));
+    let sql = format!(
+        "INSERT INTO {schema}.{} ({}) SELECT * FROM unnest({}) ON CONFLICT ({}) DO UPDATE SET {}",
+        table.name,
+        names(table),
+        kinds.collect::<Vec<_>>().join(", "),
+        table.key(),
+        updates.collect::<Vec<_>>().join(", ")
+    );
+    (sql, parameters.collect())
+}
+
+pub(super) fn names(table: &Table) -> String {
+    table.columns.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+}
+
+fn number(field: &Field) -> i64 {
+    match field {
+        Field::Number(number) => *number,
+        _ => unreachable!("the table says that it is a number"),
+    }
+}
+
+fn text(field: &Field) -> Option<String> {
+    match field {
+        Field::Text(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+fn bytes(field: &Field) -> Vec<u8> {
+    match field {
+        Field::Bytes(bytes) => bytes.clone(),
+        _ => unreachable!("the table says that it is bytes"),
+    }
+}
+
+pub(super) fn fields(table: &Table, row: &Row) -> Vec<Field> {
+    let kinds = table.columns.iter().enumerate();
+    kinds
+        .map(|(place, (_, kind))| match kind {
+            FieldType::Number => Field::Number(row.get(place)),
+            FieldType::Text => Field::Text(row.get(place)),
+            FieldType::OptionalText => row.get::<_, Option<String>>(place).map_or(Field::None, Field::Text),
+            FieldType::Bytes => Field::Bytes(row.get(place)),
+        })
+        .collect()
+}
+
+/// The newest entry of the journal among these changes.
+pub(super) fn newest(changes: &[Change]) -> Option<u64> {
+    let entry = |change: &Change| match change {
+        Change::Put(table, fields) if table.name == JournalEntry::TABLE.name => {
+            fields.first().map(|field| number(field).cast_unsigned())
+        }
+        _ => None,
+    };
+    changes.iter().filter_map(entry).max()
+}
+
+/// About how many bytes a change has.
+pub(super) fn size(change: &Change) -> usize {
+    const OVERHEAD: usize = 64;
+    match change {
+        Change::Put(_, fields) => {
+            let bytes = fields.iter().map(|field| match field {
+                Field::Text(text) => text.len(),
+                Field::Bytes(bytes) => bytes.len(),
+                Field::Number(_) | Field::None => 8,
+            });
+            bytes.sum::<usize>() + OVERHEAD
+        }
+        Change::Remove { .. } => OVERHEAD,
+    }
+}

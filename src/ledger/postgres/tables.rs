@@ -1,0 +1,365 @@
+//! The tables of a ledger, on one connection: reading, changing, and waiting while the database is away.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+use tokio_postgres::Row;
+use tracing::warn;
+
+use super::address::{Access, Address};
+use super::error::DatabaseError;
+use super::lease::{self, Fence, Taken};
+use super::parameter::Parameter;
+use super::schema;
+use super::session::Session;
+use super::statements::{MOST_BYTES, fields, names, newest, put, run_of_puts, size};
+use crate::clock;
+use crate::ledger::lease::Lease;
+use crate::ledger::rows::{Field, Table};
+use crate::ledger::store::{Change, Selection};
+use crate::ledger::{LedgerError, LedgerLocation};
+
+/// The longest wait for a statement that changes rows.
+const CHANGE_DEADLINE: Duration = Duration::from_mins(1);
+
+/// The first and the longest pause before a database that is away is tried again.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
+/// How often to look whether the run is in a hurry.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// Begins a transaction whose changes survive a crash once they are committed, and which the server ends if this process goes away
+/// in the middle of it.
+const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '15min'; \
+                     SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
+
+#[derive(Debug)]
+pub(super) struct Tables {
+    location: LedgerLocation,
+    pub(super) schema: String,
+    pub(super) session: Session,
+    /// Of a run that writes.
+    pub(super) fence: Option<(Fence, Arc<Lease>)>,
+    /// Changes that are committed together.
+    pub(super) transaction: Option<Transaction>,
+    /// The newest entry that was committed, and the connection on which that was last checked.
+    pub(super) newest: u64,
+    checked: u64,
+}
+
+/// Changes since [`Store::begin`].
+#[derive(Debug, Default)]
+pub(super) struct Transaction {
+    waiting: Vec<Change>,
+    bytes: usize,
+    /// Whether some of it is in the database already.
+    is_begun: bool,
+}
+
+impl Tables {
+    pub(super) fn new(address: &Arc<Address>, access: Access) -> Self {
+        Self {
+            schema: address.schema().to_owned(),
+            location: LedgerLocation::Postgres(Arc::clone(address)),
+            session: Session::new((**address).clone(), access),
+            fence: None,
+            transaction: None,
+            newest: 0,
+            checked: 0,
+        }
+    }
+
+    pub(super) async fn open_to_write(
+        &mut self,
+        address: &Address,
+        request_timeout: Duration,
+    ) -> Result<(usize, Taken), LedgerError> {
+        let form = schema::migrate(&mut self.session, address).await.map_err(|error| self.failed(error))?;
+        self.check_form(form)?;
+        let taken = lease::take(&mut self.session, address, request_timeout).await;
+        Ok((form, taken.map_err(|error| self.failed(error))?))
+    }
+
+    pub(super) async fn open_to_read(&mut self) -> Result<usize, LedgerError> {
+        let form = schema::read_form(&mut self.session).await.map_err(|error| self.failed(error))?;
+        if form == 0 {
+            return Err(LedgerError::Missing { ledger: self.location.clone() });
+        }
+        self.check_form(form)?;
+        let begun = self.session.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await;
+        begun.map_err(|error| self.failed(error))?;
+        self.session.pin();
+        Ok(form)
+    }
+
+    fn check_form(&self, found: usize) -> Result<(), LedgerError> {
+        let known = schema::NEWEST;
+        if found > known {
+            return Err(LedgerError::TooNew { ledger: self.location.clone(), found, known });
+        }
+        Ok(())
+    }
+
+    fn failed(&self, error: DatabaseError) -> LedgerError {
+        let ledger = self.location.clone();
+        match error {
+            DatabaseError::Away(error) => LedgerError::Away { ledger, error },
+            DatabaseError::Absent(what) => LedgerError::Damaged { ledger, what },
+            DatabaseError::Denied(error) | DatabaseError::Refused(error) => {
+                LedgerError::Refused { ledger, error }
+            }
+        }
+    }
+
+    pub(super) async fn rows(
+        &mut self,
+        table: &Table,
+        selection: &Selection,
+    ) -> Result<Vec<Vec<Field>>, LedgerError> {
+        self.send_waiting().await?;
+        let (key, columns) = (table.key(), names(table));
+        let select = format!("SELECT {columns} FROM {}.{}", self.schema, table.name);
+        let found = match selection {
+            Selection::All => self.query(&format!("{select} ORDER BY {key}"), Vec::new).await?,
+            Selection::After(number) => {
+                let sql = format!("{select} WHERE {key} > $1 ORDER BY {key}");
+                self.query(&sql, || vec![number.cast_signed().into()]).await?
+            }
+            Selection::Where(conditions) => {
+                let terms =
+                    conditions.iter().zip(1..).map(|((column, _), place)| format!("{column} = ${place}"));
+                let terms = terms.collect::<Vec<_>>().join(" AND ");
+                let numbers = || conditions.iter().map(|(_, number)| number.cast_signed().into()).collect();
+                self.query(&format!("{select} WHERE {terms} ORDER BY {key}"), numbers).await?
+            }
+            Selection::Keys(keys) => {
+                let sql = format!("{select} WHERE {key} = ANY ($1)");
+                let numbers = || vec![keys.iter().map(|key| key.cast_signed()).collect::<Vec<_>>().into()];
+                let found = self.query(&sql, numbers).await?;
+                let mut by_key: HashMap<i64, Row> = found.into_iter().map(|row| (row.get(0), row)).collect();
+                keys.iter().filter_map(|key| by_key.remove(&key.cast_signed())).collect()
+            }
+        };
+        Ok(found.iter().map(|row| fields(table, row)).collect())
+    }
+
+    /// Runs a statement that changes nothing. A run that writes may repeat it, as nobody else changes what it reads.
+    pub(super) async fn query(
+        &mut self,
+        sql: &str,
+        parameters: impl Fn() -> Vec<Parameter>,
+    ) -> Result<Vec<Row>, LedgerError> {
+        let mut outage = self.outage();
+        loop {
+            let query = self.session.query_within(CHANGE_DEADLINE, sql, parameters());
+            match outage.cut_short(query).await {
+                Ok(rows) => return Ok(rows),
+                Err(error) => self.wait(error, &mut outage).await?,
+            }
+        }
+    }
+
+    pub(super) async fn change(&mut self, change: Change) -> Result<(), LedgerError> {
+        let Some(transaction) = &mut self.transaction else {
+            let changes = [change];
+            return self.commit_all(&changes).await;
+        };
+        transaction.bytes += size(&change);
+        transaction.waiting.push(change);
+        if transaction.bytes < MOST_BYTES { Ok(()) } else { self.send_waiting().await }
+    }
+
+    /// Sends the changes that wait, so that what is read next has them.
+    async fn send_waiting(&mut self) -> Result<(), LedgerError> {
+        let Some(Transaction { waiting, is_begun, bytes }) = &mut self.transaction else { return Ok(()) };
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let (changes, was_begun) = (std::mem::take(waiting), std::mem::replace(is_begun, true));
+        *bytes = 0;
+        if !was_begun {
+            let began = self.session.batch(BEGIN).await;
+            began.map_err(|error| self.failed(error))?;
+            self.session.pin();
+        }
+        self.apply(&changes).await.map_err(|error| self.failed(error))
+    }
+
+    pub(super) async fn commit(&mut self) -> Result<(), LedgerError> {
+        let Some(Transaction { waiting, is_begun, .. }) = self.transaction.take() else { return Ok(()) };
+        if !is_begun {
+            return if waiting.is_empty() { Ok(()) } else { self.commit_all(&waiting).await };
+        }
+        let committed = async {
+            self.apply(&waiting).await.map_err(|error| self.failed(error))?;
+            self.end_transaction(newest(&waiting)).await
+        };
+        let committed = committed.await;
+        self.session.unpin();
+        if committed.is_err() {
+            self.session.close();
+        }
+        committed
+    }
+
+    pub(super) fn roll_back(&mut self) {
+        self.session.unpin();
+        if self.transaction.take().is_some_and(|transaction| transaction.is_begun) {
+            self.session.close();
+        }
+    }
+
+    /// Commits changes. If the answer is lost, they are committed again, which makes no difference.
+    async fn commit_all(&mut self, changes: &[Change]) -> Result<(), LedgerError> {
+        let mut outage = self.outage();
+        loop {
+            match outage.cut_short(self.try_to_commit(changes)).await {
+                Ok(committed) => return committed,
+                Err(error) => self.wait(error, &mut outage).await?,
+            }
+        }
+    }
+
+    async fn try_to_commit(&mut self, changes: &[Change]) -> Result<Result<(), LedgerError>, DatabaseError> {
+        if !self.has_newest().await? {
+            let what = "its database has lost what it recorded last".to_owned();
+            return Ok(Err(LedgerError::Damaged { ledger: self.location.clone(), what }));
+        }
+        self.session.batch(BEGIN).await?;
+        self.session.pin();
+        self.apply(changes).await?;
+        let is_mine = self.finish_transaction(newest(changes)).await?;
+        self.session.unpin();
+        if is_mine {
+            return Ok(Ok(()));
+        }
+        self.session.close();
+        Ok(Err(self.lost()))
+    }
+
+    async fn end_transaction(&mut self, newest: Option<u64>) -> Result<(), LedgerError> {
+        let is_mine = self.finish_transaction(newest).await.map_err(|error| self.failed(error))?;
+        if is_mine { Ok(()) } else { Err(self.lost()) }
+    }
+
+    /// Commits the transaction if this run still has the lease. Returns whether it has.
+    async fn finish_transaction(&mut self, newest: Option<u64>) -> Result<bool, DatabaseError> {
+        let Some((fence, lease)) = self.fence.clone() else {
+            return self.session.batch("COMMIT").await.map(|()| true);
+        };
+        let asked_at = clock::boot_now();
+        if !fence.renew(&mut self.session).await? {
+            lease.end(crate::ledger::LeaseState::Lost);
+            return Ok(false);
+        }
+        self.session.batch("COMMIT").await?;
+        lease.renewed(asked_at, fence.ttl());
+        self.newest = self.newest.max(newest.unwrap_or(0));
+        Ok(true)
+    }
+
+    /// On a new connection, finds out whether the database has what it acknowledged: a standby may have taken over that hasn't.
+    async fn has_newest(&mut self) -> Result<bool, DatabaseError> {
+        self.session.connect().await?;
+        if self.session.generation() == self.checked {
+            return Ok(true);
+        }
+        let schema = &self.schema;
+        let sql = format!(
+            "SELECT greatest((SELECT max(entry) FROM {schema}.journal), (SELECT max(expired) FROM {schema}.state))"
+        );
+        let rows = self.session.query(&sql, Vec::new()).await?;
+        let found = rows.first().and_then(|row| row.get::<_, Option<i64>>(0)).unwrap_or_default();
+        self.checked = self.session.generation();
+        Ok(found.cast_unsigned() >= self.newest)
+    }
+
+    fn lost(&self) -> LedgerError {
+        LedgerError::LeaseLost { ledger: self.location.clone() }
+    }
+
+    /// Applies changes, several rows of a table at once.
+    pub(super) async fn apply(&mut self, changes: &[Change]) -> Result<(), DatabaseError> {
+        let mut rest = changes;
+        while let Some(first) = rest.first() {
+            let (sql, parameters, count) = match first {
+                Change::Put(table, _) => {
+                    let count = run_of_puts(table, rest);
+                    let (sql, parameters) = put(&self.schema, table, &rest[..count]);
+                    (sql, parameters, count)
+                }
+                Change::Remove { table, column, first, last } => {
+                    let sql = format!(
+                        "DELETE FROM {}.{} WHERE {column} BETWEEN $1 AND $2",
+                        self.schema, table.name
+                    );
+                    (sql, vec![first.cast_signed().into(), last.cast_signed().into()], 1)
+                }
+            };
+            self.session.query_within(CHANGE_DEADLINE, &sql, parameters).await?;
+            rest = &rest[count..];
+        }
+        Ok(())
+    }
+
+    pub(super) fn outage(&self) -> Outage {
+        let lease = self.fence.as_ref().map(|(_, lease)| Arc::clone(lease));
+        Outage { lease, since: clock::boot_now(), pause: PAUSES.0 }
+    }
+
+    /// Waits some time after an error, if that can help. Nothing is left of what was tried.
+    pub(super) async fn wait(
+        &mut self,
+        error: DatabaseError,
+        outage: &mut Outage,
+    ) -> Result<(), LedgerError> {
+        self.session.unpin();
+        self.session.close();
+        let left = outage.left();
+        // What is in the database by half can't be repeated.
+        let is_over = self.transaction.as_ref().is_some_and(|transaction| transaction.is_begun);
+        if !error.is_away() || left.is_zero() || is_over {
+            return Err(self.failed(error));
+        }
+        if outage.pause == PAUSES.0 {
+            warn!("the database of the ledger is away ({error}): waiting for it");
+        }
+        sleep(outage.pause.min(left)).await;
+        outage.pause = (outage.pause * 2).min(PAUSES.1);
+        Ok(())
+    }
+}
+
+/// How long something waits for the database already.
+pub(super) struct Outage {
+    /// Of a run that writes. Nobody else waits.
+    lease: Option<Arc<Lease>>,
+    since: Duration,
+    /// The next pause.
+    pause: Duration,
+}
+
+impl Outage {
+    fn left(&self) -> Duration {
+        self.lease.as_ref().map_or(Duration::ZERO, |lease| lease.patience().left(self.since))
+    }
+
+    /// Gives up an attempt when the run is in a hurry and its time is up.
+    pub(super) async fn cut_short<T>(
+        &self,
+        attempt: impl Future<Output = Result<T, DatabaseError>>,
+    ) -> Result<T, DatabaseError> {
+        let over = async {
+            while self.lease.as_ref().is_none_or(|lease| !lease.patience().is_over()) {
+                sleep(GLANCE).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            result = attempt => result,
+            () = over => Err(DatabaseError::away("there was no time to wait for its answer")),
+        }
+    }
+}
