@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use crate::config::ConfigError;
 use crate::deliver::{Disconnected, HttpError, Stop};
 use crate::input::InputError;
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, Renewal};
 use crate::report::{ExitCode, Message, RecordError, StopReason, WriteError};
 
 /// Why a command ends early, and its exit code. Each layer's errors become one with `?`.
@@ -18,11 +18,13 @@ pub(super) struct Failure {
     /// `None` if there is nothing to say: the reader of standard output has closed it, as `head` does.
     message: Option<Message>,
     exit: ExitCode,
+    /// The lease of another run that is in the way.
+    lease: Option<Renewal>,
 }
 
 impl Failure {
     pub(super) fn new(message: Message, exit: ExitCode) -> Self {
-        Self { message: Some(message), exit }
+        Self { message: Some(message), exit, lease: None }
     }
 
     /// What the user typed or configured is wrong.
@@ -43,7 +45,7 @@ impl Failure {
     /// Standard output can't be written. If its reader has closed it, that is not an error.
     pub(super) fn of_stdout(error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
-            return Self { message: None, exit: ExitCode::Complete };
+            return Self { message: None, exit: ExitCode::Complete, lease: None };
         }
         Self::internal(format!("standard output cannot be written: {error}"))
     }
@@ -54,6 +56,11 @@ impl Failure {
 
     pub(super) fn exit(&self) -> ExitCode {
         self.exit
+    }
+
+    /// The lease of another run that is in the way. It ends by itself if the run doesn't renew it.
+    pub(super) fn lease(&self) -> Option<Renewal> {
+        self.lease
     }
 
     /// Why the command failed, for scripts.
@@ -101,6 +108,10 @@ impl From<WriteError> for Failure {
 impl From<LedgerError> for Failure {
     /// The ledger may be the wrong one, or in use. Otherwise the disk failed.
     fn from(error: LedgerError) -> Self {
+        let lease = match error {
+            LedgerError::Leased { renewal, .. } => Some(renewal),
+            _ => None,
+        };
         let (exit, reason) = match error {
             LedgerError::Locked { .. } | LedgerError::Leased { .. } => {
                 (ExitCode::Usage, StopReason::LedgerHeld)
@@ -118,7 +129,8 @@ impl From<LedgerError> for Failure {
             | LedgerError::NoTemporaryFile { .. }
             | LedgerError::Unusable { .. } => (ExitCode::Internal, StopReason::Disk),
         };
-        Self::new(Message::from_error(&error).with_hint(error.hint().to_owned()).because(reason), exit)
+        let message = Message::from_error(&error).with_hint(error.hint().to_owned()).because(reason);
+        Self { lease, ..Self::new(message, exit) }
     }
 }
 

@@ -15,7 +15,7 @@ use super::console::Console;
 use super::failure::{Failure, block_on};
 use super::run_ledger::{self, TIME};
 use super::run_reports::unique_id;
-use super::send::obey;
+use super::send::{obey, watch_lease};
 use super::signals::Signals;
 use super::waiting::Waiting;
 use crate::clock;
@@ -77,6 +77,7 @@ async fn pull(
 
     let with_custom = settings.input.vocabulary == Vocabulary::Custom;
     let continued = continued(&ledger, file, id_type, with_custom, console)?;
+    let (lease, max_outage) = (ledger.lease().cloned(), options.max_outage);
     let recorder = PullRecorder::begin(ledger, with_custom, continued.as_ref(), clock::utc_now())?;
     let begun = clock::monotonic_now();
     let speed = PullSpeed::new(begun, recorder.users(), recorder.pages());
@@ -87,7 +88,8 @@ async fn pull(
     let reading = pull.read_list(continued.map(|unfinished| unfinished.next), shutdown_rx);
     let read = tokio::select! {
         biased;
-        never = obey(&mut signals, &shutdown) => match never {},
+        never = obey(&mut signals, &shutdown, lease.as_deref()) => match never {},
+        never = watch_lease(lease.as_deref(), &shutdown, max_outage) => match never {},
         read = reading => read,
     };
     pull.progress.close();

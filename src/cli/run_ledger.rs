@@ -15,12 +15,12 @@ use super::fingerprint::{differing, fingerprint};
 use super::saved_plan;
 use crate::clock;
 use crate::config::{self, LedgerSettings, Resume, Settings};
-use crate::deliver::Reason;
+use crate::deliver::{self, Reason};
 use crate::input::IdType;
 use crate::ledger::{
-    Fingerprint, InputState, KnownAttribute, Ledger, LedgerError, LedgerMark, LedgerReader, NotContinued,
-    NotContinuedRun, Recorder, RowCounts, RunDescription, RunId, RunOutcome, SinceMark, TargetKey,
-    UnfinishedRun,
+    Fingerprint, InputState, KnownAttribute, Lease, Ledger, LedgerError, LedgerMark, LedgerReader,
+    NotContinued, NotContinuedRun, Recorder, RowCounts, RunDescription, RunId, RunOutcome, SinceMark,
+    TargetKey, UnfinishedRun, Waits,
 };
 use crate::plan::{Batch, Compare, KnownPlan, KnownRows, Phase, Plan, SavedHeader};
 use crate::report::{ExitCode, Message, Rerun, StopReason};
@@ -58,6 +58,8 @@ pub(super) struct MissingRows {
 /// A run that the ledger knows of.
 pub(super) struct StartedRun {
     pub(super) run: RunId,
+    /// How long the ledger may be used, if other machines can reach it.
+    pub(super) lease: Option<Arc<Lease>>,
     pub(super) plan: Arc<Plan>,
     pub(super) recorder: Recorder,
 }
@@ -81,7 +83,9 @@ impl RunLedger {
         // No later run meets this sandbox again.
         let sandbox = || TargetKey { base_url: format!("sandbox of {}", clock::utc_now()), id_type };
         let target = target(file, id_type).unwrap_or_else(sandbox);
-        let ledger = Ledger::open(&file.location, &target, clock::utc_now())?;
+        let deliver::Options { timeout, max_outage, .. } = settings.delivery;
+        let waits = Waits { request_timeout: timeout, max_outage };
+        let ledger = Ledger::open_with(&file.location, &target, waits, clock::utc_now())?;
         Ok(Some(Self { ledger, target }))
     }
 
@@ -124,6 +128,11 @@ impl RunLedger {
 }
 
 impl RemainingRun {
+    /// How long the ledger may be used, if other machines can reach it.
+    pub(super) fn lease(&self) -> Option<&Arc<Lease>> {
+        self.ledger.lease()
+    }
+
     /// Why nothing may be sent, if so.
     pub(super) fn refusal(&self, settings: &Settings) -> Option<Message> {
         too_many_changes(&self.known, settings)
@@ -133,9 +142,9 @@ impl RemainingRun {
     pub(super) fn start(self) -> Result<StartedRun, LedgerError> {
         let Self { mut ledger, plan, description, continued, .. } = self;
         let run = ledger.begin(&description, continued.as_ref(), clock::utc_now())?;
-        let plan = Arc::new(plan);
+        let (plan, lease) = (Arc::new(plan), ledger.lease().cloned());
         let recorder = Recorder::new(ledger, run, Arc::clone(&plan));
-        Ok(StartedRun { run, plan, recorder })
+        Ok(StartedRun { run, lease, plan, recorder })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The part of a run that sends: delivery, and beside it the consumer of its events.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +14,9 @@ use super::signals::Signals;
 use crate::config;
 use crate::deliver::{Delivery, Http, Options, Rate, Shutdown, Stop, Target, deliver};
 use crate::input::IdType;
+use crate::ledger::{Lease, LeaseState, LedgerError};
 use crate::plan::Plan;
-use crate::report::{Consumed, EventConsumer, Progress};
+use crate::report::{Consumed, EventConsumer, Progress, RecordError};
 use crate::sandbox::{self, Sandbox};
 
 /// How many events may wait for the consumer: what the fastest run does in some seconds. A commit to a slow disk then
@@ -24,6 +26,10 @@ const EVENTS: usize = 4096;
 /// How long the sandbox of this process takes for a request, so that a rehearsal looks like a run.
 const SANDBOX_LATENCY: Duration = Duration::from_millis(40);
 
+/// How long a run still waits for the ledger's database after a signal, and after two.
+const AFTER_A_SIGNAL: Duration = Duration::from_secs(10);
+const AFTER_TWO_SIGNALS: Duration = Duration::from_millis(500);
+
 /// Sends a plan until it is done or stopped.
 pub(super) async fn send(
     plan: Arc<Plan>,
@@ -31,6 +37,7 @@ pub(super) async fn send(
     mut consumer: EventConsumer<Box<dyn Progress + Send>>,
     target: &config::Endpoint,
     id_type: IdType,
+    lease: Option<Arc<Lease>>,
     signals: &mut Signals,
 ) -> Result<(Delivery, Consumed), Failure> {
     let (target, _sandbox) = match target {
@@ -51,8 +58,18 @@ pub(super) async fn send(
     let (shutdown, shutdown_rx) = watch::channel(Shutdown::No);
     let (sender, mut events) = mpsc::channel(EVENTS);
     let stop = shutdown.clone();
+    let max_outage = options.max_outage;
     let consuming = blocking("reporting", move || {
-        consumer.take_all(&mut events, || finish(&stop, Stop::Unwritable));
+        consumer.take_all(&mut events, |error| {
+            finish(
+                &stop,
+                match error {
+                    RecordError::Ledger(LedgerError::LeaseLost { .. }) => Stop::LedgerLost,
+                    RecordError::Ledger(LedgerError::Away { .. }) => Stop::LedgerAway(max_outage),
+                    RecordError::Ledger(_) | RecordError::Report(_) => Stop::Unwritable,
+                },
+            );
+        });
         consumer
     });
     let sending = async {
@@ -65,7 +82,8 @@ pub(super) async fn send(
     tokio::select! {
         // A signal that came before the first request is due stops the run before it.
         biased;
-        never = obey(signals, &shutdown) => match never {},
+        never = obey(signals, &shutdown, lease.as_deref()) => match never {},
+        never = watch_lease(lease.as_deref(), &shutdown, max_outage) => match never {},
         sent = sending => sent,
     }
 }
@@ -92,10 +110,37 @@ fn finish(shutdown: &watch::Sender<Shutdown>, stop: Stop) {
     });
 }
 
-/// Passes signals on: the first one lets requests in flight finish, the second one doesn't.
-pub(super) async fn obey(signals: &mut Signals, shutdown: &watch::Sender<Shutdown>) -> Infallible {
+/// Stops the run when it must not use the ledger any more.
+pub(super) async fn watch_lease(
+    lease: Option<&Lease>,
+    shutdown: &watch::Sender<Shutdown>,
+    max_outage: Duration,
+) -> Infallible {
+    if let Some(lease) = lease {
+        match lease.ended().await {
+            LeaseState::Lost => finish(shutdown, Stop::LedgerLost),
+            LeaseState::Unreachable | LeaseState::Held => {
+                finish(shutdown, Stop::LedgerAway(max_outage));
+                lease.hurry(Duration::ZERO);
+            }
+        }
+    }
+    pending().await
+}
+
+/// Passes signals on: the first one lets requests in flight finish, the second one doesn't. Then there is little time left to
+/// wait for the ledger's database, too.
+pub(super) async fn obey(
+    signals: &mut Signals,
+    shutdown: &watch::Sender<Shutdown>,
+    lease: Option<&Lease>,
+) -> Infallible {
+    let mut waits = [AFTER_A_SIGNAL, AFTER_TWO_SIGNALS].into_iter();
     loop {
         let stop = signals.next().await;
+        if let (Some(lease), Some(wait)) = (lease, waits.next()) {
+            lease.hurry(wait);
+        }
         shutdown.send_modify(|shutdown| {
             *shutdown = match shutdown {
                 Shutdown::No => {

@@ -6,6 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Builder;
 use tokio::task::spawn_blocking;
@@ -30,12 +31,11 @@ use crate::config::{
 };
 use crate::deliver::{Delivery, End, Reason};
 use crate::input::Issue;
-use crate::ledger::RowCounts;
-use crate::ledger::{Ledger, RunId};
+use crate::ledger::{Ledger, LedgerError, RowCounts, RunId};
 use crate::plan::{Plan, SavedHeader, SavedPlan};
 use crate::report::{
     Consumed, EndScreen, EventConsumer, ExitCode, FailuresReport, Message, NotAccepted, Progress,
-    RecordError, StopReason, command_line, why_stopped,
+    RecordError, StopReason, command_line, time, why_stopped,
 };
 
 /// Syncs, and says how it ended.
@@ -110,6 +110,18 @@ fn report_missing(missing: Option<&MissingRows>, failures: &mut FailuresReport) 
     Ok(plan.rows())
 }
 
+/// How a run ended that can't be recorded. A database that is away, or a lease that was lost, stops a run; a signal may have come
+/// first.
+fn unrecorded(error: &RecordError, end: &End) -> ExitCode {
+    match (error, end) {
+        (RecordError::Ledger(LedgerError::Away { .. } | LedgerError::LeaseLost { .. }), end) => match end {
+            End::Stopped(stop) => ExitCode::of_stop(stop),
+            End::Complete => ExitCode::Stopped,
+        },
+        _ => ExitCode::Internal,
+    }
+}
+
 /// Says why a run failed, and writes its reports.
 fn end_early(
     console: Console,
@@ -165,8 +177,8 @@ impl SyncRun {
 
         let mut fates = read.fates();
         let mut missing = read.missing.take();
-        let (plan, run, recorder) = match ledger {
-            None => (Arc::new(read.plan), None, None),
+        let (plan, run, recorder, lease) = match ledger {
+            None => (Arc::new(read.plan), None, None, None),
             Some(ledger) => {
                 let mut remaining = self.remaining(ledger, read.plan, &mut signals).await?;
                 fates.unchanged = remaining.known.total().unchanged;
@@ -180,10 +192,11 @@ impl SyncRun {
                     fates.failed = failed;
                     return Err(self.refuse(&remaining.plan, fates, causes, failures, message)?);
                 }
+                self.wait_for_quiet(&remaining, &mut signals).await?;
                 let starting = blocking("writing the ledger", move || remaining.start());
-                let StartedRun { run, plan, recorder } = starting.await??;
+                let StartedRun { run, lease, plan, recorder } = starting.await??;
                 self.reports.belongs_to(run);
-                (plan, Some(run), Some(recorder))
+                (plan, Some(run), Some(recorder), lease)
             }
         };
         info!(rows = plan.rows(), requests = plan.requests(), bytes = plan.memory_bytes(), "planned");
@@ -201,7 +214,7 @@ impl SyncRun {
         }
         let id_type = self.settings.input.id_type;
         let (delivered, consumed) =
-            Box::pin(send(plan, options, consumer, target, id_type, &mut signals)).await?;
+            Box::pin(send(plan, options, consumer, target, id_type, lease, &mut signals)).await?;
 
         let (exit, ledger) = self.report(&delivered, consumed, run, &causes)?;
         // Compacting can take long, and who sent a signal may not wait.
@@ -318,6 +331,23 @@ impl SyncRun {
         signals.or("read the ledger", async { Ok(asking.await??) }).await
     }
 
+    /// Waits until no request of the run before can arrive any more, if that was killed or lost the ledger.
+    async fn wait_for_quiet(&self, remaining: &RemainingRun, signals: &mut Signals) -> Result<(), Failure> {
+        let left = remaining.lease().map_or(Duration::ZERO, |lease| lease.quiet_left());
+        if left.is_zero() || remaining.plan.rows() == 0 {
+            return Ok(());
+        }
+        self.console.warning(&Message::note(format!(
+            "waiting {}: requests of the run before may still be on their way",
+            time(left)
+        )));
+        let quiet = async {
+            sleep(left).await;
+            Ok(())
+        };
+        signals.or("waited", quiet).await
+    }
+
     /// Records how the run ended, and reports it in all the ways that were asked for. Returns the ledger, if it can still
     /// be written.
     fn report(
@@ -327,16 +357,16 @@ impl SyncRun {
         run: Option<RunId>,
         causes: &[Issue],
     ) -> Result<(ExitCode, Option<Ledger>), Failure> {
-        let mut exit = match error {
-            Some(_) => ExitCode::Internal,
+        let mut exit = match &error {
+            Some(error) => unrecorded(error, end),
             None => ExitCode::of(end, &tally.fates).verified(verified.as_ref()),
         };
         if let (Some(run), Some(open)) = (run, ledger.as_mut())
-            && let Err(unrecorded) = run_ledger::finish(open, run, exit, &tally.fates)
+            && let Err(unrecorded_end) = run_ledger::finish(open, run, exit, &tally.fates)
         {
             ledger = None;
-            exit = ExitCode::Internal;
-            error.get_or_insert(RecordError::Ledger(unrecorded));
+            let error = error.get_or_insert(RecordError::Ledger(unrecorded_end));
+            exit = unrecorded(error, end);
         }
         let is_reported = !matches!(error, Some(RecordError::Report(_)));
         let failure = error.map(Failure::from);

@@ -12,7 +12,7 @@ use super::environment::Environment;
 use super::error::ConfigError;
 use super::file::unreadable;
 use super::flags::{LedgerFlags, LedgerPathFlags, SyncOptions};
-use super::layer::Layer;
+use super::layer::{Layer, OptionSource};
 use super::values::Limit;
 use crate::ledger::{LedgerLocation, SkipScope};
 
@@ -134,6 +134,20 @@ impl LedgerSettings {
             .with_hint("add `--subdomain NAME`"));
         }
         Self::resolve(&options.ledger, layer, environment, base_url)
+    }
+}
+
+impl LedgerSettings {
+    /// What the user should know about a ledger in a database.
+    pub(super) fn warnings(&self, layer: &Layer) -> Vec<String> {
+        let mut warnings = self.location.warnings();
+        if self.location.has_password() && layer.source("ledger") == Some(&OptionSource::Flag) {
+            warnings.push(format!(
+                "--ledger: others on this computer can see the password in the list of processes: name a file with \
+                 `--ledger-file`, or set the variable `{PASSWORD}`"
+            ));
+        }
+        warnings
     }
 }
 

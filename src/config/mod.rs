@@ -100,6 +100,7 @@ pub fn resolve_sync(
         Endpoint::Sandbox => None,
     };
     let ledger = LedgerSettings::resolve(&options.ledger, &layer, environment, base_url)?;
+    warnings.extend(ledger.iter().flat_map(|ledger| ledger.warnings(&layer)));
     let config = file.path.clone();
     let failures = options.failures.failures.clone().unwrap_or_else(|| FAILURES.into());
     let reports = Reports::resolve(Some(failures), &options.reports, &layer, environment)?;
@@ -149,6 +150,7 @@ pub fn resolve_pull(
         return Err(ConfigError::new("a sandbox that starts with the command has no users to read"));
     };
     let ledger = LedgerSettings::of_pull(&options.ledger, &layer, environment, base_url.clone())?;
+    warnings.extend(ledger.warnings(&layer));
     let config = file.path.clone();
     let reports = Reports::resolve(None, &ReportFlags::default(), &layer, environment)?;
     let mut settings = Settings::of(Vec::new(), options, file, reports, environment, warnings);
@@ -171,7 +173,8 @@ fn planning(
     let ledger = LedgerSettings::resolve_plan(&options, &layer, environment, files.save)?;
     let no_run = ReportFlags::default();
     let reports = Reports::resolve(options.failures.failures.clone(), &no_run, &layer, environment)?;
-    let warnings = environment.unknown_variables();
+    let mut warnings = environment.unknown_variables();
+    warnings.extend(ledger.iter().flat_map(|ledger| ledger.warnings(&layer)));
     let mut settings = Settings::of(inputs, options, file, reports, environment, warnings);
     (settings.ledger, settings.save) = (ledger, save);
     if settings.reports.prints_failures() {

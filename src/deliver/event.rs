@@ -177,6 +177,10 @@ pub enum Stop {
     Terminated,
     /// SIGHUP.
     HungUp,
+    /// Another run has taken the lease of the ledger.
+    LedgerLost,
+    /// The ledger's database could not be reached for this long.
+    LedgerAway(Duration),
     /// A report can't be written any more.
     Unwritable,
 }
@@ -219,6 +223,8 @@ impl Stop {
             | Self::Interrupted
             | Self::Terminated
             | Self::HungUp
+            | Self::LedgerLost
+            | Self::LedgerAway(_)
             | Self::Unwritable => None,
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::{Ledger, LedgerError, RunId};
 use crate::deliver::{Event, Outcome};
@@ -50,6 +51,20 @@ impl Recorder {
             self.since.get_or_insert(now);
         }
         self.held.push(event);
+    }
+
+    /// Takes an event after another run has taken the ledger: what was sent may have replaced what that run sent.
+    pub fn doubt(&mut self, event: &Event) {
+        if let Event::Finished { batch, attempts: 1.., .. } = *event {
+            self.ledger.mark_uncertain(&self.plan, batch, 1);
+        }
+    }
+
+    /// Tells the runs that use the ledger from now on what is doubted.
+    pub fn leave_doubts(&mut self) {
+        if let Err(error) = self.ledger.leave_doubts(self.run) {
+            warn!("what was sent last could not be marked as doubtful: {error}");
+        }
     }
 
     /// Whether to commit before another event is taken.

@@ -116,6 +116,8 @@ impl ExitCode {
             | Stop::Outage { .. }
             | Stop::LongPause { .. }
             | Stop::Canary(_)
+            | Stop::LedgerLost
+            | Stop::LedgerAway(_)
             | Stop::OutOfTime(_) => Self::Stopped,
             Stop::Unwritable => Self::Internal,
             Stop::Interrupted => Self::Interrupted,
@@ -135,6 +137,8 @@ impl From<&Stop> for StopReason {
             Stop::LongPause { .. } => Self::LongPause,
             Stop::OutOfTime(_) => Self::MaxDuration,
             Stop::Canary(_) => Self::Canary,
+            Stop::LedgerLost => Self::LedgerHeld,
+            Stop::LedgerAway(_) => Self::LedgerAway,
             Stop::Unwritable => Self::Disk,
             Stop::Interrupted | Stop::Terminated | Stop::HungUp => Self::Signal,
         }

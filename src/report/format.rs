@@ -137,6 +137,10 @@ pub fn why_stopped(stop: &Stop) -> String {
         Stop::Interrupted => "the run was stopped by Ctrl-C (SIGINT)".to_owned(),
         Stop::Terminated => "the run was stopped by SIGTERM".to_owned(),
         Stop::HungUp => "the run was stopped because its terminal was closed (SIGHUP)".to_owned(),
+        Stop::LedgerLost => "another run has taken over the ledger".to_owned(),
+        Stop::LedgerAway(most) => {
+            format!("the ledger's database could not be reached for {} (`--max-outage`)", period(*most))
+        }
         Stop::Unwritable => "a report or the ledger can't be written".to_owned(),
     }
 }

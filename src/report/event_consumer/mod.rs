@@ -113,11 +113,11 @@ impl<P: Progress> EventConsumer<P> {
     }
 
     /// Takes events until no more can come. `stop` is called after each one from which on the run can't be recorded.
-    pub fn take_all(&mut self, events: &mut Receiver<Event>, stop: impl Fn()) {
+    pub fn take_all(&mut self, events: &mut Receiver<Event>, stop: impl Fn(&RecordError)) {
         while let Some(event) = events.blocking_recv() {
             self.take(event, || events.try_recv().ok());
-            if self.error.is_some() {
-                stop();
+            if let Some(error) = &self.error {
+                stop(error);
             }
         }
     }
@@ -125,7 +125,10 @@ impl<P: Progress> EventConsumer<P> {
     /// Takes an event, and those of `more` that the ledger can record in the same commit.
     fn take(&mut self, event: Event, mut more: impl FnMut() -> Option<Event>) {
         let Some(recorder) = &mut self.recorder else { return self.count(&event) };
-        if matches!(self.error, Some(RecordError::Ledger(_))) {
+        if let Some(RecordError::Ledger(error)) = &self.error {
+            if matches!(error, LedgerError::LeaseLost { .. }) {
+                recorder.doubt(&event);
+            }
             if !matches!(event, Event::Finished { .. }) {
                 self.count(&event);
             }
@@ -178,6 +181,11 @@ impl<P: Progress> EventConsumer<P> {
             self.error.get_or_insert(RecordError::Report(error));
         }
         let is_recorded = !matches!(self.error, Some(RecordError::Ledger(_)));
+        if let (Some(recorder), Some(RecordError::Ledger(LedgerError::LeaseLost { .. }))) =
+            (&mut self.recorder, &self.error)
+        {
+            recorder.leave_doubts();
+        }
         let ledger = self.recorder.filter(|_| is_recorded).map(Recorder::into_ledger);
         Consumed { tally: self.tally, statistics: self.statistics, ledger, error: self.error }
     }

@@ -199,7 +199,7 @@ fn what_the_ledger_cannot_record_stays_unsent_and_requests_still_count() {
     }
     drop(sender);
     let is_stopped = std::cell::Cell::new(false);
-    consumer.take_all(&mut receiver, || is_stopped.set(true));
+    consumer.take_all(&mut receiver, |_| is_stopped.set(true));
     assert!(is_stopped.get());
     let Consumed { tally, ledger, error, .. } = consumer.finish(&End::Stopped(Stop::Unwritable), None);
     assert!(ledger.is_none() && matches!(error, Some(RecordError::Ledger(_))));
