@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use super::completions::CompletionsFlags;
 use super::help;
 use super::history::HistoryFlags;
+use super::ledger::LedgerFlags;
 use super::output::OutputFormat;
 use super::sandbox::SandboxFlags;
 use super::undo::UndoFlags;
@@ -43,6 +44,9 @@ pub(super) enum Command {
     /// List past runs and show what they sent, from the ledger
     #[command(after_help = help::HISTORY)]
     History(HistoryFlags),
+    /// Copy a ledger, for instance from a file to a database
+    #[command(after_help = help::LEDGER)]
+    Ledger(LedgerFlags),
     /// Run a simulated User.com API on this computer, for rehearsals and tests
     #[command(after_help = help::SANDBOX)]
     Sandbox(SandboxFlags),

@@ -46,6 +46,12 @@ Examples:
   attrsync history show 12
   attrsync history user 501";
 
+/// Below the help of `ledger`.
+pub(super) const LEDGER: &str = "\
+Examples:
+  attrsync ledger copy attrsync.ledger postgres://attrsync@db.example.com/crm
+  attrsync ledger copy attrsync.ledger @/run/secrets/ledger";
+
 pub(super) const SANDBOX: &str = "\
 Example:
   attrsync sandbox --listen 127.0.0.1:8080 --latency 50ms --error-rate 5%

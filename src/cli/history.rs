@@ -18,8 +18,9 @@ use crate::report::{ExitCode, Message, RunScreen, RunsScreen, UserScreen, visibl
 #[derive(Args, Debug)]
 #[command(disable_help_subcommand = true)]
 pub(super) struct HistoryFlags {
-    /// Ledger to read [default: the one that sync uses in this directory]
-    #[arg(long, value_name = "FILE", global = true)]
+    /// Ledger to read: a file, the address of a database, or @ and a file that holds such an address [default: the one that
+    /// sync uses in this directory]
+    #[arg(long, value_name = "LEDGER", global = true)]
     ledger: Option<PathBuf>,
     /// How the answer is printed: for people or for programs
     #[arg(long, value_enum, global = true, default_value_t)]

@@ -13,6 +13,7 @@ mod failure;
 mod fingerprint;
 mod help;
 mod history;
+mod ledger;
 mod log_fields;
 mod manual;
 mod monitor;
@@ -59,6 +60,7 @@ pub fn main() -> process::ExitCode {
         Command::Pull(typed) => pull::run(&typed, &environment),
         Command::Undo(flags) => undo::run(&flags, &environment),
         Command::History(flags) => history::run(&flags, &environment),
+        Command::Ledger(flags) => ledger::run(&flags, &environment),
         Command::Sandbox(flags) => sandbox::run(&flags),
         Command::Completions(flags) => completions::run(&flags, Cli::command()),
     });

@@ -8,7 +8,7 @@ use clap::Args;
 use super::console::Console;
 use super::failure::Failure;
 use super::output::Output;
-use crate::config::{Destination, Environment, resolve_ledger};
+use crate::config::{Destination, Environment, ledger_flag, resolve_ledger};
 use crate::input::IdType;
 use crate::ledger::{LedgerError, LedgerReader, RunId, TargetKey, UndoCounts, UndoError, UndoRun};
 use crate::plan::SentValue;
@@ -18,8 +18,9 @@ use crate::report::{ExitCode, Message, command_line, counted};
 pub(super) struct UndoFlags {
     /// Number of the run, as attrsync history lists it
     run: u64,
-    /// Ledger to read [default: the one that sync uses in this directory]
-    #[arg(long, value_name = "FILE")]
+    /// Ledger to read: a file, the address of a database, or @ and a file that holds such an address [default: the one that
+    /// sync uses in this directory]
+    #[arg(long, value_name = "LEDGER")]
     ledger: Option<PathBuf>,
     /// Where to write the values, as CSV [default: standard output]
     #[arg(long, value_name = "FILE")]
@@ -163,7 +164,7 @@ fn next(flags: &UndoFlags, run: &UndoRun<'_>, left_out: &LeftOut) -> String {
         words.extend(["--empty".into(), "send".into()]);
     }
     words.extend(flags.null_token.iter().map(|token| format!("--null-token={token}")));
-    let ledger = flags.ledger.iter().map(|path| format!("--ledger={}", path.display()));
+    let ledger = flags.ledger.iter().map(|typed| ledger_flag(&typed.to_string_lossy()));
     words.extend(ledger);
     let input = flags.output.as_ref().map_or_else(|| "-".to_owned(), |path| path.display().to_string());
     let is_like_a_flag = input.starts_with('-') && input != "-";

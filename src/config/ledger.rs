@@ -160,10 +160,18 @@ pub(super) fn location(
     let Some(file) = &flags.ledger_file else {
         return parse(&layer.place("ledger"), flags.ledger.as_os_str(), environment);
     };
-    let place = format!("{}: `{}`", layer.place("ledger_file"), file.display());
+    read(&format!("{}: `{}`", layer.place("ledger_file"), file.display()), file, environment)
+}
+
+/// The location that is written in a file.
+pub(super) fn read(
+    place: &str,
+    file: &Path,
+    environment: &Environment,
+) -> Result<LedgerLocation, ConfigError> {
     let text = fs::read_to_string(environment.directory.join(file))
-        .map_err(|error| ConfigError::at(&place, unreadable(&error)))?;
-    parse(&place, text.trim().as_ref(), environment)
+        .map_err(|error| ConfigError::at(place, unreadable(&error)))?;
+    parse(place, text.trim().as_ref(), environment)
 }
 
 /// A location as it is written. Messages leave the text out if it is the address of a database: a password may stand in it.

@@ -298,13 +298,33 @@ fn ledger_path(layer: &Layer) -> &Path {
     named.map_or(Path::new(LEDGER), Path::new)
 }
 
+/// A ledger as it is typed: a path, the address of a database, or `@` and the file that holds such an address.
+pub fn parse_ledger(
+    place: &str,
+    text: &OsStr,
+    environment: &Environment,
+) -> Result<LedgerLocation, ConfigError> {
+    match text.to_str().and_then(|text| text.strip_prefix('@')) {
+        Some(file) => ledger::read(&format!("{place}: `{file}`"), Path::new(file), environment),
+        None => ledger::parse(place, text, environment),
+    }
+}
+
+/// The flag of `sync` for a ledger that was typed like this, without a password.
+pub fn ledger_flag(typed: &str) -> String {
+    match typed.strip_prefix('@') {
+        Some(file) => format!("--ledger-file={file}"),
+        None => format!("--ledger={}", ledger::shown(typed)),
+    }
+}
+
 /// The ledger for a command that only reads it: the one that was named, or the one that a run would use.
 pub fn resolve_ledger(
     named: Option<&Path>,
     environment: &Environment,
 ) -> Result<LedgerLocation, ConfigError> {
     if let Some(named) = named {
-        return ledger::parse("--ledger", named.as_os_str(), environment);
+        return parse_ledger("--ledger", named.as_os_str(), environment);
     }
     let (layer, _) = merge(&Layer::default(), environment)?;
     ledger::location(&layer.parse()?.ledger.known.path, &layer, environment)

@@ -297,7 +297,11 @@ impl Database {
     /// Adds a part of what was known before a run of an attribute.
     pub(super) fn add_prior(&self, run: u64, attribute: u64, groups: &[u8]) -> Result<(), LedgerError> {
         let id = self.store.last_key(&PriorPart::TABLE)?.map_or(1, |last| last + 1);
-        self.put(&PriorPart { id, run, attribute, groups: groups.to_vec() })
+        self.put_prior(&PriorPart { id, run, attribute, groups: groups.to_vec() })
+    }
+
+    pub(super) fn put_prior(&self, part: &PriorPart) -> Result<(), LedgerError> {
+        self.put(part)
     }
 
     /// Removes what was known before these runs and all earlier ones.

@@ -19,6 +19,7 @@
 //! - `lease` says how long a run may use a ledger that other machines can reach.
 
 mod compact;
+mod copy;
 mod database;
 mod error;
 mod fingerprint;
@@ -43,6 +44,7 @@ mod undo;
 mod varint;
 mod writer;
 
+pub use copy::{Copied, CopyError, copy};
 pub use database::Waits;
 pub use error::{LedgerError, LockHolder, Renewal};
 pub use fingerprint::{Fingerprint, INPUTS};

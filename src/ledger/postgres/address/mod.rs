@@ -307,7 +307,7 @@ impl PartialEq for Address {
 
 impl Eq for Address {}
 
-/// What may be shown: enough to know which ledger it is.
+/// What may be shown: all but the password.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "postgres://{}@", encoded(&self.user))?;
@@ -326,6 +326,18 @@ impl fmt::Display for Address {
         write!(f, "/{}", encoded(&self.database))?;
         if self.schema != DEFAULT_SCHEMA {
             parameters.push(format!("schema={}", self.schema));
+        }
+        if self.lease != DEFAULT_LEASE {
+            parameters.push(format!("lease={}ms", self.lease.as_millis()));
+        }
+        match self.encryption {
+            Encryption::WhereNeeded => {}
+            Encryption::Always => parameters.push("sslmode=verify-full".to_owned()),
+            Encryption::Never => parameters.push("sslmode=disable".to_owned()),
+        }
+        if let Some(path) = &self.root_certificate {
+            let path = encoded(&path.to_string_lossy()).to_string().replace("%2F", "/");
+            parameters.push(format!("sslrootcert={path}"));
         }
         if parameters.is_empty() { Ok(()) } else { write!(f, "?{}", parameters.join("&")) }
     }

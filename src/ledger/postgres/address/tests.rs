@@ -29,7 +29,11 @@ fn is_shown_without_the_password() {
     check("postgres://ada@/crm?host=/var/run/postgresql", "postgres://ada@/crm?host=/var/run/postgresql");
     check("postgres://ada@%2Fvar%2Frun:5433/crm", "postgres://ada@/crm?host=/var/run&port=5433");
     check("postgres://ada%40corp:hunter2@h/my%20crm", "postgres://ada%40corp@h:5432/my%20crm");
-    check("  postgres://ada:hunter2@h/crm?sslmode=disable \n", "postgres://ada@h:5432/crm");
+    check("  postgres://ada:hunter2@h/crm?sslmode=disable \n", "postgres://ada@h:5432/crm?sslmode=disable");
+    check(
+        "postgres://ada:hunter2@h/crm?sslrootcert=/etc/my%20ca.pem&sslmode=require&lease=1m",
+        "postgres://ada@h:5432/crm?lease=60000ms&sslmode=verify-full&sslrootcert=/etc/my%20ca.pem",
+    );
 }
 
 #[test]

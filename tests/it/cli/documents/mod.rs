@@ -26,7 +26,7 @@ const SHIMS: &str = "attrsync() { \"$PROGRAM\" \"$@\" --help; }; aws() { :; }; p
 /// Languages of blocks that hold command lines.
 const WITH_COMMANDS: [&str; 5] = ["sh", "crontab", "ini", "yaml", "dockerfile"];
 
-const COMMANDS: [&str; 7] = ["sync", "plan", "pull", "undo", "history", "sandbox", "completions"];
+const COMMANDS: [&str; 8] = ["sync", "plan", "pull", "undo", "history", "ledger", "sandbox", "completions"];
 
 /// A text that users read.
 struct Page {
