@@ -1,10 +1,14 @@
 //! Where tests keep a ledger: in a file, or in PostgreSQL.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use attrsync::ledger::LedgerLocation;
 use proptest::prelude::*;
 use tempfile::TempDir;
+
+#[cfg(feature = "postgres")]
+use crate::postgres::Database;
 
 /// A store for ledgers. Tests of what a ledger does run with each.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +25,12 @@ pub(crate) struct Place {
 }
 
 impl Store {
+    /// PostgreSQL, if there is a server.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn postgres() -> Option<Self> {
+        database().map(|_| Self::Postgres)
+    }
+
     /// A new place.
     pub(crate) fn place(self) -> Place {
         match self {
@@ -31,18 +41,30 @@ impl Store {
             #[cfg(feature = "postgres")]
             Self::Postgres => {
                 static NEXT: AtomicU64 = AtomicU64::new(0);
-                let schema = format!("l{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-                let server = std::env::var("ATTRSYNC_TEST_POSTGRES").expect("a server runs");
-                let location = LedgerLocation::of_database(&format!("{server}?schema={schema}"), None);
+                let database = database().expect("the store was chosen because there is one");
+                let schema = format!("ledger_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+                let location =
+                    LedgerLocation::of_database(&format!("{}?schema={schema}", database.pooled), None);
                 Place { location: location.expect("it is an address"), _folder: None }
             }
         }
     }
 }
 
+/// The database for all ledgers, each of which has a schema. Connections go through the pooler.
+#[cfg(feature = "postgres")]
+fn database() -> Option<&'static Database> {
+    static DATABASE: OnceLock<Option<Database>> = OnceLock::new();
+    DATABASE.get_or_init(crate::postgres::database).as_ref()
+}
+
 /// Any store.
 pub(super) fn stores() -> impl Strategy<Value = Store> {
-    prop_oneof![7 => Just(Store::File), 1 => Just(Store::Postgres)]
+    #[cfg(feature = "postgres")]
+    if Store::postgres().is_some() {
+        return prop_oneof![7 => Just(Store::File), 1 => Just(Store::Postgres)].boxed();
+    }
+    Just(Store::File).boxed()
 }
 
 impl Place {
@@ -67,7 +89,9 @@ macro_rules! in_each_store {
             $(
                 #[test]
                 fn $name() {
-                    super::$name($crate::ledger::place::Store::Postgres);
+                    if let Some(store) = $crate::ledger::place::Store::postgres() {
+                        super::$name(store);
+                    }
                 }
             )+
         }
