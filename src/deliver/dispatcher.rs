@@ -75,7 +75,7 @@ impl<T: Transport> Dispatcher<T> {
         let sample = Sample::new(options.verify, StdRng::from_rng(&mut chance));
         Self {
             core: Core::new(Arc::clone(&plan), options, sample),
-            limiter: Limiter::new(options.rate),
+            limiter: Limiter::new(options.rate).shared_by(options.shared_rate.clone()),
             concurrency: Concurrency::new(options.concurrency),
             plan,
             transport,

@@ -64,7 +64,9 @@ pub use event::{
 #[cfg(feature = "postgres")]
 pub(crate) use http::certificate as certificate_error;
 pub use http::{Http, HttpError, Target};
-pub use limiter::{LimitSignal, Limiter};
+#[cfg(feature = "postgres")]
+pub(crate) use limiter::{HEADROOM, TOLERANCE};
+pub use limiter::{LimitSignal, Limiter, SharedRate};
 pub use options::{Options, Rate, Verify};
 pub use pages::{Page, PageError, PageReader, PageRequests};
 pub use read_back::{Mismatch, PlanRow, ReadingBack, Reservoir, Verified, Way};

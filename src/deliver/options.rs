@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::canary::Canary;
 use super::event::Shutdown;
+use super::limiter::SharedRate;
 
 /// The most requests in any window of time: `10/s` or `300/m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +108,8 @@ impl FromStr for Verify {
 pub struct Options {
     /// The limit for all requests, repeated ones included.
     pub rate: Rate,
+    /// The other processes that hold this rate together with this one, if there are any.
+    pub shared_rate: Option<Arc<dyn SharedRate>>,
     /// Most requests in flight.
     pub concurrency: NonZeroUsize,
     /// The most attempts for one batch. Attempts during an outage don't count.
@@ -160,6 +163,7 @@ impl Default for Options {
                 requests: NonZeroU32::new(10).expect("10 is not 0"),
                 window: Duration::from_secs(1),
             },
+            shared_rate: None,
             concurrency: NonZeroUsize::new(16).expect("16 is not 0"),
             max_attempts: NonZeroU32::new(5).expect("5 is not 0"),
             retry_initial_delay: Duration::from_millis(500),

@@ -13,14 +13,19 @@
 //! - **The slowdown** is the share of the rate that is in use. It falls while the server keeps throttling, see [`Slowdown`].
 //!
 //! In addition, all requests pause after a throttled one.
+//!
+//! If several processes share the rate, a [`SharedRate`] does the spacing and keeps the window of all of them.
 
 mod recent_starts;
+mod shared;
 #[cfg(test)]
 mod simulation;
 mod slowdown;
 
 use std::num::NonZeroU32;
 use std::ops::Add;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock, Reference};
@@ -31,6 +36,7 @@ use governor::{Quota, RateLimiter};
 use tokio::time::{Instant, sleep_until};
 
 use self::recent_starts::RecentStarts;
+pub use self::shared::SharedRate;
 use self::slowdown::Slowdown;
 use super::options::Rate;
 use crate::clock;
@@ -38,7 +44,12 @@ use crate::clock;
 /// By how much the delays of two requests on their way to the server may differ before the server counts too many. At ten
 /// requests a second it costs 3.2% of the time. A run may take 5% longer than its rate allows, and the first request needs
 /// a part of the rest.
-const HEADROOM: Duration = Duration::from_millis(32);
+pub(crate) const HEADROOM: Duration = Duration::from_millis(32);
+
+/// How long after its time a request may start that shares the rate with other processes. The rest of [`HEADROOM`] is for
+/// its way.
+pub(crate) const TOLERANCE: Duration = Duration::from_millis(20);
+const ON_ITS_WAY: Duration = HEADROOM.saturating_sub(TOLERANCE);
 
 /// How much earlier than its regular time a request may start to make up for one that started late, if requests are so close
 /// that late timers matter.
@@ -107,6 +118,10 @@ pub struct Limiter {
     pauses: u32,
     /// When the latest of them began.
     pause_began: Option<Instant>,
+    /// The other processes with the same rate, if there are any.
+    shared: Option<Arc<dyn SharedRate>>,
+    /// The next permit of all processes is not used, because a request before it arrived late.
+    passes: AtomicBool,
 }
 
 impl Limiter {
@@ -129,7 +144,21 @@ impl Limiter {
             round_trip: None,
             pauses: 0,
             pause_began: None,
+            shared: None,
+            passes: AtomicBool::new(false),
         }
+    }
+
+    /// The same as one of several processes, if there are others.
+    #[must_use]
+    pub fn shared_by(mut self, shared: Option<Arc<dyn SharedRate>>) -> Self {
+        if shared.is_some() {
+            // As far apart as starts within the tolerance may be.
+            let span = self.rate.window + ON_ITS_WAY;
+            self.recent = RecentStarts::new(self.rate.requests, span);
+        }
+        self.shared = shared;
+        self
     }
 
     /// The time between two starts at the present rate.
@@ -144,7 +173,7 @@ impl Limiter {
 
     /// What is left of the pause, if there is one.
     pub fn pause_left(&self, now: Instant) -> Option<Duration> {
-        left(self.paused, now)
+        left(self.paused, now).max(self.shared.as_ref().and_then(|shared| shared.pause_left()))
     }
 
     /// What is left of the pause that the server asked for, if it did. [`pause_left`](Self::pause_left) may be longer, because
@@ -162,10 +191,19 @@ impl Limiter {
     /// future can be dropped before that without consequences.
     pub async fn permit(&self) {
         loop {
-            let earliest = self.paused.max(self.spaced).max(self.recent.opens());
+            let spaced = self.spaced.filter(|_| self.shared.is_none());
+            let earliest = self.paused.max(spaced).max(self.recent.opens());
             if let Some(at) = earliest.filter(|at| clock::monotonic_now() < *at) {
                 sleep_until(at).await;
                 continue;
+            }
+            if let Some(shared) = &self.shared {
+                shared.permit(self.interval).await;
+                if self.passes.swap(false, Ordering::Relaxed) {
+                    shared.started();
+                    continue;
+                }
+                return;
             }
             match self.spacing.check_n(self.cells).expect("a request fits the burst") {
                 Ok(()) => return,
@@ -178,6 +216,9 @@ impl Limiter {
     pub fn started(&mut self, now: Instant) {
         self.last = Some(now);
         self.recent.push(now);
+        if let Some(shared) = &self.shared {
+            shared.started();
+        }
     }
 
     /// A request that started at `start` is done with. `connecting` is how long it may have waited for a connection
@@ -199,12 +240,18 @@ impl Limiter {
                 if !known {
                     self.pauses += 1;
                     self.pause_began = Some(now);
-                    self.slowdown.throttled(self.recent.share_before(start), now);
+                    // What others sent is not known. It is likely that the window was full, as nobody waits without a need.
+                    let own = if self.shared.is_some() { 1.0 } else { self.recent.share_before(start) };
+                    self.slowdown.throttled(own, now);
                 }
                 let doublings = self.pauses.saturating_sub(1).min(31);
                 let own = SHORTEST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_OWN_PAUSE);
                 self.asked = self.asked.max(retry_after.map(|after| now + after));
-                self.pause_until(now + retry_after.unwrap_or_default().max(own));
+                let pause = retry_after.unwrap_or_default().max(own);
+                self.pause_until(now + pause);
+                if let Some(shared) = &self.shared {
+                    shared.pause(pause);
+                }
             }
             LimitSignal::Nothing => {}
         }
@@ -223,6 +270,7 @@ impl Limiter {
         if self.first.is_none() {
             self.first = Some(First { start, connecting, latency });
             self.recent.late(start, latency);
+            self.passes = AtomicBool::new(connecting > ON_ITS_WAY);
             self.spaced = self.spaced.max(Some(start + connecting + self.interval));
         } else if connecting.is_zero() {
             let shortest = self.round_trip.map_or(latency, |shortest| shortest.min(latency));
