@@ -5,7 +5,8 @@
 //! - `background` is the thread that all connections live on;
 //! - `store` has the ledger's rows: `tables` reads and changes them by `statements`, `schema` creates their tables, and `lease` is
 //!   the right to write them;
-//! - `session` is one connection, made again when it is lost; `parameter` and `error` are what goes in and comes out.
+//! - `session` is one connection, made again when it is lost; `parameter` and `error` are what goes in and comes out;
+//! - `quota` shares one rate between processes.
 //!
 //! Nothing outlives a transaction on the server's side, so all of this works through a pooler in transaction mode:
 //! statements have no names, types are built in, and there are no settings of a session.
@@ -15,6 +16,7 @@ mod background;
 mod error;
 mod lease;
 mod parameter;
+mod quota;
 mod schema;
 mod session;
 mod statements;
@@ -26,6 +28,7 @@ pub use address::{Access, Address, DEFAULT_SCHEMA, Host};
 pub use background::Background;
 pub use error::DatabaseError;
 pub use parameter::Parameter;
+pub use quota::Quota;
 pub use session::Session;
 pub(super) use store::PostgresStore;
 pub use tokio_postgres::Row;

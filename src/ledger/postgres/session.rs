@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_core::Stream as _;
 use rustls_tokio_postgres::MakeRustlsConnect;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::{Client, Error, NoTls, Row};
@@ -55,11 +56,18 @@ struct Open {
     client: Client,
     /// Moves the bytes. It returns what ended the connection.
     driver: JoinHandle<Result<(), Error>>,
+    /// Its other end is dropped when the connection ends.
+    ended: watch::Receiver<()>,
 }
 
 impl Open {
     fn new(client: Client, connection: impl Future<Output = Result<(), Error>> + Send + 'static) -> Self {
-        Self { client, driver: tokio::spawn(connection) }
+        let (open, ended) = watch::channel(());
+        let driver = tokio::spawn(async move {
+            let _open = open;
+            connection.await
+        });
+        Self { client, driver, ended }
     }
 }
 
@@ -82,6 +90,14 @@ impl Session {
     /// Whether there is a connection, as far as it is known.
     pub fn is_open(&self) -> bool {
         self.connection.as_ref().is_some_and(|open| !open.client.is_closed())
+    }
+
+    /// Waits until the connection is closed, if there is one.
+    pub async fn closed(&self) {
+        if let Some(open) = &self.connection {
+            let mut ended = open.ended.clone();
+            while ended.changed().await.is_ok() {}
+        }
     }
 
     /// Closes the connection. The next statement makes a new one.

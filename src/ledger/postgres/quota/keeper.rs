@@ -1,0 +1,299 @@
+//! The task that reserves slots, on a connection of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt as _;
+use tokio::time::sleep;
+use tracing::{debug, info, warn};
+
+use super::Shared;
+use super::server_clock::{Continuity, ServerClock, micros};
+use super::slots::Slot;
+use super::statements::{QuotaRow, Reserved, Times};
+use crate::clock;
+use crate::deliver::{HEADROOM, TOLERANCE};
+use crate::ledger::postgres::error::DatabaseError;
+use crate::ledger::postgres::session::Session;
+
+/// How many questions about the time are asked before the first slot is reserved.
+const QUESTIONS: usize = 3;
+
+/// A block lasts no longer than this, because a process that ends leaves the rest of it unused, …
+const LONGEST_BLOCK: Duration = Duration::from_millis(250);
+
+/// … and need not last longer than this, …
+const SHORT_BLOCK: Duration = Duration::from_millis(30);
+
+/// … or so many round trips, as the next block is reserved when a half of it is left.
+const ROUND_TRIPS: u32 = 4;
+
+/// If slots are this far ahead, others wait as well, and each gets one slot at a time.
+const QUEUE: Duration = Duration::from_secs(2);
+
+/// How often to ask for a pause of others while a slot is still far away.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// What is less far away comes before an answer.
+pub(super) const FAR: Duration = Duration::from_millis(300);
+
+/// The longest tolerance, for a database that takes half a second to answer.
+const MOST_TOLERANCE: Duration = Duration::from_secs(1);
+
+/// How long a connection that failed is not tried again: this, and twice as long after each further failure, …
+const SHORTEST_WAIT: Duration = Duration::from_millis(100);
+
+/// … up to this.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// What to do next.
+#[derive(Debug)]
+pub(super) enum Task {
+    /// Tell all to pause until then.
+    Pause(Duration),
+    /// Reserve slots that are this far apart.
+    Reserve(Duration),
+    /// Ask whether there is a pause.
+    Look,
+    /// Wait until there is something to do, but look again at this time.
+    Wait(Option<Duration>),
+}
+
+#[derive(Debug)]
+pub(super) struct Keeper {
+    shared: Arc<Shared>,
+    session: Session,
+    row: QuotaRow,
+    clock: ServerClock,
+    /// The connection and the server that the clock belongs to.
+    generation: u64,
+    server: Option<i64>,
+    /// Whether the row was there before, so that slots may have been given out.
+    was_there: bool,
+    /// Whether so many slots are reserved that others must be waiting.
+    is_queued: bool,
+    /// When the last answer came.
+    asked_at: Duration,
+    warned: Warned,
+}
+
+/// What was already said.
+#[derive(Debug, Default)]
+struct Warned {
+    far_away: bool,
+    other_rate: Option<String>,
+    reset_at: Option<i64>,
+}
+
+impl Keeper {
+    pub(super) fn new(shared: Arc<Shared>, session: Session, row: QuotaRow) -> Self {
+        Self {
+            shared,
+            session,
+            row,
+            clock: ServerClock::default(),
+            generation: 0,
+            server: None,
+            was_there: false,
+            is_queued: false,
+            asked_at: Duration::ZERO,
+            warned: Warned::default(),
+        }
+    }
+
+    /// Does what there is to do, for ever.
+    pub(super) async fn run(mut self) {
+        let mut failures = 0;
+        loop {
+            match self.step().await {
+                Ok(()) => failures = 0,
+                Err(error) => {
+                    self.shared.lose(&error);
+                    failures += 1;
+                    sleep(wait(failures)).await;
+                }
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Result<(), DatabaseError> {
+        let now = clock::boot_now();
+        let task = self.shared.task(now, self.asked_at);
+        if let Task::Wait(until) = task {
+            self.wait(until.map(|until| until.saturating_sub(now))).await;
+            return Ok(());
+        }
+        if !self.session.is_open() || self.session.generation() != self.generation {
+            self.prepare().await?;
+        }
+        match task {
+            Task::Pause(until) => self.pause(until).await?,
+            Task::Reserve(interval) => self.reserve(interval).await?,
+            Task::Look => self.look().await?,
+            Task::Wait(_) => {}
+        }
+        if self.shared.found() {
+            info!("the database is back");
+        }
+        Ok(())
+    }
+
+    /// Waits for something to do. If the connection breaks, so may the server, and its successor doesn't know which slots were
+    /// given out last.
+    async fn wait(&mut self, longest: Option<Duration>) {
+        tokio::select! {
+            () = self.shared.need.notified() => {}
+            () = sleep(longest.unwrap_or_default()), if longest.is_some() => {}
+            () = self.session.closed(), if self.session.is_open() => {
+                debug!("the connection for the quota is closed");
+                self.shared.drop_slots();
+            }
+        }
+    }
+
+    /// Connects, and compares the clocks.
+    ///
+    /// # Errors
+    /// When the database is away, or the user lacks a right.
+    pub(super) async fn prepare(&mut self) -> Result<(), DatabaseError> {
+        self.shared.drop_slots();
+        self.session.connect().await?;
+        self.clock.reset();
+        self.generation = self.session.generation();
+        for _ in 0..QUESTIONS {
+            self.look().await?;
+        }
+        Ok(())
+    }
+
+    /// Asks for the time and for pauses. The row and the table are made if they are not there.
+    async fn look(&mut self) -> Result<(), DatabaseError> {
+        let sent = clock::boot_now();
+        let times = match self.row.look(&mut self.session).await {
+            Err(DatabaseError::Absent(_)) => {
+                self.row.create(&mut self.session).await?;
+                self.generation = self.session.generation();
+                None
+            }
+            looked => looked?,
+        };
+        match times {
+            Some(times) => self.take_times(sent, times),
+            None => self.add_row().await?,
+        }
+        Ok(())
+    }
+
+    async fn add_row(&mut self) -> Result<(), DatabaseError> {
+        if self.was_there {
+            warn!(quota = self.row.name, "the quota was removed from the database; it is added again");
+        }
+        self.row.add(&mut self.session, self.was_there).await
+    }
+
+    async fn pause(&mut self, until: Duration) -> Result<(), DatabaseError> {
+        let sent = clock::boot_now();
+        match self.row.pause(&mut self.session, until.saturating_sub(sent)).await? {
+            Some(times) => {
+                self.take_times(sent, times);
+                self.shared.paused(until);
+            }
+            None => self.add_row().await?,
+        }
+        Ok(())
+    }
+
+    async fn reserve(&mut self, interval: Duration) -> Result<(), DatabaseError> {
+        let lead = self.clock.lead();
+        let enough = (self.clock.round_trip() * ROUND_TRIPS).clamp(SHORT_BLOCK, LONGEST_BLOCK);
+        let most = if self.is_queued { 1 } else { enough.as_nanos().div_ceil(interval.as_nanos().max(1)) };
+        let most = u32::try_from(most).unwrap_or(u32::MAX);
+        let slots = self.shared.block(most);
+        let tolerance = self.tolerance();
+        let sent = clock::boot_now();
+        let reserving = self.row.reserve(&mut self.session, slots, interval, (lead, tolerance));
+        let Some(reserved) = reserving.await? else { return self.add_row().await };
+        if self.session.generation() != self.generation {
+            // The clock is that of the connection before.
+            return Ok(());
+        }
+        self.take_times(sent, reserved.times);
+        self.warn(&reserved);
+        let ahead = reserved.first - reserved.times.now.max(reserved.times.paused_until);
+        self.is_queued = ahead > micros(QUEUE);
+        if ahead <= micros(lead) {
+            self.shared.came_late();
+        } else if ahead > i64::from(slots) * reserved.step {
+            self.shared.came_early();
+        }
+        let usable = reserved.tolerance.saturating_sub(self.clock.least_round_trip());
+        let slot = |n: u32| {
+            let at = self.clock.local(reserved.first + i64::from(n) * reserved.step);
+            Slot { at, until: at + usable }
+        };
+        self.shared.add((0..slots).map(slot));
+        Ok(())
+    }
+
+    /// How late a request of this process may start, with the time by which the clocks may differ.
+    fn tolerance(&self) -> Duration {
+        let needed = self.clock.least_round_trip() * 2;
+        let millis = u64::try_from(needed.as_micros().div_ceil(1000)).unwrap_or(u64::MAX);
+        Duration::from_millis(millis).clamp(TOLERANCE, MOST_TOLERANCE)
+    }
+
+    fn take_times(&mut self, sent: Duration, times: Times) {
+        let received = clock::boot_now();
+        self.was_there = true;
+        self.asked_at = received;
+        if self.server.replace(times.server).is_some_and(|server| server != times.server) {
+            // Behind a pooler, the connection may outlive the server.
+            info!("the database runs on another server, or was started again");
+            self.clock.reset();
+            self.shared.drop_slots();
+        }
+        if self.clock.observe(sent, received, times.now) == Continuity::Stepped {
+            warn!("the clock of the database's server was set back, or the one of this machine forward");
+            self.shared.drop_slots();
+        }
+        if times.paused_until > times.now {
+            self.shared.pause_until(self.clock.local(times.paused_until));
+        }
+    }
+
+    fn warn(&mut self, reserved: &Reserved) {
+        let round_trip = self.clock.least_round_trip();
+        if self.tolerance() > TOLERANCE && !self.warned.far_away {
+            self.warned.far_away = true;
+            let lost = reserved
+                .tolerance
+                .saturating_sub(TOLERANCE)
+                .div_duration_f64(self.row.rate.window + HEADROOM);
+            warn!(
+                round_trip_ms = round_trip.as_secs_f64() * 1000.0,
+                lost_percent = (lost * 100.0).ceil(),
+                "the database is far away: all runs of the quota leave a part of the rate unused"
+            );
+        }
+        if let Some(other) = &reserved.other_rate
+            && self.warned.other_rate.as_ref() != Some(other)
+        {
+            self.warned.other_rate = Some(other.clone());
+            warn!(
+                rate = %self.row.rate,
+                other,
+                "another run uses the same quota with another `--rate`: together they may reach the larger one"
+            );
+        }
+        let before = self.warned.reset_at.replace(reserved.reset_at);
+        if before.is_some_and(|before| before != reserved.reset_at) {
+            warn!("the clock of the database's server was set back: the quota starts again");
+        }
+    }
+}
+
+/// How long to wait after so many failures in a row.
+fn wait(failures: u32) -> Duration {
+    let longest = SHORTEST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_WAIT);
+    longest.mul_f64(rand::rng().random_range(0.5..1.0))
+}
