@@ -16,8 +16,11 @@ use crate::deliver::{HEADROOM, TOLERANCE};
 use crate::ledger::postgres::error::DatabaseError;
 use crate::ledger::postgres::session::Session;
 
-/// How many questions about the time are asked before the first slot is reserved.
+/// How many questions about the time are asked before the first slot is reserved, …
 const QUESTIONS: usize = 3;
+
+/// … and how many if the database seems to be far away.
+const MOST_QUESTIONS: usize = 10;
 
 /// A block lasts no longer than this, because a process that ends leaves the rest of it unused, …
 const LONGEST_BLOCK: Duration = Duration::from_millis(250);
@@ -36,6 +39,9 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// What is less far away comes before an answer.
 pub(super) const FAR: Duration = Duration::from_millis(300);
+
+/// How late a timer may wake the process.
+const WAKE_UP: Duration = Duration::from_millis(10);
 
 /// The longest tolerance, for a database that takes half a second to answer.
 const MOST_TOLERANCE: Duration = Duration::from_secs(1);
@@ -65,8 +71,9 @@ pub(super) struct Keeper {
     session: Session,
     row: QuotaRow,
     clock: ServerClock,
-    /// The connection and the server that the clock belongs to.
+    /// The connection that the clock belongs to, …
     generation: u64,
+    /// … and when its server was started. Absent until the clocks are compared.
     server: Option<i64>,
     /// Whether the row was there before, so that slots may have been given out.
     was_there: bool,
@@ -123,8 +130,11 @@ impl Keeper {
             self.wait(until.map(|until| until.saturating_sub(now))).await;
             return Ok(());
         }
-        if !self.session.is_open() || self.session.generation() != self.generation {
+        if !self.session.is_open() || !self.is_prepared() {
             self.prepare().await?;
+            if !self.is_prepared() {
+                return Ok(());
+            }
         }
         match task {
             Task::Pause(until) => self.pause(until).await?,
@@ -159,11 +169,20 @@ impl Keeper {
         self.shared.drop_slots();
         self.session.connect().await?;
         self.clock.reset();
+        self.server = None;
         self.generation = self.session.generation();
-        for _ in 0..QUESTIONS {
+        for asked in 1..=MOST_QUESTIONS {
             self.look().await?;
+            if asked >= QUESTIONS && self.tolerance() == TOLERANCE {
+                break;
+            }
         }
         Ok(())
+    }
+
+    /// Whether the clock is that of the server that answered last.
+    fn is_prepared(&self) -> bool {
+        self.server.is_some() && self.session.generation() == self.generation
     }
 
     /// Asks for the time and for pauses. The row and the table are made if they are not there.
@@ -213,11 +232,10 @@ impl Keeper {
         let sent = clock::boot_now();
         let reserving = self.row.reserve(&mut self.session, slots, interval, (lead, tolerance));
         let Some(reserved) = reserving.await? else { return self.add_row().await };
-        if self.session.generation() != self.generation {
-            // The clock is that of the connection before.
+        self.take_times(sent, reserved.times);
+        if !self.is_prepared() {
             return Ok(());
         }
-        self.take_times(sent, reserved.times);
         self.warn(&reserved);
         let ahead = reserved.first - reserved.times.now.max(reserved.times.paused_until);
         self.is_queued = ahead > micros(QUEUE);
@@ -237,7 +255,7 @@ impl Keeper {
 
     /// How late a request of this process may start, with the time by which the clocks may differ.
     fn tolerance(&self) -> Duration {
-        let needed = self.clock.least_round_trip() * 2;
+        let needed = self.clock.least_round_trip() + WAKE_UP;
         let millis = u64::try_from(needed.as_micros().div_ceil(1000)).unwrap_or(u64::MAX);
         Duration::from_millis(millis).clamp(TOLERANCE, MOST_TOLERANCE)
     }
@@ -246,12 +264,17 @@ impl Keeper {
         let received = clock::boot_now();
         self.was_there = true;
         self.asked_at = received;
-        if self.server.replace(times.server).is_some_and(|server| server != times.server) {
+        if self.session.generation() != self.generation {
+            return;
+        }
+        if self.server.is_some_and(|server| server != times.server) {
             // Behind a pooler, the connection may outlive the server.
             info!("the database runs on another server, or was started again");
-            self.clock.reset();
+            self.server = None;
             self.shared.drop_slots();
+            return;
         }
+        self.server = Some(times.server);
         if self.clock.observe(sent, received, times.now) == Continuity::Stepped {
             warn!("the clock of the database's server was set back, or the one of this machine forward");
             self.shared.drop_slots();
@@ -263,14 +286,14 @@ impl Keeper {
 
     fn warn(&mut self, reserved: &Reserved) {
         let round_trip = self.clock.least_round_trip();
-        if self.tolerance() > TOLERANCE && !self.warned.far_away {
+        if self.tolerance() > TOLERANCE && reserved.tolerance > TOLERANCE && !self.warned.far_away {
             self.warned.far_away = true;
             let lost = reserved
                 .tolerance
                 .saturating_sub(TOLERANCE)
                 .div_duration_f64(self.row.rate.window + HEADROOM);
             warn!(
-                round_trip_ms = round_trip.as_secs_f64() * 1000.0,
+                round_trip_ms = round_trip.as_millis(),
                 lost_percent = (lost * 100.0).ceil(),
                 "the database is far away: all runs of the quota leave a part of the rate unused"
             );
