@@ -73,7 +73,7 @@ async fn pull(
     let target = Target { base_url: base_url.clone(), token: token.clone(), id_type };
     let options = Options { address: base_url.to_string(), run: run_id(), ..settings.delivery.clone() };
     let http = Http::new(&target, options.timeout, NonZeroUsize::MIN)?;
-    let limiter = Limiter::new(options.rate).shared_by(options.shared_rate.clone());
+    let limiter = Limiter::new(options.rate).shared_by(run_ledger::share_rate(&ledger, &settings)?);
     let reader = PageReader::new(Arc::new(http), &options, limiter, rand::make_rng());
 
     let with_custom = settings.input.vocabulary == Vocabulary::Custom;

@@ -15,7 +15,7 @@ use super::fingerprint::{differing, fingerprint};
 use super::saved_plan;
 use crate::clock;
 use crate::config::{self, LedgerSettings, Resume, Settings};
-use crate::deliver::{self, Reason};
+use crate::deliver::{self, Reason, SharedRate};
 use crate::input::IdType;
 use crate::ledger::{
     Fingerprint, InputState, KnownAttribute, Lease, Ledger, LedgerError, LedgerMark, LedgerReader,
@@ -60,6 +60,8 @@ pub(super) struct StartedRun {
     pub(super) run: RunId,
     /// How long the ledger may be used, if other machines can reach it.
     pub(super) lease: Option<Arc<Lease>>,
+    /// What holds the rate together with other processes, if the ledger connects them.
+    pub(super) shared_rate: Option<Arc<dyn SharedRate>>,
     pub(super) plan: Arc<Plan>,
     pub(super) recorder: Recorder,
 }
@@ -139,12 +141,24 @@ impl RemainingRun {
     }
 
     /// Records that the run starts.
-    pub(super) fn start(self) -> Result<StartedRun, LedgerError> {
+    pub(super) fn start(self, settings: &Settings) -> Result<StartedRun, LedgerError> {
         let Self { mut ledger, plan, description, continued, .. } = self;
+        let shared_rate = share_rate(&ledger, settings)?;
         let run = ledger.begin(&description, continued.as_ref(), clock::utc_now())?;
         let (plan, lease) = (Arc::new(plan), ledger.lease().cloned());
         let recorder = Recorder::new(ledger, run, Arc::clone(&plan));
-        Ok(StartedRun { run, lease, plan, recorder })
+        Ok(StartedRun { run, lease, shared_rate, plan, recorder })
+    }
+}
+
+/// What holds the rate together with other processes, if the ledger connects them.
+pub(super) fn share_rate(
+    ledger: &Ledger,
+    settings: &Settings,
+) -> Result<Option<Arc<dyn SharedRate>>, LedgerError> {
+    match settings.ledger.as_ref().and_then(|settings| settings.quota.as_deref()) {
+        Some(quota) => ledger.share_rate(quota, settings.delivery.rate),
+        None => Ok(None),
     }
 }
 

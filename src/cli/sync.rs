@@ -177,6 +177,7 @@ impl SyncRun {
 
         let mut fates = read.fates();
         let mut missing = read.missing.take();
+        let mut options = self.settings.delivery.clone();
         let (plan, run, recorder, lease) = match ledger {
             None => (Arc::new(read.plan), None, None, None),
             Some(ledger) => {
@@ -193,15 +194,16 @@ impl SyncRun {
                     return Err(self.refuse(&remaining.plan, fates, causes, failures, message)?);
                 }
                 self.wait_for_quiet(&remaining, &mut signals).await?;
-                let starting = blocking("writing the ledger", move || remaining.start());
-                let StartedRun { run, lease, plan, recorder } = starting.await??;
+                let settings = Arc::clone(&self.settings);
+                let starting = blocking("writing the ledger", move || remaining.start(&settings));
+                let StartedRun { run, lease, shared_rate, plan, recorder } = starting.await??;
+                options.shared_rate = shared_rate;
                 self.reports.belongs_to(run);
                 (plan, Some(run), Some(recorder), lease)
             }
         };
         info!(rows = plan.rows(), requests = plan.requests(), bytes = plan.memory_bytes(), "planned");
 
-        let mut options = self.settings.delivery.clone();
         options.run = self.reports.unique_id();
         // The time counts from the start of the program.
         options.elapsed = self.reports.duration();

@@ -16,7 +16,7 @@ use super::rows::{
 };
 use super::store::{Change, Selection, Store};
 use super::{LedgerError, LedgerLocation, sqlite};
-use crate::deliver;
+use crate::deliver::{self, Rate, SharedRate};
 
 /// How many rows with groups are read at once, …
 const ROWS_AT_ONCE: usize = 256;
@@ -84,6 +84,15 @@ impl Database {
     /// How long it may be used, if other machines can reach it.
     pub(super) fn lease(&self) -> Option<&Arc<Lease>> {
         self.store.lease()
+    }
+
+    /// Joins the other processes that share a rate under this name, if the ledger's store can connect them.
+    pub(super) fn share_rate(
+        &self,
+        quota: &str,
+        rate: Rate,
+    ) -> Result<Option<Arc<dyn SharedRate>>, LedgerError> {
+        self.store.share_rate(quota, rate)
     }
 
     /// What is wrong with the ledger, as an error.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 use super::LedgerLocation;
 use crate::clock;
@@ -75,6 +76,15 @@ impl Lease {
     /// Whether a request may start now. One that starts in time ends within its time-out, for which the next run waits.
     pub fn is_valid(&self) -> bool {
         *self.state.borrow() != LeaseState::Lost && clock::boot_now() < self.ends()
+    }
+
+    /// Waits until a request may start.
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "a file needs no lease"))]
+    pub(super) async fn valid(&self) {
+        const GLANCE: Duration = Duration::from_millis(50);
+        while !self.is_valid() {
+            sleep(GLANCE).await;
+        }
     }
 
     /// How much longer to wait before the first request: until then, one of the run before may arrive.

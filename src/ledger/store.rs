@@ -8,6 +8,7 @@ use super::LedgerError;
 use super::error::LockHolder;
 use super::lease::Lease;
 use super::rows::{Field, Table};
+use crate::deliver::{Rate, SharedRate};
 
 /// Which rows of a table are read.
 #[derive(Clone, Debug)]
@@ -66,6 +67,12 @@ pub(super) trait Store: fmt::Debug + Send + Sync {
     /// How long the ledger may be used, if other machines can reach it.
     fn lease(&self) -> Option<&Arc<Lease>> {
         None
+    }
+
+    /// Joins the other processes that share a rate under this name, if the store can connect them. Permits are given only while the
+    /// ledger may be used.
+    fn share_rate(&self, _quota: &str, _rate: Rate) -> Result<Option<Arc<dyn SharedRate>>, LedgerError> {
+        Ok(None)
     }
 
     /// Gives back the room of what was removed.

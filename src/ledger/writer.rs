@@ -13,6 +13,7 @@ use super::reader::{self, LedgerReader};
 use super::rows::{AttributeRow, Doubt, EntryHeader, JournalEntry, RunEnd, RunRow, TargetRow};
 use super::run::{RowCounts, RunDescription, RunId, RunOutcome, TargetKey, UnfinishedRun};
 use super::{LedgerError, LedgerLocation, Waits};
+use crate::deliver::{Rate, SharedRate};
 use crate::input::IdType;
 use crate::plan::{Batch, Plan, SentValue};
 
@@ -74,6 +75,12 @@ impl Ledger {
     /// How long it may be used, if other machines can reach it.
     pub fn lease(&self) -> Option<&Arc<Lease>> {
         self.database().lease()
+    }
+
+    /// Joins the other processes that share a rate under this name, if the ledger is in a database. Permits are given only while the
+    /// lease holds.
+    pub fn share_rate(&self, quota: &str, rate: Rate) -> Result<Option<Arc<dyn SharedRate>>, LedgerError> {
+        self.database().share_rate(quota, rate)
     }
 
     /// Records what earlier runs may have sent after they lost the ledger.

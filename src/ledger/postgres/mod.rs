@@ -15,6 +15,7 @@ mod address;
 mod background;
 mod error;
 mod lease;
+mod leased_rate;
 mod parameter;
 mod quota;
 mod schema;

@@ -10,7 +10,10 @@ use tokio::time::timeout;
 use super::address::{Access, Address};
 use super::background::Background;
 use super::lease::{self, Fence, Taken};
-use super::tables::{Tables, Transaction};
+use super::leased_rate::LeasedRate;
+use super::quota::Quota;
+use super::tables::{Tables, Transaction, failed};
+use crate::deliver::{Rate, SharedRate};
 use crate::ledger::error::LockHolder;
 use crate::ledger::lease::Lease;
 use crate::ledger::rows::{Field, Fields, JournalEntry, LedgerState, Record, Table};
@@ -33,6 +36,7 @@ pub(in crate::ledger) struct PostgresStore {
 /// The lease of a run that writes.
 #[derive(Debug)]
 struct HeldLease {
+    address: Arc<Address>,
     lease: Arc<Lease>,
     fence: Fence,
     /// How long a request may take.
@@ -65,7 +69,8 @@ impl PostgresStore {
         let lease = Arc::new(Lease::new(location, asked_at, fence.ttl(), quiet, max_outage));
         tables.fence = Some((fence.clone(), Arc::clone(&lease)));
         let keeper = background.spawn(lease::keep(fence.clone(), Arc::clone(&lease), (**address).clone()));
-        let held = Some(HeldLease { lease, fence, timeout: request_timeout, keeper });
+        let held =
+            Some(HeldLease { address: Arc::clone(address), lease, fence, timeout: request_timeout, keeper });
         let mut store = Self { background, tables: Arc::new(Mutex::new(tables)), form, held };
         store.note_newest()?;
         Ok(store)
@@ -117,6 +122,13 @@ impl Store for PostgresStore {
 
     fn lease(&self) -> Option<&Arc<Lease>> {
         self.held.as_ref().map(|held| &held.lease)
+    }
+
+    fn share_rate(&self, quota: &str, rate: Rate) -> Result<Option<Arc<dyn SharedRate>>, LedgerError> {
+        let Some(HeldLease { lease, address, .. }) = &self.held else { return Ok(None) };
+        let quota = Quota::start(&self.background, address, quota, rate)
+            .map_err(|error| failed(LedgerLocation::Postgres(Arc::clone(address)), error))?;
+        Ok(Some(Arc::new(LeasedRate { quota, lease: Arc::clone(lease) })))
     }
 
     fn rows(&self, table: &Table, selection: &Selection) -> Result<Vec<Vec<Field>>, LedgerError> {
@@ -178,7 +190,7 @@ impl Store for PostgresStore {
 
 impl Drop for PostgresStore {
     fn drop(&mut self) {
-        let Some(HeldLease { lease, fence, timeout: request_timeout, keeper }) = self.held.take() else {
+        let Some(HeldLease { lease, fence, timeout: request_timeout, keeper, .. }) = self.held.take() else {
             return;
         };
         keeper.abort();

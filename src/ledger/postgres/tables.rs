@@ -103,14 +103,7 @@ impl Tables {
     }
 
     fn failed(&self, error: DatabaseError) -> LedgerError {
-        let ledger = self.location.clone();
-        match error {
-            DatabaseError::Away(error) => LedgerError::Away { ledger, error },
-            DatabaseError::Absent(what) => LedgerError::Damaged { ledger, what },
-            DatabaseError::Denied(error) | DatabaseError::Refused(error) => {
-                LedgerError::Refused { ledger, error }
-            }
-        }
+        failed(self.location.clone(), error)
     }
 
     pub(super) async fn rows(
@@ -329,6 +322,17 @@ impl Tables {
         sleep(outage.pause.min(left)).await;
         outage.pause = (outage.pause * 2).min(PAUSES.1);
         Ok(())
+    }
+}
+
+/// What an error of the database means for the ledger in it.
+pub(super) fn failed(ledger: LedgerLocation, error: DatabaseError) -> LedgerError {
+    match error {
+        DatabaseError::Away(error) => LedgerError::Away { ledger, error },
+        DatabaseError::Absent(what) => LedgerError::Damaged { ledger, what },
+        DatabaseError::Denied(error) | DatabaseError::Refused(error) => {
+            LedgerError::Refused { ledger, error }
+        }
     }
 }
 
