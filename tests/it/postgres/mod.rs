@@ -7,7 +7,9 @@
 #![allow(dead_code, unused_imports, reason = "a test may use what no other one uses yet")]
 
 mod cluster;
+mod connections;
 mod faults;
+mod quota;
 mod relay;
 mod session;
 
