@@ -4,6 +4,9 @@
 //! the ledger and with it, where one row in a hundred has changed. Users are dense, each with ten attributes.
 //!
 //! Then the same facts are read from an account instead of sent, and the input is compared with what was read.
+//!
+//! With the address of a PostgreSQL database as well, all of it is done there, too, and compared with the file:
+//! `cargo bench --bench ledger -- 1000000 postgres://user@host/database`. It has to be empty.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -14,8 +17,8 @@ use std::time::Duration;
 use attrsync::clock;
 use attrsync::input::{self, IdType, ReadOptions, Source};
 use attrsync::ledger::{
-    Fingerprint, KnownAttribute, Ledger, LedgerError, LedgerReader, PullRecorder, RowCounts, RunDescription,
-    RunOutcome, SkipScope, TargetKey,
+    Fingerprint, KnownAttribute, Ledger, LedgerError, LedgerLocation, LedgerReader, PullRecorder, RowCounts,
+    RunDescription, RunOutcome, SkipScope, TargetKey,
 };
 use attrsync::plan::{Builder, Compare, OnConflict, Plan, SentValue, User};
 use attrsync::spill::Resources;
@@ -48,7 +51,7 @@ fn main() {
     let folder = tempfile::tempdir().expect("there is room");
     let (input, ledger) = (folder.path().join("input.csv"), folder.path().join("ledger"));
     generate(&input, facts, 0);
-    fill(&ledger, &plan(&input));
+    let filled = fill(&ledger.clone().into(), &plan(&input));
     let size = fs::metadata(&ledger).expect("it was just made").len();
     say("file, bytes a fact", per(size, facts));
 
@@ -58,7 +61,7 @@ fn main() {
     let peak = peak();
     say("planning without, seconds", without.as_secs_f64());
     forget_peak();
-    let (with, (left, unchanged)) = timed(|| less_known(&ledger, whole, Compare::No));
+    let (with, (left, unchanged)) = timed(|| less_known(&ledger.clone().into(), whole, Compare::No));
     say("what the ledger adds, seconds", with.as_secs_f64());
     say("what the ledger adds, percent", with.as_secs_f64() / without.as_secs_f64() * 100.0);
     say("memory at most, bytes a fact", per(self::peak(), facts));
@@ -68,18 +71,52 @@ fn main() {
     drop(left);
 
     let read = folder.path().join("read");
-    read_account(&read, facts / 10);
+    let pulled = read_account(&read.clone().into(), facts / 10);
     let size = fs::metadata(&read).expect("it was just made").len();
     say("file after a reading, bytes a fact", per(size, facts));
     let whole = plan(&input);
-    let (compared, (left, unchanged)) = timed(|| less_known(&read, whole, Compare::Yes));
+    let (compared, (left, unchanged)) = timed(|| less_known(&read.into(), whole, Compare::Yes));
     say("what comparing adds, percent", compared.as_secs_f64() / without.as_secs_f64() * 100.0);
     assert_eq!(left.rows() + unchanged, facts);
+    drop(left);
+
+    let address = std::env::args().find(|argument| argument.starts_with("postgres"));
+    let Some(address) = address else { return };
+    let in_schema = |name: &str| {
+        let separator = if address.contains('?') { '&' } else { '?' };
+        LedgerLocation::of_database(&format!("{address}{separator}schema={name}"), None)
+            .expect("it is an address")
+    };
+    let times = |what: &str, database: Duration, file: Duration| {
+        say(&format!("{what}, times a file's"), database.as_secs_f64() / file.as_secs_f64());
+    };
+    let database = in_schema("bench_sent");
+    generate(&input, facts, 0);
+    let in_database = fill(&database, &plan(&input));
+    generate(&input, facts, 100);
+    let whole = plan(&input);
+    let (known, _) = timed(|| less_known(&database, whole, Compare::No));
+    times("recording", in_database.recording, filled.recording);
+    times("compacting", in_database.compacting, filled.compacting);
+    times("what the ledger adds", known, with);
+    let database = in_schema("bench_read");
+    let in_database = read_account(&database, facts / 10);
+    let whole = plan(&input);
+    let (known, _) = timed(|| less_known(&database, whole, Compare::Yes));
+    times("recording a reading", in_database.recording, pulled.recording);
+    times("compacting a reading", in_database.compacting, pulled.compacting);
+    times("comparing", known, compared);
+}
+
+/// How long it took to fill a ledger.
+struct Filled {
+    recording: Duration,
+    compacting: Duration,
 }
 
 /// Records the facts as read from an account, and compacts the ledger.
-fn read_account(path: &Path, users: u64) {
-    let ledger = Ledger::open(&path.into(), &target(), clock::utc_now()).expect("there is room");
+fn read_account(location: &LedgerLocation, users: u64) -> Filled {
+    let ledger = Ledger::open(location, &target(), clock::utc_now()).expect("there is room");
     let (reading, recorder) = timed(|| {
         let mut recorder = PullRecorder::begin(ledger, false, None, clock::utc_now()).expect("there is room");
         for user in 1..=users {
@@ -102,6 +139,7 @@ fn read_account(path: &Path, users: u64) {
     let (compacting, ()) =
         timed(|| ledger.compact(clock::utc_now(), &Resources::default()).expect("there is room"));
     say("compacting, seconds", compacting.as_secs_f64());
+    Filled { recording: reading, compacting }
 }
 
 fn generate(path: &Path, facts: u64, change_one_in: u64) {
@@ -137,8 +175,8 @@ fn resources() -> Resources {
     Resources { threads, ..Resources::default() }
 }
 
-fn fill(path: &Path, plan: &Plan) {
-    let mut ledger = Ledger::open(&path.into(), &target(), clock::utc_now()).expect("there is room");
+fn fill(location: &LedgerLocation, plan: &Plan) -> Filled {
+    let mut ledger = Ledger::open(location, &target(), clock::utc_now()).expect("there is room");
     let inputs = vec!["input.csv".to_owned()];
     let description =
         RunDescription { fingerprint: Fingerprint::default(), inputs, content: plan.fingerprint() };
@@ -154,15 +192,17 @@ fn fill(path: &Path, plan: &Plan) {
     });
     say("batches recorded, thousands a second", per(batches.len() as u64, 1000) / recording.as_secs_f64());
     ledger.finish(run, RunOutcome::Complete, &RowCounts::default(), clock::utc_now()).expect("there is room");
-    let size = fs::metadata(path).map_or(0, |file| file.len());
-    say("file before it is compacted, bytes a fact", per(size, plan.rows()));
+    if let Some(file) = location.path().and_then(|path| fs::metadata(path).ok()) {
+        say("file before it is compacted, bytes a fact", per(file.len(), plan.rows()));
+    }
     let (compacting, ()) =
         timed(|| ledger.compact(clock::utc_now(), &Resources::default()).expect("there is room"));
     say("compacting, seconds", compacting.as_secs_f64());
+    Filled { recording, compacting }
 }
 
-fn less_known(path: &Path, whole: Plan, compare: Compare) -> (Plan, u64) {
-    let reader = LedgerReader::open(&path.into()).expect("it was just made");
+fn less_known(location: &LedgerLocation, whole: Plan, compare: Compare) -> (Plan, u64) {
+    let reader = LedgerReader::open(location).expect("it was just made");
     let known = reader
         .known_values(&target(), &whole.fingerprint(), SkipScope::EveryRun, compare, None)
         .expect("it is intact");

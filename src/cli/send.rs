@@ -35,8 +35,7 @@ pub(super) async fn send(
     plan: Arc<Plan>,
     options: Options,
     mut consumer: EventConsumer<Box<dyn Progress + Send>>,
-    target: &config::Endpoint,
-    id_type: IdType,
+    (target, id_type): (&config::Endpoint, IdType),
     lease: Option<Arc<Lease>>,
     signals: &mut Signals,
 ) -> Result<(Delivery, Consumed), Failure> {

@@ -216,7 +216,7 @@ impl SyncRun {
         }
         let id_type = self.settings.input.id_type;
         let (delivered, consumed) =
-            Box::pin(send(plan, options, consumer, target, id_type, lease, &mut signals)).await?;
+            Box::pin(send(plan, options, consumer, (target, id_type), lease, &mut signals)).await?;
 
         let (exit, ledger) = self.report(&delivered, consumed, run, &causes)?;
         // Compacting can take long, and who sent a signal may not wait.

@@ -45,7 +45,7 @@ pub(super) async fn take(
     address: &Address,
     timeout: Duration,
 ) -> Result<Taken, DatabaseError> {
-    let schema = address.schema();
+    let schema = &address.quoted_schema();
     let token = format!("{:032x}", rand::random::<u128>());
     // Were the answer lost, the same statement would give it again.
     let sql = format!(

@@ -72,11 +72,11 @@ const FORM_2: &str = "
 
 /// The number of the form; 0 if there is no ledger.
 pub(super) async fn read_form(session: &mut Session) -> Result<usize, DatabaseError> {
-    let schema = session.address().schema().to_owned();
+    let (name, schema) = (session.address().schema().to_owned(), session.address().quoted_schema());
     let exists =
         "SELECT count(*) FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
                   WHERE n.nspname = $1 AND c.relname = 'form'";
-    let found = session.query(exists, vec![Parameter::from(schema.as_str())]).await?;
+    let found = session.query(exists, vec![Parameter::from(name)]).await?;
     if found.first().is_none_or(|row| row.get::<_, i64>(0) == 0) {
         return Ok(0);
     }
@@ -91,10 +91,9 @@ pub(super) async fn migrate(session: &mut Session, address: &Address) -> Result<
     if form >= NEWEST {
         return Ok(form);
     }
-    let schema = address.schema();
     session.batch("BEGIN").await?;
     session.pin();
-    let migrated = migrate_locked(session, schema).await;
+    let migrated = migrate_locked(session, address).await;
     session.unpin();
     if migrated.is_err() {
         session.close();
@@ -102,11 +101,12 @@ pub(super) async fn migrate(session: &mut Session, address: &Address) -> Result<
     migrated
 }
 
-async fn migrate_locked(session: &mut Session, schema: &str) -> Result<usize, DatabaseError> {
+async fn migrate_locked(session: &mut Session, address: &Address) -> Result<usize, DatabaseError> {
+    let (name, schema) = (address.schema(), &address.quoted_schema());
     // Several runs may start at the same moment. The lock ends with the transaction.
     let lock =
         "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended('attrsync ledger ' || $1, 0))";
-    session.query(lock, vec![Parameter::from(schema)]).await?;
+    session.query(lock, vec![Parameter::from(name)]).await?;
     let form = read_form(session).await?;
     if form >= NEWEST {
         session.batch("COMMIT").await?;
@@ -114,7 +114,7 @@ async fn migrate_locked(session: &mut Session, schema: &str) -> Result<usize, Da
     }
     // Whoever may not create schemas may not even ask for one that exists.
     let exists = "SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname = $1";
-    let found = session.query(exists, vec![Parameter::from(schema)]).await?;
+    let found = session.query(exists, vec![Parameter::from(name)]).await?;
     if found.first().is_none_or(|row| row.get::<_, i64>(0) == 0) {
         session.batch(&format!("CREATE SCHEMA {schema}")).await?;
     }

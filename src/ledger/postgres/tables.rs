@@ -38,6 +38,7 @@ const BEGIN: &str = "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '15m
 #[derive(Debug)]
 pub(super) struct Tables {
     location: LedgerLocation,
+    /// Its name as SQL text.
     pub(super) schema: String,
     pub(super) session: Session,
     /// Of a run that writes.
@@ -61,7 +62,7 @@ pub(super) struct Transaction {
 impl Tables {
     pub(super) fn new(address: &Arc<Address>, access: Access) -> Self {
         Self {
-            schema: address.schema().to_owned(),
+            schema: address.quoted_schema(),
             location: LedgerLocation::Postgres(Arc::clone(address)),
             session: Session::new((**address).clone(), access),
             fence: None,

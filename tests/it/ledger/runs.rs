@@ -180,7 +180,7 @@ fn a_changed_input_goes_on_with_what_is_still_equal(store: Store) {
     run.finish(RunOutcome::Stopped, at(house.now));
 
     let mut changed = ten();
-    changed[4].2 = "Oslo".to_owned();
+    "Oslo".clone_into(&mut changed[4].2);
     changed.rotate_left(3);
     let run = house.begin(&changed, Changes::All, Resume::Yes);
     assert_eq!(run.continues.unwrap().input, InputState::Changed);
@@ -207,7 +207,7 @@ fn only_changes_are_sent_and_a_change_back_is_one(store: Store) {
     house.complete(run);
 
     let mut changed = ten();
-    changed[0].2 = "Lima".to_owned();
+    "Lima".clone_into(&mut changed[0].2);
     for rows in [&changed, &ten()] {
         let run = house.begin(rows, Changes::Only, Resume::Yes);
         assert_eq!(keys(&run.plan).into_iter().map(|(_, user)| user).collect::<Vec<_>>(), ["1"]);
@@ -222,7 +222,7 @@ fn what_went_wrong_is_not_known_any_more(store: Store) {
     let run = house.begin(&ten(), Changes::All, Resume::Yes);
     house.complete(run);
     let mut changed = ten();
-    changed[0].2 = "Lima".to_owned();
+    "Lima".clone_into(&mut changed[0].2);
     let mut run = house.begin(&changed, Changes::Only, Resume::Yes);
     let batches: Vec<_> = run.plan.batches().collect();
     run.mark_uncertain(&batches);
@@ -236,7 +236,7 @@ fn what_a_killed_run_may_have_sent_is_not_known_to_another_one(store: Store) {
     let run = house.begin(&ten(), Changes::All, Resume::Yes);
     house.complete(run);
     let mut changed = ten();
-    changed[0].2 = "Lima".to_owned();
+    "Lima".clone_into(&mut changed[0].2);
     drop(house.begin(&changed, Changes::Only, Resume::Yes));
     assert_eq!(house.begin(&ten(), Changes::Only, Resume::Yes).plan.rows(), 10);
 

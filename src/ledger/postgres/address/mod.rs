@@ -222,6 +222,11 @@ impl Address {
         &self.schema
     }
 
+    /// The schema's name as SQL text: it may be a word that SQL uses for something else.
+    pub(super) fn quoted_schema(&self) -> String {
+        format!("\"{}\"", self.schema)
+    }
+
     /// How long a lease holds without renewal.
     pub fn lease(&self) -> Duration {
         self.lease
