@@ -15,15 +15,19 @@ use crate::input::is_invisible;
 /// Longer messages of the server are cut.
 const MOST_CHARS: usize = 300;
 
-/// Messages of `PgBouncer` that say that waiting can't help. It gives all of its messages the same code.
+/// Messages of `PgBouncer` that say that waiting can't help, some of them passed on from the server. It gives all of its
+/// messages the same code.
 const REFUSED_BY_POOLER: [&str; 6] = [
     "no such database",
+    "does not exist",
+    "permission denied",
     "no such user",
-    "authentication failed",
-    "auth failed",
     "not allowed",
     "unsupported startup parameter",
 ];
+
+/// Those about the password.
+const PASSWORD_REFUSED_BY_POOLER: [&str; 2] = ["authentication failed", "auth failed"];
 
 /// Why the database didn't do what it was asked to. Each holds one line without secrets, fit to be shown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -99,11 +103,16 @@ impl DatabaseError {
 fn of_server(said: &DbError, address: &Address) -> DatabaseError {
     let code = said.code().code();
     let message = said.message();
+    let is_of_pooler = |messages: &[&str]| {
+        said.code() == &SqlState::PROTOCOL_VIOLATION && messages.iter().any(|said| message.contains(said))
+    };
     match said.code() {
-        &SqlState::INVALID_PASSWORD => DatabaseError::refused(&format!(
-            "the server refuses the password of the user `{}`, or doesn't know the user",
-            address.user()
-        )),
+        code if code == &SqlState::INVALID_PASSWORD || is_of_pooler(&PASSWORD_REFUSED_BY_POOLER) => {
+            DatabaseError::refused(&format!(
+                "the server refuses the password of the user `{}`, or doesn't know the user",
+                address.user()
+            ))
+        }
         &SqlState::INSUFFICIENT_PRIVILEGE => denied(said, address),
         &SqlState::UNDEFINED_TABLE | &SqlState::INVALID_SCHEMA_NAME => {
             DatabaseError::Absent(visible(message))
@@ -111,9 +120,7 @@ fn of_server(said: &DbError, address: &Address) -> DatabaseError {
         &SqlState::INVALID_CATALOG_NAME => {
             DatabaseError::refused(&format!("{message}: create it, or name another one"))
         }
-        &SqlState::PROTOCOL_VIOLATION if REFUSED_BY_POOLER.iter().any(|said| message.contains(said)) => {
-            DatabaseError::refused(message)
-        }
+        _ if is_of_pooler(&REFUSED_BY_POOLER) => DatabaseError::refused(message),
         &SqlState::READ_ONLY_SQL_TRANSACTION
         | &SqlState::T_R_SERIALIZATION_FAILURE
         | &SqlState::T_R_DEADLOCK_DETECTED
