@@ -75,7 +75,12 @@ pub(super) async fn take(
     };
     loop {
         let asked_at = clock::boot_now();
-        if let Some(row) = session.query(&sql, parameters()).await?.first() {
+        let taken = match session.query(&sql, parameters()).await {
+            // Another token would find the lease taken, and nobody there who renews it.
+            Err(error) if error.is_away() => session.query(&sql, parameters()).await?,
+            taken => taken?,
+        };
+        if let Some(row) = taken.first() {
             let fence = Fence {
                 schema: schema.to_owned(),
                 epoch: row.get(0),
