@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::address::{Access, Address};
 use super::background::Background;
@@ -13,6 +13,7 @@ use super::lease::{self, Fence, Taken};
 use super::leased_rate::LeasedRate;
 use super::quota::Quota;
 use super::tables::{Tables, Transaction, failed};
+use crate::clock;
 use crate::deliver::{Rate, SharedRate};
 use crate::ledger::error::LockHolder;
 use crate::ledger::lease::Lease;
@@ -22,6 +23,9 @@ use crate::ledger::{LedgerError, LedgerLocation, Waits};
 
 /// How long releasing the lease may take. It ends by itself otherwise.
 const RELEASE: Duration = Duration::from_secs(1);
+
+/// The pause before a quota that could not be joined is tried again.
+const QUOTA_AGAIN: Duration = Duration::from_millis(250);
 
 /// An open ledger in a database.
 #[derive(Debug)]
@@ -126,9 +130,18 @@ impl Store for PostgresStore {
 
     fn share_rate(&self, quota: &str, rate: Rate) -> Result<Option<Arc<dyn SharedRate>>, LedgerError> {
         let Some(HeldLease { lease, address, .. }) = &self.held else { return Ok(None) };
-        let quota = Quota::start(&self.background, address, quota, rate)
-            .map_err(|error| failed(LedgerLocation::Postgres(Arc::clone(address)), error))?;
-        Ok(Some(Arc::new(LeasedRate { quota, lease: Arc::clone(lease) })))
+        let asked_at = clock::boot_now();
+        loop {
+            let error = match Quota::start(&self.background, address, quota, rate) {
+                Ok(quota) => return Ok(Some(Arc::new(LeasedRate { quota, lease: Arc::clone(lease) }))),
+                Err(error) => error,
+            };
+            let left = lease.patience().left(asked_at);
+            if !error.is_away() || left.is_zero() {
+                return Err(failed(LedgerLocation::Postgres(Arc::clone(address)), error));
+            }
+            self.background.run(async move { sleep(QUOTA_AGAIN.min(left)).await });
+        }
     }
 
     fn rows(&self, table: &Table, selection: &Selection) -> Result<Vec<Vec<Field>>, LedgerError> {
