@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -125,6 +126,28 @@ pub(super) async fn watch_lease(
         }
     }
     pending().await
+}
+
+/// Waits for what is done with the ledger when all is sent. A signal leaves it little time to wait for the database, and the
+/// first one is returned.
+pub(super) async fn hurried<T>(
+    work: impl Future<Output = T>,
+    lease: Option<&Lease>,
+    signals: &mut Signals,
+) -> (T, Option<Stop>) {
+    let (mut work, mut first) = (pin!(work), None);
+    let mut waits = [AFTER_A_SIGNAL, AFTER_TWO_SIGNALS].into_iter();
+    loop {
+        let stop = tokio::select! {
+            biased;
+            stop = signals.next() => stop,
+            done = &mut work => return (done, first),
+        };
+        if let (Some(lease), Some(wait)) = (lease, waits.next()) {
+            lease.hurry(wait);
+        }
+        first.get_or_insert(stop);
+    }
 }
 
 /// Passes signals on: the first one lets requests in flight finish, the second one doesn't. Then there is little time left to

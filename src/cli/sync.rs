@@ -22,7 +22,7 @@ use super::planned_input::PlannedInput;
 use super::run_ledger::{self, MissingRows, RemainingRun, RunLedger, StartedRun, rerun};
 use super::run_reports::{RunEnd, RunReports};
 use super::saved_plan;
-use super::send::send;
+use super::send::{hurried, send};
 use super::signals::Signals;
 use super::waiting::Waiting;
 use crate::config::{
@@ -108,6 +108,25 @@ fn report_missing(missing: Option<&MissingRows>, failures: &mut FailuresReport) 
     let Some(MissingRows { plan, reason }) = missing else { return Ok(0) };
     failures.add_batches(plan, plan.batches(), NotAccepted::Failed, reason, 0)?;
     Ok(plan.rows())
+}
+
+/// Records how a run ended, if it can be recorded, and says so.
+fn record_end(
+    Delivery { end, verified }: &Delivery,
+    Consumed { tally, ledger, error, .. }: &mut Consumed,
+    run: Option<RunId>,
+) -> ExitCode {
+    let exit = match error {
+        Some(error) => unrecorded(error, end),
+        None => ExitCode::of(end, &tally.fates).verified(verified.as_ref()),
+    };
+    if let (Some(run), Some(open)) = (run, ledger.as_mut())
+        && let Err(unrecorded_end) = run_ledger::finish(open, run, exit, &tally.fates)
+    {
+        *ledger = None;
+        return unrecorded(error.get_or_insert(RecordError::Ledger(unrecorded_end)), end);
+    }
+    exit
 }
 
 /// How a run ended that can't be recorded. A database that is away, or a lease that was lost, stops a run; a signal may have come
@@ -196,7 +215,8 @@ impl SyncRun {
                 self.wait_for_quiet(&remaining, &mut signals).await?;
                 let settings = Arc::clone(&self.settings);
                 let starting = blocking("writing the ledger", move || remaining.start(&settings));
-                let StartedRun { run, lease, shared_rate, plan, recorder } = starting.await??;
+                let starting = signals.or("wrote the ledger", async { Ok(starting.await??) }).await?;
+                let StartedRun { run, lease, shared_rate, plan, recorder } = starting;
                 options.shared_rate = shared_rate;
                 self.reports.belongs_to(run);
                 (plan, Some(run), Some(recorder), lease)
@@ -215,13 +235,24 @@ impl SyncRun {
             consumer.count_failed(&plan, &reason);
         }
         let id_type = self.settings.input.id_type;
-        let (delivered, consumed) =
-            Box::pin(send(plan, options, consumer, (target, id_type), lease, &mut signals)).await?;
+        let sending = send(plan, options, consumer, (target, id_type), lease.clone(), &mut signals);
+        let (delivered, mut consumed) = Box::pin(sending).await?;
 
-        let (exit, ledger) = self.report(&delivered, consumed, run, &causes)?;
+        let of_run = delivered.clone();
+        let recording = blocking("writing the ledger", move || {
+            let exit = record_end(&of_run, &mut consumed, run);
+            (exit, consumed)
+        });
+        let (recorded, signal) = hurried(recording, lease.as_deref(), &mut signals).await;
+        let (mut exit, consumed) = recorded?;
+        if let (Some(stop), Some(RecordError::Ledger(LedgerError::Away { .. }))) = (&signal, &consumed.error)
+        {
+            exit = ExitCode::of_stop(stop);
+        }
+        let ledger = self.report(&delivered, consumed, exit, &causes)?;
         // Compacting can take long, and who sent a signal may not wait.
-        let is_interrupted =
-            matches!(&delivered.end, End::Stopped(stop) if StopReason::from(stop) == StopReason::Signal);
+        let is_interrupted = signal.is_some()
+            || matches!(&delivered.end, End::Stopped(stop) if StopReason::from(stop) == StopReason::Signal);
         if let Some(ledger) = ledger.filter(|_| !is_interrupted) {
             self.compact(ledger, &mut signals).await;
         }
@@ -350,26 +381,14 @@ impl SyncRun {
         signals.or("waited", quiet).await
     }
 
-    /// Records how the run ended, and reports it in all the ways that were asked for. Returns the ledger, if it can still
-    /// be written.
+    /// Reports how the run ended in all the ways that were asked for. Returns the ledger, if it can still be written.
     fn report(
         &mut self,
         Delivery { end, verified }: &Delivery,
-        Consumed { tally, statistics, mut ledger, mut error }: Consumed,
-        run: Option<RunId>,
+        Consumed { tally, statistics, ledger, error }: Consumed,
+        exit: ExitCode,
         causes: &[Issue],
-    ) -> Result<(ExitCode, Option<Ledger>), Failure> {
-        let mut exit = match &error {
-            Some(error) => unrecorded(error, end),
-            None => ExitCode::of(end, &tally.fates).verified(verified.as_ref()),
-        };
-        if let (Some(run), Some(open)) = (run, ledger.as_mut())
-            && let Err(unrecorded_end) = run_ledger::finish(open, run, exit, &tally.fates)
-        {
-            ledger = None;
-            let error = error.get_or_insert(RecordError::Ledger(unrecorded_end));
-            exit = unrecorded(error, end);
-        }
+    ) -> Result<Option<Ledger>, Failure> {
         let is_reported = !matches!(error, Some(RecordError::Report(_)));
         let failure = error.map(Failure::from);
         let (message, reason) = match (&failure, end) {
@@ -377,7 +396,8 @@ impl SyncRun {
                 (Some("the fates of rows do not add up".to_owned()), Some(StopReason::Bug))
             }
             (Some(failure), _) => {
-                (failure.message().map(|message| message.text().to_owned()), Some(failure.reason()))
+                let reason = if exit.is_interrupted() { StopReason::Signal } else { failure.reason() };
+                (failure.message().map(|message| message.text().to_owned()), Some(reason))
             }
             (None, End::Stopped(stop)) => (Some(why_stopped(stop)), Some(StopReason::from(stop))),
             (None, End::Complete) => (None, None),
@@ -423,7 +443,7 @@ impl SyncRun {
         if let Some(failure) = failure {
             self.console.end(Err(failure));
         }
-        written.map(|()| (exit, ledger))
+        written.map(|()| ledger)
     }
 
     /// The command that sends the rows of the failures report, to where this run sent the others.
