@@ -195,11 +195,13 @@ pub(super) fn parse(
 /// The variable for the password of a database, as other programs use it.
 pub(super) const PASSWORD: &str = "PGPASSWORD";
 
-/// Whether a location is the address of a database and not a path.
+/// Whether a location is the address of a database and not a path. What is nearly one is refused as an address, because a path
+/// would be shown, with the password in it.
 pub(super) fn is_address(text: &str) -> bool {
-    ["postgres://", "postgresql://"]
+    ["postgres:", "postgresql:"]
         .iter()
         .any(|scheme| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
+        || text.contains("://")
 }
 
 /// Whether an address has a password in it.
