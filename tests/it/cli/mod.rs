@@ -44,67 +44,67 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 /// Looks like a key: 64 letters and digits.
-const KEY: &str = "Zq8vB2nM5xC7wR1tY4uK9pL3sD6fG0hJZq8vB2nM5xC7wR1tY4uK9pL3sD6fG0hJ";
+pub(crate) const KEY: &str = "Zq8vB2nM5xC7wR1tY4uK9pL3sD6fG0hJZq8vB2nM5xC7wR1tY4uK9pL3sD6fG0hJ";
 
 /// Far longer than any run takes: what hangs is to fail.
-const PATIENCE: Duration = Duration::from_secs(100);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(100);
 
 /// A directory of its own, in which the program runs with nothing from outside: not one variable.
-struct Workdir(TempDir);
+pub(crate) struct Workdir(TempDir);
 
 /// A run of the program that is over.
-struct Ended {
-    code: i32,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// A row of a failures report.
-struct Lost {
-    row: [String; 3],
-    fate: String,
-    status: String,
-    error: String,
+pub(crate) struct Lost {
+    pub(crate) row: [String; 3],
+    pub(crate) fate: String,
+    pub(crate) status: String,
+    pub(crate) error: String,
 }
 
 /// A sandbox in this process.
-struct Server {
-    sandbox: Sandbox,
-    runtime: Runtime,
+pub(crate) struct Server {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) runtime: Runtime,
 }
 
 impl Workdir {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
     /// With rows below the usual header in `users.csv`.
-    fn with_rows(rows: &[&str]) -> Self {
+    pub(crate) fn with_rows(rows: &[&str]) -> Self {
         let workdir = Self::new();
         workdir.file("users.csv", format!("user_id,attribute,value\n{}\n", rows.join("\n")));
         workdir
     }
 
     /// With so many users in `users.csv`, each with a city of his own: as many requests.
-    fn with_cities(users: u32) -> Self {
+    pub(crate) fn with_cities(users: u32) -> Self {
         let rows: Vec<String> = (1..=users).map(|user| format!("{user},city,City {user}")).collect();
         Self::with_rows(&rows.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+    pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.0.path().join(name)
     }
 
-    fn file(&self, name: &str, content: impl AsRef<[u8]>) {
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) {
         fs::write(self.path(name), content).unwrap();
     }
 
-    fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
     /// What is there, sorted.
-    fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.0.path()).unwrap();
         let mut names: Vec<_> =
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -113,7 +113,7 @@ impl Workdir {
     }
 
     /// The program with these arguments, which have no spaces in them.
-    fn attrsync(&self, arguments: &str) -> Command {
+    pub(crate) fn attrsync(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_attrsync"));
         command.args(arguments.split_whitespace());
         command.current_dir(self.0.path()).env_clear().stdin(Stdio::null());
@@ -121,18 +121,18 @@ impl Workdir {
         command
     }
 
-    fn run(&self, arguments: &str) -> Ended {
+    pub(crate) fn run(&self, arguments: &str) -> Ended {
         ended(self.attrsync(arguments))
     }
 
     /// Runs it with these bytes as standard input.
-    fn pipe(&self, input: impl Into<Vec<u8>>, arguments: &str) -> Ended {
+    pub(crate) fn pipe(&self, input: impl Into<Vec<u8>>, arguments: &str) -> Ended {
         let mut command = assert_cmd::Command::from_std(self.attrsync(arguments));
         command.timeout(PATIENCE).write_stdin(input).output().unwrap().into()
     }
 
     /// The failures report, without the header.
-    fn failures(&self) -> Vec<Lost> {
+    pub(crate) fn failures(&self) -> Vec<Lost> {
         let mut reader = csv::Reader::from_path(self.path("failures.csv")).unwrap();
         let header =
             ["user_id", "attribute", "value", "fate", "status", "error", "attempts", "source", "line"];
@@ -150,13 +150,13 @@ impl Workdir {
 
 impl Ended {
     #[track_caller]
-    fn exits(self, code: i32) -> Self {
+    pub(crate) fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
     }
 
     /// The summary that `--summary -` printed. It is checked against the schema that scripts are given.
-    fn summary(&self) -> Value {
+    pub(crate) fn summary(&self) -> Value {
         static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
             let schema = serde_json::from_str(include_str!("../../../docs/summary.schema.json")).unwrap();
             jsonschema::validator_for(&schema).unwrap()
@@ -169,17 +169,17 @@ impl Ended {
     }
 
     /// How many rows have this fate in the summary.
-    fn rows(&self, fate: &str) -> u64 {
+    pub(crate) fn rows(&self, fate: &str) -> u64 {
         self.summary()["rows"][fate].as_u64().unwrap()
     }
 
     /// How many requests of this kind are in the summary.
-    fn requests(&self, kind: &str) -> u64 {
+    pub(crate) fn requests(&self, kind: &str) -> u64 {
         self.summary()["requests"][kind].as_u64().unwrap()
     }
 
     #[track_caller]
-    fn says(self, part: &str) -> Self {
+    pub(crate) fn says(self, part: &str) -> Self {
         assert!(self.stderr.contains(part), "`{part}` is not in:\n{}", self.stderr);
         self
     }
@@ -194,7 +194,7 @@ impl From<Output> for Ended {
 }
 
 impl Server {
-    fn new(options: Options) -> Self {
+    pub(crate) fn new(options: Options) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let sandbox = runtime.block_on(Sandbox::start(options)).unwrap();
@@ -202,29 +202,29 @@ impl Server {
     }
 
     /// Without limits and faults.
-    fn friendly() -> Self {
+    pub(crate) fn friendly() -> Self {
         Self::new(Options::default())
     }
 
     /// `sync` to this server, as fast as can be unless the arguments say otherwise.
-    fn command(&self, workdir: &Workdir, arguments: &str) -> Command {
+    pub(crate) fn command(&self, workdir: &Workdir, arguments: &str) -> Command {
         to(&self.sandbox.base_url(), workdir, arguments)
     }
 
-    fn sync(&self, workdir: &Workdir, arguments: &str) -> Ended {
+    pub(crate) fn sync(&self, workdir: &Workdir, arguments: &str) -> Ended {
         ended(self.command(workdir, arguments))
     }
 
-    fn counters(&self) -> Counters {
+    pub(crate) fn counters(&self) -> Counters {
         self.sandbox.counters()
     }
 
-    fn state(&self) -> String {
+    pub(crate) fn state(&self) -> String {
         self.sandbox.state_csv()
     }
 
     /// Returns when the counters are as asked for, which the program in the other process brings about.
-    fn until(&self, ready: impl Fn(&Counters) -> bool) {
+    pub(crate) fn until(&self, ready: impl Fn(&Counters) -> bool) {
         self.runtime.block_on(async {
             let mut look = tokio::time::interval(Duration::from_millis(1));
             while !ready(&self.counters()) {
@@ -235,7 +235,7 @@ impl Server {
 }
 
 /// `sync` to an address, as fast as can be unless the arguments say otherwise.
-fn to(base_url: &str, workdir: &Workdir, arguments: &str) -> Command {
+pub(crate) fn to(base_url: &str, workdir: &Workdir, arguments: &str) -> Command {
     let mut command = workdir.attrsync(&format!("sync {arguments}"));
     command.env("ATTRSYNC_BASE_URL", base_url).env("ATTRSYNC_TOKEN", KEY);
     command.env("ATTRSYNC_RATE", "100000/s").env("ATTRSYNC_RETRY_INITIAL_DELAY", "2ms");
@@ -244,7 +244,7 @@ fn to(base_url: &str, workdir: &Workdir, arguments: &str) -> Command {
     command
 }
 
-fn ended(command: Command) -> Ended {
+pub(crate) fn ended(command: Command) -> Ended {
     assert_cmd::Command::from_std(command).timeout(PATIENCE).output().unwrap().into()
 }
 
@@ -259,6 +259,6 @@ pub(crate) fn project(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-fn users_csv() -> String {
+pub(crate) fn users_csv() -> String {
     project("fixtures/users.csv").display().to_string()
 }

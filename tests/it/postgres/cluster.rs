@@ -74,6 +74,11 @@ impl Cluster {
         let name = unused_name();
         Session::open(self.value("POSTGRES_ADMIN"))
             .execute(&format!("CREATE DATABASE {name} OWNER attrsync"));
+        self.database_named(name)
+    }
+
+    /// The addresses of a database that somebody has created.
+    pub(super) fn database_named(&self, name: String) -> Database {
         let address = |value: &str| in_database(self.value(value), &name);
         Database {
             direct: address("POSTGRES"),

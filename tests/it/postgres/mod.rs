@@ -6,12 +6,22 @@
 #![expect(clippy::unwrap_used, reason = "what the tests share may fail as they may")]
 #![allow(dead_code, unused_imports, reason = "a test may use what no other one uses yet")]
 
+mod away;
+mod basics;
 mod cluster;
 mod connections;
+mod copies;
+mod cuts;
+mod failover;
 mod faults;
 mod quota;
+mod refusals;
 mod relay;
+mod runs;
+mod secrets;
 mod session;
+mod starts;
+mod takeover;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};

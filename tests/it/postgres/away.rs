@@ -1,0 +1,148 @@
+//! A database that is away, at the start or in the middle of a run.
+
+use std::process::Child;
+use std::time::Duration;
+
+use attrsync::sandbox::Options;
+
+use super::super::cli::{Ended, Server, Workdir, ended};
+use super::runs::{
+    attrsync, check_state, has_recorded, recorded, signal, sync, syncing, until_it_says, wait, with,
+};
+use super::{Cluster, Node};
+
+/// More than a run sends while it may go on without the database.
+const USERS: u32 = 150;
+const ROWS: u64 = 150;
+
+/// A run that is under way.
+struct Run {
+    workdir: Workdir,
+    server: Server,
+    ledger: String,
+    child: Child,
+}
+
+/// One that has ended.
+struct Over {
+    workdir: Workdir,
+    server: Server,
+    ledger: String,
+}
+
+fn slow() -> Server {
+    Server::new(Options { latency: Duration::from_millis(40), ..Options::default() })
+}
+
+impl Run {
+    /// Starts a run with a ledger of its own. Returns when some of it is recorded.
+    fn start(address: &str, schema: &str, arguments: &str) -> Self {
+        let ledger = with(address, format!("schema={schema}&lease=1s"));
+        let (workdir, server) = (Workdir::with_cities(USERS), slow());
+        let child = syncing(&server, &workdir, &ledger, &command(arguments)).spawn().unwrap();
+        server.until(|counters| counters.ok > 3 && has_recorded(&ledger, 3));
+        Self { workdir, server, ledger, child }
+    }
+
+    /// Waits until it says that the database is away, does something to it, and waits for its end.
+    fn once_away(mut self, act: impl FnOnce(&Child)) -> (Ended, Over) {
+        let said = until_it_says(&mut self.child, "the database of the ledger is away", act);
+        let Self { workdir, server, ledger, child } = self;
+        (wait_with(child, said), Over { workdir, server, ledger })
+    }
+}
+
+fn command(arguments: &str) -> String {
+    format!("--concurrency 2 --timeout 1s {arguments}")
+}
+
+fn wait_with(child: Child, stderr: String) -> Ended {
+    Ended { stderr, ..wait(child) }
+}
+
+#[track_caller]
+fn check_unsent(run: &Ended, workdir: &Workdir, reason: &str) {
+    assert_eq!(run.summary()["reason"], reason);
+    assert_eq!(run.rows("read"), ROWS);
+    assert_eq!(run.rows("acknowledged") + run.rows("unsent"), ROWS);
+    let lost = workdir.failures();
+    assert_eq!(lost.len() as u64, run.rows("unsent"));
+    assert!(!lost.is_empty() && lost.iter().all(|lost| lost.fate == "unsent"));
+}
+
+/// The same command goes on, and in the end each row is recorded once.
+#[track_caller]
+fn check_continued(Over { workdir, server, ledger }: &Over) {
+    let before = recorded(ledger);
+    let run = sync(server, workdir, ledger, "--timeout 1s").exits(0);
+    assert_eq!((run.rows("resumed"), run.rows("acknowledged")), (before, ROWS - before));
+    check_state(server, workdir);
+    assert_eq!(recorded(ledger), ROWS);
+}
+
+#[test]
+fn a_run_completes_when_the_database_comes_back() {
+    let Some(cluster) = Cluster::start(&[]) else { return };
+    let database = cluster.database();
+    for (address, schema, stop) in [
+        (&database.direct, "direct", Cluster::crash as fn(&Cluster, Node)),
+        (&database.pooled, "pooled", Cluster::stop),
+    ] {
+        let Run { workdir, server, ledger, child } = Run::start(address, schema, "");
+        stop(&cluster, Node::Primary);
+        cluster.start_node(Node::Primary);
+        let run = wait(child).exits(0);
+        assert_eq!((run.rows("acknowledged"), run.requests("sent")), (ROWS, ROWS));
+        assert_eq!(server.counters().requests, ROWS);
+        check_state(&server, &workdir);
+        assert_eq!(recorded(&ledger), ROWS);
+    }
+}
+
+#[test]
+fn a_run_whose_database_stays_away_stops_and_is_continued_later() {
+    let Some(cluster) = Cluster::start(&[]) else { return };
+    let address = cluster.database().direct;
+    let impatient = Run::start(&address, "impatient", "--max-outage 2s");
+    let interrupted = Run::start(&address, "interrupted", "");
+    let cancelled = Run::start(&address, "cancelled", "");
+    cluster.crash(Node::Primary);
+
+    let late = Workdir::with_cities(USERS);
+    let (server, late_ledger) = (slow(), with(&address, "schema=late&lease=1s"));
+    let mut waiting = syncing(&server, &late, &late_ledger, &command("")).spawn().unwrap();
+
+    let (run, cancelled) = cancelled.once_away(|child| {
+        signal(child, "INT");
+        signal(child, "TERM");
+    });
+    let run = run.exits(130);
+    check_unsent(&run, &cancelled.workdir, "signal");
+
+    let (run, impatient) = impatient.once_away(|_| {});
+    let run = run.exits(4);
+    check_unsent(&run, &impatient.workdir, "ledger_away");
+    run.says("hint: see to the database; then the same command continues the run");
+
+    let (run, interrupted) = interrupted.once_away(|child| signal(child, "INT"));
+    let run = run.exits(130);
+    check_unsent(&run, &interrupted.workdir, "signal");
+
+    let none = Workdir::with_cities(1);
+    let run = sync(&server, &none, &late_ledger, "--max-outage 1s").exits(4);
+    assert_eq!(run.summary()["reason"], "ledger_away");
+    run.says("is away: ").says("hint: see to the database");
+    for command in ["history", "undo 1"] {
+        ended(attrsync(&server, &none, &late_ledger, command)).exits(4).says("is away: ");
+    }
+
+    let said = until_it_says(&mut waiting, "waiting: the database of the ledger", |_| {
+        cluster.start_node(Node::Primary);
+    });
+    wait_with(waiting, said).exits(0);
+    check_state(&server, &late);
+    assert_eq!(server.counters().requests, ROWS);
+    check_continued(&impatient);
+    check_continued(&interrupted);
+    check_continued(&cancelled);
+}

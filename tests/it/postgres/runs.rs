@@ -1,0 +1,101 @@
+//! Runs of the program whose ledger is in a database.
+
+use std::fmt::Display;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Command};
+
+use attrsync::ledger::{LedgerLocation, LedgerReader};
+use attrsync::sandbox::{Fault, FaultKind, Log, Moment, Options};
+
+use super::super::cli::{Ended, KEY, Server, Workdir, ended};
+
+/// A request that is never answered.
+const STALL: Fault = Fault { kind: FaultKind::Stall, moment: Moment::BeforeApplying };
+
+/// A server that answers some requests, then so many never, and then all.
+pub(super) fn stalling(answers: usize, stalls: usize) -> Server {
+    let mut script = vec![None; answers];
+    script.extend(vec![Some(STALL); stalls]);
+    Server::new(Options { script, log: Log::Keep, ..Options::default() })
+}
+
+/// The address with more parameters.
+pub(super) fn with(address: &str, parameters: impl Display) -> String {
+    let separator = if address.contains('?') { '&' } else { '?' };
+    format!("{address}{separator}{parameters}")
+}
+
+pub(super) fn location(address: &str) -> LedgerLocation {
+    LedgerLocation::of_database(address, None).unwrap()
+}
+
+/// The program with what it needs to know of the account and the ledger.
+pub(super) fn attrsync(server: &Server, workdir: &Workdir, ledger: &str, arguments: &str) -> Command {
+    let mut command = workdir.attrsync(arguments);
+    command.env("ATTRSYNC_BASE_URL", server.sandbox.base_url()).env("ATTRSYNC_TOKEN", KEY);
+    command.env("ATTRSYNC_RATE", "100000/s").env("ATTRSYNC_RETRY_INITIAL_DELAY", "2ms");
+    command.env("ATTRSYNC_LEDGER", ledger);
+    command
+}
+
+/// `sync` of `users.csv`, with the summary on standard output.
+pub(super) fn syncing(server: &Server, workdir: &Workdir, ledger: &str, arguments: &str) -> Command {
+    attrsync(server, workdir, ledger, &format!("sync users.csv --summary - {arguments}"))
+}
+
+pub(super) fn sync(server: &Server, workdir: &Workdir, ledger: &str, arguments: &str) -> Ended {
+    ended(syncing(server, workdir, ledger, arguments))
+}
+
+/// How many rows the ledger has as acknowledged, each as often as a run recorded it.
+pub(super) fn recorded(ledger: &str) -> u64 {
+    let reader = LedgerReader::open(&location(ledger)).unwrap();
+    let runs = reader.runs().unwrap().into_iter();
+    runs.flat_map(|past| reader.sent_rows(past.run).unwrap()).map(|sent| sent.users).sum()
+}
+
+/// Whether it has that many. There may be no ledger yet.
+pub(super) fn has_recorded(ledger: &str, rows: u64) -> bool {
+    LedgerReader::open(&location(ledger)).is_ok() && recorded(ledger) >= rows
+}
+
+/// That the account holds what the input says, which has to be sorted by user.
+#[track_caller]
+pub(super) fn check_state(server: &Server, workdir: &Workdir) {
+    assert_eq!(server.state(), workdir.read("users.csv"));
+}
+
+pub(super) fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+pub(super) fn wait(child: Child) -> Ended {
+    child.wait_with_output().unwrap().into()
+}
+
+/// The password in an address.
+pub(super) fn password(address: &str) -> &str {
+    let (_, rest) = address.split_once("://").unwrap();
+    let (user, _) = rest.split_once('@').unwrap();
+    user.split_once(':').unwrap().1
+}
+
+/// Reads what it says up to these words, then acts, and reads the rest: a pipe that nobody reads may stop the writer.
+pub(super) fn until_it_says(child: &mut Child, words: &str, act: impl FnOnce(&Child)) -> String {
+    let mut errors = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains(words) {
+        assert_ne!(errors.read_line(&mut said).unwrap(), 0, "it ended before: {said}");
+    }
+    act(child);
+    errors.read_to_string(&mut said).unwrap();
+    said
+}
+
+/// Ends it without waiting for requests in flight. Two equal signals may arrive as one.
+pub(super) fn cancel(child: Child) {
+    signal(&child, "INT");
+    signal(&child, "TERM");
+    wait(child).exits(130);
+}
