@@ -166,14 +166,14 @@ impl Fence {
 pub(super) async fn keep(fence: Fence, lease: Arc<Lease>, address: Address) {
     let mut session = Session::new(address, Access::Write);
     let mut reached_at = clock::boot_now();
-    let mut wait = fence.ttl / 3;
+    let (mut wait, mut is_told) = (fence.ttl / 3, false);
     loop {
         sleep(wait).await;
         let asked_at = clock::boot_now();
         match fence.renew(&mut session).await {
             Ok(true) => {
                 lease.renewed(asked_at, fence.ttl);
-                (reached_at, wait) = (asked_at, fence.ttl / 3);
+                (reached_at, wait, is_told) = (asked_at, fence.ttl / 3, false);
             }
             Ok(false) => {
                 warn!("another run has taken over the ledger: no more requests are started");
@@ -181,6 +181,11 @@ pub(super) async fn keep(fence: Fence, lease: Arc<Lease>, address: Address) {
             }
             Err(error) => {
                 debug!(%error, "the lease was not renewed");
+                if !lease.is_valid() && !std::mem::replace(&mut is_told, true) {
+                    warn!(
+                        "the database of the ledger is away ({error}): no request is started until it is back"
+                    );
+                }
                 wait = AGAIN.min(fence.ttl / 3);
                 if lease.patience().left(reached_at).is_zero() {
                     return lease.end(LeaseState::Unreachable);
