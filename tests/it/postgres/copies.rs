@@ -64,9 +64,7 @@ fn a_copy_to_a_database_and_one_back_say_the_same() {
         let figures = |run: &Ended| (run.rows("unchanged"), run.rows("acknowledged"));
         assert_eq!(figures(&run), (8, 1));
         assert_eq!(figures(&other), (8, 1));
-        sync(&server, &workdir, "l", "--only-changed").exits(0);
-        let other = ended(attrsync(&server, &workdir, &ledger, "sync other.csv"));
-        assert!([0, 1].contains(&other.code), "{}", other.stderr);
+        assert!(ended(attrsync(&server, &workdir, &ledger, "sync other.csv")).code <= 1);
     }
 }
 

@@ -67,7 +67,7 @@ fn the_next_run_takes_over_from_one_that_was_killed() {
 #[test]
 fn a_second_run_waits_for_one_that_goes_on_only_as_long_as_it_is_told_to() {
     let Some(database) = database() else { return };
-    let ledger = with(&database.direct, "lease=1s");
+    let ledger = with(&database.direct, "lease=4s");
     let (workdir, server) = (Workdir::with_cities(2), stalling(1, 1));
     let child = syncing(&server, &workdir, &ledger, "--timeout 60s").spawn().unwrap();
     server.until(|counters| counters.requests == 2);
