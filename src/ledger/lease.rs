@@ -48,7 +48,6 @@ pub(super) struct Patience {
 impl Lease {
     /// A lease that was asked for at this time and holds for `ttl` from then on. Requests of the run before may arrive for
     /// `quiet` from now on.
-    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "a file needs no lease"))]
     pub(super) fn new(
         ledger: LedgerLocation,
         asked_at: Duration,
@@ -79,7 +78,6 @@ impl Lease {
     }
 
     /// Waits until a request may start.
-    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "a file needs no lease"))]
     pub(super) async fn valid(&self) {
         const GLANCE: Duration = Duration::from_millis(50);
         while !self.is_valid() {

@@ -27,6 +27,7 @@ mod groups;
 mod history;
 mod id_changes;
 mod known_values;
+#[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "a file needs no lease"))]
 mod lease;
 mod location;
 mod mark;

@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 use super::address::{Access, Address};
 use super::error::DatabaseError;
 use super::parameter::Parameter;
-use super::session::Session;
+use super::session::{Session, Statement};
 use crate::clock;
 use crate::ledger::error::{LockHolder, Renewal};
 use crate::ledger::lease::{Lease, LeaseState};
@@ -132,14 +132,19 @@ impl Fence {
     /// Renews the lease. Returns whether this run still had it. Within a transaction, no other run can take it before the end,
     /// and the server ends it soon if this process goes away.
     pub(super) async fn renew(&self, session: &mut Session) -> Result<bool, DatabaseError> {
+        let (sql, parameters) = self.renewal();
+        Ok(!session.query(&sql, parameters).await?.is_empty())
+    }
+
+    /// The statement that renews the lease. It has a row if this run still had it.
+    pub(super) fn renewal(&self) -> Statement {
         let Self { schema, epoch, token, ttl } = self;
         let sql = format!(
             "UPDATE {schema}.lease SET expires_at = clock_timestamp() + $1 * interval '1 millisecond'
              WHERE id = 1 AND epoch = $2 AND token = $3
              RETURNING set_config('idle_in_transaction_session_timeout', '20s', true)"
         );
-        let parameters = vec![millis(*ttl).into(), (*epoch).into(), Parameter::from(token.as_str())];
-        Ok(!session.query(&sql, parameters).await?.is_empty())
+        (sql, vec![millis(*ttl).into(), (*epoch).into(), Parameter::from(token.as_str())])
     }
 
     /// Lets the next run have the lease. It waits this long before its first request. The number of the holder is kept, so

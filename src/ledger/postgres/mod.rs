@@ -30,6 +30,6 @@ pub use background::Background;
 pub use error::DatabaseError;
 pub use parameter::Parameter;
 pub use quota::Quota;
-pub use session::Session;
+pub use session::{Session, Statement};
 pub(super) use store::PostgresStore;
 pub use tokio_postgres::Row;

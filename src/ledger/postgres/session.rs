@@ -1,7 +1,8 @@
 //! One connection to the database, made again when it is lost.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_core::Stream as _;
@@ -223,6 +224,35 @@ impl Session {
         self.outcome(result).await
     }
 
+    /// Begins a transaction, and runs statements in it. All are sent before the first answer is waited for. Returns the rows of
+    /// each statement.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query).
+    pub async fn begin_with(
+        &mut self,
+        deadline: Duration,
+        begin: &str,
+        statements: &[Statement],
+    ) -> Result<Vec<Vec<Row>>, DatabaseError> {
+        self.connect().await?;
+        self.pin();
+        let client = self.client();
+        let typed: Vec<Vec<_>> = statements
+            .iter()
+            .map(|(_, parameters)| parameters.iter().map(Parameter::typed).collect())
+            .collect();
+        let mut answers: Vec<Answer<'_>> =
+            vec![Box::pin(async { client.batch_execute(begin).await.map(|()| Vec::new()) })];
+        for ((sql, _), typed) in statements.iter().zip(&typed) {
+            answers.push(Box::pin(client.query_typed(sql, typed)));
+        }
+        let result = within(deadline, all(answers)).await;
+        let mut rows = self.outcome(result).await?;
+        rows.remove(0);
+        Ok(rows)
+    }
+
     /// Runs a statement with many rows, which are passed on one by one. Each row has a deadline of its own, and the
     /// time for what is done with it doesn't count.
     ///
@@ -296,6 +326,28 @@ impl Session {
             open.driver.abort();
         }
     }
+}
+
+/// A statement, and what stands for its `$1`, `$2` and so on.
+pub type Statement = (String, Vec<Parameter>);
+
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<Vec<Row>, Error>> + Send + 'a>>;
+
+/// Waits for all answers, or for the first error. What is asked is sent in this order.
+async fn all(mut answers: Vec<Answer<'_>>) -> Result<Vec<Vec<Row>>, Error> {
+    let mut results: Vec<Option<Vec<Row>>> = answers.iter().map(|_| None).collect();
+    poll_fn(|context| {
+        for (answer, result) in answers.iter_mut().zip(&mut results).filter(|(_, result)| result.is_none()) {
+            match answer.as_mut().poll(context) {
+                Poll::Ready(Ok(rows)) => *result = Some(rows),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {}
+            }
+        }
+        if results.iter().all(Option::is_some) { Poll::Ready(Ok(())) } else { Poll::Pending }
+    })
+    .await?;
+    Ok(results.into_iter().flatten().collect())
 }
 
 /// Why a step has no result.

@@ -4,15 +4,36 @@ use std::collections::HashSet;
 
 use tokio_postgres::Row;
 
-use super::parameter::Parameter;
+use super::session::Statement;
 use crate::ledger::rows::{Field, FieldType, JournalEntry, Record, Table};
 use crate::ledger::store::Change;
 
 /// So much is sent in one statement, and waits in memory until it is. A transaction that is larger can't be repeated.
 pub(super) const MOST_BYTES: usize = 8 << 20;
 
+/// The statements that make changes, several rows of a table at once.
+pub(super) fn statements(schema: &str, changes: &[Change]) -> Vec<Statement> {
+    let (mut rest, mut statements) = (changes, Vec::new());
+    while let Some(first) = rest.first() {
+        let count = match first {
+            Change::Put(table, _) => {
+                let count = run_of_puts(table, rest);
+                statements.push(put(schema, table, &rest[..count]));
+                count
+            }
+            Change::Remove { table, column, first, last } => {
+                let sql = format!("DELETE FROM {schema}.{} WHERE {column} BETWEEN $1 AND $2", table.name);
+                statements.push((sql, vec![first.cast_signed().into(), last.cast_signed().into()]));
+                1
+            }
+        };
+        rest = &rest[count..];
+    }
+    statements
+}
+
 /// How many of the changes, from the first one on, put rows with different keys into this table.
-pub(super) fn run_of_puts(table: &Table, changes: &[Change]) -> usize {
+fn run_of_puts(table: &Table, changes: &[Change]) -> usize {
     let mut keys = HashSet::new();
     let mut bytes = 0;
     let is_of_run = |change: &&Change| match change {
@@ -27,7 +48,7 @@ pub(super) fn run_of_puts(table: &Table, changes: &[Change]) -> usize {
 }
 
 /// The statement that puts rows into a table.
-pub(super) fn put(schema: &str, table: &Table, changes: &[Change]) -> (String, Vec<Parameter>) {
+fn put(schema: &str, table: &Table, changes: &[Change]) -> Statement {
     let rows = || {
         changes.iter().filter_map(|change| match change {
             Change::Put(_, fields) => Some(fields),

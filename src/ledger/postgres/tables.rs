@@ -14,9 +14,9 @@ use super::lease::{self, Fence, Taken};
 use super::parameter::Parameter;
 use super::schema;
 use super::session::Session;
-use super::statements::{MOST_BYTES, fields, names, newest, put, run_of_puts, size};
+use super::statements::{MOST_BYTES, fields, names, newest, size, statements};
 use crate::clock;
-use crate::ledger::lease::Lease;
+use crate::ledger::lease::{Lease, LeaseState};
 use crate::ledger::rows::{Field, Table};
 use crate::ledger::store::{Change, Selection};
 use crate::ledger::{LedgerError, LedgerLocation};
@@ -50,7 +50,7 @@ pub(super) struct Tables {
     checked: u64,
 }
 
-/// Changes since [`Store::begin`].
+/// Changes since [`begin`](crate::ledger::store::Store::begin).
 #[derive(Debug, Default)]
 pub(super) struct Transaction {
     waiting: Vec<Change>,
@@ -221,10 +221,12 @@ impl Tables {
             let what = "its database has lost what it recorded last".to_owned();
             return Ok(Err(LedgerError::Damaged { ledger: self.location.clone(), what }));
         }
-        self.session.batch(BEGIN).await?;
-        self.session.pin();
-        self.apply(changes).await?;
-        let is_mine = self.finish_transaction(newest(changes)).await?;
+        let mut statements = statements(&self.schema, changes);
+        let asked_at = clock::boot_now();
+        statements.extend(self.fence.as_ref().map(|(fence, _)| fence.renewal()));
+        let answers = self.session.begin_with(CHANGE_DEADLINE, BEGIN, &statements).await?;
+        let is_renewed = answers.last().is_some_and(|rows| !rows.is_empty());
+        let is_mine = self.commit_if(is_renewed, asked_at, newest(changes)).await?;
         self.session.unpin();
         if is_mine {
             return Ok(Ok(()));
@@ -240,12 +242,26 @@ impl Tables {
 
     /// Commits the transaction if this run still has the lease. Returns whether it has.
     async fn finish_transaction(&mut self, newest: Option<u64>) -> Result<bool, DatabaseError> {
+        let asked_at = clock::boot_now();
+        let is_renewed = match self.fence.clone() {
+            Some((fence, _)) => fence.renew(&mut self.session).await?,
+            None => false,
+        };
+        self.commit_if(is_renewed, asked_at, newest).await
+    }
+
+    /// Does so with a lease that was renewed in the transaction, at this time, or wasn't.
+    async fn commit_if(
+        &mut self,
+        is_renewed: bool,
+        asked_at: Duration,
+        newest: Option<u64>,
+    ) -> Result<bool, DatabaseError> {
         let Some((fence, lease)) = self.fence.clone() else {
             return self.session.batch("COMMIT").await.map(|()| true);
         };
-        let asked_at = clock::boot_now();
-        if !fence.renew(&mut self.session).await? {
-            lease.end(crate::ledger::LeaseState::Lost);
+        if !is_renewed {
+            lease.end(LeaseState::Lost);
             return Ok(false);
         }
         self.session.batch("COMMIT").await?;
@@ -276,24 +292,8 @@ impl Tables {
 
     /// Applies changes, several rows of a table at once.
     pub(super) async fn apply(&mut self, changes: &[Change]) -> Result<(), DatabaseError> {
-        let mut rest = changes;
-        while let Some(first) = rest.first() {
-            let (sql, parameters, count) = match first {
-                Change::Put(table, _) => {
-                    let count = run_of_puts(table, rest);
-                    let (sql, parameters) = put(&self.schema, table, &rest[..count]);
-                    (sql, parameters, count)
-                }
-                Change::Remove { table, column, first, last } => {
-                    let sql = format!(
-                        "DELETE FROM {}.{} WHERE {column} BETWEEN $1 AND $2",
-                        self.schema, table.name
-                    );
-                    (sql, vec![first.cast_signed().into(), last.cast_signed().into()], 1)
-                }
-            };
+        for (sql, parameters) in statements(&self.schema, changes) {
             self.session.query_within(CHANGE_DEADLINE, &sql, parameters).await?;
-            rest = &rest[count..];
         }
         Ok(())
     }
