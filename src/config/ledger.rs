@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::endpoint;
 use super::environment::Environment;
 use super::error::ConfigError;
 use super::file::unreadable;
 use super::flags::{LedgerFlags, LedgerPathFlags, SyncOptions};
 use super::layer::{Layer, OptionSource};
 use super::values::Limit;
+use super::{endpoint, token};
 use crate::ledger::{LedgerLocation, SkipScope};
 
 /// Where the ledger is, and how a run uses it.
@@ -67,6 +67,9 @@ impl LedgerSettings {
                 let message = "there is no ledger to know what changed";
                 return Err(ConfigError::at(layer.place(name), message)
                     .with_hint("leave it out, or name a ledger with `--ledger`"));
+            }
+            if layer.source("quota") == Some(&OptionSource::Flag) {
+                return Err(no_database(layer));
             }
             return Ok(None);
         }
@@ -139,12 +142,22 @@ impl LedgerSettings {
 
 impl LedgerSettings {
     /// What the user should know about a ledger in a database.
-    pub(super) fn warnings(&self, layer: &Layer) -> Vec<String> {
+    pub(super) fn warnings(&self, layer: &Layer, environment: &Environment) -> Vec<String> {
         let mut warnings = self.location.warnings();
         if self.location.has_password() && layer.source("ledger") == Some(&OptionSource::Flag) {
             warnings.push(format!(
                 "--ledger: others on this computer can see the password in the list of processes: name a file with \
                  `--ledger-file`, or set the variable `{PASSWORD}`"
+            ));
+        }
+        let file = layer.text("ledger_file").filter(|_| self.location.has_password());
+        if let Some(file) = file.map(Path::new)
+            && token::is_open_to_others(&environment.directory.join(file)).unwrap_or(false)
+        {
+            let place = layer.place("ledger_file");
+            warnings.push(format!(
+                "{place}: `{}`: others can read the password: `chmod 600` keeps it yours",
+                file.display()
             ));
         }
         warnings
@@ -171,7 +184,8 @@ pub(super) fn read(
 ) -> Result<LedgerLocation, ConfigError> {
     let text = fs::read_to_string(environment.directory.join(file))
         .map_err(|error| ConfigError::at(place, unreadable(&error)))?;
-    parse(place, text.trim().as_ref(), environment)
+    // Editors on Windows begin a file with a byte-order mark.
+    parse(place, text.trim_start_matches('\u{feff}').trim().as_ref(), environment)
 }
 
 /// A location as it is written. Messages leave the text out if it is the address of a database: a password may stand in it.
@@ -218,6 +232,11 @@ pub(super) fn shown(text: &str) -> String {
         .map_or_else(|_| "a database".to_owned(), |location| location.to_string())
 }
 
+fn no_database(layer: &Layer) -> ConfigError {
+    ConfigError::at(layer.place("quota"), "runs share a quota only through a database")
+        .with_hint("leave it out, or name a database with `--ledger postgres://…`")
+}
+
 /// The quota of a run: the one that is named, or the account's.
 fn quota(
     named: Option<&str>,
@@ -226,10 +245,7 @@ fn quota(
     base_url: Option<&Url>,
 ) -> Result<Option<String>, ConfigError> {
     match (location.path(), named) {
-        (Some(_), Some(_)) => {
-            Err(ConfigError::at(layer.place("quota"), "runs share a quota only through a database")
-                .with_hint("leave it out, or name a database with `--ledger postgres://…`"))
-        }
+        (Some(_), Some(_)) => Err(no_database(layer)),
         (Some(_), None) => Ok(None),
         (None, Some("")) => Err(ConfigError::at(layer.place("quota"), "is empty")),
         (None, Some(name)) => Ok(Some(name.to_owned())),

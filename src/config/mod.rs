@@ -100,7 +100,7 @@ pub fn resolve_sync(
         Endpoint::Sandbox => None,
     };
     let ledger = LedgerSettings::resolve(&options.ledger, &layer, environment, base_url)?;
-    warnings.extend(ledger.iter().flat_map(|ledger| ledger.warnings(&layer)));
+    warnings.extend(ledger.iter().flat_map(|ledger| ledger.warnings(&layer, environment)));
     let config = file.path.clone();
     let failures = options.failures.failures.clone().unwrap_or_else(|| FAILURES.into());
     let reports = Reports::resolve(Some(failures), &options.reports, &layer, environment)?;
@@ -150,7 +150,7 @@ pub fn resolve_pull(
         return Err(ConfigError::new("a sandbox that starts with the command has no users to read"));
     };
     let ledger = LedgerSettings::of_pull(&options.ledger, &layer, environment, base_url.clone())?;
-    warnings.extend(ledger.warnings(&layer));
+    warnings.extend(ledger.warnings(&layer, environment));
     let config = file.path.clone();
     let reports = Reports::resolve(None, &ReportFlags::default(), &layer, environment)?;
     let mut settings = Settings::of(Vec::new(), options, file, reports, environment, warnings);
@@ -174,7 +174,7 @@ fn planning(
     let no_run = ReportFlags::default();
     let reports = Reports::resolve(options.failures.failures.clone(), &no_run, &layer, environment)?;
     let mut warnings = environment.unknown_variables();
-    warnings.extend(ledger.iter().flat_map(|ledger| ledger.warnings(&layer)));
+    warnings.extend(ledger.iter().flat_map(|ledger| ledger.warnings(&layer, environment)));
     let mut settings = Settings::of(inputs, options, file, reports, environment, warnings);
     (settings.ledger, settings.save) = (ledger, save);
     if settings.reports.prints_failures() {

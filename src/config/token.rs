@@ -93,7 +93,7 @@ fn read(
 
 /// Whether others can read the file, as far as its owner can change that. A file of another owner, such as a secret that
 /// systemd or Kubernetes mounts, may be readable by the group of this process: that is how the process reads it.
-fn is_open_to_others(path: &Path) -> io::Result<bool> {
+pub(super) fn is_open_to_others(path: &Path) -> io::Result<bool> {
     let metadata = fs::metadata(path)?;
     let is_own = metadata.uid() == rustix::process::geteuid().as_raw();
     Ok(metadata.mode() & if is_own { 0o077 } else { 0o007 } != 0)

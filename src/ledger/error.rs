@@ -159,7 +159,7 @@ impl LedgerError {
                  again"
             }
             Self::Unusable { ledger, .. } if ledger.path().is_none() => "see to the database; then run again",
-            Self::Missing { .. } => "name the file with `--ledger`; `attrsync sync` makes one",
+            Self::Missing { .. } => "name another one with `--ledger`; `attrsync sync` makes one",
             Self::NoLedger { .. } => "name another file with `--ledger`",
             Self::TooNew { .. } => "update attrsync, or name another file with `--ledger`",
             Self::Damaged { .. } => {

@@ -112,7 +112,7 @@ async fn migrate_locked(session: &mut Session, address: &Address) -> Result<usiz
         session.batch("COMMIT").await?;
         return Ok(form);
     }
-    // Whoever may not create schemas may not even ask for one that exists.
+    // A role that may not create schemas may not use `IF NOT EXISTS` either.
     let exists = "SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname = $1";
     let found = session.query(exists, vec![Parameter::from(name)]).await?;
     if found.first().is_none_or(|row| row.get::<_, i64>(0) == 0) {

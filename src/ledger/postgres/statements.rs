@@ -8,7 +8,7 @@ use super::session::Statement;
 use crate::ledger::rows::{Field, FieldType, JournalEntry, Record, Table};
 use crate::ledger::store::Change;
 
-/// So much is sent in one statement, and waits in memory until it is. A transaction that is larger can't be repeated.
+/// At most about this many bytes are sent in one statement, and wait in memory until then. A transaction that is larger can't be repeated.
 pub(super) const MOST_BYTES: usize = 8 << 20;
 
 /// The statements that make changes, several rows of a table at once.

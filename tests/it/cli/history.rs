@@ -238,7 +238,7 @@ fn a_missing_ledger_is_not_made() {
     let run = workdir.run("history").exits(2);
     insta::assert_snapshot!(run.stderr, @"
     error: there is no ledger `attrsync.ledger`
-    hint: name the file with `--ledger`; `attrsync sync` makes one
+    hint: name another one with `--ledger`; `attrsync sync` makes one
     ");
     assert!(workdir.names().is_empty());
     workdir.file("users.csv", "user_id,attribute,value\n".repeat(100));

@@ -5,6 +5,8 @@
 mod endpoint;
 mod example;
 mod layers;
+#[cfg(feature = "postgres")]
+mod ledger;
 mod memory;
 mod reports;
 
@@ -82,6 +84,19 @@ impl Place {
             SyncMode::Send(settings, target, _) => (settings, target),
             SyncMode::DryRun(_) => panic!("nobody asked for a plan"),
         })
+    }
+
+    /// The flags that a follow-up command repeats, and the variable that has to hold what is secret about the ledger.
+    #[cfg(feature = "postgres")]
+    fn rerun_flags(&self, flags: &[&str]) -> (String, Option<&'static str>) {
+        let typed = Sync::try_parse_from(flags).unwrap().typed;
+        match config::resolve_sync(&typed, &self.environment, None).unwrap() {
+            SyncMode::Send(_, _, rerun) => {
+                let words: Vec<_> = rerun.flags.iter().map(|word| word.to_string_lossy()).collect();
+                (words.join(" "), rerun.ledger_secret)
+            }
+            SyncMode::DryRun(_) => panic!("nobody asked for a plan"),
+        }
     }
 
     fn settings(&self, flags: &[&str]) -> Settings {

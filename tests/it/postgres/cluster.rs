@@ -77,7 +77,7 @@ impl Cluster {
         self.database_named(name)
     }
 
-    /// The addresses of a database that somebody has created.
+    /// The addresses of a database that exists already.
     pub(super) fn database_named(&self, name: String) -> Database {
         let address = |value: &str| in_database(self.value(value), &name);
         Database {

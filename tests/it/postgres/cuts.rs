@@ -8,7 +8,7 @@ use super::{Cut, Database, Relay, database};
 
 const KINDS: [Cut; 4] = [Cut::BeforeRequest, Cut::HalfRequest, Cut::BeforeReply, Cut::HalfReply];
 
-/// Each so many statements.
+/// Each time after this many statements.
 const STRIDE: usize = 9;
 
 /// Runs with a new ledger, whose nth statement with this text is cut. Returns how many statements there were, if it was.

@@ -28,7 +28,7 @@ const LONGEST_BLOCK: Duration = Duration::from_millis(250);
 /// … and need not last longer than this, …
 const SHORT_BLOCK: Duration = Duration::from_millis(30);
 
-/// … or so many round trips, as the next block is reserved when a half of it is left.
+/// … or this many round trips, as the next block is reserved when a half of it is left.
 const ROUND_TRIPS: u32 = 4;
 
 /// If slots are this far ahead, others wait as well, and each gets one slot at a time.
@@ -77,7 +77,7 @@ pub(super) struct Keeper {
     server: Option<i64>,
     /// Whether the row was there before, so that slots may have been given out.
     was_there: bool,
-    /// Whether so many slots are reserved that others must be waiting.
+    /// Whether slots are reserved so far ahead that others must be waiting.
     is_queued: bool,
     /// When the last answer came.
     asked_at: Duration,
@@ -108,7 +108,7 @@ impl Keeper {
         }
     }
 
-    /// Does what there is to do, for ever.
+    /// Does what there is to do, until it is aborted.
     pub(super) async fn run(mut self) {
         let mut failures = 0;
         loop {
@@ -315,7 +315,7 @@ impl Keeper {
     }
 }
 
-/// How long to wait after so many failures in a row.
+/// How long to wait after this many failures in a row.
 fn wait(failures: u32) -> Duration {
     let longest = SHORTEST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_WAIT);
     longest.mul_f64(rand::rng().random_range(0.5..1.0))

@@ -118,7 +118,7 @@ impl Slots {
 #[derive(Debug)]
 struct BlockSize {
     size: u32,
-    /// After so many late blocks, the next one is larger.
+    /// After this many late blocks, the next one is larger.
     patience: u32,
     /// How many came late since the size changed.
     late: u32,

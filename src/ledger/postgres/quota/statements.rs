@@ -53,7 +53,7 @@ CREATE TABLE IF NOT EXISTS attrsync_quota.quota (
 COMMIT;
 ";
 
-/// Makes the row of a quota. Nothing was reserved in it, unless a crash or somebody removed it.
+/// Makes the row of a quota. Nothing was reserved in it, unless it was removed, or lost in a crash.
 const ADD: &str = "
 INSERT INTO attrsync_quota.quota AS q (name, next_free, server, tolerance, rate)
 SELECT $1, greatest(clock_timestamp() + CASE WHEN $2 THEN $3 ELSE 0 END * interval '1 microsecond',
