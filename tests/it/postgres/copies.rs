@@ -46,12 +46,12 @@ fn with_history(server: &Server) -> Workdir {
 #[test]
 fn a_copy_to_a_database_and_one_back_say_the_same() {
     let Some(database) = database() else { return };
-    let server = Server::friendly();
-    let workdir = with_history(&server);
-    let before = said(&server, &workdir, "l");
     for (address, schema, back) in
         [(&database.direct, "direct", "back1"), (&database.pooled, "pooled", "back2")]
     {
+        let server = Server::friendly();
+        let workdir = with_history(&server);
+        let before = said(&server, &workdir, "l");
         let ledger = with(address, format!("schema={schema}"));
         let run = copy(&server, &workdir, "l", &ledger).exits(0);
         assert!(run.stdout.starts_with("copied 3 runs, "), "{}", run.stdout);
@@ -64,12 +64,11 @@ fn a_copy_to_a_database_and_one_back_say_the_same() {
         let figures = |run: &Ended| (run.rows("unchanged"), run.rows("acknowledged"));
         assert_eq!(figures(&run), (8, 1));
         assert_eq!(figures(&other), (8, 1));
-        assert!(ended(attrsync(&server, &workdir, &ledger, "sync other.csv")).code <= 1);
     }
 }
 
 #[test]
-fn a_saved_plan_and_an_interrupted_run_go_on_with_the_copy() {
+fn an_interrupted_run_goes_on_with_the_copy() {
     let Some(database) = database() else { return };
     let (server, workdir) = (stalling(3, 1), Workdir::with_cities(6));
     let child = syncing(&server, &workdir, "l", "--concurrency 1").spawn().unwrap();
@@ -97,8 +96,8 @@ fn nothing_is_copied_onto_a_ledger_with_runs_or_from_one_in_use() {
     }
     let stalling = stalling(0, 2);
     for ledger in ["l", &database.direct] {
-        let child = syncing(&stalling, &workdir, ledger, "").spawn().unwrap();
         let before = stalling.counters().requests;
+        let child = syncing(&stalling, &workdir, ledger, "").spawn().unwrap();
         stalling.until(|counters| counters.requests > before);
         let to = with(&database.direct, "schema=new");
         copy(&server, &workdir, ledger, &to)

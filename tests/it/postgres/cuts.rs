@@ -50,7 +50,7 @@ fn each_kind_of_statement_survives_cuts_before_and_after_it() {
     for text in [
         "CREATE TABLE",
         ".lease AS l",
-        ".run (",
+        "INSERT INTO \"ledger",
         ".journal (",
         "SET expires_at = clock_timestamp() +",
         "COMMIT",
