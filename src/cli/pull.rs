@@ -87,12 +87,14 @@ async fn pull(
 
     let (shutdown, shutdown_rx) = watch::channel(Shutdown::No);
     let reading = pull.read_list(continued.map(|unfinished| unfinished.next), shutdown_rx);
-    let read = tokio::select! {
-        biased;
-        never = obey(&mut signals, &shutdown, lease.as_deref()) => match never {},
-        never = watch_lease(lease.as_deref(), &shutdown, max_outage) => match never {},
-        read = reading => read,
-    };
+    // A task of its own sees signals also while the ledger's database lets this one wait.
+    let watching = tokio::spawn(async move {
+        tokio::select! {
+            never = obey(&mut signals, &shutdown, lease.as_deref()) => match never {},
+            never = watch_lease(lease.as_deref(), &shutdown, max_outage) => match never {},
+        }
+    });
+    let read = reading.await;
     pull.progress.close();
     let Pull { recorder, unnamed, .. } = pull;
     let (users, pages) = (recorder.users(), recorder.pages());
@@ -100,8 +102,11 @@ async fn pull(
         Ok(()) => RunOutcome::Complete,
         Err(failure) => run_ledger::outcome(failure.exit()),
     };
-    let ledger = block_in_place(|| recorder.finish(outcome, clock::utc_now()))?;
+    let finished = block_in_place(|| recorder.finish(outcome, clock::utc_now()));
+    watching.abort();
     read?;
+    let ledger = finished?;
+    let mut signals = Signals::new()?;
     compact(ledger, &settings, console, &mut signals).await;
     if unnamed > 0 {
         let text = format!("{} without an own id: nothing is known of them", counted(unnamed, "user"));

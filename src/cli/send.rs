@@ -66,6 +66,7 @@ pub(super) async fn send(
                 match error {
                     RecordError::Ledger(LedgerError::LeaseLost { .. }) => Stop::LedgerLost,
                     RecordError::Ledger(LedgerError::Away { .. }) => Stop::LedgerAway(max_outage),
+                    RecordError::Ledger(LedgerError::Refused { .. }) => Stop::LedgerRefused,
                     RecordError::Ledger(_) | RecordError::Report(_) => Stop::Unwritable,
                 },
             );
@@ -128,15 +129,16 @@ pub(super) async fn watch_lease(
     pending().await
 }
 
-/// Waits for what is done with the ledger when all is sent. A signal leaves it little time to wait for the database, and the
-/// first one is returned.
+/// Waits for what is done with the ledger when all is sent. A signal leaves it little time to wait for the database, less if
+/// there was one before, and the first one is returned.
 pub(super) async fn hurried<T>(
     work: impl Future<Output = T>,
     lease: Option<&Lease>,
+    is_signalled: bool,
     signals: &mut Signals,
 ) -> (T, Option<Stop>) {
     let (mut work, mut first) = (pin!(work), None);
-    let mut waits = [AFTER_A_SIGNAL, AFTER_TWO_SIGNALS].into_iter();
+    let mut waits = [AFTER_A_SIGNAL, AFTER_TWO_SIGNALS].into_iter().skip(is_signalled.into());
     loop {
         let stop = tokio::select! {
             biased;

@@ -129,11 +129,16 @@ fn record_end(
     exit
 }
 
-/// How a run ended that can't be recorded. A database that is away, or a lease that was lost, stops a run; a signal may have come
-/// first.
+/// How a run ended that can't be recorded. A database that is away or refuses something, or a lease that was lost, stops a run; a
+/// signal may have come first.
 fn unrecorded(error: &RecordError, end: &End) -> ExitCode {
     match (error, end) {
-        (RecordError::Ledger(LedgerError::Away { .. } | LedgerError::LeaseLost { .. }), end) => match end {
+        (
+            RecordError::Ledger(
+                LedgerError::Away { .. } | LedgerError::Refused { .. } | LedgerError::LeaseLost { .. },
+            ),
+            end,
+        ) => match end {
             End::Stopped(stop) => ExitCode::of_stop(stop),
             End::Complete => ExitCode::Stopped,
         },
@@ -238,12 +243,14 @@ impl SyncRun {
         let sending = send(plan, options, consumer, (target, id_type), lease.clone(), &mut signals);
         let (delivered, mut consumed) = Box::pin(sending).await?;
 
+        let is_signalled =
+            matches!(&delivered.end, End::Stopped(stop) if StopReason::from(stop) == StopReason::Signal);
         let of_run = delivered.clone();
         let recording = blocking("writing the ledger", move || {
             let exit = record_end(&of_run, &mut consumed, run);
             (exit, consumed)
         });
-        let (recorded, signal) = hurried(recording, lease.as_deref(), &mut signals).await;
+        let (recorded, signal) = hurried(recording, lease.as_deref(), is_signalled, &mut signals).await;
         let (mut exit, consumed) = recorded?;
         if let (Some(stop), Some(RecordError::Ledger(LedgerError::Away { .. }))) = (&signal, &consumed.error)
         {
@@ -251,8 +258,7 @@ impl SyncRun {
         }
         let ledger = self.report(&delivered, consumed, exit, &causes)?;
         // Compacting can take long, and who sent a signal may not wait.
-        let is_interrupted = signal.is_some()
-            || matches!(&delivered.end, End::Stopped(stop) if StopReason::from(stop) == StopReason::Signal);
+        let is_interrupted = is_signalled || signal.is_some();
         if let Some(ledger) = ledger.filter(|_| !is_interrupted) {
             self.compact(ledger, &mut signals).await;
         }

@@ -160,6 +160,13 @@ impl LedgerSettings {
                 file.display()
             ));
         }
+        if let Some(OptionSource::File { path, .. }) = layer.source("ledger")
+            && self.location.has_password()
+            && token::is_open_to_others(&environment.directory.join(path)).unwrap_or(false)
+        {
+            let place = layer.place("ledger");
+            warnings.push(format!("{place}: others can read the password: `chmod 600` keeps it yours"));
+        }
         warnings
     }
 }
@@ -216,6 +223,8 @@ pub(super) fn is_address(text: &str) -> bool {
         .iter()
         .any(|scheme| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
         || text.contains("://")
+        || text.contains("password=")
+        || (text.contains('@') && text.contains(':'))
 }
 
 /// Whether an address has a password in it.

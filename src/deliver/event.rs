@@ -181,6 +181,8 @@ pub enum Stop {
     LedgerLost,
     /// The ledger's database could not be reached for this long.
     LedgerAway(Duration),
+    /// The ledger's database refuses something that it allowed before.
+    LedgerRefused,
     /// A report can't be written any more.
     Unwritable,
 }
@@ -225,6 +227,7 @@ impl Stop {
             | Self::HungUp
             | Self::LedgerLost
             | Self::LedgerAway(_)
+            | Self::LedgerRefused
             | Self::Unwritable => None,
         }
     }

@@ -151,8 +151,12 @@ impl Database {
 
     /// The number of the newest entry, 0 before the first one.
     pub(super) fn last(&self) -> Result<u64, LedgerError> {
-        let expired = self.state()?.expired;
-        Ok(self.store.last_key(&JournalEntry::TABLE)?.unwrap_or(expired))
+        let LedgerState { merged, expired, .. } = self.state()?;
+        let last = self.store.last_key(&JournalEntry::TABLE)?.unwrap_or(expired);
+        if last < merged {
+            return Err(self.damaged("it has lost what it recorded last"));
+        }
+        Ok(last)
     }
 
     /// What heads each entry of the journal after this one, which has not expired.

@@ -152,7 +152,7 @@ impl LedgerError {
                  another ledger"
             }
             Self::LeaseLost { .. } => "the same command continues the run, once the other one has ended",
-            Self::Away { .. } => "see to the database; then the same command continues the run",
+            Self::Away { .. } => "see to the database, then give the same command again",
             Self::Refused { .. } => "see to the database, its rights, or the address in `--ledger`",
             Self::Damaged { ledger, .. } if ledger.path().is_none() => {
                 "add `?schema=NAME` to the address to start a new ledger, or run with `--no-ledger`; either sends every row \

@@ -167,7 +167,9 @@ impl UndoRun<'_> {
         }
         result?;
         counts.undone += undone;
-        counts.unknown += (rows.len() - changed) as u64 - undone;
+        let known = (rows.len() - changed) as u64;
+        let unknown = known.checked_sub(undone);
+        counts.unknown += unknown.ok_or_else(|| database.damaged("two runs have the same number"))?;
         Ok(())
     }
 

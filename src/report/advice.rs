@@ -107,6 +107,7 @@ fn send_the_rest(stop: &Stop, report: Option<Report<'_>>, rerun: Rerun) -> Strin
         Stop::Canary(CanaryFailure::NotAccepted(_)) => format!("correct what was refused, then {again}"),
         Stop::Canary(_) => format!("look at these users in User.com to see why, then {again}"),
         Stop::LedgerLost => format!("when the other run has ended, {again}"),
+        Stop::LedgerRefused => format!("see to the rights in the database, then {again}"),
         Stop::LedgerAway(_) => format!("when the database is back, {again}"),
         Stop::OutOfTime(_) | Stop::Interrupted | Stop::Terminated | Stop::HungUp | Stop::Unwritable => again,
     }

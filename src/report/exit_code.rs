@@ -118,6 +118,7 @@ impl ExitCode {
             | Stop::Canary(_)
             | Stop::LedgerLost
             | Stop::LedgerAway(_)
+            | Stop::LedgerRefused
             | Stop::OutOfTime(_) => Self::Stopped,
             Stop::Unwritable => Self::Internal,
             Stop::Interrupted => Self::Interrupted,
@@ -139,6 +140,7 @@ impl From<&Stop> for StopReason {
             Stop::Canary(_) => Self::Canary,
             Stop::LedgerLost => Self::LedgerHeld,
             Stop::LedgerAway(_) => Self::LedgerAway,
+            Stop::LedgerRefused => Self::Usage,
             Stop::Unwritable => Self::Disk,
             Stop::Interrupted | Stop::Terminated | Stop::HungUp => Self::Signal,
         }

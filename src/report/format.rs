@@ -141,6 +141,7 @@ pub fn why_stopped(stop: &Stop) -> String {
         Stop::LedgerAway(most) => {
             format!("the ledger's database could not be reached for {} (`--max-outage`)", period(*most))
         }
+        Stop::LedgerRefused => "the ledger's database refuses to record more".to_owned(),
         Stop::Unwritable => "a report or the ledger can't be written".to_owned(),
     }
 }

@@ -145,7 +145,12 @@ fn denied(said: &DbError, address: &Address) -> DatabaseError {
         Some(("database", name)) if connects => format!("`GRANT CONNECT ON DATABASE {name} TO {user}`"),
         Some(("database", name)) => format!("`GRANT CREATE ON DATABASE {name} TO {user}`"),
         Some(("schema", name)) => format!("`GRANT USAGE, CREATE ON SCHEMA {name} TO {user}`"),
-        Some(("table", name)) => format!("`GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO {user}`"),
+        Some(("table", name)) if name == "quota" => {
+            format!("`GRANT SELECT, INSERT, UPDATE ON attrsync_quota.{name} TO {user}`")
+        }
+        Some(("table", name)) => {
+            format!("`GRANT SELECT, INSERT, UPDATE, DELETE ON {}.{name} TO {user}`", address.schema())
+        }
         _ => "that right".to_owned(),
     };
     DatabaseError::Denied(visible(&format!("{message}: ask its owner for {ask}")))

@@ -50,9 +50,9 @@ pub(super) async fn take(
     // Were the answer lost, the same statement would give it again.
     let sql = format!(
         "INSERT INTO {schema}.lease AS l
-             (id, epoch, token, host, process, taken_at, expires_at, request_timeout, quiet_until)
+             (id, epoch, token, host, process, taken_at, expires_at, request_timeout, quiet_until, newest)
          VALUES (1, 1, $1, $2, $3, clock_timestamp(), clock_timestamp() + $4 * interval '1 millisecond',
-             $5 * interval '1 millisecond', to_timestamp(0))
+             $5 * interval '1 millisecond', to_timestamp(0), 0)
          ON CONFLICT (id) DO UPDATE SET
              epoch = l.epoch + (l.token <> excluded.token)::int,
              token = excluded.token, host = excluded.host, process = excluded.process,
@@ -132,19 +132,22 @@ impl Fence {
     /// Renews the lease. Returns whether this run still had it. Within a transaction, no other run can take it before the end,
     /// and the server ends it soon if this process goes away.
     pub(super) async fn renew(&self, session: &mut Session) -> Result<bool, DatabaseError> {
-        let (sql, parameters) = self.renewal();
+        let (sql, parameters) = self.renewal(None);
         Ok(!session.query(&sql, parameters).await?.is_empty())
     }
 
-    /// The statement that renews the lease. It has a row if this run still had it.
-    pub(super) fn renewal(&self) -> Statement {
+    /// The statement that renews the lease, and notes the newest entry if there is a new one. It has a row if this run still had
+    /// the lease.
+    pub(super) fn renewal(&self, newest: Option<u64>) -> Statement {
         let Self { schema, epoch, token, ttl } = self;
         let sql = format!(
-            "UPDATE {schema}.lease SET expires_at = clock_timestamp() + $1 * interval '1 millisecond'
+            "UPDATE {schema}.lease SET expires_at = clock_timestamp() + $1 * interval '1 millisecond',
+                 newest = greatest(newest, $4)
              WHERE id = 1 AND epoch = $2 AND token = $3
              RETURNING set_config('idle_in_transaction_session_timeout', '20s', true)"
         );
-        (sql, vec![millis(*ttl).into(), (*epoch).into(), Parameter::from(token.as_str())])
+        let newest = newest.unwrap_or(0).cast_signed();
+        (sql, vec![millis(*ttl).into(), (*epoch).into(), Parameter::from(token.as_str()), newest.into()])
     }
 
     /// Lets the next run have the lease. It waits this long before its first request. The number of the holder is kept, so

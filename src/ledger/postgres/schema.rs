@@ -26,7 +26,8 @@ const FORM_2: &str = "
         taken_at timestamptz NOT NULL,
         expires_at timestamptz NOT NULL,
         request_timeout interval NOT NULL, -- a request that began before the end may arrive this much later
-        quiet_until timestamptz NOT NULL -- until then, requests of the holder before may arrive
+        quiet_until timestamptz NOT NULL, -- until then, requests of the holder before may arrive
+        newest int8 NOT NULL             -- the newest entry of the journal
     );
     CREATE TABLE {schema}.state (
         id int8 PRIMARY KEY, identity int8 NOT NULL, merged int8 NOT NULL, expired int8 NOT NULL, sum int8 NOT NULL

@@ -75,31 +75,41 @@ impl PostgresStore {
         let keeper = background.spawn(lease::keep(fence.clone(), Arc::clone(&lease), (**address).clone()));
         let held =
             Some(HeldLease { address: Arc::clone(address), lease, fence, timeout: request_timeout, keeper });
-        let mut store = Self { background, tables: Arc::new(Mutex::new(tables)), form, held };
-        store.note_newest()?;
+        let store = Self { background, tables: Arc::new(Mutex::new(tables)), form, held };
+        store.check_newest(address)?;
         Ok(store)
     }
 
     /// Opens an existing ledger. It is read as it is at this moment, even if a run writes it at the same time.
     pub(in crate::ledger) fn open_to_read(address: &Arc<Address>) -> Result<Self, LedgerError> {
         let background = start(address)?;
-        let address = Arc::clone(address);
+        let of_reader = Arc::clone(address);
         let (tables, form) = background.run(async move {
-            let mut tables = Tables::new(&address, Access::Read);
+            let mut tables = Tables::new(&of_reader, Access::Read);
             let form = tables.open_to_read().await;
             form.map(|form| (tables, form))
         })?;
-        Ok(Self { background, tables: Arc::new(Mutex::new(tables)), form, held: None })
+        let store = Self { background, tables: Arc::new(Mutex::new(tables)), form, held: None };
+        store.check_newest(address)?;
+        Ok(store)
     }
 
-    /// Remembers the newest entry, to notice if the database loses it.
-    fn note_newest(&mut self) -> Result<(), LedgerError> {
+    /// Rejects a ledger that has fewer entries than it once had, and remembers the newest one to notice if it loses one.
+    fn check_newest(&self, address: &Arc<Address>) -> Result<(), LedgerError> {
         let state = self.rows(&LedgerState::TABLE, &Selection::All)?.pop();
         let state = state.and_then(|fields| LedgerState::of(&mut Fields::from(fields)));
         let expired = state.map_or(0, |state| state.expired);
         let newest = self.last_key(&JournalEntry::TABLE)?.unwrap_or(expired);
         let tables = Arc::clone(&self.tables);
-        self.background.run(async move { tables.lock().await.newest = newest });
+        let noted = self.background.run(async move {
+            let mut tables = tables.lock().await;
+            tables.newest = newest;
+            tables.noted().await
+        })?;
+        if newest < noted {
+            let what = "it has lost what it recorded last".to_owned();
+            return Err(LedgerError::Damaged { ledger: LedgerLocation::Postgres(Arc::clone(address)), what });
+        }
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The tables of a ledger, on one connection: reading, changing, and waiting while the database is away.
 
 use std::collections::HashMap;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,9 @@ const CHANGE_DEADLINE: Duration = Duration::from_mins(1);
 
 /// The first and the longest pause before a database that is away is tried again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
+/// An attempt has at least this much time, however short the run's patience is.
+const LEAST: Duration = Duration::from_secs(2);
 
 /// How often to look whether the run is in a hurry.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -223,7 +227,7 @@ impl Tables {
         }
         let mut statements = statements(&self.schema, changes);
         let asked_at = clock::boot_now();
-        statements.extend(self.fence.as_ref().map(|(fence, _)| fence.renewal()));
+        statements.extend(self.fence.as_ref().map(|(fence, _)| fence.renewal(newest(changes))));
         let answers = self.session.begin_with(CHANGE_DEADLINE, BEGIN, &statements).await?;
         let is_renewed = answers.last().is_some_and(|rows| !rows.is_empty());
         let is_mine = self.commit_if(is_renewed, asked_at, newest(changes)).await?;
@@ -244,7 +248,10 @@ impl Tables {
     async fn finish_transaction(&mut self, newest: Option<u64>) -> Result<bool, DatabaseError> {
         let asked_at = clock::boot_now();
         let is_renewed = match self.fence.clone() {
-            Some((fence, _)) => fence.renew(&mut self.session).await?,
+            Some((fence, _)) => {
+                let (sql, parameters) = fence.renewal(newest);
+                !self.session.query(&sql, parameters).await?.is_empty()
+            }
             None => false,
         };
         self.commit_if(is_renewed, asked_at, newest).await
@@ -284,6 +291,14 @@ impl Tables {
         let found = rows.first().and_then(|row| row.get::<_, Option<i64>>(0)).unwrap_or_default();
         self.checked = self.session.generation();
         Ok(found.cast_unsigned() >= self.newest)
+    }
+
+    /// The newest entry that a run recorded, as its last commit noted it.
+    pub(super) async fn noted(&mut self) -> Result<u64, LedgerError> {
+        let sql = format!("SELECT max(newest) FROM {}.lease", self.schema);
+        let rows = self.query(&sql, Vec::new).await?;
+        let noted = rows.first().and_then(|row| row.get::<_, Option<i64>>(0)).unwrap_or_default();
+        Ok(noted.cast_unsigned())
     }
 
     fn lost(&self) -> LedgerError {
@@ -356,9 +371,16 @@ impl Outage {
         &self,
         attempt: impl Future<Output = Result<T, DatabaseError>>,
     ) -> Result<T, DatabaseError> {
+        let begun = clock::boot_now();
         let over = async {
-            while self.lease.as_ref().is_none_or(|lease| !lease.patience().is_over()) {
+            while let Some(lease) = &self.lease
+                && !lease.patience().is_over()
+                && !(self.left().is_zero() && clock::boot_now() > begun + LEAST)
+            {
                 sleep(GLANCE).await;
+            }
+            if self.lease.is_none() {
+                pending::<()>().await;
             }
         };
         tokio::select! {

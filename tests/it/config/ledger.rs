@@ -28,7 +28,14 @@ fn an_address_is_found_in_a_flag_a_variable_or_a_file() {
 
 #[test]
 fn a_wrong_address_is_told_without_the_password() {
-    for wrong in ["postgres://ada:hunter2@h", "postgres:ada:hunter2@h/crm", "mysql://ada:hunter2@h/crm"] {
+    for wrong in [
+        "postgres://ada:hunter2@h",
+        "postgres:ada:hunter2@h/crm",
+        "postgres//ada:hunter2@h/crm",
+        "mysql://ada:hunter2@h/crm",
+        "ada:hunter2@h:5432",
+        "host=h user=ada password=hunter2",
+    ] {
         let message = Place::ready().error(&["--ledger", wrong]);
         assert!(message.starts_with("--ledger: ") && !message.contains("hunter2"), "{message}");
     }

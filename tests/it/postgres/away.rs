@@ -122,7 +122,7 @@ fn a_run_whose_database_stays_away_stops_and_is_continued_later() {
     let (run, impatient) = impatient.once_away(|_| {});
     let run = run.exits(4);
     check_unsent(&run, &impatient.workdir, "ledger_away");
-    run.says("hint: see to the database; then the same command continues the run");
+    run.says("hint: see to the database, then give the same command again");
 
     let (run, interrupted) = interrupted.once_away(|child| signal(child, "INT"));
     let run = run.exits(130);
@@ -131,7 +131,7 @@ fn a_run_whose_database_stays_away_stops_and_is_continued_later() {
     let none = Workdir::with_cities(1);
     let run = sync(&server, &none, &late_ledger, "--max-outage 1s").exits(4);
     assert_eq!(run.summary()["reason"], "ledger_away");
-    run.says("is away: ").says("hint: see to the database");
+    run.says("is away: ").says("hint: see to the database,");
     for command in ["history", "undo 1"] {
         ended(attrsync(&server, &none, &late_ledger, command)).exits(4).says("is away: ");
     }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::super::cli::{Server, Workdir, ended};
 use super::database;
-use super::runs::{attrsync, check_state, recorded, sync};
+use super::runs::{attrsync, check_state, recorded, sync, with};
 
 fn check(ledger: &str) {
     let (workdir, server) = (Workdir::with_cities(4), Server::friendly());
@@ -73,8 +73,27 @@ fn commands_work_through_pgbouncer() {
 fn ledgers_in_one_database_are_apart() {
     let Some(database) = database() else { return };
     let (workdir, server) = (Workdir::with_cities(2), Server::friendly());
-    let other = super::runs::with(&database.direct, "schema=other");
+    let other = with(&database.direct, "schema=other");
     sync(&server, &workdir, &database.direct, "").exits(0);
     let run = sync(&server, &workdir, &other, "--only-changed").exits(0);
     assert_eq!((run.rows("acknowledged"), recorded(&other), recorded(&database.direct)), (2, 2, 2));
+}
+
+#[test]
+fn entries_that_the_database_lost_are_noticed() {
+    let Some(database) = database() else { return };
+    let server = Server::friendly();
+    for (number, lost) in ["true", "entry = (SELECT max(entry) FROM {}.journal)"].into_iter().enumerate() {
+        let (schema, workdir) = (format!("lost{number}"), Workdir::with_cities(4));
+        let ledger = with(&database.direct, format!("schema={schema}"));
+        sync(&server, &workdir, &ledger, "").exits(0);
+        workdir.file("users.csv", workdir.read("users.csv").replace("City 2", "Town 2"));
+        sync(&server, &workdir, &ledger, "").exits(0);
+        database.execute(&format!("DELETE FROM {schema}.journal WHERE {}", lost.replace("{}", &schema)));
+        let run = |arguments: &str| ended(attrsync(&server, &workdir, &ledger, arguments));
+        let what = "is damaged: it has lost what it recorded last";
+        sync(&server, &workdir, &ledger, "--only-changed").exits(5).says(what);
+        run("plan users.csv --only-changed").exits(5).says(what);
+        run("undo 2").exits(5).says(what);
+    }
 }

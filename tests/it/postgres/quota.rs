@@ -144,7 +144,7 @@ fn rights_are_asked_for_only_where_there_is_something_to_create() {
     drop(join(&database.direct, rate(10)).unwrap());
     denied(&format!("SCHEMA attrsync_quota TO {role}`"));
     database.execute(&format!("GRANT USAGE ON SCHEMA attrsync_quota TO {role}"));
-    denied(&format!("ON quota TO {role}`"));
+    denied(&format!("ON attrsync_quota.quota TO {role}`"));
     database.execute(&format!("GRANT SELECT, INSERT, UPDATE ON attrsync_quota.quota TO {role}"));
     let one = AtomicUsize::new(0);
     let starts =
