@@ -147,9 +147,8 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let database = self.database();
         let pulls: BTreeSet<u64> = database.pulls()?.iter().map(|pull| pull.run).collect();
-        let is_merged = |heading: &&EntryHeader| {
-            heading.entry <= state.merged.min(needed) && pulls.contains(&heading.run)
-        };
+        let through = state.merged.min(needed).min(self.before_new_lists()?);
+        let is_merged = |heading: &&EntryHeader| heading.entry <= through && pulls.contains(&heading.run);
         let merged: Vec<EntryHeader> = headings.iter().filter(is_merged).copied().collect();
         database.in_one_commit(|| {
             database.entries(merged).try_for_each(|entry| {
@@ -157,6 +156,19 @@ impl Ledger {
                 if entry.groups.is_empty() { Ok(()) } else { database.empty_entry(&entry) }
             })
         })
+    }
+
+    /// The entry before the first one of a complete list of users that is not merged yet. The list may have begun before entries
+    /// that are.
+    fn before_new_lists(&self) -> Result<u64, LedgerError> {
+        let mut through = u64::MAX;
+        for users in self.database().attributes()?.iter().filter(|attribute| attribute.name == USERS) {
+            let list = self.reader().complete_pull(users.target)?;
+            if let Some(list) = list.filter(|list| list.last > users.generation) {
+                through = through.min(list.begun);
+            }
+        }
+        Ok(through)
     }
 
     fn expire(
