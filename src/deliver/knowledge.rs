@@ -42,6 +42,9 @@ pub(super) struct Knowledge {
     pub(super) size_is_no_matter: bool,
     accepted_groups: HashSet<u32>,
     rejected_groups: HashMap<u32, Reason>,
+    /// How many users of a group were rejected alone, of whom it is not known that they exist, as long as no user of the group
+    /// was accepted.
+    rejected_alone: HashMap<u32, usize>,
     accepted_attributes: HashSet<String>,
     rejected_attributes: HashMap<String, Reason>,
     /// Groups that were rejected, by attribute and pattern, as long as nothing of the attribute was accepted.
@@ -108,6 +111,7 @@ impl Knowledge {
             size_is_no_matter: false,
             accepted_groups: HashSet::new(),
             rejected_groups: HashMap::new(),
+            rejected_alone: HashMap::new(),
             accepted_attributes: HashSet::new(),
             rejected_attributes: HashMap::new(),
             rejected_of_attribute: HashMap::new(),
@@ -132,6 +136,7 @@ impl Knowledge {
             self.accepted_groups.insert(group);
         }
         self.rejected_groups.remove(&group);
+        self.rejected_alone.remove(&group);
         let attribute = &plan.attribute(group).name;
         if !self.accepted_attributes.contains(attribute) {
             self.accepted_attributes.insert(attribute.clone());
@@ -163,6 +168,13 @@ impl Knowledge {
     /// The value is rejected for all users.
     pub(super) fn reject_group(&mut self, group: u32, reason: &Reason) {
         self.rejected_groups.insert(group, reason.clone());
+    }
+
+    /// These users of the group were rejected alone as well. Returns how many were.
+    pub(super) fn add_rejected_alone(&mut self, group: u32, users: usize) -> usize {
+        let all = self.rejected_alone.entry(group).or_default();
+        *all += users;
+        *all
     }
 
     /// The attribute is rejected with all values.

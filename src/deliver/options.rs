@@ -136,7 +136,7 @@ pub struct Options {
     pub run: Arc<str>,
     /// Where requests go, for messages.
     pub address: String,
-    /// The account is known to have acknowledged something: its address and the key were right.
+    /// The account is known to have acknowledged something: its address was right, and so was the key of that time.
     pub proven: bool,
 }
 

@@ -44,6 +44,8 @@ pub enum Verdict {
 pub enum AnswerKind {
     /// 200, and the body says ok.
     Acknowledged,
+    /// The answer to a question, which changes nothing.
+    Read,
     /// 429, or 503 with `retry-after`.
     Throttled,
     /// The API refused the request because of what it contains.

@@ -66,7 +66,7 @@ impl Tally {
         match answer {
             AnswerKind::Acknowledged => self.requests.acknowledged += 1,
             AnswerKind::Throttled => self.requests.throttled += 1,
-            AnswerKind::Rejected | AnswerKind::Transient => {}
+            AnswerKind::Read | AnswerKind::Rejected | AnswerKind::Transient => {}
         }
     }
 
@@ -119,6 +119,7 @@ mod tests {
         let purpose = prop::sample::select(purposes.to_vec());
         let answer = prop_oneof![
             Just(AnswerKind::Acknowledged),
+            Just(AnswerKind::Read),
             Just(AnswerKind::Throttled),
             Just(AnswerKind::Rejected),
             Just(AnswerKind::Transient)

@@ -9,14 +9,14 @@ use super::{AccountCheck, ApiCall, Core, InDoubt, QUIET, STALE, UNREACHABLE};
 use crate::deliver::backoff::{backoff, exhausted, probe_wait};
 use crate::deliver::diagnosis::{Evidence, Question, Rejection, Stage};
 use crate::deliver::event::{Event, Outcome, Purpose, Stop};
-use crate::deliver::knowledge::{GROUPS, GROUPS_BY_STATUS, pattern};
+use crate::deliver::knowledge::{GROUPS, GROUPS_BY_STATUS, Offender, pattern};
 use crate::deliver::limiter::LimitSignal;
 use crate::deliver::outage::Key;
 use crate::deliver::read_back;
 use crate::deliver::suggested_cause::{SuggestedCause, is_structured};
 use crate::deliver::transport::{Delivered, Reply, SendError};
 use crate::deliver::user_set::UserSet;
-use crate::deliver::verdict::{Reason, Verdict, existence, is_about_operation, is_forbidden};
+use crate::deliver::verdict::{AnswerKind, Reason, Verdict, existence, is_about_operation, is_forbidden};
 use crate::plan::{Batch, Phase};
 
 impl Core {
@@ -34,7 +34,11 @@ impl Core {
         let sent_at = request.started.unwrap_or(now);
         let verdict = if request.is_update() { Verdict::of(result) } else { Verdict::of_question(result) };
         let latency = now.duration_since(sent_at);
-        self.events.push(Event::Answered { at: now, latency, answer: verdict.answer() });
+        let answer = match verdict.answer() {
+            AnswerKind::Acknowledged if !request.is_update() => AnswerKind::Read,
+            answer => answer,
+        };
+        self.events.push(Event::Answered { at: now, latency, answer });
         debug!(request = %request.task, request_id = request.logged_id(), answer = %verdict, "answered");
         match verdict {
             Verdict::Throttled { pause, reason } => {
@@ -106,6 +110,7 @@ impl Core {
 
     pub(super) fn served(&mut self, request: &PendingRequest) -> LimitSignal {
         self.unreachable = 0;
+        self.has_served = true;
         // As long as nothing was acknowledged, that the API answers a question says little of mass updates.
         let says_little =
             !request.is_update() && !self.knowledge.proven && self.outage.reason().status != Some(500);
@@ -118,7 +123,7 @@ impl Core {
 
     /// Sends the request again, without counting this attempt.
     pub(super) fn again(&mut self, mut request: PendingRequest, reason: Reason, at: Instant) {
-        if matches!(request.task, Task::Probe(_) | Task::Account(_)) {
+        if matches!(request.task, Task::Probe(_) | Task::Account(_) | Task::AccountUser(_)) {
             return;
         }
         request.last = Some(reason);
@@ -147,6 +152,16 @@ impl Core {
             "request failed"
         );
         let at = now + backoff(&self.options, request.attempts.all(), chance);
+        if matches!(request.task, Task::Account(_) | Task::AccountUser(_))
+            && let Some(account) = &mut self.account
+            && self.knowledge.known_good != Some(account.row)
+        {
+            account.errors += 1;
+            if account.errors >= self.options.max_attempts.get() {
+                self.account = None;
+                self.knowledge.clear_streak();
+            }
+        }
         if let Task::Ask { diagnosis, question: Question::Update(positions) } = &request.task
             && positions.len() > 1
             && self.diagnoses.get(diagnosis).is_some_and(|diagnosis| diagnosis.rejection.is_trouble)
@@ -191,6 +206,7 @@ impl Core {
     ) {
         match request.task {
             Task::Probe(_) => {}
+            Task::AccountUser(users) => self.learn_of_account(&users, existence(result), now),
             Task::Account(users) => {
                 self.account = None;
                 self.knowledge.clear_streak();
@@ -230,6 +246,19 @@ impl Core {
         }
     }
 
+    /// Whether the user exists whose row was rejected in a check of the account. `None` if that can't be known.
+    fn learn_of_account(&mut self, users: &UserSet, exists: Option<bool>, now: Instant) {
+        let Some(account) = self.account.take() else { return };
+        if exists == Some(false) {
+            let user = self.plan.user_number(users.group, users.first());
+            self.knowledge.add_offender(user, Offender::Unknown);
+            self.knowledge.clear_streak();
+            self.judge_attributes(now);
+        } else {
+            self.stop_with(Stop::Refused(account.reason));
+        }
+    }
+
     pub(super) fn learn_acknowledged(&mut self, users: &UserSet, bytes: usize) {
         self.knowledge.acknowledged(users, bytes, &self.plan);
         if self.phase == Phase::Ordinary || self.knowledge.known_good.is_none() {
@@ -247,13 +276,18 @@ impl Core {
     ) {
         match &request.task {
             Task::Probe(_) | Task::ReadBack(_) => return,
-            Task::Account(_) => {
-                let Some(account) = self.account.take() else { return };
-                if pattern(&reason.error) == account.pattern {
-                    self.stop_with(Stop::Refused(account.reason));
-                } else {
+            Task::AccountUser(users) => return self.learn_of_account(users, None, now),
+            Task::Account(users) => {
+                let Some(account) = &mut self.account else { return };
+                let user = self.plan.user_number(users.group, users.first());
+                if pattern(&reason.error) != account.pattern {
+                    self.account = None;
                     self.knowledge.clear_streak();
                     self.judge_attributes(now);
+                } else if self.knowledge.exists(user, &self.plan) {
+                    self.learn_of_account(users, Some(true), now);
+                } else {
+                    account.is_rejected = true;
                 }
                 return;
             }
@@ -336,7 +370,7 @@ impl Core {
         // A row of its own is at least the smallest request there can be.
         let row =
             self.knowledge.known_good.or_else(|| self.row_of_another_attribute(group)).unwrap_or((group, 0));
-        self.account = Some(AccountCheck { reason, pattern, row });
+        self.account = Some(AccountCheck { reason, pattern, row, is_rejected: false, errors: 0 });
     }
 
     /// The first row of an attribute other than the group's, of those that may be sent at any time.
@@ -379,7 +413,7 @@ impl Core {
                     read_back::Question::Page(_) => read_back.leave_pages(&gave_up.error),
                 }
             }
-            Task::Probe(_) | Task::Account(_) => {}
+            Task::Probe(_) | Task::Account(_) | Task::AccountUser(_) => {}
         }
     }
 
@@ -391,7 +425,7 @@ impl Core {
             Task::Ask { diagnosis, question: Question::Update(positions) } => {
                 self.diagnoses.get(diagnosis).map(|diagnosis| diagnosis.users_at(positions))
             }
-            Task::Ask { .. } | Task::Probe(_) | Task::ReadBack(_) => None,
+            Task::Ask { .. } | Task::Probe(_) | Task::AccountUser(_) | Task::ReadBack(_) => None,
         }
     }
 }

@@ -122,6 +122,8 @@ pub(super) struct Core {
     probe: Option<InDoubt>,
     /// The next request is sent once nothing else is in flight.
     solo: bool,
+    /// The API took or refused a request. Before it did, no request starts while another one is in flight.
+    has_served: bool,
     unreachable: u32,
     sample: Option<Sample>,
     read_back: Option<ReadBack>,
@@ -142,6 +144,10 @@ struct AccountCheck {
     pattern: String,
     /// The row to send: one that was acknowledged, or one of another attribute.
     row: (u32, u32),
+    /// It was rejected as well. If its user doesn't exist, that says nothing of the account.
+    is_rejected: bool,
+    /// How often the check met an error. One that is sent with a row that nobody accepted may meet nothing else.
+    errors: u32,
 }
 
 impl Core {
@@ -169,6 +175,7 @@ impl Core {
             ahead: None,
             probe: None,
             solo: false,
+            has_served: false,
             unreachable: 0,
             sample,
             read_back: None,

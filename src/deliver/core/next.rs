@@ -26,7 +26,9 @@ impl Core {
         if self.decided.is_some() {
             return true;
         }
-        let alone = !self.knowledge.proven
+        // An earlier run may have had another key.
+        let alone = !self.has_served
+            || !self.knowledge.proven
             || self.solo
             || self.probe.is_some()
             || self.account.is_some()
@@ -38,9 +40,10 @@ impl Core {
         if self.outage.next_probe().is_some_and(|at| now < at) {
             return false;
         }
-        if let Some(AccountCheck { row: (group, place), .. }) = self.account {
+        if let Some(AccountCheck { row: (group, place), is_rejected, .. }) = self.account {
             let users = UserSet::of(group, [place]);
-            return self.take(PendingRequest::new(Task::Account(users), Purpose::Check), now);
+            let task = if is_rejected { Task::AccountUser(users) } else { Task::Account(users) };
+            return self.take(PendingRequest::new(task, Purpose::Check), now);
         }
         if let Some(call) = self.probe.take().map(|doubt| self.probe_for(doubt)) {
             return self.take(PendingRequest::new(Task::Probe(call), Purpose::Check), now);
@@ -72,7 +75,8 @@ impl Core {
     /// Whether the request that was decided on only sends a row again.
     #[cfg(test)]
     pub(in crate::deliver) fn decided_is_check(&self) -> bool {
-        self.decided.as_ref().is_some_and(|due| matches!(due.request.task, Task::Probe(_) | Task::Account(_)))
+        let is_check = |task: &Task| matches!(task, Task::Probe(_) | Task::Account(_) | Task::AccountUser(_));
+        self.decided.as_ref().is_some_and(|due| is_check(&due.request.task))
     }
 
     /// Starts the request that was decided on.
@@ -88,6 +92,7 @@ impl Core {
         request.id = Some(id.clone());
         let call = match &request.task {
             Task::Update(users) | Task::Account(users) => ApiCall::Update(users.clone()),
+            Task::AccountUser(users) => ApiCall::User(self.plan.user(users.group, users.first()).to_string()),
             Task::Probe(call) => call.clone(),
             Task::Ask { diagnosis, question } => self.call_for(*diagnosis, question),
             Task::ReadBack(read_back::Question::Page(cursor)) => ApiCall::Page(cursor.clone()),
@@ -95,6 +100,7 @@ impl Core {
                 self.read_back.as_ref().map_or_else(String::new, |all| all.user(*first, &self.plan)),
             ),
         };
+        debug_assert!(!matches!(&call, ApiCall::Update(users) if users.is_empty()), "an update of nobody");
         match (&call, &request.task) {
             (ApiCall::Update(users), Task::Account(_))
                 if self.is_ahead(users.group) && !self.canary.has(users.group, users.first()) =>
@@ -117,7 +123,7 @@ impl Core {
     pub(super) fn reconsider(&mut self) {
         let Some(due) = self.decided.take() else { return };
         match due.request.task {
-            Task::Probe(_) | Task::Account(_) => {}
+            Task::Probe(_) | Task::Account(_) | Task::AccountUser(_) => {}
             _ => self.queue.push(Reverse(due)),
         }
     }
@@ -189,7 +195,7 @@ impl Core {
                 Some(if is_trouble && positions.len() > 1 { 1 } else { self.options.max_attempts.get() })
             }
             Task::Update(_) | Task::ReadBack(_) => Some(self.options.max_attempts.get()),
-            Task::Ask { .. } | Task::Probe(_) | Task::Account(_) => None,
+            Task::Ask { .. } | Task::Probe(_) | Task::Account(_) | Task::AccountUser(_) => None,
         }
     }
 

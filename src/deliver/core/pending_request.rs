@@ -55,6 +55,8 @@ pub(super) enum Task {
     Probe(ApiCall),
     /// A check of the account: it sends an acknowledged row again.
     Account(UserSet),
+    /// Whether the user exists whose row was rejected in a check of the account.
+    AccountUser(UserSet),
     /// Reads users back.
     ReadBack(read_back::Question),
 }
@@ -65,6 +67,7 @@ impl fmt::Display for Task {
         match self {
             Self::Update(users) => update(f, users.len()),
             Self::Account(users) => write!(f, "check of the account, users: {}", users.len()),
+            Self::AccountUser(_) => f.write_str("check of a user"),
             Self::Probe(_) => f.write_str("probe"),
             Self::ReadBack(read_back::Question::Page(_)) => f.write_str("page of users read back"),
             Self::ReadBack(read_back::Question::User(_)) => f.write_str("user read back"),
@@ -103,7 +106,7 @@ impl PendingRequest {
         match &self.task {
             Task::Update(_) | Task::Account(_) | Task::Probe(ApiCall::Update(_)) => true,
             Task::Ask { question, .. } => matches!(question, Question::Update(_)),
-            Task::Probe(_) | Task::ReadBack(_) => false,
+            Task::Probe(_) | Task::AccountUser(_) | Task::ReadBack(_) => false,
         }
     }
 }

@@ -24,8 +24,8 @@ const ALONE_WITH_CHANCE: u32 = 4;
 /// How many times a user must be rejected alone before it fails, if its value is accepted for others. Once may be chance.
 const ALONE: u32 = 2;
 
-/// How many users must be rejected alone before a value fails, if the API doesn't tell which users exist. Up to four of them
-/// may well be unknown, see [`MOST_TESTS`].
+/// How many users must be rejected alone before a value fails, if the API doesn't tell which users exist, or fails for them
+/// instead of rejecting them. Up to four of them may well be unknown, see [`MOST_TESTS`].
 const WITHOUT_EXISTENCE: usize = 5;
 
 impl Diagnosis {
@@ -219,14 +219,22 @@ impl Diagnosis {
             _ if is_too_large => 1,
             Some(true) if self.suspects_value() && self.rejection.is_structured => 1,
             Some(true) => 2,
-            _ if self.rejection.is_trouble => 2,
             _ => WITHOUT_EXISTENCE,
         };
         if is_too_large {
             knowledge.size_is_no_matter = true;
         }
-        if self.rejected_alone.len() >= enough || is_last {
+        if self.rejected_alone.len() >= enough {
             return self.reject_value(knowledge, plan);
+        }
+        if is_last {
+            // A user who exists shows that it is the value. Of others it takes as many, also from other batches.
+            let is_shown = exists == Some(true) || is_too_large;
+            if is_shown || knowledge.add_rejected_alone(self.group, self.rejected_alone.len()) >= enough {
+                return self.reject_value(knowledge, plan);
+            }
+            let reason = self.rejection.reason.clone();
+            return self.fail_all(&reason);
         }
         self.search.isolate(Side::Last);
         Finding::Nothing

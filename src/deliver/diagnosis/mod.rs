@@ -251,7 +251,10 @@ impl Diagnosis {
                 return self.reject_value(knowledge, plan);
             }
             self.search.isolate(Side::First);
-        } else if knowledge.rejects_at_random() && !(trusted && self.rejection.is_structured) {
+        } else if !self.users.is_empty()
+            && knowledge.rejects_at_random()
+            && !(trusted && self.rejection.is_structured)
+        {
             self.stage = Stage::Again;
         }
         Finding::Nothing
@@ -448,4 +451,29 @@ impl Diagnosis {
 
 fn length(users: &[Candidate]) -> u32 {
     u32::try_from(users.len()).expect("a batch numbers its users in 32 bits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::model;
+
+    #[test]
+    fn users_who_were_found_missing_meanwhile_are_asked_about_and_not_nobody() {
+        let plan = model::plan([(1, "city", "Oslo"), (2, "city", "Oslo")]);
+        let mut knowledge = Knowledge::new(true);
+        knowledge.add_random_rejection("no");
+        knowledge.add_offender(1, Offender::Unknown);
+        knowledge.add_offender(2, Offender::Unknown);
+        let rejection = Rejection {
+            reason: Reason { status: Some(400), error: "no".to_owned() },
+            pattern: "no".to_owned(),
+            is_structured: false,
+            suggested: SuggestedCause::Nothing,
+            is_trouble: false,
+        };
+        let mut diagnosis = Diagnosis::new(&UserSet::of(0, [0, 1]), 1, rejection);
+        assert_eq!(diagnosis.begin(&mut knowledge, &plan), Finding::Nothing);
+        assert_eq!(diagnosis.ask(u32::MAX, &mut knowledge, &plan), Some(Question::Update(0..2)));
+    }
 }

@@ -210,7 +210,9 @@ fn check(run: &Run) {
 }
 
 /// A plan of these (user, attribute, value).
-fn plan<S: AsRef<str>>(rows: impl IntoIterator<Item = (u64, &'static str, S)>) -> Arc<Plan> {
+pub(in crate::deliver) fn plan<S: AsRef<str>>(
+    rows: impl IntoIterator<Item = (u64, &'static str, S)>,
+) -> Arc<Plan> {
     plan_of(rows, 1000)
 }
 

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::faulty_server::{FaultyServer, Naming, words};
-use super::{ATTRIBUTES, attributes, groups_of, one_group, options, plan, run, run_until};
+use super::{ATTRIBUTES, attributes, groups_of, one_group, options, plan, plan_of, run, run_until};
 use crate::deliver::event::Stop;
 use crate::deliver::options::{Options, Rate};
 
@@ -220,6 +220,56 @@ fn batches_that_the_server_chokes_on_at_the_end_are_no_outage() {
         let server = FaultyServer { poison: poison.clone(), ..FaultyServer::default() };
         let run = run(&plan, &options(), &server);
         assert_eq!((&run.stop, run.failed_users()), (&None, poison), "{bad}");
+    }
+}
+
+#[test]
+fn unknown_users_fail_also_where_no_others_are_left() {
+    for naming in [Naming::All, Naming::Positions, Naming::Nobody, Naming::NotFound] {
+        for (users, proven) in [(1, true), (1, false), (3, true), (3, false)] {
+            // As on the second night, when all others are unchanged.
+            let rows = groups_of(12, users).chain((1..=users).map(|user| (user, "country", "PL".to_owned())));
+            let plan = plan(rows);
+            let unknown = (0..=12 * users).collect();
+            let server = FaultyServer { unknown, naming, ..FaultyServer::default() };
+            let run = run(&plan, &Options { proven, ..options() }, &server);
+            let all = plan.rows();
+            assert_eq!((&run.stop, run.failed().len() as u64), (&None, all), "{naming:?} {users} {proven}");
+        }
+    }
+}
+
+#[test]
+fn users_who_make_the_server_fail_do_not_hide_what_others_are_refused_for() {
+    for proven in [true, false] {
+        // The first row of another attribute, which is to show whether the account is refused, is such a user's.
+        let rows = groups_of(12, 1).chain((20..24).map(|user| (user, "country", format!("C {user}"))));
+        let plan = plan(rows);
+        let server = FaultyServer {
+            unknown: (1..=12).collect(),
+            naming: Naming::Nobody,
+            poison: (20..24).collect(),
+            ..FaultyServer::default()
+        };
+        let run = run(&plan, &Options { proven, ..options() }, &server);
+        assert_eq!((&run.stop, run.failed().len()), (&None, 16), "{proven}");
+    }
+}
+
+#[test]
+fn one_bad_user_first_does_not_fail_the_group() {
+    // Neither where a GET of a user says nothing, nor where the server fails for the user.
+    let hidden = FaultyServer { unknown: [1].into(), shows_users: false, ..FaultyServer::default() };
+    let poison = FaultyServer { poison: [1, 2].into(), ..FaultyServer::default() };
+    for (server, bad) in
+        [(hidden.clone(), 1), (FaultyServer { naming: Naming::NotFound, ..hidden }, 1), (poison, 2)]
+    {
+        for batch_size in [1, 2] {
+            let rows = (1..=40).map(|user| (user, "city", "Oslo"));
+            let rows = rows.chain((100..110).map(|user| (user, "country", "PL")));
+            let run = run(&plan_of(rows, batch_size), &options(), &server);
+            assert_eq!((&run.stop, run.failed().len()), (&None, bad), "{batch_size} {server:?}");
+        }
     }
 }
 

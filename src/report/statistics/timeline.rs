@@ -89,7 +89,7 @@ impl Timeline {
         match answer {
             AnswerKind::Throttled => interval.throttled += 1,
             AnswerKind::Transient => interval.errors += 1,
-            AnswerKind::Acknowledged | AnswerKind::Rejected => {}
+            AnswerKind::Acknowledged | AnswerKind::Read | AnswerKind::Rejected => {}
         }
         interval.latency.get_or_insert_with(histogram).saturating_record(milliseconds);
         self.latency.get_or_insert_with(histogram).saturating_record(milliseconds);

@@ -16,10 +16,11 @@ fn down(from: Duration, to: Duration, how: fn() -> Act) -> Script {
 
 #[test]
 fn a_wrong_key_costs_one_request() {
-    for code in [401, 403] {
+    // Also where an earlier run had the right one.
+    for (code, proven) in [(401, false), (403, false), (401, true)] {
         let run = run(
             &many_cities(100),
-            &options(),
+            &Options { proven, ..options() },
             Box::new(move |_| status(code, r#"{"detail": "Invalid token."}"#)),
         );
         assert_eq!(run.sent.len(), 1);
