@@ -171,11 +171,11 @@ impl Core {
             self.exhausted(request, now);
             return;
         }
-        // If nothing was accepted yet, a GET that is served shows that the API is up and fails for these users.
+        // If this run got nothing accepted yet, a GET that is served shows that the API is up and fails for these users.
         let in_doubt = self
             .users_of(&request.task)
             .map_or(InDoubt::Other, |users| InDoubt::Batch(users.group, users.first()));
-        if away && !self.knowledge.proven && reason.status == Some(500) && request.is_update() {
+        if away && self.knowledge.known_good.is_none() && reason.status == Some(500) && request.is_update() {
             self.probe = Some(in_doubt);
         }
         // Two tries have to count: so the last but one is followed by a request that shows the API at work, too.

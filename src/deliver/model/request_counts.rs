@@ -257,6 +257,17 @@ fn users_who_make_the_server_fail_do_not_hide_what_others_are_refused_for() {
 }
 
 #[test]
+fn users_who_make_the_server_fail_fail_also_where_no_others_are_left() {
+    for proven in [true, false] {
+        let plan = plan(ATTRIBUTES.iter().flat_map(|name| [(7, *name, "a"), (9, *name, "b")]));
+        let server = FaultyServer { poison: [7, 9].into(), ..FaultyServer::default() };
+        let options = Options { proven, max_outage: Duration::from_mins(1), ..options() };
+        let run = run(&plan, &options, &server);
+        assert_eq!((&run.stop, run.failed().len()), (&None, 10), "{proven}");
+    }
+}
+
+#[test]
 fn one_bad_user_first_does_not_fail_the_group() {
     // Neither where a GET of a user says nothing, nor where the server fails for the user.
     let hidden = FaultyServer { unknown: [1].into(), shows_users: false, ..FaultyServer::default() };
