@@ -209,13 +209,18 @@ impl World<'_> {
                 let run = life.summary.as_ref().and_then(|summary| summary["run_id"].as_str());
                 return run.map(str::to_owned).filter(|_| number == 0);
             }
-            if let (Some(_), Some(report)) = (&life.summary, &life.report)
+            if std::mem::take(&mut self.is_done_by_rival) {
+                // Such a run is not continued.
+                done.clear();
+            } else if let (Some(_), Some(report)) = (&life.summary, &life.report)
                 && !self.server.log(&life.key).is_empty()
                 && job.kind != Kind::Pull
             {
                 let reported: BTreeSet<Key> =
                     report.iter().map(|row| (row.user.clone(), row.attribute.clone())).collect();
-                done = job.expected.planned.keys().filter(|key| !reported.contains(*key)).cloned().collect();
+                // A canary reads back what the account took without a word for users who don't exist, and it is sent again.
+                let is_done = |key: &&Key| !reported.contains(*key) && self.population.exists(&key.0);
+                done = job.expected.planned.keys().filter(is_done).cloned().collect();
             }
         }
         self.broken.push(format!("never done: {:?}", job.arguments));
@@ -244,6 +249,35 @@ impl World<'_> {
             }
         }
         self.pull(Mood::Calm);
+        self.check_plan(&repeated);
+    }
+
+    /// After the account was read, a plan knows which values it holds and which users it doesn't have.
+    fn check_plan(&mut self, job: &Job) {
+        let mut arguments = job.arguments.clone();
+        arguments[0] = "plan".to_owned();
+        arguments.extend(["--only-changed".to_owned(), "--format=json".to_owned(), self.id_type()]);
+        let (code, stdout, stderr) = self.ask(arguments);
+        let Ok(plan) = serde_json::from_str::<Value>(&stdout) else {
+            self.broken.push(format!("a plan ends with {code}: {stderr}"));
+            return;
+        };
+        let account = self.server.account();
+        let (mut unchanged, mut missing, mut planned) = (0, 0, 0);
+        for (key, value) in &job.expected.planned {
+            let is_equal = meaning(&key.1, account.value(key)) == meaning(&key.1, value);
+            let count = match (self.population.exists(&key.0), is_equal) {
+                (false, _) => &mut missing,
+                (true, true) => &mut unchanged,
+                (true, false) => &mut planned,
+            };
+            *count += 1_u64;
+        }
+        let told = ["unchanged", "missing", "planned"].map(|fate| plan["rows"][fate].as_u64().unwrap());
+        if told != [unchanged, missing, planned] {
+            let wanted = [unchanged, missing, planned];
+            self.broken.push(format!("unchanged, missing, planned are {told:?}, expected {wanted:?}"));
+        }
     }
 
     /// What the account takes from nobody.

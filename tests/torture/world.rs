@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -17,7 +18,7 @@ use super::life::{Hit, Life, REPORT, SUMMARY, Start, When};
 use super::postgres::Cluster;
 use super::rules::{Evidence, Job, Kind, Settings};
 use super::screen::printed_command;
-use super::server::Server;
+use super::server::{Request, Server};
 use super::weather::{Outage, Weather};
 
 /// Where the ledger is.
@@ -48,6 +49,8 @@ pub(crate) struct World<'a> {
     pub(super) inputs: u32,
     /// What others have changed since it was sent or read.
     pub(super) edited: BTreeSet<Key>,
+    /// A second run did to its end what the first one was begun for.
+    pub(super) is_done_by_rival: bool,
     /// The printed command that sends the rows of the last report again.
     pub(super) reported: Option<Vec<String>>,
     pub(super) broken: Vec<String>,
@@ -99,6 +102,7 @@ impl<'a> World<'a> {
             lives: 0,
             inputs: 0,
             edited: BTreeSet::new(),
+            is_done_by_rival: false,
             reported: None,
             broken: Vec::new(),
         }
@@ -135,16 +139,37 @@ impl<'a> World<'a> {
         };
         let mut arguments = job.arguments.clone();
         arguments.extend(self.arguments(job, &settings));
+        let rival =
+            (mood == Mood::Rough && job.kind == Kind::Sync && self.dice.random_bool(0.1)).then(|| {
+                let mut arguments = arguments.clone();
+                arguments.extend(["--failures=rival.csv".to_owned(), "--summary=rival.json".to_owned()]);
+                self.start(arguments)
+            });
         self.server.change_weather(weather.clone());
         let began = Instant::now();
         let start = self.start(arguments);
-        let life = std::thread::scope(|scope| {
+        let is_over = AtomicBool::new(false);
+        let (life, rival) = std::thread::scope(|scope| {
             let pause = Duration::from_millis(self.dice.random_range(0..400));
             let length = Duration::from_millis(self.dice.random_range(0..2000));
             if let Some(cluster) = away {
                 scope.spawn(move || cluster.disappear(pause, length));
             }
-            start.run(&self.server, hit)
+            let server = &self.server;
+            let rival = rival.map(|rival| {
+                let key = rival.key.clone();
+                let run = scope.spawn(|| {
+                    while server.requests() == 0 && !is_over.load(Ordering::SeqCst) {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                    let started = !is_over.load(Ordering::SeqCst);
+                    started.then(move || rival.ask().0)
+                });
+                (key, run)
+            });
+            let life = start.run(server, hit);
+            is_over.store(true, Ordering::SeqCst);
+            (life, rival.map(|(key, run)| (key, run.join().unwrap())))
         });
         let log = self.server.log(&life.key);
         let account = self.server.account();
@@ -172,6 +197,10 @@ impl<'a> World<'a> {
                     self.edited.remove(&key);
                 }
             }
+        }
+        if let Some((key, code)) = rival {
+            self.is_done_by_rival |= matches!(code, Some(0 | 1));
+            broken.extend(self.check_rival(&key, code, &log));
         }
         broken.extend(self.check_files(&life));
         broken.extend(self.check_history());
@@ -292,6 +321,15 @@ impl<'a> World<'a> {
         }
         self.lives -= 1;
         answer
+    }
+
+    /// Of two runs at a time the second sends nothing, unless the first one has ended.
+    fn check_rival(&self, key: &str, code: Option<i32>, log: &[Request]) -> Option<String> {
+        let sent = self.server.log(key);
+        let overlaps = sent.first().zip(log.last()).is_some_and(|(first, last)| first.at < last.at);
+        let refused = code == Some(2);
+        (overlaps || refused && !sent.is_empty())
+            .then(|| format!("a second run ended with {code:?} and sent {} requests meanwhile", sent.len()))
     }
 
     /// The key is nowhere, and nothing is left behind.
