@@ -255,7 +255,7 @@ impl World<'_> {
     /// After the account was read, a plan knows which values it holds and which users it doesn't have.
     fn check_plan(&mut self, job: &Job) {
         let mut arguments = job.arguments.clone();
-        arguments[0] = "plan".to_owned();
+        "plan".clone_into(&mut arguments[0]);
         arguments.extend(["--only-changed".to_owned(), "--format=json".to_owned(), self.id_type()]);
         let (code, stdout, stderr) = self.ask(arguments);
         let Ok(plan) = serde_json::from_str::<Value>(&stdout) else {
