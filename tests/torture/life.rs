@@ -168,9 +168,10 @@ impl Life {
         self.status.signal() == Some(Signal::KILL.as_raw())
     }
 
-    /// Whether it said that it did all it could.
+    /// Whether it said that it did all it could, perhaps just before it was killed.
     pub(crate) fn is_finished(&self) -> bool {
-        matches!(self.code(), Some(0 | 1))
+        let told = self.summary.as_ref().and_then(|summary| summary["exit_code"].as_i64());
+        matches!(self.code(), Some(0 | 1)) || self.was_killed() && matches!(told, Some(0 | 1))
     }
 
     pub(crate) fn rows(&self, fate: &str) -> u64 {

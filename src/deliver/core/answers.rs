@@ -370,6 +370,11 @@ impl Core {
         // A row of its own is at least the smallest request there can be.
         let row =
             self.knowledge.known_good.or_else(|| self.row_of_another_attribute(group)).unwrap_or((group, 0));
+        if self.knowledge.offender(self.plan.user_number(row.0, row.1)).is_some() {
+            // Such a user is refused by any account.
+            self.knowledge.clear_streak();
+            return;
+        }
         self.account = Some(AccountCheck { reason, pattern, row, is_rejected: false, errors: 0 });
     }
 
