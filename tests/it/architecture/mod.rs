@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a source file that can't be read fails the test, as it should")]
 
+mod crates;
 mod scanner;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,12 +37,14 @@ const FOR_THE_OUTSIDE: [&[&str]; 8] = [
     &["env", "::"],
 ];
 
-const TOP_LEVEL: [&str; 14] = [
+const TOP_LEVEL: [&str; 16] = [
     "Cargo.toml",
     "Cargo.lock",
     "README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
+    "deny.toml",
     "config.example.toml",
     "Dockerfile",
     "docs",
