@@ -121,6 +121,7 @@ impl From<LedgerError> for Failure {
             LedgerError::Missing { .. }
             | LedgerError::NoLedger { .. }
             | LedgerError::NoPlace { .. }
+            | LedgerError::NotOurs { .. }
             | LedgerError::NoLocks { .. }
             | LedgerError::Unmerged { .. }
             | LedgerError::Refused { .. }

@@ -51,7 +51,7 @@ use names::{NameUse, Subject};
 use reports::ProtectedFiles;
 
 use crate::input::Source;
-use crate::ledger::{LedgerLocation, is_planted};
+use crate::ledger::{LedgerLocation, is_foreign};
 use crate::plan::SavedHeader;
 
 /// Most ids in one request, unless the user says otherwise.
@@ -209,7 +209,11 @@ pub fn reports_of_wrong_settings(
     let named = typed.layer.clone().over(Layer::of_variables(&environment.variables));
     let directory = environment.directory.as_path();
     let config = directory.join(named.text("config").map_or(Path::new(FILE), Path::new));
-    let file = File::read(&config, &config).unwrap_or_default();
+    let file = match named.text("config") {
+        // Whoever put it there must not say where reports go.
+        None if is_foreign(&config) => File::default(),
+        _ => File::read(&config, &config).unwrap_or_default(),
+    };
     let layer = named.over(file.layer);
     if layer.text("dry_run").is_some() {
         return None;
@@ -262,7 +266,7 @@ fn check_places(
     // A ledger is protected even if this run doesn't use it.
     let ledger = ledger_path(layer);
     if settings.ledger.as_ref().is_some_and(|ledger| ledger.location.path().is_some())
-        && is_planted(&directory.join(ledger))
+        && is_foreign(&directory.join(ledger))
     {
         let message =
             format!("`{}` was put there by another user, where everyone may put files", ledger.display());
@@ -338,6 +342,13 @@ fn merge(typed: &Layer, environment: &Environment) -> Result<(Layer, File), Conf
     let usual = environment.directory.join(FILE);
     let mut file = match named.text("config").map(Path::new) {
         Some(path) => File::read(&environment.directory.join(path), path)?,
+        // Its address would get the key, and its paths would be written.
+        None if is_foreign(&usual) => {
+            let message = "another user put it there, in a directory that everyone may write to";
+            return Err(ConfigError::at(FILE, message).with_hint(
+                "work in a directory of your own; if you trust the file, name it with `--config`",
+            ));
+        }
         None if usual.exists() => File::read(&usual, Path::new(FILE))?,
         None => File::default(),
     };

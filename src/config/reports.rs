@@ -9,15 +9,13 @@ use super::layer::Layer;
 use super::monitoring::{MetricsTarget, PingUrl};
 use super::options::flag;
 use crate::input::{Source, is_failures_report};
+use crate::ledger::BESIDE;
 
 /// Standard output, as a path that can be written.
 const STDOUT: &str = "/dev/stdout";
 
 /// Standard input, as a path that leads to the file that it may come from.
 const STDIN: &str = "/dev/stdin";
-
-/// How the names of files end that belong to a ledger, after its own.
-const SIBLINGS: [&str; 4] = ["-wal", "-shm", "-journal", "-lock"];
 
 /// The reports of a run.
 #[derive(Clone, Debug, Default)]
@@ -188,7 +186,7 @@ impl ProtectedFiles<'_> {
             "holds the settings"
         } else if self.ledger.is_some_and(is) {
             "is the ledger"
-        } else if self.ledger.is_some_and(|ledger| SIBLINGS.iter().any(|end| is(&beside(ledger, end)))) {
+        } else if self.ledger.is_some_and(|ledger| BESIDE.iter().any(|end| is(&beside(ledger, end)))) {
             "belongs to the ledger"
         } else if is_input() && !self.may_be_replaced(name, path) {
             "is an input"

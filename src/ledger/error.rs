@@ -104,6 +104,14 @@ pub enum LedgerError {
         /// What is wrong with the place.
         error: String,
     },
+    /// Someone put a file there that is not for this ledger. What is written to it might go elsewhere.
+    #[error("the ledger can't use `{}`: {what}", path.display())]
+    NotOurs {
+        /// The ledger, or the file beside it.
+        path: PathBuf,
+        /// What is wrong with the file.
+        what: &'static str,
+    },
     /// It lies where files can't be locked, so that nothing would keep two runs apart.
     #[error("the file system of the ledger `{}` cannot lock files: {error}", path.display())]
     NoLocks {
@@ -166,6 +174,9 @@ impl LedgerError {
                 "move the file away to start a new ledger, or run with `--no-ledger`; either sends every row again"
             }
             Self::NoPlace { .. } => "name another path with `--ledger`, or keep none with `--no-ledger`",
+            Self::NotOurs { .. } => {
+                "remove the file if nobody needs it, or keep the ledger in a directory of your own with `--ledger`"
+            }
             Self::NoLocks { .. } => {
                 "name a file on a local disk with `--ledger`, as network file systems often can't lock; or keep none \
                  with `--no-ledger`"

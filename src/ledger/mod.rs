@@ -61,6 +61,6 @@ pub use run::{
     InputState, NotContinued, NotContinuedRun, RowCounts, RunDescription, RunId, RunOutcome, TargetKey,
     UnfinishedRun,
 };
-pub use sqlite::is_planted;
+pub use sqlite::{BESIDE, is_foreign, is_planted};
 pub use undo::{UndoCounts, UndoError, UndoRun};
 pub use writer::Ledger;

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -216,11 +216,26 @@ impl Temporary {
             let mut options = OpenOptions::new();
             options.write(true).create(true).truncate(false).mode(0o600);
             // A symbolic link at this path is not a file of this program.
-            let file = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(&name)?;
+            // Nor does it wait for who reads a FIFO.
+            let itself = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+            let refused = |what: &str| {
+                let text = format!("`{}` {what}", name.display());
+                io::Error::new(io::ErrorKind::PermissionDenied, text)
+            };
+            let file = options.custom_flags(itself).open(&name).map_err(|error| {
+                if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) {
+                    return refused("is not a regular file");
+                }
+                error
+            })?;
             let opened = file.metadata()?;
             if !opened.is_file() || opened.uid() != geteuid().as_raw() {
-                let text = format!("`{}` is not a regular file, or another user's", name.display());
-                return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+                return Err(refused("is not a regular file, or another user's"));
+            }
+            if opened.nlink() > 1 {
+                return Err(refused(
+                    "has another name as well (a hard link), and would be emptied under both",
+                ));
             }
             match file.try_lock() {
                 Ok(()) => {}
@@ -266,10 +281,25 @@ fn replaceable(path: &Path) -> io::Result<Option<PathBuf>> {
             Err(other) => return Err(other),
             Ok(there) if there.is_symlink() => path = directory(&path).join(fs::read_link(&path)?),
             Ok(there) if there.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+            Ok(there) if there.file_type().is_socket() => {
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, "is a socket"));
+            }
+            Ok(there) if is_kept_for_owner(&there, &fs::metadata(directory(&path))?) => {
+                let text = "only its owner may replace it: the directory has the sticky bit";
+                return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+            }
             Ok(there) => return Ok(there.is_file().then_some(path)),
         }
     }
     Err(io::Error::new(io::ErrorKind::PermissionDenied, "too many symbolic links"))
+}
+
+/// Whether this user may write a file but not replace it. It is better to know that before anything is sent.
+fn is_kept_for_owner(file: &fs::Metadata, directory: &fs::Metadata) -> bool {
+    const STICKY: u32 = 0o1000;
+    let user = geteuid();
+    let owns = |metadata: &fs::Metadata| metadata.uid() == user.as_raw();
+    file.is_file() && directory.mode() & STICKY != 0 && !user.is_root() && !owns(file) && !owns(directory)
 }
 
 fn directory(path: &Path) -> &Path {

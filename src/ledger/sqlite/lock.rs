@@ -18,6 +18,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::owner_only;
+use super::path::{beside, wrong};
 use crate::ledger::LedgerError;
 use crate::ledger::error::{LockHolder, in_words};
 
@@ -73,7 +74,7 @@ fn lock_itself(ledger: &Path) -> Result<Option<File>, LedgerError> {
 
 /// The process that holds the lock of the ledger at this path, if there is one and it can be found out.
 pub(super) fn holder(ledger: &Path) -> Option<LockHolder> {
-    let mut file = File::open(path_beside(ledger)).ok()?;
+    let mut file = open_to_read(ledger).ok()?;
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => LockInfo::read(&mut file).ok()?.map(|note| note.holder),
         Ok(()) | Err(TryLockError::Error(_)) => None,
@@ -86,8 +87,12 @@ impl Lock {
         let path = path_beside(ledger);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
-        let opened = owner_only::open_no_follow(&mut options, &path);
-        let mut file = opened.map_err(|error| LedgerError::unopened(&path, &error))?;
+        let unopened = |error: io::Error| LedgerError::unopened(&path, &error);
+        let mut file = owner_only::open_itself(&mut options, &path).map_err(unopened)?;
+        if let Some(what) = wrong(&file.metadata().map_err(unopened)?, ledger) {
+            return Err(LedgerError::NotOurs { path, what });
+        }
+        owner_only::make_private(&file).map_err(unopened)?;
         let locked = lock_with_retries(&file);
         let note = LockInfo::read(&mut file);
         match locked {
@@ -134,7 +139,7 @@ impl LockInfo {
 
     /// The line that the last holder wrote for the ledger at this path, if it can be read.
     pub(super) fn beside(ledger: &Path) -> Option<Self> {
-        Self::read(&mut File::open(path_beside(ledger)).ok()?).ok()?
+        Self::read(&mut open_to_read(ledger).ok()?).ok()?
     }
 
     fn read(file: &mut File) -> io::Result<Option<Self>> {
@@ -165,7 +170,10 @@ impl fmt::Display for LockInfo {
 }
 
 fn path_beside(ledger: &Path) -> PathBuf {
-    let mut path = ledger.as_os_str().to_owned();
-    path.push("-lock");
-    path.into()
+    beside(ledger, "-lock")
+}
+
+/// Opens the lock file of the ledger at this path, to see what is in it.
+fn open_to_read(ledger: &Path) -> io::Result<File> {
+    owner_only::open_itself(OpenOptions::new().read(true), &path_beside(ledger))
 }

@@ -22,7 +22,7 @@ use super::store::{Change, Selection, Store};
 use lock::{Lock, LockInfo};
 use schema::{APPLICATION, FORMS};
 
-pub use path::is_planted;
+pub use path::{BESIDE, is_foreign, is_planted};
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,9 +56,12 @@ impl File {
     /// Opens the ledger at this path for a run that begins now. Creates it if there is none.
     pub(super) fn open_to_write(path: &Path, now: Timestamp) -> Result<Self, LedgerError> {
         let path = &path::create(path)?;
+        path::check_beside(path)?;
         let (mut lock, note) = Lock::take(path)?;
         make_private(path)?;
         let mut file = Self::open_as(path, Access::Write, Connection::open_with_flags(path, FLAGS))?;
+        // Between the first look and `SQLite`, another user may have been quicker. From now on nobody can be.
+        path::check_beside(path)?;
         let (identity, last) = file.check_progress(note.as_ref())?;
         lock.write_line(&LockInfo::of_this_process(identity, last, now))?;
         file.lock = Some(Mutex::new(HeldLock { lock, newest: None }));
@@ -68,6 +71,7 @@ impl File {
     /// Opens an existing ledger. It is read as it is at this moment, even if a run writes it at the same time.
     pub(super) fn open_to_read(path: &Path) -> Result<Self, LedgerError> {
         let path = &path::resolve(path).map_err(|_not_found| missing(path))?;
+        path::check_beside(path)?;
         let note = LockInfo::beside(path);
         if !path.exists() {
             return Err(missing(path));
@@ -341,9 +345,7 @@ const ESCAPED: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
 
 /// Whether there are records in the file beside this one that it doesn't have yet.
 fn has_records_beside(path: &Path) -> bool {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push("-wal");
-    Path::new(&beside).metadata().is_ok_and(|found| found.len() > 0)
+    path::beside(path, "-wal").metadata().is_ok_and(|found| found.len() > 0)
 }
 
 fn is_readable(path: &Path) -> bool {

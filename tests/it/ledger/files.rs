@@ -101,8 +101,8 @@ fn a_lock_that_is_a_link_is_not_followed() {
     fs::write(&victim, "mine\n").unwrap();
     std::os::unix::fs::symlink(&victim, folder.path().join("l-lock")).unwrap();
     let error = Ledger::open(&path.clone().into(), &target(), at(1)).unwrap_err();
-    assert!(matches!(error, LedgerError::NoPlace { .. }), "{error}");
-    assert!(error.to_string().ends_with("l-lock`: is a link"), "{error}");
+    assert!(matches!(error, LedgerError::NotOurs { .. }), "{error}");
+    assert!(error.to_string().ends_with("l-lock`: it is a link"), "{error}");
     assert_eq!(fs::read_to_string(&victim).unwrap(), "mine\n");
 }
 
