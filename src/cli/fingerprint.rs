@@ -134,7 +134,7 @@ mod tests {
 
     use super::*;
     use crate::cli::args::{Cli, Command};
-    use crate::config::{Environment, PlanFiles, Stdin, resolve_plan};
+    use crate::config::{Environment, PlanFiles, Stdin, Variables, resolve_plan};
 
     /// The fingerprint of a command with these arguments, and this configuration file.
     fn of(arguments: &str, file: &str) -> String {
@@ -143,7 +143,7 @@ mod tests {
         let cli = Cli::try_parse_from(format!("attrsync plan {arguments}").split_whitespace()).unwrap();
         let Command::Plan(flags) = cli.command else { panic!("{arguments}") };
         let environment = Environment {
-            variables: std::collections::BTreeMap::new(),
+            variables: Variables::default(),
             directory: directory.path().to_owned(),
             temp_dir: directory.path().to_owned(),
             stdin: Stdin::Piped,

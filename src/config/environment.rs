@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
+use zeroize::Zeroize as _;
 
 use super::file::nearest;
 use super::memory_limit;
@@ -26,10 +28,10 @@ const UNKNOWN_MEMORY: u64 = 2_000_000_000;
 const GITHUB_GRACE: Duration = Duration::from_secs(6);
 
 /// Everything outside the command line that settings depend on. Tests use made-up values.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Environment {
     /// The environment.
-    pub variables: BTreeMap<OsString, OsString>,
+    pub variables: Variables,
     /// What relative paths are relative to.
     pub directory: PathBuf,
     /// Where temporary files go unless the user says otherwise.
@@ -42,6 +44,45 @@ pub struct Environment {
     pub memory: Option<u64>,
     /// How many files the process may have open at a time, if there is a limit.
     pub open_files: Option<u64>,
+}
+
+/// Variables by name. They are overwritten when they are dropped: one of them may be the key, another one a password.
+#[derive(Clone, Default)]
+pub struct Variables(BTreeMap<OsString, OsString>);
+
+impl Variables {
+    /// Its value, if it is set.
+    pub fn get(&self, name: &str) -> Option<&OsStr> {
+        self.0.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
+    /// Sets a variable.
+    pub fn set(&mut self, name: impl Into<OsString>, value: impl Into<OsString>) {
+        if let Some(replaced) = self.0.insert(name.into(), value.into()) {
+            overwrite(replaced);
+        }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &OsStr> {
+        self.0.keys().map(OsString::as_os_str)
+    }
+}
+
+impl fmt::Debug for Variables {
+    /// Leaves out the values.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Drop for Variables {
+    fn drop(&mut self) {
+        std::mem::take(&mut self.0).into_values().for_each(overwrite);
+    }
+}
+
+fn overwrite(value: OsString) {
+    value.into_encoded_bytes().zeroize();
 }
 
 /// What standard input is.
@@ -57,7 +98,7 @@ impl Environment {
     /// Those of this process.
     pub fn of_process() -> Self {
         Self {
-            variables: env::vars_os().collect(),
+            variables: Variables(env::vars_os().collect()),
             // As `.`: a directory that was deleted has no other name, and no file to find there.
             directory: PathBuf::from("."),
             temp_dir: env::temp_dir(),
@@ -78,9 +119,7 @@ impl Environment {
         if !self.is_github() {
             return None;
         }
-        let path = |name: &str| {
-            self.variables.get(OsStr::new(name)).filter(|text| !text.is_empty()).map(PathBuf::from)
-        };
+        let path = |name: &str| self.variables.get(name).filter(|text| !text.is_empty()).map(PathBuf::from);
         Some(GithubFiles { step_summary: path("GITHUB_STEP_SUMMARY"), output: path("GITHUB_OUTPUT") })
     }
 
@@ -90,14 +129,14 @@ impl Environment {
     }
 
     fn is_github(&self) -> bool {
-        self.variables.get(OsStr::new("GITHUB_ACTIONS")).is_some_and(|text| text == "true")
+        self.variables.get("GITHUB_ACTIONS").is_some_and(|text| text == "true")
     }
 
     /// A warning for each variable that looks like ours but sets nothing.
     pub(super) fn unknown_variables(&self) -> Vec<String> {
         let mut known = names();
         known.push("token".to_owned());
-        let ours = self.variables.keys().filter_map(|name| name.to_str()?.strip_prefix("ATTRSYNC_"));
+        let ours = self.variables.names().filter_map(|name| name.to_str()?.strip_prefix("ATTRSYNC_"));
         let unknown = ours.filter(|name| !known.iter().any(|known| known.to_ascii_uppercase() == *name));
         unknown
             .map(|name| match nearest(&name.to_ascii_lowercase(), &known) {
@@ -108,16 +147,16 @@ impl Environment {
     }
 }
 
-impl std::fmt::Debug for Environment {
-    /// Leaves out the variables: one of them may be the key.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Environment")
-            .field("directory", &self.directory)
-            .field("temp_dir", &self.temp_dir)
-            .field("stdin", &self.stdin)
-            .field("threads", &self.threads)
-            .field("memory", &self.memory)
-            .field("open_files", &self.open_files)
-            .finish_non_exhaustive()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_of_a_variable_is_shown() {
+        let mut variables = Variables::default();
+        variables.set("ATTRSYNC_TOKEN", "first");
+        variables.set("ATTRSYNC_TOKEN", "secret");
+        assert_eq!(variables.get("ATTRSYNC_TOKEN"), Some(OsStr::new("secret")));
+        assert_eq!(format!("{variables:?}"), r#"{"ATTRSYNC_TOKEN"}"#);
     }
 }

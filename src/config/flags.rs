@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
+use secrecy::SecretString;
 
 use super::values::{
     Columns, Delimiter, Encoding, Limit, LogFormat, Period, ProgressMode, Size, count, days, detail, memory,
@@ -363,7 +364,7 @@ pub(super) struct ReportFlags {
     pub(super) metrics: Option<PathBuf>,
     /// Address of a dead-man switch. It gets a request to URL/start at the start, and to URL/0 (or another exit code) at the end
     #[arg(long, value_name = "URL")]
-    pub(super) ping: Option<String>,
+    pub(super) ping: Option<SecretString>,
     /// File that holds the address for --ping, which is a secret
     #[arg(long, value_name = "FILE")]
     pub(super) ping_file: Option<PathBuf>,

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::PathBuf;
 
 use clap::FromArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use zeroize::Zeroize as _;
 
+use super::environment::Variables;
 use super::error::ConfigError;
 use super::flags::SyncOptions;
 use super::options::{every_option, flag, names, variable};
@@ -48,12 +51,25 @@ impl OptionSource {
 }
 
 /// The value of one option in one place.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Entry {
     /// Its value, or each where the option was repeated.
     pub(super) texts: Vec<OsString>,
     /// The place.
     pub(super) source: OptionSource,
+}
+
+impl fmt::Debug for Entry {
+    /// Leaves out the value: the address of a ledger or of `--ping` is a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.texts.drain(..).for_each(|text| text.into_encoded_bytes().zeroize());
+    }
 }
 
 /// Options by name, each with its value as text.
@@ -62,11 +78,11 @@ pub(super) struct Layer(BTreeMap<String, Entry>);
 
 impl Layer {
     /// The options that the environment sets. An empty variable sets nothing.
-    pub(super) fn of_variables(variables: &BTreeMap<OsString, OsString>) -> Self {
+    pub(super) fn of_variables(variables: &Variables) -> Self {
         let mut layer = Self::default();
         for name in names() {
-            if let Some(text) = variables.get(OsStr::new(&variable(&name))).filter(|text| !text.is_empty()) {
-                layer.set(&name, Entry { texts: vec![text.clone()], source: OptionSource::Variable });
+            if let Some(text) = variables.get(&variable(&name)).filter(|text| !text.is_empty()) {
+                layer.set(&name, Entry { texts: vec![text.to_owned()], source: OptionSource::Variable });
             }
         }
         layer

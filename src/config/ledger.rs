@@ -1,7 +1,6 @@
 //! The settings of the ledger.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use super::file::unreadable;
 use super::flags::{LedgerFlags, LedgerPathFlags, SyncOptions};
 use super::layer::{Layer, OptionSource};
 use super::values::Limit;
-use super::{endpoint, token};
+use super::{endpoint, secret_file, token};
 use crate::ledger::{LedgerLocation, SkipScope};
 
 /// Where the ledger is, and how a run uses it.
@@ -189,7 +188,7 @@ pub(super) fn read(
     file: &Path,
     environment: &Environment,
 ) -> Result<LedgerLocation, ConfigError> {
-    let text = fs::read_to_string(environment.directory.join(file))
+    let text = secret_file::text(&environment.directory.join(file))
         .map_err(|error| ConfigError::at(place, unreadable(&error)))?;
     // Editors on Windows begin a file with a byte-order mark.
     parse(place, text.trim_start_matches('\u{feff}').trim().as_ref(), environment)
@@ -209,7 +208,7 @@ pub(super) fn parse(
     let Some(address) = text.to_str().filter(|text| is_address(text)) else {
         return Ok(PathBuf::from(text).into());
     };
-    let password = environment.variables.get(OsStr::new(PASSWORD)).and_then(|password| password.to_str());
+    let password = environment.variables.get(PASSWORD).and_then(OsStr::to_str);
     LedgerLocation::of_database(address, password).map_err(|error| ConfigError::at(place, error))
 }
 

@@ -20,6 +20,7 @@ mod proxy;
 mod reports;
 mod rerun_flags;
 mod saved_plan;
+mod secret_file;
 mod settings;
 mod temp_dir;
 mod token;
@@ -30,8 +31,10 @@ use std::ffi::OsStr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
+use secrecy::SecretString;
+
 pub use endpoint::{Endpoint, canonical};
-pub use environment::{Environment, Stdin};
+pub use environment::{Environment, Stdin, Variables};
 pub use error::ConfigError;
 pub use flags::{PlanOptions, PullOptions, SyncOptions};
 pub use ledger::{LedgerSettings, Resume};
@@ -224,7 +227,7 @@ pub fn reports_of_wrong_settings(
         summary: path("summary"),
         report: path("report"),
         metrics: path("metrics"),
-        ping: text("ping").and_then(OsStr::to_str).map(str::to_owned),
+        ping: text("ping").and_then(OsStr::to_str).map(SecretString::from),
         ping_file: path("ping_file"),
     };
     let failures = path("failures").unwrap_or_else(|| FAILURES.into());

@@ -1,10 +1,10 @@
 //! Where a run reports to monitoring systems: metrics, and a dead-man switch.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
 
 use super::endpoint::is_loopback;
 use super::environment::Environment;
@@ -12,6 +12,7 @@ use super::error::ConfigError;
 use super::file::unreadable;
 use super::flags::ReportFlags;
 use super::layer::Layer;
+use super::secret_file;
 
 /// The path for a Pushgateway whose address has none.
 const PUSH_PATH: &str = "/metrics/job/attrsync";
@@ -71,10 +72,10 @@ impl PingUrl {
         environment: &Environment,
     ) -> Result<Option<Self>, ConfigError> {
         let (place, text) = match (&flags.ping, &flags.ping_file) {
-            (Some(text), _) => (layer.place("ping"), text.clone()),
+            (Some(text), _) => (layer.place("ping"), Zeroizing::new(text.expose_secret().to_owned())),
             (None, Some(path)) => {
                 let place = format!("{}: `{}`", layer.place("ping_file"), path.display());
-                let text = fs::read_to_string(environment.directory.join(path))
+                let text = secret_file::text(&environment.directory.join(path))
                     .map_err(|error| ConfigError::at(&place, unreadable(&error)))?;
                 (place, text)
             }

@@ -10,7 +10,7 @@ use super::error::ConfigError;
 
 /// Refuses a proxy for this address that can't be used. A value is never shown: it may hold a password.
 pub(super) fn check(address: &Url, environment: &Environment) -> Result<(), ConfigError> {
-    let value = |name: &str| environment.variables.get(std::ffi::OsStr::new(name))?.to_str();
+    let value = |name: &str| environment.variables.get(name)?.to_str();
     let first = |names: [&'static str; 2]| names.into_iter().find_map(|name| Some((name, value(name)?)));
     let named = |names| first(names).filter(|(_, value)| !value.is_empty());
     let proxy = named(["HTTPS_PROXY", "https_proxy"]).or_else(|| named(["ALL_PROXY", "all_proxy"]));

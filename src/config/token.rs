@@ -1,17 +1,19 @@
 //! The API key: finds it, and checks what it looks like.
 
-use std::ffi::OsStr;
+use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
 
 use super::environment::Environment;
 use super::error::ConfigError;
 use super::file::unreadable;
 use super::layer::{Layer, OptionSource};
+use super::secret_file;
 
 const VARIABLE: &str = "ATTRSYNC_TOKEN";
 
@@ -22,7 +24,7 @@ pub(super) fn find(
     warnings: &mut Vec<String>,
 ) -> Result<SecretString, ConfigError> {
     let file = layer.text("token_file").map(Path::new);
-    let text = variable(layer, environment).and_then(|name| environment.variables.get(OsStr::new(name)));
+    let text = variable(layer, environment).and_then(|name| environment.variables.get(name));
     let (place, token) = match (file, text) {
         (Some(path), None) => {
             let shown = shown(path, layer);
@@ -45,7 +47,7 @@ pub(super) fn find(
 
 /// The variable that holds the key, if that is where it comes from.
 pub(super) fn variable(layer: &Layer, environment: &Environment) -> Option<&'static str> {
-    let is_set = environment.variables.contains_key(OsStr::new(VARIABLE));
+    let is_set = environment.variables.get(VARIABLE).is_some();
     (is_set && layer.source("token_file") != Some(&OptionSource::Flag)).then_some(VARIABLE)
 }
 
@@ -78,17 +80,20 @@ fn read(
         }
         error
     };
-    let bytes = fs::read(&at).map_err(|error| wrong(unreadable(&error)))?;
+    let bytes = secret_file::bytes(&at).map_err(|error| wrong(unreadable(&error)))?;
     // Editors on Windows begin a file with a byte-order mark, and may write UTF-16.
     let (text, _, malformed) = encoding_rs::UTF_8.decode(&bytes);
     if malformed {
         return Err(wrong("is not UTF-8 text".to_owned()));
     }
-    let text = SecretString::from(text.into_owned());
+    let token = match text {
+        Cow::Borrowed(text) => SecretString::from(text.trim()),
+        Cow::Owned(text) => SecretString::from(Zeroizing::new(text).trim()),
+    };
     if is_open_to_others(&at).map_err(|error| wrong(unreadable(&error)))? {
         warnings.push(format!("{shown}: others can read the API key: `chmod 600` keeps it yours"));
     }
-    Ok(SecretString::from(text.expose_secret().trim()))
+    Ok(token)
 }
 
 /// Whether others can read the file, as far as its owner can change that. A file of another owner, such as a secret that

@@ -19,6 +19,7 @@ use reqwest::header::{
 };
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
+use zeroize::Zeroizing;
 
 use self::connect_timing::{ConnectTiming, TimingLayer};
 #[cfg(feature = "postgres")]
@@ -114,10 +115,7 @@ impl Http {
         concurrency: NonZeroUsize,
     ) -> Result<Self, HttpError> {
         let mut headers = HeaderMap::new();
-        let mut token = HeaderValue::from_str(&format!("Token {}", target.token.expose_secret()))
-            .map_err(|_error| HttpError::Token)?;
-        token.set_sensitive(true);
-        headers.insert(AUTHORIZATION, token);
+        headers.insert(AUTHORIZATION, authorization(&target.token)?);
         headers.insert(ACCEPT, HeaderValue::from_static("*/*; version=2"));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let client = builder
@@ -199,6 +197,27 @@ impl Http {
         let body = without(decoded(body, encoding.as_deref(), most_body), self.token.expose_secret());
         Ok(Reply { status, retry_after, location, body, connecting: connecting.waited(start, answered) })
     }
+}
+
+/// The header that holds the key. The client copies it for each request without copying its bytes, which are overwritten when
+/// the last copy is dropped.
+fn authorization(token: &SecretString) -> Result<HeaderValue, HttpError> {
+    const SCHEME: &[u8] = b"Token ";
+    let token = token.expose_secret().as_bytes();
+    // With room for all of it, as a vector that grows leaves a copy behind.
+    let mut text = Zeroizing::new(Vec::with_capacity(SCHEME.len() + token.len()));
+    text.extend_from_slice(SCHEME);
+    text.extend_from_slice(token);
+    sensitive(text)
+}
+
+/// A header that is made of these very bytes.
+fn sensitive(text: Zeroizing<Vec<u8>>) -> Result<HeaderValue, HttpError> {
+    let value = HeaderValue::from_maybe_shared(Bytes::from_owner(text));
+    let mut value = value.map_err(|_error| HttpError::Token)?;
+    // Keeps it out of debug output, and out of what HTTP/2 remembers of headers.
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 /// The proxy that reqwest takes for this address, by the environment or the system's settings.

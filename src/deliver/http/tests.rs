@@ -23,6 +23,25 @@ fn retry_after_comes_as_seconds_or_as_any_of_three_dates() {
 }
 
 #[test]
+fn the_header_with_the_key_is_made_of_bytes_that_are_overwritten_in_the_end() {
+    let text = Zeroizing::new(b"Token secret".to_vec());
+    let bytes = text.as_ptr();
+    let value = sensitive(text).unwrap();
+    // No copy: what is dropped with the last header is what overwrites itself.
+    assert_eq!((value.as_bytes().as_ptr(), value.clone().as_bytes().as_ptr()), (bytes, bytes));
+    assert_eq!(authorization(&SecretString::from("secret")).unwrap(), value);
+    assert_eq!(format!("{value:?}"), "Sensitive");
+}
+
+#[test]
+fn nothing_that_holds_the_key_shows_it() {
+    let target = target("https://acme.user.com/api/public/");
+    let key = target.token.expose_secret().to_owned();
+    let shown = format!("{target:?} {:?}", http("https://acme.user.com/api/public/"));
+    assert!(!shown.contains(&key), "{shown}");
+}
+
+#[test]
 fn a_key_that_the_server_repeats_is_taken_out() {
     let said = without(Bytes::from_static(b"bad Token abc, abc!"), "abc");
     assert_eq!(said, "bad Token [key], [key]!");

@@ -4,6 +4,7 @@
 
 mod crates;
 mod scanner;
+mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

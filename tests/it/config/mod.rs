@@ -16,7 +16,7 @@ use std::path::Path;
 
 use attrsync::config::{
     self, ConfigError, Endpoint, Environment, PlanFiles, PlanOptions, Settings, Stdin, SyncMode, SyncOptions,
-    Typed,
+    Typed, Variables,
 };
 use clap::Parser;
 use tempfile::TempDir;
@@ -52,7 +52,7 @@ impl Place {
     fn bare() -> Self {
         let directory = TempDir::new().unwrap();
         let environment = Environment {
-            variables: std::collections::BTreeMap::new(),
+            variables: Variables::default(),
             directory: directory.path().to_owned(),
             temp_dir: "/system/temp".into(),
             stdin: Stdin::Piped,
@@ -69,7 +69,7 @@ impl Place {
     }
 
     fn variable(mut self, name: &str, value: &str) -> Self {
-        self.environment.variables.insert(name.into(), value.into());
+        self.environment.variables.set(name, value);
         self
     }
 

@@ -15,6 +15,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::Config;
 use tokio_postgres::config::{ChannelBinding, SslMode, TargetSessionAttrs};
+use zeroize::Zeroizing;
 
 pub use self::host::Host;
 
@@ -133,7 +134,7 @@ impl Address {
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (userinfo, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
         let (user, password_in_text) = match userinfo.split_once(':') {
-            Some((user, password)) => (user, Some(decoded(password, "the password")?)),
+            Some((user, password)) => (user, Some(Zeroizing::new(decoded(password, "the password")?))),
             None => (userinfo, None),
         };
         let user = decoded(user, "the user's name")?;
@@ -145,7 +146,11 @@ impl Address {
             return Err(format!("the database's name is missing: {example}"));
         }
         let has_password_in_text = password_in_text.is_some();
-        let password = password_in_text.as_deref().or(password).filter(|password| !password.is_empty());
+        let password = password_in_text
+            .as_ref()
+            .map(|text| text.as_str())
+            .or(password)
+            .filter(|password| !password.is_empty());
         let mut address = Self {
             user,
             password: password.map(SecretString::from),
