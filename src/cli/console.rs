@@ -1,5 +1,6 @@
 //! Output for people and logs. Data goes to standard output, everything else to standard error.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write};
 
@@ -145,7 +146,7 @@ impl Console {
     /// Prints commands for the runner of GitHub Actions, which reads standard error as well.
     pub(super) fn workflow_commands(commands: &[String]) {
         for command in commands {
-            say(command);
+            print_aside(command);
         }
     }
 
@@ -230,9 +231,26 @@ fn width(terminal: &console::Term) -> Option<usize> {
 }
 
 fn say(text: &dyn Display) {
-    let text = text.to_string();
+    print_aside(&inert(&text.to_string()));
+}
+
+fn print_aside(text: &str) {
     // If standard error is closed, there is nowhere to report it.
     let _gone = writeln!(anstream::stderr().lock(), "{}", text.trim_end());
+}
+
+/// A text in which the runner of GitHub Actions finds no command. It looks for `::` where the text of a line begins, and for
+/// `##[` anywhere. Names of files may hold both. (A log line begins with a time, a level or a brace.)
+fn inert(text: &str) -> Cow<'_, str> {
+    let is_command = |line: &str| line.trim_start().starts_with("::");
+    if !text.contains("##[") && !text.lines().any(is_command) {
+        return Cow::Borrowed(text);
+    }
+    let inert = |line: &str| {
+        let line = line.replace("##[", r"##\u{5b}");
+        if is_command(&line) { line.replacen("::", r"\u{3a}:", 1) } else { line }
+    };
+    text.split_inclusive('\n').map(inert).collect()
 }
 
 fn unstyled(text: &dyn Display) -> String {
@@ -242,6 +260,15 @@ fn unstyled(text: &dyn Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_line_is_a_command_of_githubs_runner() {
+        let check = |text: &str, shown: &str| assert_eq!(inert(text), shown);
+        check("error: `a::b` is #1\n  hint: ## [x]", "error: `a::b` is #1\n  hint: ## [x]");
+        check("error: `a\n       ::stop-commands::x`\n", "error: `a\n       \\u{3a}:stop-commands::x`\n");
+        check("::error::x", "\\u{3a}:error::x");
+        check("error: `##[error]x`", "error: `##\\u{5b}error]x`");
+    }
 
     #[test]
     fn log_lines_hide_nothing_and_stay_what_they_are() {
@@ -256,6 +283,8 @@ mod tests {
             "\u{1b}[33mWARN\u{1b}[0m \u{9b}2J\n",
             "\u{1b}[33mWARN\u{1b}[0m \\u{9b}2J\n",
         );
+        check(LineFormat::Plain, "##[error]x\n", "##\\u{5b}error]x\n");
+        check(LineFormat::Json, "{\"a\":\"##[x]\"}\n", "{\"a\":\"##\\u005bx]\"}\n");
         check(LineFormat::Json, "{\"a\":\"\u{9b}\u{200b}\"}\n", "{\"a\":\"\\u009b\\u200b\"}\n");
     }
 }

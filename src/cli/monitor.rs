@@ -31,6 +31,12 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// The same for a run that a signal ends: who sent it may kill the process two seconds later.
 const LONGEST_ON_SIGNAL: Duration = Duration::from_secs(1);
 
+/// The most that is read of the metrics of a Pushgateway, which has those of all programs.
+const MOST_METRICS: usize = 16 << 20;
+
+/// The most that is read of an answer that nobody looks at. Where it ends before that, the connection can be used again.
+const MOST_IGNORED: usize = 64 << 10;
+
 /// The path of all metrics of a Pushgateway, and the beginning of the path that metrics are pushed to.
 const ALL_METRICS: &str = "/metrics";
 
@@ -137,8 +143,12 @@ impl Reporter {
                 let start = url.path().find(ALL_METRICS)?;
                 let all = format!("{}{ALL_METRICS}", url.path().get(..start)?);
                 url.set_path(&all);
-                let text = self.send(|client| client.get(url.clone()));
+                let text = self.send(MOST_METRICS, |client| client.get(url.clone()));
                 match text {
+                    Ok(text) if text.len() == MOST_METRICS => {
+                        self.warn("`--metrics`: the last success is not known: the answer is too long");
+                        None
+                    }
                     Ok(text) => last_success(&text, &labels),
                     Err(error) => {
                         self.warn(&format!("`--metrics`: the last success is not known: {error}"));
@@ -159,7 +169,7 @@ impl Reporter {
                     let put = client.put(address.expose_secret());
                     put.header(reqwest::header::CONTENT_TYPE, METRICS_TYPE).body(text.clone())
                 };
-                self.send(put).map(|_answer| ())
+                self.send(MOST_IGNORED, put).map(|_answer| ())
             }
         };
         if let Err(error) = written {
@@ -169,25 +179,32 @@ impl Reporter {
 
     fn ping(&mut self, part: &str, body: &str) {
         let Some(url) = self.ping.as_ref().and_then(|ping| ping.with(part, &self.run)) else { return };
-        if let Err(error) = self.send(|client| client.post(url.clone()).body(body.to_owned())) {
+        if let Err(error) = self.send(MOST_IGNORED, |client| client.post(url.clone()).body(body.to_owned())) {
             self.warn(&format!("`--ping`: {error}"));
         }
     }
 
-    /// Sends a request, twice if need be. Returns the body of the answer.
-    fn send(&mut self, request: impl Fn(&Client) -> RequestBuilder) -> Result<String, String> {
+    /// Sends a request, twice if need be. Returns the body of the answer, or its beginning of this many bytes.
+    fn send(&mut self, most: usize, request: impl Fn(&Client) -> RequestBuilder) -> Result<String, String> {
         let (runtime, client) = match &mut self.client {
             Some(both) => both,
             none => none.insert(connect()?),
         };
         let attempt = || {
             runtime.block_on(async {
-                let answer = request(client).send().await?.error_for_status()?;
-                answer.text().await
+                let mut answer = request(client).send().await?.error_for_status()?;
+                let mut body = Vec::new();
+                while body.len() < most
+                    && let Some(chunk) = answer.chunk().await?
+                {
+                    body.extend_from_slice(&chunk);
+                }
+                body.truncate(most);
+                Ok(String::from_utf8_lossy(&body).into_owned())
             })
         };
         // The address is left out, because it may be a secret.
-        attempt().or_else(|_first| attempt()).map_err(|error| causes(&error.without_url()))
+        attempt().or_else(|_first: reqwest::Error| attempt()).map_err(|error| causes(&error.without_url()))
     }
 
     /// Says what went wrong, once for each run: a service that is away is away for all metrics of it.

@@ -1,6 +1,8 @@
-//! The message in a server's answer, made fit for a report: one line, of limited length, without control characters.
+//! The message in a server's answer, made fit for a report: one line, of limited length, and all of it can be seen.
 
 use serde_json::Value;
+
+use crate::input::is_invisible;
 
 /// Longer messages are cut, because a report repeats them for each failed row.
 const MOST_CHARS: usize = 500;
@@ -73,14 +75,20 @@ fn page(text: &str) -> String {
     }
 }
 
-/// One line, without control characters, of at most [`MOST_CHARS`] characters and, where it is cut, how many there were.
+/// One line, with what can't be seen escaped, of at most [`MOST_CHARS`] characters and, where it is cut, how many there were.
 pub(super) fn one_line(text: &str) -> String {
     let mut line = String::new();
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
         if !line.is_empty() {
             line.push(' ');
         }
-        line.push_str(word);
+        for character in word.chars() {
+            if is_invisible(character) {
+                line.extend(character.escape_unicode());
+            } else {
+                line.push(character);
+            }
+        }
     }
     let Some((end, _)) = line.char_indices().nth(MOST_CHARS) else { return line };
     let chars = line.chars().count();
@@ -119,6 +127,7 @@ mod tests {
         );
         assert_eq!(message(b"<!doctype html><p>no"), "an HTML page");
         assert_eq!(message(b"\xff\x00a\x1b[31mb"), "\u{fffd} a [31mb");
+        assert_eq!(message("a\u{202e}b\u{9b}c".as_bytes()), "a\\u{202e}b c");
         assert_eq!(message(b""), "");
     }
 

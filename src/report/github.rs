@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::format::{counted, grouped};
+use super::visible::{Visible, is_invisible};
 use super::{ExitCode, Reasons, Requests, RunSummary};
 use crate::input::Issue;
 
@@ -143,7 +144,7 @@ impl GithubReport<'_> {
 fn workflow_command(kind: &str, title: &str, message: &str) -> String {
     let title = escaped_data(title).replace(':', "%3A").replace(',', "%2C");
     let short: String = message.chars().take(LONGEST_MESSAGE).collect();
-    format!("::{kind} title={title}::{}", escaped_data(&short))
+    format!("::{kind} title={title}::{}", escaped_data(&Visible(&short).to_string()))
 }
 
 fn escaped_data(text: &str) -> String {
@@ -160,6 +161,8 @@ fn escaped(text: &str) -> String {
             '&' => "&amp;".to_owned(),
             '<' => "&lt;".to_owned(),
             '>' => "&gt;".to_owned(),
+            '\t' => " ".to_owned(),
+            c if is_invisible(c) => c.escape_unicode().to_string(),
             c if c.is_ascii_punctuation() && !".,:;()-/%'+=".contains(c) => format!("\\{c}"),
             c => c.to_string(),
         })

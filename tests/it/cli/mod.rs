@@ -9,6 +9,7 @@ mod console;
 mod documents;
 mod endings;
 mod history;
+mod hostile;
 mod interrupted;
 mod kept;
 mod large;
