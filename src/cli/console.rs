@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write};
+use std::path::Path;
 
 use tracing::level_filters::LevelFilter;
 use tracing::{error, info, warn};
@@ -19,7 +20,8 @@ use super::run_ledger::rerun;
 use crate::clock;
 use crate::config::{LogFormat, ProgressMode, Settings, Verbosity};
 use crate::report::{
-    Bar, Beat, EndScreen, ExitCode, Heartbeat, Message, NoProgress, Progress, Visible, visible_json,
+    Bar, Beat, EndScreen, ExitCode, Heartbeat, Message, NoProgress, Progress, Visible, formula_warning,
+    visible_json,
 };
 
 /// Prints messages and logs, as verbosity and log format say.
@@ -131,6 +133,15 @@ impl Console {
             _ if self.verbosity == Verbosity::Quiet && message.is_note() => {}
             LogFormat::Text => say(&message.in_columns(Self::columns())),
             LogFormat::Json => warn!("{}", unstyled(message)),
+        }
+    }
+
+    /// Warns of a CSV file in which rows hold what a spreadsheet would run as a formula. `None`: it goes to standard output.
+    pub(super) fn warn_of_formulas(self, rows: u64, file: Option<&Path>) {
+        let file = file.filter(|path| *path != Path::new("/dev/stdout"));
+        let place = file.map_or_else(|| "the output".to_owned(), |path| format!("`{}`", path.display()));
+        if let Some(warning) = formula_warning(rows, &place) {
+            self.warning(&warning);
         }
     }
 

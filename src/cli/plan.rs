@@ -164,6 +164,7 @@ fn plan(
         if let Some(MissingRows { plan, reason }) = &read.missing {
             failures.add_batches(plan, plan.batches(), NotAccepted::Failed, reason, 0)?;
         }
+        console.warn_of_formulas(failures.formulas(), Some(failures.path()));
         failures.publish()?;
     }
     let bodies_to_stdout = bodies.as_ref().is_some_and(Output::is_stdout);

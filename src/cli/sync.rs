@@ -348,6 +348,7 @@ impl SyncRun {
         message: Message,
     ) -> Result<Failure, Failure> {
         let rows = unsent(plan, &mut failures)?;
+        self.console.warn_of_formulas(failures.formulas(), Some(failures.path()));
         failures.publish()?;
         let fates = RowCounts { unsent: rows, ..fates };
         let exit = if fates.add_up() { ExitCode::Refused } else { ExitCode::Internal };
@@ -391,11 +392,14 @@ impl SyncRun {
     fn report(
         &mut self,
         Delivery { end, verified }: &Delivery,
-        Consumed { tally, statistics, ledger, error }: Consumed,
+        Consumed { tally, statistics, formulas, ledger, error }: Consumed,
         exit: ExitCode,
         causes: &[Issue],
     ) -> Result<Option<Ledger>, Failure> {
         let is_reported = !matches!(error, Some(RecordError::Report(_)));
+        if is_reported {
+            self.console.warn_of_formulas(formulas, Some(&self.failures_path()));
+        }
         let failure = error.map(Failure::from);
         let (message, reason) = match (&failure, end) {
             _ if !tally.fates.add_up() => {

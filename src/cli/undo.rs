@@ -12,7 +12,7 @@ use crate::config::{Destination, Environment, ledger_flag, resolve_ledger};
 use crate::input::IdType;
 use crate::ledger::{LedgerError, LedgerReader, RunId, TargetKey, UndoCounts, UndoError, UndoRun};
 use crate::plan::SentValue;
-use crate::report::{ExitCode, Message, command_line, counted};
+use crate::report::{ExitCode, Message, command_line, counted, is_formula};
 
 #[derive(Args, Debug)]
 pub(super) struct UndoFlags {
@@ -39,6 +39,8 @@ struct LeftOut {
     tokens: u64,
     /// The value is empty, which `sync` sends only if it is told to.
     empty: u64,
+    /// Not left out: a spreadsheet would run what they hold as a formula.
+    formulas: u64,
 }
 
 /// Why rows can't be written.
@@ -117,7 +119,10 @@ fn write_rows(
             (SentValue::Text(text) | SentValue::Json(text), _) => &**text,
         };
         left_out.empty += u64::from(text.is_empty());
-        out.write_record([user.to_string().as_str(), attribute, text]).map_err(failed)
+        let user = user.to_string();
+        let record = [user.as_str(), attribute, text];
+        left_out.formulas += u64::from(record.into_iter().any(is_formula));
+        out.write_record(record).map_err(failed)
     })?;
     out.flush().map_err(WriteFailure::Io)?;
     Ok(counts)
@@ -140,6 +145,7 @@ fn tell(flags: &UndoFlags, run: &UndoRun<'_>, counts: UndoCounts, left_out: &Lef
         let message = Message::warning(format!("{} left out: {why}", counted(rows, "row")));
         console.warning(&message.with_hint(hint.map(str::to_owned)));
     }
+    console.warn_of_formulas(left_out.formulas, flags.output.as_deref());
     if let Some(earlier) = run.continued() {
         let text = format!("run {} continued run {earlier}: what that one sent is not in here", flags.run);
         let hint = format!("undo it as well, with `attrsync undo {earlier}`");

@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
 use super::csv_encoder::CsvEncoder;
+use super::formulas::is_formula;
 use super::{AtomicFile, Discard, WriteError};
 use crate::deliver::Reason;
 use crate::input::{FAILURES_HEADER, InvalidRow, InvalidRows, ReadOptions};
@@ -31,6 +32,10 @@ pub struct FailuresReport {
     value: Vec<u8>,
     /// … and all others.
     rest: Vec<u8>,
+    /// Whether attribute or value, or one of all others, is a formula for a spreadsheet.
+    has_formula: [bool; 2],
+    /// How many rows have one.
+    formulas: u64,
 }
 
 /// Why a row is in the report.
@@ -78,6 +83,8 @@ impl FailuresReport {
             user: Vec::new(),
             value: Vec::new(),
             rest: Vec::new(),
+            has_formula: [false; 2],
+            formulas: 0,
         };
         let header = format!("{}\n", FAILURES_HEADER.join(","));
         report.out.write_all(header.as_bytes()).map_err(|error| report.write_error(error))?;
@@ -99,8 +106,10 @@ impl FailuresReport {
         self.encode_value(row.attribute, row.value);
         self.encode_rest(row.fate, row.reason, row.attempts, row.place);
         self.user.clear();
-        self.encoder.field(shown(&mut self.text, &row.user).as_bytes(), &mut self.user);
-        self.write()?;
+        let user = shown(&mut self.text, &row.user);
+        self.encoder.field(user.as_bytes(), &mut self.user);
+        let is_formula = is_formula(user);
+        self.write(is_formula)?;
         // The error of a record that can't be parsed may be as long as the input.
         self.rest.shrink_to(BUFFER);
         Ok(())
@@ -142,11 +151,17 @@ impl FailuresReport {
             self.encode_value(&plan.attribute(batch.group).name, plan.value(batch.group).as_deref());
             for user in plan.users(batch) {
                 self.user.clear();
-                match user {
-                    User::Id(id) => write!(self.user, "{id},").map_err(|error| self.write_error(error))?,
-                    User::Custom(id) => self.encoder.field(id.as_bytes(), &mut self.user),
-                }
-                self.write()?;
+                let is_formula = match user {
+                    User::Id(id) => {
+                        write!(self.user, "{id},").map_err(|error| self.write_error(error))?;
+                        false
+                    }
+                    User::Custom(id) => {
+                        self.encoder.field(id.as_bytes(), &mut self.user);
+                        is_formula(&id)
+                    }
+                };
+                self.write(is_formula)?;
             }
         }
         Ok(())
@@ -163,7 +178,9 @@ impl FailuresReport {
         let Self { encoder, null_token, value: out, .. } = self;
         out.clear();
         encoder.field(attribute.as_bytes(), out);
-        encoder.field(value.unwrap_or(null_token).as_bytes(), out);
+        let value = value.unwrap_or(null_token);
+        encoder.field(value.as_bytes(), out);
+        self.has_formula[0] = is_formula(attribute) || is_formula(value);
     }
 
     fn encode_rest(&mut self, fate: NotAccepted, reason: &Reason, attempts: u32, place: Option<(&str, u64)>) {
@@ -175,10 +192,18 @@ impl FailuresReport {
         encoder.field(shown(text, attempts).as_bytes(), out);
         encoder.field(place.map_or("", |(source, _)| source).as_bytes(), out);
         encoder.last_field(place.map_or("", |(_, line)| shown(text, line)).as_bytes(), out);
+        self.has_formula[1] =
+            is_formula(&reason.error) || place.is_some_and(|(source, _)| is_formula(source));
     }
 
-    /// Writes the row that is encoded.
-    fn write(&mut self) -> Result<(), WriteError> {
+    /// How many rows hold what a spreadsheet would run as a formula.
+    pub fn formulas(&self) -> u64 {
+        self.formulas
+    }
+
+    /// Writes the row that is encoded. `is_formula`: its user is one.
+    fn write(&mut self, is_formula: bool) -> Result<(), WriteError> {
+        self.formulas += u64::from(is_formula || self.has_formula.contains(&true));
         let Self { out, user, value, rest, .. } = self;
         let written = out.write_all(user).and_then(|()| out.write_all(value));
         let written = written.and_then(|()| out.write_all(rest));

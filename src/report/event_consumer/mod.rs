@@ -65,6 +65,8 @@ pub struct Consumed {
     pub tally: Tally,
     /// The same in more detail.
     pub statistics: Statistics,
+    /// How many rows of the failures report hold what a spreadsheet would run as a formula.
+    pub formulas: u64,
     /// The ledger, to record the run's end in; `None` if there is none, or if it can't be written.
     pub ledger: Option<Ledger>,
     /// What went wrong, if anything did.
@@ -176,6 +178,7 @@ impl<P: Progress> EventConsumer<P> {
             End::Stopped(stop) => Reason { status: None, error: format!("not sent: {}", why_stopped(stop)) },
         };
         self.leave_the_rest(&reason);
+        let formulas = self.failures.as_ref().map_or(0, FailuresReport::formulas);
         let published = self.failures.take().map_or(Ok(()), FailuresReport::publish);
         if let Err(error) = published {
             self.error.get_or_insert(RecordError::Report(error));
@@ -187,7 +190,7 @@ impl<P: Progress> EventConsumer<P> {
             recorder.leave_doubts();
         }
         let ledger = self.recorder.filter(|_| is_recorded).map(Recorder::into_ledger);
-        Consumed { tally: self.tally, statistics: self.statistics, ledger, error: self.error }
+        Consumed { tally: self.tally, statistics: self.statistics, formulas, ledger, error: self.error }
     }
 
     fn finish_batch(&mut self, batch: Batch, outcome: &Outcome, attempts: u32) {

@@ -8,6 +8,7 @@ mod changes;
 mod console;
 mod documents;
 mod endings;
+mod formulas;
 mod history;
 mod hostile;
 mod interrupted;
