@@ -157,11 +157,10 @@ fn escaped(text: &str) -> String {
     short
         .chars()
         .map(|c| match c {
-            '\n' | '\r' => " ".to_owned(),
+            '\n' | '\r' | '\t' => " ".to_owned(),
             '&' => "&amp;".to_owned(),
             '<' => "&lt;".to_owned(),
             '>' => "&gt;".to_owned(),
-            '\t' => " ".to_owned(),
             c if is_invisible(c) => c.escape_unicode().to_string(),
             c if c.is_ascii_punctuation() && !".,:;()-/%'+=".contains(c) => format!("\\{c}"),
             c => c.to_string(),
