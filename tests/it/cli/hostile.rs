@@ -198,7 +198,7 @@ fn what_has_no_end_is_read_to_a_limit() {
     /// What is read, and what the system holds for a connection, for the few requests of a run.
     const MOST: u64 = 64 << 20;
     const OK: &str = "HTTP/1.1 400 Bad Request\r\n";
-    let chunk = [b"10000\r\n".as_slice(), &[b'x'; 0x1_0000], b"\r\n"].concat();
+    let chunk = [b"10000\r\n".as_slice(), &vec![b'x'; 0x1_0000], b"\r\n"].concat();
     let header = [b"x: ".as_slice(), &[b'y'; 1000], b"\r\n"].concat();
     let hint = [b"HTTP/1.1 103 Early Hints\r\nlink: ".as_slice(), &[b'z'; 1000], b"\r\n\r\n"].concat();
     for (start, piece) in
@@ -232,7 +232,7 @@ fn a_small_answer_that_unpacks_to_a_large_one_is_cut() {
 
 #[test]
 fn services_that_monitor_a_run_cannot_fill_its_memory() {
-    let chunk = [b"10000\r\n".as_slice(), &[b'x'; 0x1_0000], b"\r\n"].concat();
+    let chunk = [b"10000\r\n".as_slice(), &vec![b'x'; 0x1_0000], b"\r\n"].concat();
     let (address, sent) = endless("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", chunk);
     let workdir = Workdir::with_cities(1);
     let mut command = workdir.attrsync("sync --sandbox users.csv");
