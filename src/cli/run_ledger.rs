@@ -317,7 +317,7 @@ fn remaining(
     };
     let continued = continuation.continued();
     let values = reader.known_values(target, &description.content, file.skip, compare, continued)?;
-    let values = values.not_before(file.max_age.map(ago));
+    let values = values.not_before(file.max_age.map(ago))?;
     let (plan, missing, known) = plan.skip_known(
         &settings.input.resources,
         compare,

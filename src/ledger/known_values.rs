@@ -46,6 +46,8 @@ pub struct KnownValues<'l> {
     pulls: BTreeMap<u64, Timestamp>,
     /// Which users there were, with every entry since; `None` if that is not known or doesn't matter.
     list: Option<ListedUsers>,
+    /// `entries` has those after this one.
+    after: u64,
     /// What was recorded earlier counts as unknown.
     not_before: Option<Timestamp>,
 }
@@ -136,6 +138,7 @@ impl LedgerReader {
             continued,
             pulls,
             list,
+            after,
             not_before: None,
         })
     }
@@ -164,15 +167,41 @@ fn of_failures_reports(runs: &[RunRow], begun: u64) -> impl Iterator<Item = u64>
 
 impl KnownValues<'_> {
     /// Lets what was recorded before this time count as unknown.
-    #[must_use]
-    pub fn not_before(mut self, time: Option<Timestamp>) -> Self {
-        let Some(time) = time else { return self };
+    ///
+    /// Of values that were sent and merged it is not known when. The entries that they were merged from say it, as long as these
+    /// are kept.
+    pub fn not_before(mut self, time: Option<Timestamp>) -> Result<Self, LedgerError> {
+        let Some(time) = time else { return Ok(self) };
         self.not_before = Some(time);
         self.list = self.list.filter(|list| list.pull.started >= time);
         for entries in self.entries.values_mut() {
             entries.retain(|heading| heading.at >= time || self.continued.contains(&heading.run));
         }
-        self
+        let merged = self.merged_since(time)?;
+        for (attribute, mut entries) in merged {
+            entries.append(self.entries.entry(attribute).or_default());
+            self.entries.insert(attribute, entries);
+        }
+        Ok(self)
+    }
+
+    /// The entries that were merged already and say what was sent since this time, by their attributes. They may be replayed as
+    /// long as all later ones are. Those of a reading are empty once they are merged, so only what was sent after it counts.
+    fn merged_since(&self, time: Timestamp) -> Result<HashMap<u64, Vec<EntryHeader>>, LedgerError> {
+        let expired = self.database.state()?.expired;
+        let headings = self.database.headings(expired)?;
+        let of_reading = |heading: &EntryHeader| self.pulls.contains_key(&heading.run);
+        let is_lost = |heading: &&EntryHeader| {
+            heading.at < time || (heading.entry <= self.after && of_reading(heading))
+        };
+        let lost = headings.iter().rfind(is_lost).map_or(expired, |heading| heading.entry);
+        let known = lost.max(self.doubt.of(""));
+        let mut merged: HashMap<u64, Vec<EntryHeader>> = HashMap::new();
+        for heading in headings.iter().filter(|heading| heading.entry > known && heading.entry <= self.after)
+        {
+            merged.entry(heading.attribute).or_default().push(*heading);
+        }
+        Ok(merged)
     }
 
     /// When the list of users was read by which rows are missing.

@@ -270,6 +270,25 @@ fn knowledge_that_is_too_old_counts_as_none() {
 }
 
 #[test]
+fn no_age_reaches_further_back_than_dates_are_kept_but_for_what_was_read() {
+    let workdir = Workdir::with_rows(&["1,city,Oslo", "2,city,Rome"]);
+    let server = Server::new(account(7));
+    server.remember(&workdir, "users.csv").exits(0);
+    let scores = (1..=7).map(|user| format!("{user},score,{user}\n{user},region,R{user}\n"));
+    workdir.file("scores.csv", format!("user_id,attribute,value\n{}", scores.collect::<String>()));
+    let forget = || server.remember(&workdir, "scores.csv --history-days 0").exits(0);
+    let unchanged = |also: &str| {
+        server.rows_of_plan(&workdir, &format!("users.csv {also}"))["unchanged"].as_u64().unwrap()
+    };
+    assert_eq!(unchanged("--max-age 30d"), 2);
+    forget();
+    assert_eq!((unchanged(""), unchanged("--max-age 30d")), (2, 0), "nobody knows how old it is");
+    server.pull(&workdir, "").exits(0);
+    forget();
+    assert_eq!(unchanged("--max-age 30d"), 2);
+}
+
+#[test]
 fn a_saved_plan_with_missing_users_is_guarded_like_any_other() {
     let workdir = Workdir::with_rows(&["2,city,Oslo", "3,city,Oslo", "77,city,Oslo"]);
     let server = Server::new(account(7));

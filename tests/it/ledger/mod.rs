@@ -1,5 +1,6 @@
 //! The ledger, on real files and with real kills.
 
+mod ages;
 mod damage;
 mod files;
 mod history;

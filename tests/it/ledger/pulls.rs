@@ -20,9 +20,9 @@ const ATTRIBUTES: [&str; 2] = ["city", "tier"];
 
 /// What a server has: users, and their values.
 #[derive(Clone, Debug, Default)]
-struct Account {
+pub(super) struct Account {
     users: BTreeSet<u64>,
-    values: BTreeMap<(String, u64), String>,
+    pub(super) values: BTreeMap<(String, u64), String>,
 }
 
 impl Account {
@@ -78,7 +78,7 @@ fn pull(
     read
 }
 
-fn pull_all(path: &LedgerLocation, account: &Account, now: i64) {
+pub(super) fn pull_all(path: &LedgerLocation, account: &Account, now: i64) {
     pull(path, account, usize::MAX, Some(RunOutcome::Complete), now);
 }
 
@@ -89,7 +89,12 @@ fn known_of(path: &LedgerLocation, plan: Plan, scope: SkipScope) -> (Plan, Optio
     plan.skip_known(&tight(), Compare::Yes, known, KnownAttribute::replay).unwrap()
 }
 
-fn run(path: &LedgerLocation, rows: &[(u64, String, String)], account: &mut Account, now: i64) -> RunId {
+pub(super) fn run(
+    path: &LedgerLocation,
+    rows: &[(u64, String, String)],
+    account: &mut Account,
+    now: i64,
+) -> RunId {
     let mut begun = begin(path, rows, Changes::All, Resume::No, at(now)).unwrap();
     let mut server = Facts::new();
     begun.send_all(&mut server, at(now));
@@ -99,7 +104,7 @@ fn run(path: &LedgerLocation, rows: &[(u64, String, String)], account: &mut Acco
     run
 }
 
-fn compact(path: &LedgerLocation, keep_since: i64, now: i64) {
+pub(super) fn compact(path: &LedgerLocation, keep_since: i64, now: i64) {
     let mut ledger = Ledger::open(path, &target(), at(now)).unwrap();
     ledger.compact(at(keep_since), &bounds()).unwrap();
 }
@@ -121,7 +126,7 @@ fn undone(path: &LedgerLocation, run: RunId) -> BTreeMap<(String, u64), String> 
     rows
 }
 
-fn account(users: impl IntoIterator<Item = u64>) -> Account {
+pub(super) fn account(users: impl IntoIterator<Item = u64>) -> Account {
     Account { users: users.into_iter().collect(), values: BTreeMap::new() }
 }
 
