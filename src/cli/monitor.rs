@@ -37,6 +37,9 @@ const MOST_METRICS: usize = 16 << 20;
 /// The most that is read of an answer that nobody looks at. Where it ends before that, the connection can be used again.
 const MOST_IGNORED: usize = 64 << 10;
 
+/// How long a run waits for its first file of metrics.
+const LONGEST_FIRST_FILE: Duration = Duration::from_secs(1);
+
 /// The path of all metrics of a Pushgateway, and the beginning of the path that metrics are pushed to.
 const ALL_METRICS: &str = "/metrics";
 
@@ -69,11 +72,14 @@ impl Monitor {
         let (messages, inbox) = channel();
         let (warn, warnings) = channel();
         let (snapshots, latest) = watch::channel(begun.snapshot.clone());
+        let (writing, is_written) = channel();
         thread::Builder::new().name("monitor".to_owned()).spawn(move || {
             let reporter =
                 Reporter { metrics, ping, run: random_uuid(), warn, is_warned: false, client: None };
-            reporter.run(&inbox, begun, &latest);
+            reporter.run(&inbox, begun, &latest, writing);
         })?;
+        // Even a run that is killed at once leaves a file, unless the disk is slow.
+        let _ended: Result<(), RecvTimeoutError> = is_written.recv_timeout(LONGEST_FIRST_FILE);
         Ok(Some(Self { messages, warnings, snapshots }))
     }
 
@@ -116,21 +122,41 @@ struct Reporter {
 }
 
 impl Reporter {
-    fn run(mut self, inbox: &Receiver<End>, mut metrics: Metrics, latest: &watch::Receiver<Snapshot>) {
+    /// Drops `writing` as soon as there is a file of metrics.
+    fn run(
+        mut self,
+        inbox: &Receiver<End>,
+        mut metrics: Metrics,
+        latest: &watch::Receiver<Snapshot>,
+        writing: Sender<()>,
+    ) {
+        if matches!(self.metrics, Some(MetricsTarget::File(_))) {
+            self.begin(&mut metrics);
+        }
+        drop(writing);
         self.ping("start", concat!("attrsync ", env!("CARGO_PKG_VERSION"), "\n"));
-        metrics.last_success = self.last_success();
+        if matches!(self.metrics, Some(MetricsTarget::Pushgateway(_))) {
+            self.begin(&mut metrics);
+        }
         let end = loop {
-            metrics.snapshot = latest.borrow().clone();
-            self.write(&metrics);
             match inbox.recv_timeout(BETWEEN_METRICS) {
                 Ok(end) => break end,
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    metrics.snapshot = latest.borrow().clone();
+                    self.write(&metrics);
+                }
                 // The run ended without a word: the process is about to end, too.
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         };
         self.write(&Metrics { last_success: metrics.last_success, ..end.metrics });
         self.ping(&end.exit.code().to_string(), &end.body);
+    }
+
+    /// Writes the metrics for the first time, with the last success of the runs before.
+    fn begin(&mut self, metrics: &mut Metrics) {
+        metrics.last_success = self.last_success();
+        self.write(metrics);
     }
 
     /// What the metrics of an earlier run say.

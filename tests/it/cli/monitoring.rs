@@ -1,5 +1,6 @@
 //! What monitoring systems learn of a run: metrics in a file and at a Pushgateway, a dead-man switch, GitHub Actions.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -146,6 +147,7 @@ fn metrics_are_there_while_the_run_goes_on() {
     let text = workdir.read("attrsync.prom");
     assert_eq!(metric(&text, "attrsync_run_running"), Some(1.0));
     assert_eq!(metric(&text, LAST_SUCCESS), None);
+    assert_eq!(metric(&text, "attrsync_run_exit_code"), None);
     super::remembered::kill(run);
 }
 
@@ -186,8 +188,14 @@ fn a_dead_man_switch_is_told_start_and_exit_code_with_one_run_id() {
     let told = |arguments: &str, code: i32| {
         let service = Service::new("");
         workdir.file("ping.url", format!("{}/secret-slug\n", service.address));
-        let run = workdir.run(&format!("sync --sandbox --ping-file ping.url {arguments}")).exits(code);
-        assert!(!run.stderr.contains("secret-slug"), "{}", run.stderr);
+        let reports = "--summary summary.json --report run.html --metrics attrsync.prom --ledger l -vv";
+        let run =
+            workdir.run(&format!("sync --sandbox --ping-file ping.url {reports} {arguments}")).exits(code);
+        assert!(!run.stderr.contains("secret-slug") && !run.stdout.contains("secret-slug"), "{}", run.stderr);
+        for name in workdir.names().into_iter().filter(|name| name != "ping.url") {
+            let bytes = fs::read(workdir.path(&name)).unwrap();
+            assert!(!bytes.windows(11).any(|window| window == b"secret-slug"), "{name}");
+        }
         let received = service.received();
         let [start, end] = &received[..] else { panic!("{received:?}") };
         let start = start.line.strip_prefix("POST /secret-slug/start?rid=").unwrap();
@@ -263,11 +271,99 @@ fn github_gets_annotations_a_summary_and_outputs() {
     assert!(summary.contains("| rows invalid | 3 |"), "{summary}");
     assert!(summary.contains("| 2 | invalid | "), "{summary}");
     let outputs = workdir.read("outputs");
-    for line in ["earlier=1", "outcome=incomplete", "exit_code=1", "rows_read=4", "rows_invalid=3", "reason="]
-    {
+    let lines = "earlier=1 outcome=incomplete exit_code=1 reason= rows_read=4 rows_acknowledged=1 rows_failed=0 \
+                 rows_invalid=3 requests_sent=1";
+    for line in lines.split_whitespace() {
         assert!(outputs.lines().any(|other| other == line), "{line} is not in {outputs}");
     }
     assert!(outputs.contains("run_id="));
+}
+
+#[test]
+fn what_github_gets_holds_no_ids_and_no_values() {
+    let rows = ["31415926,city,Reykjavik", "7130713,gender,Hiddenland", "anna@example.com,city,Oslo", "5"];
+    let workdir = Workdir::with_rows(&rows);
+    let reject_ids = ["31415926".to_owned()].into();
+    let server = Server::new(Options { reject_ids, ..Options::default() });
+    let mut command = server.command(&workdir, "users.csv");
+    command.env("GITHUB_ACTIONS", "true").env("GITHUB_STEP_SUMMARY", workdir.path("step.md"));
+    command.env("GITHUB_OUTPUT", workdir.path("outputs"));
+    let run = ended(command).exits(1);
+    let annotations: String = run.stderr.lines().filter(|line| line.starts_with("::")).collect();
+    for text in [annotations, workdir.read("step.md"), workdir.read("outputs")] {
+        assert!(!text.is_empty());
+        for personal in ["31415926", "7130713", "Reykjavik", "Hiddenland", "anna", "Oslo"] {
+            assert!(!text.contains(personal), "{personal} is in {text}");
+        }
+    }
+}
+
+#[test]
+fn metrics_hold_no_ids_and_no_values() {
+    let workdir = Workdir::with_rows(&["31415926,city,Reykjavik", "7130713,gender,Hiddenland"]);
+    workdir.run("sync --sandbox users.csv --metrics attrsync.prom").exits(1);
+    let text = workdir.read("attrsync.prom");
+    for personal in ["31415926", "7130713", "Reykjavik", "Hiddenland", "users.csv"] {
+        assert!(!text.contains(personal), "{personal} is in {text}");
+    }
+}
+
+#[test]
+fn every_metric_stands_in_the_page_and_the_other_way_round() {
+    let page = fs::read_to_string(super::project("docs/monitoring.md")).unwrap();
+    let workdir = Workdir::with_cities(3);
+    let stall = Fault { kind: FaultKind::Stall, moment: Moment::BeforeApplying };
+    let server = Server::new(Options { script: vec![None, Some(stall)], ..Options::default() });
+    let run = server.command(&workdir, "users.csv --concurrency 1 --metrics running.prom").spawn().unwrap();
+    // What says how sending goes is written from the second time on.
+    server.until(|_| {
+        fs::read_to_string(workdir.path("running.prom"))
+            .unwrap_or_default()
+            .contains("attrsync_requests_in_flight")
+    });
+    workdir.run("sync --sandbox users.csv --metrics ended.prom --failures other.csv").exits(0);
+    let text = workdir.read("running.prom") + &workdir.read("ended.prom");
+    super::remembered::kill(run);
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let written: BTreeSet<&str> = types.collect();
+
+    let rows = page.lines().filter(|line| line.starts_with("| `attrsync_"));
+    let names =
+        rows.filter_map(|row| row.split(" | ").next()).flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let names = names.map(|name| name.replace('…', "attrsync_requests"));
+    let documented: BTreeSet<String> =
+        names.map(|name| name.split('{').next().unwrap_or_default().to_owned()).collect();
+    assert_eq!(documented.iter().map(String::as_str).collect::<BTreeSet<_>>(), written);
+}
+
+#[test]
+fn metrics_are_written_again_while_the_run_goes_on() {
+    let workdir = Workdir::with_cities(3);
+    let stall = Fault { kind: FaultKind::Stall, moment: Moment::BeforeApplying };
+    let server = Server::new(Options { script: vec![None, Some(stall)], ..Options::default() });
+    let run = server.command(&workdir, "users.csv --concurrency 1 --metrics attrsync.prom").spawn().unwrap();
+    server.until(|_| {
+        let text = fs::read_to_string(workdir.path("attrsync.prom")).unwrap_or_default();
+        // It is whole at any time.
+        assert!(text.is_empty() || text.contains("attrsync_build_info{"), "{text}");
+        metric(&text, "attrsync_requests_sent_total") == Some(2.0)
+    });
+    super::remembered::kill(run);
+}
+
+#[test]
+fn metrics_that_can_no_longer_be_written_cost_a_warning() {
+    let workdir = Workdir::with_cities(3);
+    fs::create_dir(workdir.path("collector")).unwrap();
+    let latency = std::time::Duration::from_millis(200);
+    let server = Server::new(Options { latency, ..Options::default() });
+    let arguments = "users.csv --concurrency 1 --metrics collector/attrsync.prom";
+    let run = server.command(&workdir, arguments).spawn().unwrap();
+    server.until(|counters| counters.requests > 0);
+    fs::remove_dir_all(workdir.path("collector")).unwrap();
+    let run: super::Ended = run.wait_with_output().unwrap().into();
+    assert_eq!(run.exits(0).says("warning: `--metrics`").stdout, "");
+    assert_eq!(server.counters().ok, 3);
 }
 
 #[test]
