@@ -120,3 +120,108 @@ fn seconds(duration: Duration) -> u64 {
 fn tenths(number: f64) -> f64 {
     (number * 10.0).round() / 10.0
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::Value;
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+    use crate::deliver::{ReadingBack, Way};
+    use crate::report::{PullState, ReadingState};
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Buffer {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    /// The message and the fields of a line, but for those that every line has.
+    fn logged(beat: &Beat<'_>) -> (String, BTreeSet<String>) {
+        let buffer = Buffer::default();
+        let subscriber =
+            tracing_subscriber::fmt().json().flatten_event(true).with_writer(buffer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || progress(beat));
+        let line: Value = serde_json::from_slice(&buffer.0.lock().unwrap()).unwrap();
+        assert_eq!(line["target"], "progress");
+        let fields = line.as_object().unwrap().keys().cloned();
+        let of_all = ["timestamp", "level", "target", "message"];
+        let fields = fields.filter(|field| !of_all.contains(&field.as_str())).collect();
+        (line["message"].as_str().unwrap().to_owned(), fields)
+    }
+
+    /// The fields that the page about results has for a message.
+    fn documented(message: &str) -> BTreeSet<String> {
+        let page = include_str!("../../docs/results.md");
+        let row = page.lines().find_map(|line| line.strip_prefix(&format!("| `{message}` | ")));
+        let names = row.unwrap_or_else(|| panic!("{message}")).split('`').skip(1).step_by(2);
+        names.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_message_and_field_stands_in_the_page_about_results() {
+        let second = Some(Duration::from_secs(1));
+        let back =
+            ReadingBack { way: Way::Pages, users: 9, users_done: 1, requests_left: 2, decided: (9, 3) };
+        let reading = ReadingState {
+            so_far: ReadSoFar { bytes_total: Some(9), ..ReadSoFar::default() },
+            eta: second,
+            ..ReadingState::default()
+        };
+        let planning =
+            ReadingState { so_far: ReadSoFar { has_ended: true, ..reading.so_far }, eta: None, ..reading };
+        let sending = ProgressState {
+            slowed_to: Some(7.0),
+            eta: second,
+            held: Some((Waiting::Outage, Duration::from_secs(3))),
+            reason: Some("503".to_owned()),
+            gives_up: second,
+            reading_back: Some(back),
+            ..ProgressState::default()
+        };
+        let pulling =
+            PullState { count: Some(9), eta: second, held: Some(Waiting::Pause), ..PullState::default() };
+        for beat in [
+            Beat::Reading(&reading),
+            Beat::Reading(&planning),
+            Beat::Pulling(&pulling),
+            Beat::Sending(&sending),
+            Beat::Waiting(&sending),
+            Beat::ReadingBack(&back),
+            Beat::Resumed(Duration::from_secs(2)),
+        ] {
+            let (message, found) = logged(&beat);
+            let mut expected = documented(&message);
+            // Values and options stand in the page as well.
+            for word in ["outage", "pause", "pages", "users", "--verify", "--verify all", "attrsync pull"] {
+                if !found.contains(word) {
+                    expected.remove(word);
+                }
+            }
+            assert_eq!(found, expected, "{message}");
+        }
+        // A field that does not apply is left out.
+        let (_, found) = logged(&Beat::Sending(&ProgressState::default()));
+        assert!(!found.contains("slowed_to") && !found.contains("waiting"), "{found:?}");
+    }
+}

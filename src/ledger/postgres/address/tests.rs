@@ -98,6 +98,7 @@ fn what_is_wrong_is_said_without_the_text() {
     check("postgres://ada@h/crm?channel_binding=require", "`channel_binding=require` is not supported");
     check("postgres://ada@h/crm?target_session_attrs=standby", "only be `read-write`");
     check("postgres://ada@h/crm?sslmode=prefer", "`sslmode=verify-full`");
+    check("postgres://ada@h/crm?sslmode=allow", "`sslmode=verify-full`");
     check("postgres://ada@h/crm?sslmode=secret", "`disable`");
     check("postgres://ada@h/crm?sslrootcert=", "names no file");
     check("postgres://ada@h/crm?host=/run", "leave one of them out");

@@ -199,6 +199,18 @@ fn the_exit_codes_in_the_readme_are_those_of_the_program() {
 }
 
 #[test]
+fn the_exit_codes_in_the_help_are_those_of_the_program() {
+    let help = Workdir::new().run("sync --help").exits(0).stdout;
+    let (_, table) = help.split_once("\nExit codes:\n").unwrap();
+    let rows = table.lines().take_while(|line| !line.is_empty()).map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next().unwrap().parse::<u8>().unwrap(), words.next().unwrap())
+    });
+    let codes = ExitCode::ALL.map(|exit| (exit.code(), exit.outcome()));
+    assert_eq!(rows.collect::<Vec<_>>(), codes);
+}
+
+#[test]
 fn every_standard_attribute_stands_in_the_page_about_inputs() {
     let Page { text, .. } = Page::open("docs/input.md");
     for name in STANDARD {
@@ -206,11 +218,26 @@ fn every_standard_attribute_stands_in_the_page_about_inputs() {
     }
 }
 
+/// Every command, as the help lists it: `sync`, `history show`.
+fn commands_with_help(workdir: &Workdir) -> Vec<String> {
+    let listed = |command: &str| -> Vec<String> {
+        let help = workdir.run(&format!("{command} --help")).exits(0).stdout;
+        let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+        let names =
+            lines.take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
+        let names = names.filter(|name| *name != "help");
+        names.map(|name| format!("{command} {name}").trim().to_owned()).collect()
+    };
+    let commands = listed("");
+    let below: Vec<String> = commands.iter().flat_map(|command| listed(command)).collect();
+    commands.into_iter().chain(below).collect()
+}
+
 #[test]
 fn every_option_stands_in_the_page_about_settings() {
     let Page { text, .. } = Page::open("docs/settings.md");
     let (workdir, mut checked) = (Workdir::new(), 0);
-    for command in ["sync", "plan", "history", "history show", "history user", "sandbox", "completions"] {
+    for command in &commands_with_help(&workdir) {
         let help = workdir.run(&format!("{command} --help")).exits(0).stdout;
         let options = help.split([' ', '\n', ',']).filter(|word| word.starts_with("--"));
         for option in options {
@@ -218,7 +245,11 @@ fn every_option_stands_in_the_page_about_settings() {
             checked += 1;
         }
     }
-    assert!(checked > 80, "{checked} options");
+    assert!(checked > 100, "{checked} options");
+    // `ledger` has nothing of its own.
+    for command in commands_with_help(&workdir).into_iter().filter(|command| command != "ledger") {
+        assert!(text.contains(&format!("<!-- attrsync {command} --help -->")), "{command}");
+    }
 }
 
 #[test]
