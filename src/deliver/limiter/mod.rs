@@ -395,6 +395,13 @@ mod tests {
     }
 
     #[test]
+    fn at_ten_a_second_a_run_takes_about_three_percent_longer() {
+        let took = *starts(rate(10, 1), 1001, &[Duration::ZERO]).last().unwrap();
+        let longer = took.as_secs_f64() / 100.0 - 1.0;
+        assert!((0.025..=0.035).contains(&longer), "{longer}");
+    }
+
+    #[test]
     fn being_late_once_does_not_delay_the_rest() {
         let mut work = vec![Duration::ZERO; 100];
         work[50] = Duration::from_millis(23);

@@ -15,7 +15,7 @@ use crate::deliver::options::{Options, Rate};
 #[test]
 fn an_api_that_refuses_everything_stops_the_run_after_a_handful_of_requests() {
     let plan = plan(groups_of(1000, 1000));
-    for status in [400, 402, 405, 415, 422, 451] {
+    for status in [400, 402, 405, 407, 415, 422, 451] {
         for body in [r#"{"detail": "Account is frozen."}"#, "<html>no</html>", ""] {
             let server = FaultyServer { refuses_all: Some(words(status, body)), ..FaultyServer::default() };
             let run = run(&plan, &options(), &server);

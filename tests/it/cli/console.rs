@@ -64,7 +64,10 @@ fn data_goes_to_standard_output_and_all_else_to_standard_error() {
 fn with_the_log_as_json_each_line_is_an_object() {
     let check = |stderr: &str| {
         let lines: Vec<Value> = stderr.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
-        assert!(!lines.is_empty() && lines.iter().all(|line| line["level"].is_string()), "{stderr}");
+        let has_all = |line: &Value| {
+            ["timestamp", "level", "target", "message"].iter().all(|key| line[key].is_string())
+        };
+        assert!(!lines.is_empty() && lines.iter().all(has_all), "{stderr}");
         lines
     };
     for verbosity in ["", "-v", "-vv", "--quiet", "--progress=always"] {

@@ -103,7 +103,7 @@ fn a_server_that_is_down_is_given_up_after_the_outage_that_is_allowed() {
     };
     let run =
         super::ended(super::to(&address, &workdir, "users.csv --max-outage 200ms --summary -")).exits(4);
-    assert_eq!(run.rows("unsent"), 5);
+    assert_eq!((run.rows("unsent"), run.summary()["reason"].as_str()), (5, Some("outage")));
     assert_eq!(workdir.failures().len(), 5);
     run.says("could not be reached for 200 milliseconds (`--max-outage`): ").says("when the API is back");
 }

@@ -326,3 +326,22 @@ fn a_ledger_that_cannot_be_written_can_be_read() {
         .exits(2)
         .says("copyattrsync.ledger-wal`");
 }
+
+#[test]
+fn the_values_of_a_run_are_as_many_as_asked_for_and_all_as_json() {
+    let workdir = workdir();
+    let shown = |top: &str| {
+        let screen = workdir.run(&format!("history show 1 {top}")).exits(0).stdout;
+        screen
+            .lines()
+            .filter(|line| line.contains(" = `"))
+            .map(|line| line.trim().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(shown("--top 1"), ["city = `Oslo` for 3 users"]);
+    assert_eq!(shown("").len(), 2);
+    for top in ["", "--top 1"] {
+        let run = parsed(&workdir, &format!("history show 1 --format json {top}"));
+        assert_eq!(run["sent"].as_array().unwrap().len(), 2);
+    }
+}

@@ -48,6 +48,24 @@ fn a_page_of_a_run_holds_no_ids_values_or_keys() {
 }
 
 #[test]
+fn a_page_of_a_run_holds_its_settings_and_what_to_do_next() {
+    let workdir = Workdir::with_rows(&["1,city,Oslo", "2,region,gone", "x,city,Rome"]);
+    workdir.run("sync --sandbox users.csv --null-token gone --rate 50/s --report run.html").exits(1);
+    let page = workdir.read("run.html");
+    for part in [
+        "users.csv",
+        "city",
+        "region",
+        "null-token",
+        "gone",
+        "50/s",
+        "attrsync sync --sandbox --rate 50/s --null-token gone failures.csv",
+    ] {
+        assert!(page.contains(part), "{part} is not in:\n{page}");
+    }
+}
+
+#[test]
 fn a_run_that_is_refused_has_a_page() {
     let workdir = Workdir::new();
     workdir.run("sync --sandbox --report run.html absent.csv").exits(3);

@@ -129,3 +129,11 @@ fn rows_come_from_standard_input_too() {
     let run = Workdir::new().pipe("user_id,attribute,value\nx,city,Oslo\n", "plan -").exits(3);
     run.says("stdin:2");
 }
+
+#[test]
+fn compressed_rows_come_from_standard_input_too() {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, b"user_id,city\n1,Oslo\n2,Rome\n").unwrap();
+    let run = Workdir::new().pipe(packed.finish().unwrap(), "plan - --format json").exits(0);
+    assert_eq!(serde_json::from_str::<Value>(&run.stdout).unwrap()["requests"], 2);
+}

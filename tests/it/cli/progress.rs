@@ -48,6 +48,7 @@ fn a_run_that_ends_early_says_its_exit_code_to_programs() {
     let run = Workdir::new().run("sync --sandbox missing.csv --log-format json").exits(3);
     let end: Value = serde_json::from_str(run.stderr.lines().last().unwrap()).unwrap();
     assert_eq!((&end["outcome"], &end["exit_code"]), (&"refused".into(), &3.into()));
+    assert_eq!(end["level"], "ERROR");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use httpmock::Method::PUT;
+use httpmock::Method::{GET, PUT};
 use httpmock::{Mock, MockServer};
 
 use super::{Ended, KEY, Workdir, ended, to};
@@ -145,7 +145,34 @@ fn an_address_with_nothing_behind_it_ends_the_run_after_two_requests() {
     let workdir = Workdir::with_cities(50);
     let run = sync(&server, &workdir, "users.csv --concurrency 1 --summary -").exits(4);
     assert_eq!((missing.calls(), run.requests("sent"), run.rows("unsent")), (1, 2, 50));
+    assert_eq!(run.summary()["reason"], "wrong_address");
     run.says("nothing was found at http://").says("/ (404)").says("--base-url");
+}
+
+#[test]
+fn a_403_stops_the_run_only_if_the_key_is_refused_for_another_request_too() {
+    for (of_get, code) in [(200, 1), (403, 4)] {
+        let server = MockServer::start();
+        let refused = server.mock(|when, then| {
+            when.method(PUT).path(STANDARD).body_includes("Oslo");
+            then.status(403).body(r#"{"detail": "You do not have permission to perform this action."}"#);
+        });
+        server.mock(|when, then| {
+            when.method(PUT).path(STANDARD);
+            then.status(200).body(OK);
+        });
+        let asked = server.mock(|when, then| {
+            when.method(GET);
+            then.status(of_get).body(r#"{"id": 2}"#);
+        });
+        // Largest group first, so that the key has worked before.
+        let workdir = Workdir::with_rows(&["1,city,Bergen", "2,region,Oslo", "3,timezone,Europe/Oslo"]);
+        let run = sync(&server, &workdir, "users.csv --concurrency 1 --summary -").exits(code);
+        assert!(refused.calls() > 0 && asked.calls() > 0);
+        let fates = ["acknowledged", "failed", "unsent"].map(|fate| run.rows(fate));
+        assert_eq!(fates, if code == 1 { [1, 2, 0] } else { [1, 0, 2] }, "{of_get}: {}", run.stderr);
+        assert_eq!(run.summary()["reason"].as_str(), (code == 4).then_some("key_refused"));
+    }
 }
 
 #[test]
@@ -160,6 +187,7 @@ fn a_pause_longer_than_the_patience_with_outages_ends_the_run_at_once() {
     let workdir = Workdir::with_cities(3);
     let run = sync(&server, &workdir, "users.csv --concurrency 1 --max-outage 1m --summary -").exits(4);
     assert_eq!((throttled.calls(), run.requests("throttled"), run.rows("unsent")), (1, 1, 3));
+    assert_eq!(run.summary()["reason"], "long_pause");
 }
 
 #[test]
@@ -175,6 +203,21 @@ fn a_200_that_does_not_say_ok_is_no_acknowledgement() {
     assert_eq!(odd.calls(), 3);
     let lost = workdir.failures();
     assert_eq!((lost.len(), lost[0].row[0].as_str(), lost[0].status.as_str()), (1, "2", "200"));
+}
+
+#[test]
+fn rows_that_can_not_be_read_back_make_the_run_incomplete() {
+    let server = MockServer::start();
+    expect(&server, STANDARD, r#"{"ids":[1],"attribute":"city","value":"Oslo"}"#);
+    server.mock(|when, then| {
+        when.method(GET);
+        then.status(405);
+    });
+    let workdir = Workdir::with_rows(&["1,city,Oslo"]);
+    let run = sync(&server, &workdir, "users.csv --verify 1 --summary -").exits(1);
+    let verified = &run.summary()["verified"];
+    assert_eq!((&verified["asked"], &verified["checked"]), (&1.into(), &0.into()));
+    assert_eq!(run.rows("acknowledged"), 1);
 }
 
 #[test]

@@ -299,3 +299,20 @@ fn an_interrupted_run_goes_on_and_a_plan_that_was_sent_is_not_sent_again() {
     again.says("is stale: run 2 has sent it");
     assert_eq!(server.counters().requests, 60);
 }
+
+#[test]
+fn the_command_for_jq_prints_the_contacts_that_get_a_new_city() {
+    let page = fs::read_to_string(super::project("docs/plan-approval.md")).unwrap();
+    let (_, command) = page.split_once("```sh\njq ").unwrap();
+    let (arguments, _) = command.split_once("\n```").unwrap();
+    let workdir = Workdir::with_rows(&["1,city,Oslo", "2,city,Oslo", "3,country,Norway"]);
+    workdir.run("plan users.csv --subdomain acme --save plan.jsonl").exits(0);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("jq {arguments}")]).current_dir(workdir.path(""));
+    let output = shell.output().unwrap();
+    if output.status.code() == Some(127) {
+        super::left_out("there is no `jq` on this machine");
+        return;
+    }
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "Oslo: [1,2]\n");
+}

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use attrsync::sandbox::Options;
+
 use super::{Server, Workdir};
 
 /// A plan of ten rows, saved in `plan.jsonl`.
@@ -243,4 +245,25 @@ fn a_plan_is_saved_for_an_account_and_over_nothing_that_is_needed() {
         run.stdout.ends_with("}\n")
             && run.stderr.ends_with("attrsync sync --plan plan.jsonl --subdomain acme\n")
     );
+}
+
+#[test]
+fn a_plan_is_stale_after_the_account_was_read() {
+    let (workdir, server) =
+        (Workdir::with_cities(3), Server::new(Options { users: Some(5), ..Options::default() }));
+    server.remember(&workdir, "users.csv").exits(0);
+    server.plan(&workdir, "users.csv --save plan.jsonl").exits(0);
+    let mut pull = workdir.attrsync("pull");
+    pull.env("ATTRSYNC_BASE_URL", server.sandbox.base_url()).env("ATTRSYNC_TOKEN", super::KEY);
+    super::ended(pull).exits(0);
+    check_refused(&workdir, &server, "", "stale_plan", "run 2 has changed the ledger since");
+}
+
+#[test]
+fn a_plan_is_stale_after_its_failures_were_sent_before_its_end() {
+    let (workdir, server) = (Workdir::with_cities(10), Server::stopping_after(3));
+    server.plan(&workdir, "users.csv --save plan.jsonl").exits(0);
+    server.remember(&workdir, "--plan plan.jsonl --concurrency 1").exits(4);
+    server.remember(&workdir, "failures.csv").exits(0);
+    check_refused(&workdir, &server, "", "stale_plan", "run 2 has changed the ledger since");
 }

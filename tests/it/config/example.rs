@@ -78,6 +78,22 @@ fn the_example_shows_the_defaults() {
 }
 
 #[test]
+fn the_defaults_in_the_help_are_those_that_hold() {
+    let nothing = format!("{:#?}", Place::ready().settings(&["rows.csv"]));
+    let mut checked = 0;
+    for option in options() {
+        let [default] = option.get_default_values() else { continue };
+        let flag = format!("--{}={}", option.get_long().unwrap(), default.to_str().unwrap());
+        // A flag that is given is known as such.
+        if option.get_id() != "ledger" {
+            assert_eq!(format!("{:#?}", Place::ready().settings(&[&flag, "rows.csv"])), nothing, "{flag}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 12, "{checked} defaults");
+}
+
+#[test]
 fn comments_say_where_there_is_no_default() {
     let text = fs::read_to_string(PATH).unwrap();
     for option in options().iter().filter(|option| option.get_id() != "columns") {
@@ -95,10 +111,26 @@ fn comments_say_where_there_is_no_default() {
 #[test]
 fn the_help_names_defaults_and_the_rule_for_variables() {
     let help = Sync::command().term_width(120).render_long_help().to_string();
-    for part in
-        ["[default: 10/s]", "[default: 500ms]", "[default: last]", "[default: utf-8]", "ATTRSYNC_BATCH_SIZE"]
-    {
-        assert!(help.contains(part), "{part}:\n{help}");
+    // The pages name them, too.
+    for (option, default) in [
+        ("rate", "10/s"),
+        ("batch-size", "1000"),
+        ("concurrency", "16"),
+        ("max-attempts", "5"),
+        ("retry-initial-delay", "500ms"),
+        ("retry-max-delay", "30s"),
+        ("timeout", "1m"),
+        ("max-outage", "10m"),
+        ("history-days", "90"),
+        ("wait", "0s"),
+        ("on-conflict", "last"),
+        ("encoding", "utf-8"),
+        ("ledger", "attrsync.ledger"),
+    ] {
+        let (_, rest) = help.split_once(&format!("--{option} <")).unwrap();
+        let (_, rest) = rest.split_once("[default: ").unwrap();
+        assert!(rest.starts_with(&format!("{default}]")), "{option}: {rest}");
     }
+    assert!(help.contains("ATTRSYNC_BATCH_SIZE"), "{help}");
     assert!(!help.contains("[env"), "{help}");
 }

@@ -43,7 +43,7 @@ fn no_report_takes_the_place_of_another() {
 #[test]
 fn no_report_takes_the_place_of_an_input() {
     let place = || Place::ready().file("rows.csv", "user_id,attribute,value\n");
-    for report in ["failures", "summary"] {
+    for report in ["failures", "summary", "report", "metrics"] {
         assert_eq!(
             place().error(&[&format!("--{report}=./rows.csv"), "rows.csv"]),
             format!(
@@ -68,7 +68,7 @@ fn a_failures_report_that_is_an_input_makes_room_for_the_next_one() {
 
 #[test]
 fn no_report_takes_the_place_of_the_key_or_the_settings() {
-    for report in ["failures", "summary"] {
+    for report in ["failures", "summary", "report", "metrics"] {
         let place = Place::ready().file("tok", TOKEN).file("attrsync.toml", "token_file = 'tok'");
         for (path, what) in [("./tok", "the API key"), ("attrsync.toml", "the settings")] {
             let message = place.error(&[&format!("--{report}={path}")]);
@@ -99,7 +99,7 @@ fn paths_are_one_file_however_they_are_written() {
 fn no_report_lands_on_a_ledger_or_what_belongs_to_it() {
     for end in ["", "-wal", "-shm", "-journal", "-lock"] {
         for (ledger, flags) in [("attrsync.ledger", "--no-ledger"), ("my.ledger", "--ledger=my.ledger")] {
-            for report in ["failures", "summary"] {
+            for report in ["failures", "summary", "report", "metrics"] {
                 let error = Place::ready().error(&[flags, &format!("--{report}={ledger}{end}")]);
                 assert!(error.starts_with(&format!("--{report}: `{ledger}{end}` ")), "{error}");
                 assert!(error.contains("the ledger and would be lost"), "{error}");

@@ -165,3 +165,15 @@ fn an_api_that_becomes_slow_for_good_is_not_starved_for_long() {
     assert_eq!(run.end, End::Complete);
     assert!(run.took < Duration::from_secs(120 + 45), "{:?}", run.took);
 }
+
+#[test]
+fn a_rate_per_minute_is_spread_over_the_minute() {
+    let minute = Duration::from_mins(1);
+    let rate = Rate { requests: NonZeroU32::new(60).unwrap(), window: minute };
+    let run = run(&many_cities(100), &Options { rate, ..options() }, Box::new(|_| ok()));
+    assert_eq!(run.end, End::Complete);
+    let starts = run.api.log().starts;
+    assert!(starts.windows(2).all(|pair| pair[1] - pair[0] >= Duration::from_millis(900)), "{starts:?}");
+    assert!(starts.windows(61).all(|starts| starts[60] - starts[0] > minute));
+    assert!(run.took < Duration::from_secs(100).mul_f64(1.05), "{:?}", run.took);
+}

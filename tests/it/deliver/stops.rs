@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use attrsync::deliver::{Delivered, End, Options, Outcome, Stop};
+use attrsync::deliver::{Delivered, End, Options, Outcome, Rate, SendError, SendErrorCause, Stop};
 
 use super::scripted::{Act, Asked, Script, lost, ok, status, throttled};
 use super::{many_cities, options, run, run_until};
@@ -182,4 +182,23 @@ fn attributes_that_change_identity_wait_for_all_others() {
     };
     assert!(ends("city") <= starts("email"));
     assert!(ends("email") <= starts("user_id"));
+}
+
+#[test]
+fn a_connection_that_the_server_had_closed_costs_no_attempt_and_a_place_in_the_rate() {
+    let mut seen = std::collections::BTreeSet::new();
+    let closed = move |asked: &Asked| {
+        if asked.number == 0 || !seen.insert(asked.ids.clone()) {
+            return ok();
+        }
+        let cause = SendErrorCause::IdleConnection;
+        let answer = Err(SendError { delivered: Delivered::Maybe, cause, error: "closed".into() });
+        Act { answer, applied: false, ..ok() }
+    };
+    let rate = Rate { requests: 10.try_into().unwrap(), window: Duration::from_secs(1) };
+    let options = Options { max_attempts: 1.try_into().unwrap(), rate, ..options() };
+    let run = run(&many_cities(50), &options, Box::new(closed));
+    assert_eq!((&run.end, run.acknowledged().len()), (&End::Complete, 50), "{:?}", run.reasons());
+    assert_eq!(run.sent.len(), 50 + 49);
+    assert!(run.api.log().starts.windows(11).all(|starts| starts[10] - starts[0] > Duration::from_secs(1)));
 }

@@ -16,6 +16,7 @@ use attrsync::input::{
 };
 use attrsync::spill::Resources;
 
+mod attributes;
 mod damage;
 mod failures_input;
 mod formats;

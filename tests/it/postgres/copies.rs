@@ -109,3 +109,26 @@ fn nothing_is_copied_onto_a_ledger_with_runs_or_from_one_in_use() {
     let run = copy(&server, &workdir, "nowhere", &with(&database.direct, "schema=new")).exits(2);
     run.says("there is no ledger `nowhere`");
 }
+
+#[test]
+fn a_ledger_can_be_copied_by_the_files_that_hold_addresses() {
+    let Some(database) = database() else { return };
+    let server = Server::friendly();
+    let workdir = with_history(&server);
+    workdir.file("address", &database.direct);
+    let run = copy(&server, &workdir, "l", "@address").exits(0);
+    assert!(
+        !run.stdout.contains(password(&database.direct)) && !run.stderr.contains(password(&database.direct))
+    );
+    copy(&server, &workdir, "@address", "back").exits(0);
+    for ledger in [database.direct.as_str(), "back"] {
+        assert_eq!(said(&server, &workdir, ledger), said(&server, &workdir, "l"));
+    }
+    // `history` takes it in the same form.
+    let mut command = attrsync(&server, &workdir, "l", "history --ledger @address --format json");
+    let history = ended({
+        command.env_remove("ATTRSYNC_LEDGER");
+        command
+    });
+    assert_eq!(history.exits(0).stdout, said(&server, &workdir, "l")[0]);
+}

@@ -20,6 +20,7 @@ mod relay;
 mod runs;
 mod secrets;
 mod session;
+mod shared_rate;
 mod starts;
 mod takeover;
 
