@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a source file that can't be read fails the test, as it should")]
 
 mod crates;
-mod scanner;
+pub(crate) mod scanner;
 mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -111,7 +111,7 @@ fn root() -> &'static Path {
 }
 
 /// The Rust files below a folder, as paths from the root with `/` between their parts.
-fn sources(folder: &str) -> Vec<String> {
+pub(crate) fn sources(folder: &str) -> Vec<String> {
     fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).into_iter().flatten() {
             let path = entry.unwrap().path();

@@ -64,17 +64,22 @@ fn first_names<'a>(tokens: &[Token<'a>]) -> Vec<Use<'a>> {
 
 /// A word, a `::`, or any other character.
 #[derive(Clone, Copy)]
-pub(super) struct Token<'a> {
-    pub(super) text: &'a str,
-    pub(super) line: usize,
+pub(crate) struct Token<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) line: usize,
 }
 
-pub(super) fn starts_with(tokens: &[Token<'_>], texts: &[&str]) -> bool {
+pub(crate) fn starts_with(tokens: &[Token<'_>], texts: &[&str]) -> bool {
     tokens.len() >= texts.len() && tokens.iter().zip(texts).all(|(token, text)| token.text == *text)
 }
 
 /// The tokens of blanked code, without its tests.
 pub(super) fn tokens(code: &str) -> Vec<Token<'_>> {
+    without_tests(&all_tokens(code))
+}
+
+/// The tokens of blanked code.
+pub(crate) fn all_tokens(code: &str) -> Vec<Token<'_>> {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let mut tokens = Vec::new();
     for (number, mut rest) in code.lines().enumerate() {
@@ -93,7 +98,7 @@ pub(super) fn tokens(code: &str) -> Vec<Token<'_>> {
             }
         }
     }
-    without_tests(&tokens)
+    tokens
 }
 
 fn without_tests<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
@@ -127,7 +132,7 @@ fn item_len(tokens: &[Token<'_>]) -> usize {
 }
 
 /// The source with spaces for comments and literals, line for line.
-pub(super) fn blank(source: &str) -> String {
+pub(crate) fn blank(source: &str) -> String {
     let mut code = String::with_capacity(source.len());
     let mut rest = source;
     while let Some(c) = rest.chars().next() {

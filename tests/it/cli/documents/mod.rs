@@ -7,6 +7,7 @@
 mod help;
 mod links;
 mod packaging;
+mod promises;
 
 use std::fs;
 use std::path::{Path, PathBuf};
