@@ -204,14 +204,21 @@ impl PullRecorder {
         self.users.len()
     }
 
-    /// Records all users that were added, as read at this time.
+    /// Records all users that were added, as read at this time. If this fails, they wait for the next commit: a cursor must
+    /// never be recorded without the users before it.
     pub fn commit(&mut self, at: Timestamp) -> Result<(), LedgerError> {
-        let (contents, run) = (self.contents(), self.run());
+        let users = std::mem::take(&mut self.users);
+        let (contents, run) = (self.contents(&users), self.run());
         let pull = &mut self.pull;
-        self.ledger.append(run, at, contents, |database, last| {
+        let committed = self.ledger.append(run, at, contents, |database, last| {
             pull.last = last;
             database.put_pull(pull)
-        })
+        });
+        if committed.is_err() {
+            self.users = users;
+            self.ledger.drop_pending();
+        }
+        committed
     }
 
     /// Begins again with the first page, because the cursor is not good any more. Values that were read stay.
@@ -231,10 +238,9 @@ impl PullRecorder {
         Ok(self.ledger)
     }
 
-    /// What waits to be committed, by attribute. First comes which users there are, since values of later entries replace
+    /// Users as they are committed, by attribute. First comes which users there are, since values of later entries replace
     /// those of earlier ones: a custom attribute that a user has no value for is empty.
-    fn contents(&mut self) -> Vec<(u64, Pending)> {
-        let users = std::mem::take(&mut self.users);
+    fn contents(&mut self, users: &BTreeMap<User<'static>, ReadUser>) -> Vec<(u64, Pending)> {
         if users.is_empty() {
             return Vec::new();
         }
@@ -246,7 +252,7 @@ impl PullRecorder {
         }
         let mut contents = vec![(self.ledger.attribute(USERS), list)];
         let mut attributes: BTreeMap<u64, BTreeMap<&SentValue<'_>, Vec<&User<'static>>>> = BTreeMap::new();
-        for (user, read) in &users {
+        for (user, read) in users {
             for (attribute, value) in &read.values {
                 attributes.entry(*attribute).or_default().entry(value).or_default().push(user);
             }

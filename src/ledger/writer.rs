@@ -185,6 +185,11 @@ impl Ledger {
         self.append(run, at, contents, |_, _| Ok(()))
     }
 
+    /// Drops what waits to be committed.
+    pub(super) fn drop_pending(&mut self) {
+        self.pending.clear();
+    }
+
     /// Appends entries of a run to the journal, one for each attribute, and commits them with what `also` writes. It is given
     /// the number of the last entry.
     pub(super) fn append(

@@ -298,6 +298,10 @@ impl Store for File {
     }
 
     fn roll_back(&self) {
+        // An entry that was not committed must not be missed later.
+        if let Some(lock) = &self.lock {
+            lock.lock().unwrap_or_else(PoisonError::into_inner).newest = None;
+        }
         // It can be that the error has done this already. Who meets it stops writing in any case.
         let _rolled_back = self.batch("ROLLBACK");
     }

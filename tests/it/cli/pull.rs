@@ -13,6 +13,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
 use super::interrupted::{signal, wait};
+use super::kept::cramped;
 use super::{Ended, KEY, Server, Workdir, ended};
 
 impl Server {
@@ -394,4 +395,21 @@ fn a_night_is_planned_guarded_sent_verified_and_undone() {
     command.env_remove("ATTRSYNC_NO_LEDGER");
     assert_cmd::Command::from_std(command).write_stdin(again).assert().success();
     assert_eq!(server.values(), end);
+}
+
+/// The commit that doesn't fit is large, and the one at the end of the run is small.
+#[test]
+fn on_a_full_disk_a_pull_stops_and_the_next_one_leaves_no_user_out() {
+    const USERS: u64 = 30_000;
+    let options = Options { page_size: NonZeroUsize::new(1000).unwrap(), ..account(USERS) };
+    let (workdir, server) = (Workdir::with_rows(&["25000,city,Oslo"]), Server::new(options));
+    ended(cramped(&server.pulling(&workdir, ""), 300))
+        .exits(5)
+        .says("the ledger `attrsync.ledger` can't be used")
+        .says("hint: make room");
+    server.pull(&workdir, "").exits(0);
+    let rows: Vec<String> = (1..=USERS).map(|user| format!("{user},city,Oslo")).collect();
+    workdir.file("all.csv", format!("user_id,attribute,value\n{}\n", rows.join("\n")));
+    let rows = server.rows_of_plan(&workdir, "all.csv");
+    assert_eq!((&rows["read"], &rows["missing"]), (&json!(USERS), &json!(0)), "{rows}");
 }
