@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use super::database::Database;
 use super::groups::{self, Groups, Malformed, Source};
 use super::id_changes::{self, IDENTITY, Renamed, is_identity};
-use super::prior::SetRows;
 use super::pull::{USERS, has_custom, users_behind};
 use super::rows::{AttributeRow, EntryHeader, LedgerState, PullRow, RunRow, TargetRow};
+use super::set_rows::SetRows;
 use super::{Ledger, LedgerError};
 use crate::input::{AttributeId, Dictionary, ReadOptions, Row, STANDARD, Sink, Vocabulary};
 use crate::plan::{Batches, Builder, OnConflict, Plan, SentValue, User};
@@ -69,7 +69,7 @@ impl Ledger {
         let runs = database.runs()?;
         let last = headings.last().map_or(state.merged, |heading| heading.entry);
         database.in_one_commit(|| {
-            self.keep_prior(state, headings, attributes, &targets, &runs)?;
+            self.keep_prior(state, headings, attributes, (&targets, &runs), resources)?;
             // Other attributes are merged with the users that were known until now.
             let (users, others): (Vec<_>, Vec<_>) =
                 attributes.iter().cloned().partition(|attribute| attribute.name == USERS);
@@ -108,8 +108,8 @@ impl Ledger {
         state: &LedgerState,
         headings: &[EntryHeader],
         attributes: &[AttributeRow],
-        targets: &[TargetRow],
-        runs: &[RunRow],
+        (targets, runs): (&[TargetRow], &[RunRow]),
+        resources: &Resources,
     ) -> Result<(), LedgerError> {
         let database = self.database();
         let news = headings.iter().filter(|heading| heading.entry > state.merged);
@@ -128,10 +128,10 @@ impl Ledger {
                 if is_first {
                     continue;
                 }
-                let rows = SetRows::of(database, own, &BTreeMap::new())?;
-                self.reader().before(run, target, attribute, &rows, |groups| {
-                    database.add_prior(run.id, attribute.id, groups)
-                })?;
+                let before = self.reader().before(run, target, attribute, attributes)?;
+                for rows in SetRows::parts(database, own, resources.memory / 2) {
+                    before.each(&rows?, |groups| database.add_prior(run.id, attribute.id, groups))?;
+                }
             }
         }
         Ok(())

@@ -39,6 +39,7 @@ mod reader;
 mod recorder;
 mod rows;
 mod run;
+mod set_rows;
 mod sqlite;
 mod store;
 mod undo;

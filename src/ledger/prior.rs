@@ -2,9 +2,7 @@
 //!
 //! It is found in the journal and in the known values. When these are compacted, it would be lost, so it is stored then.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-
-use fixedbitset::FixedBitSet;
+use std::collections::BTreeSet;
 
 use super::LedgerError;
 use super::database::Database;
@@ -13,134 +11,12 @@ use super::id_changes::{self, IDENTITY, Renamed, is_identity};
 use super::pull::{USERS, has_custom, users_behind};
 use super::reader::LedgerReader;
 use super::rows::{AttributeRow, EntryHeader, JournalEntry, RunRow, TargetRow};
+use super::set_rows::{Search, SetRows};
 use crate::input::STANDARD;
 use crate::plan::{SentValue, User};
 
 /// The approximate size of what is stored in a row.
 const PART_BYTES: usize = 256 << 10;
-
-/// The rows of one attribute that a run got acknowledged: at most one for each user.
-#[derive(Debug)]
-pub(super) struct SetRows {
-    users: UserList,
-    values: Vec<SentValue<'static>>,
-    /// By position of the user, the position of the value.
-    value_of: Vec<u32>,
-    /// The last entry that has any of them.
-    pub(super) last: u64,
-}
-
-/// Users, ascending.
-#[derive(Debug)]
-enum UserList {
-    Ids(Vec<u64>),
-    Custom(Vec<String>),
-}
-
-/// Users of a list that are still to be found, and are found once.
-#[derive(Debug)]
-pub(super) struct Search<'r> {
-    rows: &'r SetRows,
-    found: FixedBitSet,
-}
-
-impl SetRows {
-    /// The rows of a run, from these entries, which ascend. `renamed` has the client's own ids that are to be replaced.
-    pub(super) fn of(
-        database: &Database,
-        entries: &[EntryHeader],
-        renamed: &BTreeMap<String, String>,
-    ) -> Result<Self, LedgerError> {
-        let (mut ids, mut custom) = (Vec::new(), Vec::new());
-        let (mut values, mut numbers) = (Vec::new(), HashMap::new());
-        for entry in database.entries(entries.iter().copied()) {
-            each_group(database, &entry?.groups, |group| {
-                let Some(value) = group.value.clone().map(SentValue::into_owned) else { return };
-                let number = *numbers.entry(value).or_insert_with_key(|value| {
-                    values.push(value.clone());
-                    u32::try_from(values.len() - 1).expect("groups are numbered in 32 bits")
-                });
-                for user in group.users.clone() {
-                    match user {
-                        User::Id(id) => ids.push((id, number)),
-                        User::Custom(id) => {
-                            let id = renamed.get(&*id).map_or_else(|| id.into_owned(), Clone::clone);
-                            custom.push((id, number));
-                        }
-                    }
-                }
-            })?;
-        }
-        let last = entries.last().map_or(0, |heading| heading.entry);
-        let (users, value_of) = if custom.is_empty() {
-            let (ids, value_of) = last_of_each(ids);
-            (UserList::Ids(ids), value_of)
-        } else {
-            let (ids, value_of) = last_of_each(custom);
-            (UserList::Custom(ids), value_of)
-        };
-        Ok(Self { users, values, value_of, last })
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.value_of.len()
-    }
-
-    /// The user at a position.
-    pub(super) fn user(&self, position: usize) -> User<'_> {
-        match &self.users {
-            UserList::Ids(ids) => User::Id(ids[position]),
-            UserList::Custom(ids) => User::Custom(ids[position].as_str().into()),
-        }
-    }
-
-    /// The value that the user at a position got.
-    pub(super) fn value(&self, position: usize) -> &SentValue<'static> {
-        &self.values[self.value_of[position] as usize]
-    }
-
-    /// The position of a user.
-    pub(super) fn position(&self, user: &User<'_>) -> Option<usize> {
-        match (&self.users, user) {
-            (UserList::Ids(ids), User::Id(id)) => ids.binary_search(id).ok(),
-            (UserList::Custom(ids), User::Custom(id)) => {
-                ids.binary_search_by(|other| other.as_str().cmp(id)).ok()
-            }
-            _ => None,
-        }
-    }
-
-    pub(super) fn search(&self) -> Search<'_> {
-        Search { rows: self, found: FixedBitSet::with_capacity(self.len()) }
-    }
-}
-
-/// Sorts by user, and keeps the last value of each.
-fn last_of_each<U: Ord>(mut rows: Vec<(U, u32)>) -> (Vec<U>, Vec<u32>) {
-    rows.sort_by(|(one, _), (other, _)| one.cmp(other));
-    rows.reverse();
-    rows.dedup_by(|(user, _), (later, _)| user == later);
-    rows.reverse();
-    rows.into_iter().unzip()
-}
-
-impl Search<'_> {
-    /// The position of a user that is found for the first time.
-    pub(super) fn find(&mut self, user: &User<'_>) -> Option<usize> {
-        let position = self.rows.position(user)?;
-        self.mark(position).then_some(position)
-    }
-
-    /// Counts the user at this position as found. Returns whether it is for the first time.
-    pub(super) fn mark(&mut self, position: usize) -> bool {
-        !self.found.put(position)
-    }
-
-    /// Whether all users were found.
-    pub(super) fn is_done(&self) -> bool {
-        self.found.count_ones(..) == self.rows.len()
-    }
-}
 
 /// What the journal and the known values have on an attribute, newest first.
 #[derive(Debug)]
@@ -287,68 +163,123 @@ pub(super) fn each_group(
     Ok(())
 }
 
-/// Positions of users with the value that was found for them. Those with the same value come one after the other.
-#[derive(Default)]
-struct Found(Vec<(Source, SentValue<'static>, Vec<usize>)>);
-
-impl Found {
-    fn add(&mut self, source: Source, value: &SentValue<'_>, position: usize) {
-        match self.0.last_mut() {
-            Some((last_source, last, users)) if *last == *value && *last_source == source => {
-                users.push(position);
-            }
-            _ => self.0.push((source, value.clone().into_owned(), vec![position])),
-        }
-    }
+/// What was known before a run of one of its attributes.
+#[derive(Debug)]
+pub(super) struct Before<'l> {
+    database: &'l Database,
+    run: u64,
+    attribute: u64,
+    /// Where it is found, unless it was stored when the run's entries were merged.
+    mentions: Option<Mentions<'l>>,
+    /// Whether the known values can be trusted.
+    trusts_known: bool,
 }
 
 impl LedgerReader {
-    /// Calls `see` with parts of what was known, before a run, of the users of its rows, as groups. Users of whom nothing was
-    /// known are in none.
-    pub(super) fn before(
-        &self,
+    /// What was known before a run of an attribute. `all` are the attributes of all targets.
+    pub(super) fn before<'l>(
+        &'l self,
         run: &RunRow,
         target: &TargetRow,
-        attribute: &AttributeRow,
-        rows: &SetRows,
-        mut see: impl FnMut(&[u8]) -> Result<(), LedgerError>,
-    ) -> Result<(), LedgerError> {
+        attribute: &'l AttributeRow,
+        all: &'l [AttributeRow],
+    ) -> Result<Before<'l>, LedgerError> {
+        let database = &self.database;
+        let stored =
+            Before { database, run: run.id, attribute: attribute.id, mentions: None, trusts_known: false };
         if attribute.generation > run.after {
-            return self.database.each_prior(run.id, attribute.id, see);
+            return Ok(stored);
         }
-        let earlier: Vec<RunRow> =
-            self.database.runs()?.into_iter().filter(|other| other.id < run.id).collect();
+        let earlier: Vec<RunRow> = database.runs()?.into_iter().filter(|other| other.id < run.id).collect();
         let untrusted = self.untrusted_up_to(&earlier, target, Some(&run.content))?.of(&attribute.name);
-        let state = self.database.state()?;
+        let state = database.state()?;
         let after = state.expired.max(attribute.generation);
-        let headings = self.database.headings(after)?.into_iter();
+        let headings = database.headings(after)?.into_iter();
         let headings = headings.filter(|heading| heading.entry <= run.after && heading.entry > untrusted);
-        let all = self.database.attributes()?;
-        let mut mentions = Mentions::new(&self.database, target, attribute, &all, headings);
+        let mut mentions = Mentions::new(database, target, attribute, all, headings);
         let repeated = earlier.iter().filter(|other| !other.is_pull() && other.content == run.content);
         mentions.repeated = repeated.map(|other| other.id).collect();
+        let trusts_known = attribute.generation > untrusted
+            || mentions.users.is_some_and(|users| users.generation > untrusted);
+        Ok(Before { mentions: Some(mentions), trusts_known, ..stored })
+    }
+}
+
+impl Before<'_> {
+    /// Calls `see` with parts of what was known of the users of these rows, as groups. Users of whom nothing was known are in
+    /// none. If it was stored, all users of the run come.
+    pub(super) fn each(
+        &self,
+        rows: &SetRows,
+        see: impl FnMut(&[u8]) -> Result<(), LedgerError>,
+    ) -> Result<(), LedgerError> {
+        let Some(mentions) = &self.mentions else {
+            return self.database.each_prior(self.run, self.attribute, see);
+        };
         let mut search = rows.search();
-        let mut found = Found::default();
+        let mut found =
+            Found { rows, last: None, positions: Vec::new(), out: Vec::new(), see, result: Ok(()) };
         mentions.find(&mut search, |heading, value, position| {
             if let Some(value) = value {
                 found.add(Source::Read { run: heading.run }, value, position);
             }
         })?;
-        if attribute.generation > untrusted
-            || mentions.users.is_some_and(|users| users.generation > untrusted)
-        {
+        if self.trusts_known {
             mentions.find_known(&mut search, |source, value, position| found.add(source, value, position))?;
         }
-        let mut out = Vec::new();
-        for (source, value, mut positions) in found.0 {
-            positions.sort_unstable();
-            let users = positions.iter().map(|position| rows.user(*position));
-            groups::write(source, Some(&value), users, &mut out);
-            if out.len() >= PART_BYTES {
-                see(&out)?;
-                out.clear();
-            }
+        found.finish()
+    }
+}
+
+/// Writes users with the values that were found for them as groups, and passes them on.
+struct Found<'r, F> {
+    rows: &'r SetRows,
+    /// The group that is still growing, …
+    last: Option<(Source, SentValue<'static>)>,
+    /// … and its users.
+    positions: Vec<usize>,
+    /// Groups that are not passed on yet.
+    out: Vec<u8>,
+    see: F,
+    result: Result<(), LedgerError>,
+}
+
+impl<F: FnMut(&[u8]) -> Result<(), LedgerError>> Found<'_, F> {
+    /// The most users of a group.
+    const GROUP_USERS: usize = 1 << 16;
+
+    fn add(&mut self, source: Source, value: &SentValue<'_>, position: usize) {
+        let is_same = self.last.as_ref().is_some_and(|(last, same)| *last == source && *same == *value);
+        if !is_same || self.positions.len() == Self::GROUP_USERS {
+            self.end_group();
+            self.last = Some((source, value.clone().into_owned()));
         }
-        if out.is_empty() { Ok(()) } else { see(&out) }
+        self.positions.push(position);
+    }
+
+    fn end_group(&mut self) {
+        let Self { rows, last, positions, out, .. } = self;
+        let Some((source, value)) = last.take() else { return };
+        positions.sort_unstable();
+        let users = positions.drain(..).map(|position| rows.user(position));
+        groups::write(source, Some(&value), users, out);
+        if out.len() >= PART_BYTES {
+            self.pass_on();
+        }
+    }
+
+    fn pass_on(&mut self) {
+        if self.result.is_ok() {
+            self.result = (self.see)(&self.out);
+        }
+        self.out.clear();
+    }
+
+    fn finish(mut self) -> Result<(), LedgerError> {
+        self.end_group();
+        if !self.out.is_empty() {
+            self.pass_on();
+        }
+        self.result
     }
 }

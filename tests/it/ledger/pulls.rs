@@ -10,6 +10,7 @@ use attrsync::ledger::{
     RunOutcome, SkipScope, TargetKey, UndoError, ValueState,
 };
 use attrsync::plan::{Compare, KnownPlan, Plan, SentValue, User};
+use attrsync::spill::Resources;
 use proptest::prelude::*;
 
 use super::place::{Store, in_each_store, stores};
@@ -106,24 +107,30 @@ pub(super) fn run(
 
 pub(super) fn compact(path: &LedgerLocation, keep_since: i64, now: i64) {
     let mut ledger = Ledger::open(path, &target(), at(now)).unwrap();
-    ledger.compact(at(keep_since), &bounds()).unwrap();
+    // Every other time with hardly any memory.
+    let resources = if now % 2 == 0 { bounds() } else { Resources { memory: 400, ..bounds() } };
+    ledger.compact(at(keep_since), &resources).unwrap();
 }
 
-/// What undoing a run restores: by attribute and user.
+/// What undoing a run restores: by attribute and user. It is the same with little memory.
 fn undone(path: &LedgerLocation, run: RunId) -> BTreeMap<(String, u64), String> {
     let reader = LedgerReader::open(path).unwrap();
-    let mut rows = BTreeMap::new();
     let undo = reader.undo(run).unwrap();
-    let counts = undo
-        .each::<LedgerError>(|user, attribute, value| {
-            let user = user.to_string().parse().unwrap();
-            assert!(rows.insert((attribute.to_owned(), user), value.to_string()).is_none());
-            Ok(())
-        })
-        .unwrap();
-    assert_eq!(counts.undone, rows.len() as u64);
-    assert_eq!(counts.acknowledged, counts.undone + counts.unknown + counts.changed);
-    rows
+    let [all, some, one] = [u64::MAX, 400, 1].map(|memory| {
+        let mut rows = BTreeMap::new();
+        let counts = undo
+            .each::<LedgerError>(memory, |user, attribute, value| {
+                let user = user.to_string().parse().unwrap();
+                assert!(rows.insert((attribute.to_owned(), user), value.to_string()).is_none());
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(counts.undone, rows.len() as u64);
+        assert_eq!(counts.acknowledged, counts.undone + counts.unknown + counts.changed);
+        rows
+    });
+    assert_eq!((&some, &one), (&all, &all));
+    all
 }
 
 pub(super) fn account(users: impl IntoIterator<Item = u64>) -> Account {
@@ -319,7 +326,7 @@ fn users_who_got_other_ids_are_undone_by_these(store: Store) {
     let reader = LedgerReader::open(path).unwrap();
     let mut rows = BTreeSet::new();
     let undo = reader.undo(renaming).unwrap();
-    undo.each::<LedgerError>(|user, attribute, value| {
+    undo.each::<LedgerError>(1, |user, attribute, value| {
         rows.insert(format!("{user} {attribute} {value}"));
         Ok(())
     })
