@@ -106,7 +106,7 @@ fn write_rows(
     left_out: &mut LeftOut,
 ) -> Result<UndoCounts, WriteFailure> {
     let mut out = csv::Writer::from_writer(out);
-    let failed = |error: csv::Error| WriteFailure::Io(error.into());
+    let failed = |error: csv::Error| WriteFailure::Io(cause(error));
     out.write_record(["user_id", "attribute", "value"]).map_err(failed)?;
     let counts = run.each(MEMORY, |user, attribute, value| {
         let text = match (value, null_token) {
@@ -129,6 +129,14 @@ fn write_rows(
     })?;
     out.flush().map_err(WriteFailure::Io)?;
     Ok(counts)
+}
+
+/// The error of the output. A conversion would lose its kind, and with it whether the disk is full or the reader is gone.
+fn cause(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
 }
 
 /// Says what is in the output, what isn't, and how to send it.

@@ -167,7 +167,7 @@ fn invalid_rows_are_left_out_and_told_with_their_lines() {
 
 #[test]
 fn a_report_that_cannot_be_written_is_an_error_of_its_own() {
-    for report in ["--failures", "--summary"] {
+    for report in ["--failures", "--summary", "--report"] {
         let (workdir, server) = (Workdir::with_rows(&["1,city,Oslo"]), Server::friendly());
         let run = server.sync(&workdir, &format!("users.csv {report} /dev/full")).exits(5);
         run.says("cannot write `/dev/full`").says("free some space");
@@ -178,4 +178,35 @@ fn a_report_that_cannot_be_written_is_an_error_of_its_own() {
     command.stdout(std::fs::File::create("/dev/full").unwrap());
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(5), "{output:?}");
+}
+
+#[test]
+fn metrics_that_cannot_be_written_are_a_warning() {
+    let (workdir, server) = (Workdir::with_rows(&["1,city,Oslo"]), Server::friendly());
+    let run = server.sync(&workdir, "users.csv --metrics /dev/full").exits(0);
+    run.says("warning: `--metrics`: cannot write `/dev/full`: No space left on device");
+}
+
+#[test]
+fn what_a_command_prints_to_a_full_disk_is_an_error() {
+    // More than any buffer holds.
+    let (workdir, server) = (Workdir::with_cities(20_000), Server::friendly());
+    let plan = workdir.run("plan users.csv --subdomain acme --save /dev/full").exits(5);
+    plan.says("cannot write `/dev/full`").says("free some space");
+    let csv = |city: &str| {
+        let rows: Vec<String> = (1..=20_000).map(|user| format!("{user},city,{city}")).collect();
+        format!("user_id,attribute,value\n{}\n", rows.join("\n"))
+    };
+    for city in ["Oslo", "Rome"] {
+        workdir.file("users.csv", csv(city));
+        server.remember(&workdir, "users.csv --batch-size 20000").exits(0);
+    }
+    let undo = workdir.run("undo 2 --output /dev/full").exits(5);
+    undo.says("cannot write `/dev/full`").says("free some space");
+    // Who reads no more is not worth a message.
+    let mut undo = workdir.attrsync("undo 2").spawn().unwrap();
+    drop(undo.stdout.take());
+    assert!(undo.wait().unwrap().success());
+    workdir.run("undo 2 --output before.csv").exits(0);
+    assert_eq!(workdir.read("before.csv"), csv("Oslo"));
 }
