@@ -73,10 +73,11 @@ impl ByteRanges {
         Ok((starts.len() > 1).then(|| Self { file, starts, progress: Arc::clone(&options.progress) }))
     }
 
-    /// Reads all ranges, the first of which starts on this line. Returns the reader at the end of the file.
+    /// Reads all ranges, the first of which starts on this line, after this byte. Returns the reader at the end of the file.
     pub(super) fn read<S: Sink>(
         &self,
         line: u64,
+        last: u8,
         context: &InputContext<'_>,
         builder: &mut RowBuilder<S>,
     ) -> Result<RecordReader<FileRange>, ReadError> {
@@ -92,6 +93,7 @@ impl ByteRanges {
             let later: Vec<_> = later.collect();
             let mut records = self.records(0, context.delimiter);
             records.shift_lines(line - 1);
+            records.follow(last);
             let mut ending = read_records(&mut records, context, builder)?;
             for (number, thread) in (1..).zip(later) {
                 let guessed = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));

@@ -122,7 +122,9 @@ fn read_source<S: Sink>(
     let read = if let Some(ranges) = ranges {
         // What was read with the header is read again.
         options.progress.take_back(opened.bytes().saturating_sub(start), 0);
-        ranges.read(line, &context, builder).map(|records| (records.line(), records.input().at))
+        ranges
+            .read(line, records.last_byte(), &context, builder)
+            .map(|records| (records.line(), records.input().at))
     } else {
         let input: ByteStream = if options.resources.threads.get() > 1 && !opened.is_small() {
             Box::new(DecodeThread::spawn(input).map_err(|cause| opened.read_error(cause, line, 0))?)

@@ -35,6 +35,16 @@ impl<R: Read> RecordReader<R> {
         self.split.shift_lines(lines);
     }
 
+    /// The byte before the next one, 0 if there was none.
+    pub(super) fn last_byte(&self) -> u8 {
+        self.split.last_byte()
+    }
+
+    /// Says which byte precedes the first one.
+    pub(super) fn follow(&mut self, last: u8) {
+        self.split.follow(last);
+    }
+
     /// Skips bytes of the buffer, and lines.
     pub(super) fn skip(&mut self, bytes: usize, lines: u64) {
         self.split.skip(bytes, lines);

@@ -97,6 +97,11 @@ impl Splitter {
         self.line += lines;
     }
 
+    /// Says which byte precedes the first one in the buffer.
+    pub(super) fn follow(&mut self, last: u8) {
+        self.last = last;
+    }
+
     /// Skips bytes of the buffer, and lines.
     pub(super) fn skip(&mut self, bytes: usize, lines: u64) {
         self.start += bytes;
@@ -358,8 +363,9 @@ impl Splitter {
         Record { lacks_line_end: true, ..self.parsed(raw, syntax_error) }
     }
 
+    /// The last byte that was parsed.
     #[inline]
-    fn last_byte(&self) -> u8 {
+    pub(super) fn last_byte(&self) -> u8 {
         self.start.checked_sub(1).map_or(self.last, |last| self.buffer[last])
     }
 

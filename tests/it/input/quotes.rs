@@ -202,6 +202,18 @@ fn a_carriage_return_within_a_line_is_warned_of() {
             reading.warnings.iter().filter(|it| it.what.starts_with("a carriage return within a line"));
         assert_eq!(returns.map(|it| it.count).sum::<u64>(), expected, "{text:?}");
     }
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(b"user_id,attribute,value\r9,city,a\n10,city,b\n").unwrap();
+    for threads in 1..3 {
+        let options = ReadOptions {
+            resources: super::threads(threads),
+            bytes_per_thread: NonZeroU64::MIN,
+            ..ReadOptions::default()
+        };
+        let reading = read_files(&[file.path().to_owned()], &options).unwrap();
+        let found: Vec<_> = reading.warnings.iter().map(|warning| warning.count).collect();
+        assert_eq!(found, [1], "after the header, with {threads} threads");
+    }
     let old = "user_id,attribute,value\r9,city,a\r10,city,b\r";
     let reading = read_bytes(old.as_bytes(), &ReadOptions::default()).unwrap();
     assert_eq!((reading.sink.0.len(), reading.warnings), (2, vec![]));
