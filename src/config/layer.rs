@@ -156,7 +156,8 @@ impl Layer {
             let set = self.0.get(name).and_then(|entry| entry.texts.last());
             let text = set.map(|text| text.to_string_lossy().into_owned()).or(default)?;
             let text = if name == "ledger" { super::ledger::shown(&text) } else { text };
-            let is_shown = !LEFT_OUT.contains(&name) && !["false", "0"].contains(&text.as_str());
+            let is_key = name == "token_file" && super::token::looks_like_key(text.as_ref());
+            let is_shown = !LEFT_OUT.contains(&name) && !["false", "0"].contains(&text.as_str()) && !is_key;
             is_shown.then(|| (name.to_owned(), text))
         };
         command.get_arguments().filter_map(text).collect()

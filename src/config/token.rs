@@ -58,7 +58,7 @@ fn shown(path: &Path, layer: &Layer) -> String {
 }
 
 /// Whether what should be a path has as many letters and digits as a key, or half of one, and nothing of a path.
-fn looks_like_key(path: &Path) -> bool {
+pub(super) fn looks_like_key(path: &Path) -> bool {
     const FEWEST: usize = 32;
     let text = path.to_string_lossy();
     let is_of_path = |character| character == '.' || std::path::is_separator(character);

@@ -182,6 +182,19 @@ fn a_key_in_place_of_its_files_path_is_not_shown() {
 }
 
 #[test]
+fn a_key_in_place_of_a_path_that_is_not_needed_is_not_shown() {
+    for place in [
+        Place::ready().variable("ATTRSYNC_TOKEN_FILE", TOKEN),
+        Place::ready().file("attrsync.toml", &format!("token_file = '{TOKEN}'")),
+    ] {
+        let shown = place.settings(&["rows.csv"]).shown;
+        assert!(shown.iter().all(|(_, text)| text != TOKEN), "{shown:?}");
+    }
+    let shown = Place::ready().variable("ATTRSYNC_TOKEN_FILE", "keys/user-com").settings(&["rows.csv"]).shown;
+    assert!(shown.contains(&("token_file".to_owned(), "keys/user-com".to_owned())), "{shown:?}");
+}
+
+#[test]
 fn an_address_that_cannot_be_understood_is_told_in_a_sentence() {
     assert_eq!(
         with_token().error(&["--base-url=nonsense"]),
