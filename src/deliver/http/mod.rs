@@ -1,15 +1,16 @@
 //! The real transport: reqwest without retries, redirects or other decisions of its own.
 
+mod body;
 mod connect_timing;
+mod retry_after;
 mod send_error;
 #[cfg(test)]
 mod tests;
 
-use std::io::Read as _;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper_util::client::proxy::matcher::Matcher;
@@ -21,7 +22,9 @@ use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
+use self::body::{REDACTED, decoded, without};
 use self::connect_timing::{ConnectTiming, TimingLayer};
+use self::retry_after::retry_after;
 #[cfg(feature = "postgres")]
 pub(crate) use self::send_error::certificate;
 use self::send_error::{ConnectionUse, Destination, causes, send_error};
@@ -38,9 +41,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that was idle for this long is not used again. Many servers close theirs after 2 or 5 seconds, and a request
 /// that is sent at that moment gets no answer.
 const IDLE_TIMEOUT: Duration = Duration::from_millis(1500);
-
-/// The longest pause, more than a year. It keeps a date in the far future from overflowing.
-const LONGEST_PAUSE: Duration = Duration::from_hours(10_000);
 
 /// The account to send to.
 #[derive(Clone, Debug)]
@@ -236,23 +236,6 @@ fn has_no_certificates(error: &reqwest::Error) -> bool {
     causes(error).any(|cause| cause.to_string().contains("No CA certificates"))
 }
 
-/// Decompresses the body, as some servers compress it unasked. If that is not possible, the returned body says so.
-fn decoded(body: Bytes, encoding: Option<&str>, most: usize) -> Bytes {
-    if body.starts_with(&[0x1f, 0x8b]) {
-        let mut plain = Vec::new();
-        let most = u64::try_from(most).unwrap_or(u64::MAX);
-        // What comes before an error, as where only the beginning was read, is worth having.
-        drop(flate2::read::MultiGzDecoder::new(&*body).take(most).read_to_end(&mut plain));
-        return plain.into();
-    }
-    match encoding.map(str::trim).filter(|name| !["", "identity", "gzip", "x-gzip"].contains(name)) {
-        Some(name) if !body.is_empty() => {
-            format!("the answer is compressed as `{name}`, which was not asked for").into()
-        }
-        _ => body,
-    }
-}
-
 impl Transport for Http {
     async fn send(&self, id: RequestId, request: Request) -> Result<Reply, SendError> {
         self.ask(&id, self.client.put(self.address(request.operation)).body(request.body)).await
@@ -289,39 +272,4 @@ async fn beginning(mut response: Response, most: usize) -> Result<Bytes, reqwest
         }
     }
     Ok(body.freeze())
-}
-
-/// Replaces the key where a server repeats it.
-const REDACTED: &str = "[key]";
-
-/// The body without the key, because bodies are shown in reports and logs. The key may also be written with JSON escapes.
-fn without(body: Bytes, token: &str) -> Bytes {
-    let has_key = |body: &[u8]| memchr::memmem::find(body, token.as_bytes()).is_some();
-    if has_key(&body) {
-        return String::from_utf8_lossy(&body).replace(token, REDACTED).into();
-    }
-    if memchr::memmem::find(&body, b"\\u").is_some()
-        && let Ok(json) = serde_json::from_slice::<serde_json::Value>(&body)
-    {
-        let plain = json.to_string();
-        if has_key(plain.as_bytes()) {
-            return plain.replace(token, REDACTED).into();
-        }
-    }
-    body
-}
-
-/// How long the server asks to wait: a number of seconds, or until a date. A date is compared with the server's own
-/// clock if the answer has its time, since ours may be wrong.
-fn retry_after(after: &str, date: Option<&str>, now: SystemTime) -> Option<Duration> {
-    let first = after.split(',').next().unwrap_or_default().trim();
-    if first.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
-        && let Ok(seconds) = first.parse::<f64>()
-    {
-        // No whole number is needed, nor one of any size.
-        return Some(Duration::try_from_secs_f64(seconds.ceil()).unwrap_or(LONGEST_PAUSE).min(LONGEST_PAUSE));
-    }
-    let until = httpdate::parse_http_date(after.trim()).ok()?;
-    let now = date.and_then(|date| httpdate::parse_http_date(date).ok()).unwrap_or(now);
-    Some(until.duration_since(now).unwrap_or(Duration::ZERO).min(LONGEST_PAUSE))
 }
