@@ -33,6 +33,15 @@ impl Host {
         name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(is_loopback)
     }
 
+    pub(super) fn is_socket(&self) -> bool {
+        matches!(self, Self::Socket { .. })
+    }
+
+    /// Whether the parameter `host` can name it, where a comma divides hosts, and the parameter `port` is for all of them.
+    pub(super) fn fits_parameter(&self, port: u16) -> bool {
+        self.port() == port && !self.place().contains("%2C")
+    }
+
     pub(super) fn port(&self) -> u16 {
         let (Self::Tcp { port, .. } | Self::Socket { port, .. }) = self;
         *port
@@ -51,6 +60,14 @@ impl Host {
         match self {
             Self::Tcp { name, .. } => encoded(name).to_string(),
             Self::Socket { folder, .. } => encoded(&folder.to_string_lossy()).to_string().replace("%2F", "/"),
+        }
+    }
+
+    /// As the part of an address before the database names it.
+    pub(super) fn place_and_port(&self) -> String {
+        match self {
+            Self::Tcp { .. } => self.to_string(),
+            Self::Socket { folder, port } => format!("{}:{port}", encoded(&folder.to_string_lossy())),
         }
     }
 }

@@ -322,15 +322,15 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "postgres://{}@", encoded(&self.user))?;
         let mut parameters = Vec::new();
-        if self.hosts.iter().any(|host| matches!(host, Host::Socket { .. })) {
+        let port = self.hosts.first().map_or(DEFAULT_PORT, Host::port);
+        if self.hosts.iter().any(Host::is_socket) && self.hosts.iter().all(|host| host.fits_parameter(port)) {
             let hosts: Vec<String> = self.hosts.iter().map(Host::place).collect();
             parameters.push(format!("host={}", hosts.join(",")));
-            let port = self.hosts.first().map_or(DEFAULT_PORT, Host::port);
             if port != DEFAULT_PORT {
                 parameters.push(format!("port={port}"));
             }
         } else {
-            let hosts: Vec<String> = self.hosts.iter().map(ToString::to_string).collect();
+            let hosts: Vec<String> = self.hosts.iter().map(Host::place_and_port).collect();
             f.write_str(&hosts.join(","))?;
         }
         write!(f, "/{}", encoded(&self.database))?;
@@ -393,8 +393,10 @@ fn schema(name: String) -> Result<String, String> {
 }
 
 fn lease(text: &str) -> Result<Duration, String> {
+    // In whole milliseconds, as it is shown.
+    let millis = |lease: Duration| u64::try_from(lease.as_millis()).ok().map(Duration::from_millis);
     let lease = text.parse::<SignedDuration>().ok().and_then(|lease| Duration::try_from(lease).ok());
-    lease.filter(|lease| (SHORTEST_LEASE..=LONGEST_LEASE).contains(lease)).ok_or_else(|| {
+    lease.and_then(millis).filter(|lease| (SHORTEST_LEASE..=LONGEST_LEASE).contains(lease)).ok_or_else(|| {
         "`lease` is not a time from one second to ten minutes: write for instance `lease=30s`".to_owned()
     })
 }

@@ -28,6 +28,9 @@ fn is_shown_without_the_password() {
     check("postgres://ada:hunter2@a,b:5433,[fe80::1]/crm", "postgres://ada@a:5432,b:5433,[fe80::1]:5432/crm");
     check("postgres://ada@/crm?host=/var/run/postgresql", "postgres://ada@/crm?host=/var/run/postgresql");
     check("postgres://ada@%2Fvar%2Frun:5433/crm", "postgres://ada@/crm?host=/var/run&port=5433");
+    check("postgres://ada@a:5433,%2Frun:5434/crm", "postgres://ada@a:5433,%2Frun:5434/crm");
+    check("postgres://ada@%2Frun%2Ca/crm", "postgres://ada@%2Frun%2Ca:5432/crm");
+    check("postgres://ada@h/crm?lease=1m0.0005s", "postgres://ada@h:5432/crm?lease=60000ms");
     check("postgres://ada%40corp:hunter2@h/my%20crm", "postgres://ada%40corp@h:5432/my%20crm");
     check("  postgres://ada:hunter2@h/crm?sslmode=disable \n", "postgres://ada@h:5432/crm?sslmode=disable");
     check(
