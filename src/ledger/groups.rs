@@ -150,8 +150,9 @@ impl<'a> Groups<'a> {
         };
         let left = usize::try_from(varint::read(from)?).ok()?;
         let len = usize::try_from(varint::read(from)?).ok()?;
-        let users = GroupUsers { left, bytes: from.split_off(..len)?, kind, least: 0 };
-        Some(Group { source, value, users })
+        // Each user takes a byte or more, so that nothing makes room for users that can't be there.
+        let bytes = from.split_off(..len).filter(|bytes| left <= bytes.len())?;
+        Some(Group { source, value, users: GroupUsers { left, bytes, kind, least: 0 } })
     }
 }
 
@@ -256,10 +257,19 @@ mod tests {
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
             for mut group in Groups::of(&bytes).flatten() {
                 let count = group.users.len();
+                prop_assert!(count <= bytes.len());
                 let read = group.users.by_ref().count();
                 prop_assert!(read == count || group.users.finish() == Err(Malformed));
             }
         }
+    }
+
+    #[test]
+    fn more_users_than_bytes_are_refused_before_there_is_room_for_them() {
+        let mut bytes = vec![1, TEXT, 0, IDS];
+        varint::write(1 << 60, &mut bytes);
+        bytes.extend([1, 7]);
+        assert_eq!(Groups::of(&bytes).map(|group| group.is_err()).collect::<Vec<_>>(), [true]);
     }
 
     #[test]

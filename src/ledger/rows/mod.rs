@@ -221,11 +221,11 @@ impl Record for RunRow {
             content: fields.text()?,
             ending: None,
         };
-        let at = fields.time()?;
-        if let (Field::Text(outcome), Field::Text(rows)) = (fields.optional_text()?, fields.optional_text()?)
-        {
-            run.ending = Some(RunEnd { at, outcome, rows });
-        }
+        run.ending = match (fields.time()?, fields.optional_text()?, fields.optional_text()?) {
+            (at, Field::None, Field::None) if at == Timestamp::UNIX_EPOCH => None,
+            (at, Field::Text(outcome), Field::Text(rows)) => Some(RunEnd { at, outcome, rows }),
+            _ => return None,
+        };
         Some(run)
     }
 
@@ -355,4 +355,35 @@ impl KnownPart<'_> {
 /// As 64 bits of any meaning.
 fn millis(at: Timestamp) -> u64 {
     at.as_millisecond().cast_unsigned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_has_all_of_its_end_or_nothing() {
+        let run = RunRow {
+            id: 1,
+            target: 1,
+            continues: 0,
+            begun: 0,
+            after: 0,
+            started: Timestamp::UNIX_EPOCH,
+            settings: String::new(),
+            inputs: String::new(),
+            content: String::new(),
+            ending: None,
+        };
+        let end = |finished, outcome: Option<&str>, rows: Option<&str>| {
+            let mut fields = run.fields();
+            fields.splice(9.., [Field::Number(finished), outcome.into(), rows.into()]);
+            RunRow::of(&mut fields.into()).map(|run| run.ending.is_some())
+        };
+        assert_eq!(end(0, None, None), Some(false));
+        assert_eq!(end(5, Some("complete"), Some("{}")), Some(true));
+        assert_eq!(end(5, None, None), None);
+        assert_eq!(end(5, Some("complete"), None), None);
+        assert_eq!(end(5, None, Some("{}")), None);
+    }
 }
