@@ -227,12 +227,14 @@ fn trim(text: &[u8]) -> Option<&str> {
     )
 }
 
-/// Of those attributes that the tests use.
 fn keeps_rule(attribute: &str, value: &str) -> bool {
+    const BOOLEANS: [&str; 12] = ["true", "false", "1", "0", "yes", "no", "on", "off", "t", "f", "y", "n"];
     match attribute {
         "gender" => ["1", "2", "3"].contains(&value),
-        "score" => value.parse::<i64>().is_ok(),
-        "first_name" => value.chars().count() <= 40,
+        "status" => ["1", "2"].contains(&value),
+        "assigned_to" | "company_id" | "score" => value.parse::<i64>().is_ok(),
+        "notifications" | "unsubscribed" => BOOLEANS.contains(&value.to_ascii_lowercase().as_str()),
+        "first_name" | "last_name" => value.chars().count() <= 40,
         _ => true,
     }
 }
