@@ -158,6 +158,6 @@ fn is_page(json: &Value, cursor: Option<&str>) -> bool {
 fn query(address: &Value) -> Option<String> {
     let address = Url::parse(LIST).expect("it is an address").join(address.as_str()?).ok()?;
     let path = address.path().trim_end_matches('/');
-    let is_list = path.rsplit('/').next() == Some("users") && address.scheme().starts_with("http");
+    let is_list = path.rsplit('/').next() == Some("users") && ["http", "https"].contains(&address.scheme());
     address.query().filter(|query| is_list && !query.is_empty()).map(str::to_owned)
 }
