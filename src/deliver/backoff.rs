@@ -42,6 +42,18 @@ mod tests {
     use rand::rngs::StdRng;
 
     use super::*;
+    use crate::clock;
+
+    #[test]
+    fn the_reason_says_how_often_it_was_tried_and_for_how_long() {
+        let now = clock::monotonic_now();
+        let reason = Reason { status: Some(502), error: "502 Bad Gateway".into() };
+        let error =
+            |attempts, seconds| exhausted(attempts, now, &reason, now + Duration::from_secs(seconds)).error;
+        assert_eq!(error(1, 0), "gave up after 1 attempt in 0s: 502 Bad Gateway");
+        assert_eq!(error(5, 31), "gave up after 5 attempts in 31s: 502 Bad Gateway");
+        assert_eq!(exhausted(1, now, &reason, now).status, Some(502));
+    }
 
     #[test]
     fn waits_grow_up_to_their_bound_and_differ() {

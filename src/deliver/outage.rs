@@ -298,6 +298,70 @@ mod tests {
     }
 
     #[test]
+    fn the_latest_answers_503_are_compared_and_no_older_ones() {
+        let (mut outage, mut one, mut other) = (served(), Attempts::default(), Attempts::default());
+        trouble_of(&mut outage, 2, &mut other, 503);
+        outage.served();
+        for _ in 1..LATELY {
+            trouble_of(&mut outage, 1, &mut one, 503);
+            outage.served();
+        }
+        assert_eq!(outage.count(one), 0, "the other one is still among them");
+        trouble_of(&mut outage, 1, &mut one, 503);
+        outage.served();
+        assert_eq!(outage.count(one), 1);
+    }
+
+    #[test]
+    fn an_answer_503_to_another_request_matters_for_a_while() {
+        let (mut outage, mut one, mut other) = (served(), Attempts::default(), Attempts::default());
+        trouble_of(&mut outage, 2, &mut other, 503);
+        for _ in 0..2 * LATELY {
+            outage.served();
+        }
+        trouble_of(&mut outage, 1, &mut one, 503);
+        outage.served();
+        assert_eq!(outage.count(one), 0);
+        trouble_of(&mut outage, 1, &mut one, 503);
+        outage.served();
+        assert_eq!(outage.count(one), 1);
+    }
+
+    #[test]
+    fn an_attempt_before_anything_was_served_does_not_count() {
+        let (mut outage, mut attempts) = (OutageDetector::default(), Attempts::default());
+        trouble(&mut outage, &mut attempts, 500);
+        outage.served();
+        assert_eq!(outage.count(attempts), 0);
+    }
+
+    #[test]
+    fn later_failures_of_others_do_not_undo_an_attempt_that_counts() {
+        let (mut outage, mut attempts) = (served(), Attempts::default());
+        trouble_of(&mut outage, 3, &mut attempts, 500);
+        outage.served();
+        for other in [1, 2] {
+            trouble_of(&mut outage, other, &mut Attempts::default(), 500);
+        }
+        outage.served();
+        assert_eq!(outage.count(attempts), 1);
+    }
+
+    #[test]
+    fn an_attempt_does_not_count_once_it_is_forgotten_who_failed_then() {
+        let (mut outage, mut attempts) = (served(), Attempts::default());
+        trouble_of(&mut outage, 3, &mut attempts, 500);
+        for _ in 0..=MOST_SHARED {
+            for other in [1, 2] {
+                trouble_of(&mut outage, other, &mut Attempts::default(), 500);
+            }
+            outage.served();
+        }
+        assert_eq!(outage.shared.len(), MOST_SHARED);
+        assert_eq!(outage.count(attempts), 0);
+    }
+
+    #[test]
     fn an_api_that_only_throttles_is_given_up_too() {
         let (mut outage, now) = (served(), clock::monotonic_now());
         outage.throttled(&Reason::default(), now);

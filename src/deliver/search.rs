@@ -271,6 +271,29 @@ mod tests {
     }
 
     #[test]
+    fn users_are_asked_for_one_by_one_once_two_in_a_row_were_offenders() {
+        let mut search = Search::unknowing(100);
+        search.found(0);
+        assert!(!search.is_dense(), "one may be the only one");
+        search.found(1);
+        assert!(search.is_dense());
+        assert_eq!(search.ask(u32::MAX), Some(2..3));
+        search.rejected(&(2..50));
+        assert!(!search.is_dense(), "half of this part may be accepted");
+    }
+
+    #[test]
+    fn one_user_of_a_rejected_part_is_confirmed_by_being_asked_for_alone() {
+        let mut search = Search::suspecting(2);
+        assert!(!search.confirms());
+        search.accepted(&(0..1));
+        assert_eq!((search.confirms(), search.ask(u32::MAX)), (true, Some(1..2)));
+        search.isolate(Side::Last);
+        assert!(!search.confirms(), "it is asked for to tell whether the value is at fault");
+        assert!(!Search::unknowing(1).confirms());
+    }
+
+    #[test]
     fn single_users_are_taken_from_either_side() {
         let mut search = Search::suspecting(10);
         search.isolate(Side::Last);

@@ -89,7 +89,9 @@ mod tests {
         let (odd, even) = whole.partition(|place| place % 2 == 1);
         assert_eq!((odd.len(), even.len(), odd.batches().count()), (5, 5, 5));
         let mut rest = UserSet::of(3, [1, 2, 3, 7, 8, 20]);
-        assert_eq!(rest.batches().count(), 3);
+        let batch = |first, len| Batch { group: 3, first, len };
+        assert_eq!(rest.batches().collect::<Vec<_>>(), [batch(1, 3), batch(7, 2), batch(20, 1)]);
+        assert_eq!((rest.len(), rest.first(), rest.places().nth(3)), (6, 1, Some(7)));
         let front = rest.split_front(4);
         assert_eq!(front, UserSet::of(3, [1, 2, 3, 7]));
         assert_eq!(rest, UserSet::of(3, [8, 20]));

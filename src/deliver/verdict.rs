@@ -264,4 +264,31 @@ mod tests {
         assert_eq!(reason.error, "301 Moved Permanently: redirects to https://x.example/");
         assert!(is_about_operation(reason.status));
     }
+
+    #[test]
+    fn reasons_say_why_a_success_is_no_acknowledgement() {
+        let error = |status, body| match verdict(status, body) {
+            Verdict::Transient { reason, .. } => reason.error,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(error(200, "no"), "200 OK: the body doesn't say ok: no");
+        assert_eq!(error(200, ""), "200 OK: the body is empty, and doesn't say ok");
+        assert_eq!(error(202, "later"), "202 Accepted: only 200 is an acknowledgement: later");
+    }
+
+    #[test]
+    fn a_question_tells_whether_a_user_exists_and_whether_the_key_may_ask() {
+        for (status, exists) in [
+            (200, Some(true)),
+            (204, Some(true)),
+            (403, None),
+            (404, Some(false)),
+            (410, Some(false)),
+            (500, None),
+        ] {
+            let answer = Ok(reply(status, ""));
+            assert_eq!(existence(&answer), exists, "{status}");
+            assert_eq!(is_forbidden(&answer), status == 403, "{status}");
+        }
+    }
 }

@@ -167,3 +167,63 @@ fn decode(numbers: &mut ColumnReader<'_, u64>) -> io::Result<Option<UserConflict
     let values = (0..count).map(|_| u32::try_from(next()?).map_err(io::Error::other));
     Ok(Some(UserConflict { user, values: values.collect::<io::Result<_>>()? }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(collector: ConflictCollector) -> (Vec<(u64, Vec<u32>)>, u64) {
+        let (list, disputed) = collector.finish();
+        (list.iter().map(|conflict| (conflict.user, conflict.values)).collect(), disputed)
+    }
+
+    #[test]
+    fn examples_are_the_users_with_the_smallest_numbers_and_all_are_counted() {
+        let mut collector = ConflictCollector::new(OnConflict::Last, 0);
+        for user in [9, 3, 7, 5, 1, 8, 2] {
+            collector.open(user, 10);
+            collector.add(user, 20);
+        }
+        collector.add(9, 30);
+        collector.add(3, 30);
+        assert_eq!(collector.count(), 7);
+        let (users, _) = listed(collector);
+        let values = |user| if user == 3 { vec![10, 20, 30] } else { vec![10, 20] };
+        assert_eq!(users, [1, 2, 3, 5, 7].map(|user| (user, values(user))));
+    }
+
+    #[test]
+    fn an_example_has_some_distinct_values_in_the_order_of_the_input() {
+        let mut collector = ConflictCollector::new(OnConflict::First, 2);
+        assert!(collector.differ(0b100, 0b1000) && !collector.differ(0b100, 0b101));
+        collector.open(1, 0b100);
+        for value in [0b101, 0b1000, 0b100, 0b1001] {
+            collector.add(1, value);
+        }
+        collector.open(2, 400);
+        (0..20).for_each(|n| collector.add(2, 200 - 4 * n));
+        let (users, _) = listed(collector);
+        let eight: Vec<u32> = [400].into_iter().chain((0..7).map(|n| 200 - 4 * n)).collect();
+        assert_eq!(users, [(1, vec![0b100, 0b1000]), (2, eight)]);
+    }
+
+    #[test]
+    fn where_conflicts_are_refused_all_are_listed_and_their_distinct_values_counted() {
+        let mut collector = ConflictCollector::new(OnConflict::Error, 2);
+        for user in (1..=9).rev() {
+            collector.open(user, 4);
+        }
+        for (user, value) in [(5, 8), (1, 12), (5, 4), (5, 9), (1, 8), (5, 12)] {
+            collector.add(user, value);
+        }
+        assert_eq!(collector.count(), 9);
+        let (users, disputed) = listed(collector);
+        let values = |user| match user {
+            1 => vec![4, 12, 8],
+            5 => vec![4, 8, 12],
+            _ => vec![4],
+        };
+        assert_eq!(users, (1..=9).map(|user| (user, values(user))).collect::<Vec<_>>());
+        assert_eq!(disputed, 7 + 3 + 3);
+    }
+}

@@ -477,6 +477,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_lower_rate_keeps_its_interval_to_the_request_before_it() {
+        let (mut limiter, mut last) = limiter(rate(2, 60));
+        for _ in 0..2 {
+            tokio::time::sleep(Duration::from_secs(100)).await;
+            last = clock::monotonic_now();
+            limiter.started(last);
+            limiter.answered(last, Duration::ZERO, last, LimitSignal::Throttled { retry_after: None });
+        }
+        limiter.permit().await;
+        assert!(limiter.share() < 1.0 && clock::monotonic_now() - last >= limiter.interval());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn one_refusal_costs_no_pace_and_more_of_them_do() {
         let (mut limiter, begin) = limiter(rate(10, 1));
         let at = |seconds| begin + Duration::from_secs(seconds);

@@ -108,6 +108,21 @@ mod tests {
     }
 
     #[test]
+    fn requests_take_a_share_of_the_window_before_them() {
+        let now = clock::monotonic_now();
+        let at = |millis| now + Duration::from_millis(millis);
+        let mut recent = RecentStarts::new(NonZeroU32::new(4).unwrap(), Duration::from_secs(1));
+        for millis in [0, 250, 500, 750] {
+            recent.push(at(millis));
+        }
+        let of_full = |millis| recent.share_before(at(millis)) * 3.5;
+        assert!((of_full(250) - 1.0).abs() < 1e-9, "only the first one was before it");
+        assert!((of_full(999) - 4.0).abs() < 1e-9, "the window is full");
+        assert!((of_full(1000) - 3.0).abs() < 1e-9, "the first one has left it");
+        assert!(of_full(1750).abs() < 1e-9, "all have left it");
+    }
+
+    #[test]
     fn a_large_window_is_kept_in_little_memory_and_holds_no_more_than_it_may() {
         let now = clock::monotonic_now();
         for requests in [1_u32, 1023, 1024, 1025, 4000, 10_007] {

@@ -153,6 +153,21 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_that_our_own_requests_fill_comes_back_later_each_time_up_to_a_minute() {
+        for (times, windows) in [(2_u8, 12.0), (3, 24.0), (4, 48.0), (5, 60.0), (6, 60.0)] {
+            let at: Vec<_> = (0..times).map(|n| (f64::from(n) * 9.0, 1.0)).collect();
+            let share_after = |windows: f64| {
+                let (mut slowdown, begin) = throttled_at(&at);
+                slowdown.served(begin + Duration::from_secs_f64(at[at.len() - 1].0 + windows));
+                slowdown.share()
+            };
+            let before_the_last = throttled_at(&at[..at.len() - 1]).0.share();
+            assert!(share_after(windows - 1.0) < before_the_last, "{times}");
+            assert!(share_after(windows + 1.0) >= (before_the_last * 1.3).min(1.0), "{times}");
+        }
+    }
+
+    #[test]
     fn it_is_back_in_seconds() {
         let (mut slowdown, begin) = throttled_at(&[(0.0, 0.5), (2.0, 0.5)]);
         let mut at = |seconds| {

@@ -5,6 +5,8 @@
 mod checksum;
 mod field;
 mod pulls;
+#[cfg(test)]
+mod tests;
 
 use jiff::Timestamp;
 
