@@ -399,6 +399,30 @@ mod tests {
     }
 
     #[test]
+    fn acknowledged_users_are_kept_as_ranges_until_one_is_asked_for() {
+        let plan = plan(4);
+        let cities = groups(&plan, "city");
+        let group = cities[0].group;
+        let mut knowledge = Knowledge::new(true);
+        for places in [vec![0], vec![1], vec![2]] {
+            knowledge.acknowledged(&UserSet::of(group, places), 100, &plan);
+        }
+        let other = cities[1].group;
+        for places in [vec![0], vec![2]] {
+            knowledge.acknowledged(&UserSet::of(other, places), 100, &plan);
+        }
+        let batch = |group, first, len| Batch { group, first, len };
+        assert_eq!(knowledge.existing.ranges, [batch(group, 0, 3), batch(other, 0, 1), batch(other, 2, 1)]);
+        let exist = |knowledge: &mut Knowledge, group| {
+            [0, 1, 2].map(|place| knowledge.exists(plan.user_number(group, place), &plan))
+        };
+        assert_eq!(exist(&mut knowledge, group), [true; 3]);
+        assert_eq!(exist(&mut knowledge, other), [true, false, true]);
+        knowledge.add_existing(plan.user_number(cities[2].group, 1));
+        assert_eq!(exist(&mut knowledge, cities[2].group), [false, true, false]);
+    }
+
+    #[test]
     fn a_rejected_value_or_attribute_is_accepted_again_once_an_answer_shows_it() {
         let plan = plan(2);
         let (cities, country) = (groups(&plan, "city"), groups(&plan, "country").remove(0));
@@ -458,7 +482,7 @@ mod tests {
         let mut knowledge = Knowledge::new(false);
         assert!(!knowledge.trusts("no"));
         knowledge.confirm("no");
-        assert!(knowledge.trusts("no"));
+        assert!(knowledge.trusts("no") && !knowledge.rejects_at_random());
         knowledge.add_random_rejection("no");
         assert!(!knowledge.trusts("no") && knowledge.rejects_at_random());
     }

@@ -257,8 +257,9 @@ mod tests {
         }
         trouble(&mut outage, &mut attempts, 500);
         let first = outage.next_probe().unwrap();
+        assert!(first >= now + WAIT);
         trouble(&mut outage, &mut attempts, 500);
-        assert!(outage.next_probe().unwrap() > first, "probes come at growing intervals");
+        assert!(outage.next_probe().unwrap() >= first + WAIT, "probes come at growing intervals");
         assert!(outage.gives_up(60 * WAIT).unwrap().0 >= now + 60 * WAIT);
         outage.served();
         assert_eq!((outage.next_probe(), outage.gives_up(WAIT).is_some()), (None, false));
@@ -359,6 +360,38 @@ mod tests {
         }
         assert_eq!(outage.shared.len(), MOST_SHARED);
         assert_eq!(outage.count(attempts), 0);
+    }
+
+    #[test]
+    fn it_says_what_failed_last_and_how_often_in_a_row() {
+        let (mut outage, mut attempts) = (served(), Attempts::default());
+        assert!(outage.is_quiet() && outage.streak() == 0);
+        for (streak, status) in [(1, 500), (2, 502)] {
+            trouble(&mut outage, &mut attempts, status);
+            assert_eq!((outage.streak(), outage.reason().status), (streak, Some(status)));
+            assert!(!outage.is_quiet());
+        }
+        outage.served();
+        assert!(outage.is_quiet() && outage.streak() == 0);
+    }
+
+    #[test]
+    fn two_failures_are_an_outage_where_one_request_is_sent_at_a_time() {
+        let mut outage = OutageDetector::of_single_requests();
+        outage.served();
+        trouble(&mut outage, &mut Attempts::default(), 500);
+        assert_eq!(outage.next_probe(), None);
+        trouble(&mut outage, &mut Attempts::default(), 500);
+        assert!(outage.next_probe().is_some());
+    }
+
+    #[test]
+    fn one_answer_503_may_begin_the_time_after_which_a_run_gives_up_and_another_failure_does_not() {
+        for (status, gives_up) in [(503, true), (500, false)] {
+            let mut outage = served();
+            trouble(&mut outage, &mut Attempts::default(), status);
+            assert_eq!(outage.gives_up(WAIT).is_some(), gives_up, "{status}");
+        }
     }
 
     #[test]

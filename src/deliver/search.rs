@@ -283,6 +283,43 @@ mod tests {
     }
 
     #[test]
+    fn chunks_are_as_large_as_the_share_of_offenders_so_far_suggests() {
+        // Two offenders, then `accepted` users without one: what is asked for next of the rest.
+        for (len, accepted, next) in [(100, 18, 20..26), (45, 18, 20..45), (10, 2, 4..5), (9, 2, 4..9)] {
+            let mut search = Search::unknowing(len);
+            (0..2).for_each(|user| search.found(user));
+            search.accepted(&(2..2 + accepted));
+            assert_eq!(search.ask(u32::MAX), Some(next), "{len}");
+        }
+    }
+
+    #[test]
+    fn the_last_user_is_taken_out_of_the_part_that_it_is_in() {
+        let mut search = Search::suspecting(10);
+        search.rejected(&(0..5));
+        search.isolate(Side::Last);
+        assert_eq!(search.ask(u32::MAX), Some(9..10));
+        search.accepted(&(9..10));
+        assert_eq!(search.rest().collect::<Vec<_>>(), [0..5, 5..9]);
+        search.found(7);
+        assert_eq!(search.rest().collect::<Vec<_>>(), [0..5, 5..7, 8..9]);
+        search.found(2);
+        assert_eq!(search.rest().map(|part| part.len()).sum::<usize>(), 7);
+    }
+
+    #[test]
+    fn a_part_that_is_no_longer_suspected_is_asked_for_whole_and_does_not_regain_who_was_found() {
+        let mut search = Search::suspecting(10);
+        search.rejected(&(0..5));
+        search.found(5);
+        search.clear_suspicion();
+        assert_eq!(search.rest().collect::<Vec<_>>(), [0..5, 6..10]);
+        assert_eq!(search.ask(u32::MAX), Some(0..5));
+        search.isolate(Side::First);
+        assert_eq!(search.ask(u32::MAX), Some(0..1));
+    }
+
+    #[test]
     fn one_user_of_a_rejected_part_is_confirmed_by_being_asked_for_alone() {
         let mut search = Search::suspecting(2);
         assert!(!search.confirms());

@@ -119,6 +119,64 @@ mod tests {
     }
 
     #[test]
+    fn a_size_is_the_cause_only_if_it_is_larger_than_what_was_accepted() {
+        let mut limit = SizeLimit::new(1);
+        assert!(!limit.is_plausible(1) && limit.is_plausible(2), "one user can't be divided");
+        assert!(!limit.explains(1000), "nothing was rejected for its size");
+        limit.accept(10);
+        assert!(!limit.is_plausible(10) && limit.is_plausible(11));
+        limit.reject(100);
+        assert!(!limit.explains(10) && limit.explains(11) && limit.explains(1000));
+    }
+
+    #[test]
+    fn each_request_halves_what_is_not_known_down_to_the_precision() {
+        let mut limit = SizeLimit::new(24);
+        assert_eq!(limit.size(), None);
+        limit.reject(1000);
+        assert_eq!(limit.size(), Some(500));
+        limit.accept(500);
+        assert_eq!(limit.size(), Some(750));
+        limit.reject(750);
+        limit.accept(725);
+        assert_eq!(limit.size(), Some(737));
+        limit.reject(749);
+        assert_eq!(limit.size(), Some(725), "the two are close enough");
+        limit.reject(2000);
+        assert_eq!(limit.size(), Some(725), "the smallest one that was rejected counts");
+        limit.accept(749);
+        assert_eq!(limit.size(), None, "size was not the cause");
+    }
+
+    #[test]
+    fn a_limit_is_tested_again_after_twice_as_many_requests_each_time() {
+        let mut limit = SizeLimit::new(1);
+        limit.accept(9);
+        limit.reject(10);
+        for requests in [TEST_AFTER, 2 * TEST_AFTER, 4 * TEST_AFTER] {
+            for _ in 0..requests {
+                assert_eq!(limit.size(), Some(9));
+                limit.accept(9);
+            }
+            assert_eq!(limit.size(), Some(10));
+            limit.reject(10);
+        }
+    }
+
+    #[test]
+    fn what_the_server_says_counts_as_accepted_if_it_can_be_true() {
+        let mut limit = SizeLimit::new(1);
+        limit.suggest(5);
+        assert!(limit.is_plausible(3), "nothing was rejected for its size");
+        limit.reject(1000);
+        limit.suggest(1000);
+        assert!(limit.is_plausible(900), "1000 was rejected");
+        limit.suggest(500);
+        limit.suggest(400);
+        assert!(!limit.is_plausible(500) && limit.is_plausible(501));
+    }
+
+    #[test]
     fn what_the_server_says_is_tried_first_and_not_believed_for_ever() {
         let mut limit = SizeLimit::new(1);
         limit.reject(1000);

@@ -88,6 +88,8 @@ mod tests {
         let whole = UserSet::from(Batch { group: 3, first: 10, len: 10 });
         let (odd, even) = whole.partition(|place| place % 2 == 1);
         assert_eq!((odd.len(), even.len(), odd.batches().count()), (5, 5, 5));
+        assert_eq!((whole.len(), odd.first(), even.first()), (10, 11, 10));
+        assert!(!whole.is_empty());
         let mut rest = UserSet::of(3, [1, 2, 3, 7, 8, 20]);
         let batch = |first, len| Batch { group: 3, first, len };
         assert_eq!(rest.batches().collect::<Vec<_>>(), [batch(1, 3), batch(7, 2), batch(20, 1)]);

@@ -266,6 +266,17 @@ mod tests {
     }
 
     #[test]
+    fn some_statuses_are_about_the_operation_and_not_about_what_a_request_contains() {
+        for status in [300, 301, 399, 402, 405, 406, 407, 411, 415, 426, 451, 501, 600, 999] {
+            assert!(is_about_operation(Some(status)), "{status}");
+        }
+        for status in [200, 400, 401, 403, 404, 408, 409, 410, 412, 413, 414, 422, 429, 500, 502, 503, 599] {
+            assert!(!is_about_operation(Some(status)), "{status}");
+        }
+        assert!(!is_about_operation(None));
+    }
+
+    #[test]
     fn reasons_say_why_a_success_is_no_acknowledgement() {
         let error = |status, body| match verdict(status, body) {
             Verdict::Transient { reason, .. } => reason.error,

@@ -120,6 +120,11 @@ mod tests {
         assert!((of_full(999) - 4.0).abs() < 1e-9, "the window is full");
         assert!((of_full(1000) - 3.0).abs() < 1e-9, "the first one has left it");
         assert!(of_full(1750).abs() < 1e-9, "all have left it");
+        for millis in [1000, 1250, 1500, 1750] {
+            recent.push(at(millis));
+        }
+        let share = recent.share_before(at(1000));
+        assert!((share * 3.5 - 3.0).abs() < 1e-9, "an answer may come when the next window is full");
     }
 
     #[test]

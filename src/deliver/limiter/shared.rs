@@ -32,7 +32,7 @@ mod tests {
 
     use tokio::time::{Instant, sleep, sleep_until};
 
-    use super::super::{LimitSignal, Limiter};
+    use super::super::{HEADROOM, LimitSignal, Limiter, TOLERANCE};
     use super::*;
     use crate::clock;
     use crate::deliver::Rate;
@@ -106,9 +106,22 @@ mod tests {
         let refused = LimitSignal::Throttled { retry_after };
         send(&mut limiter, Duration::ZERO, refused).await;
         assert_eq!(*slots.paused.lock().unwrap(), [Duration::from_secs(5)]);
+        assert_eq!(limiter.asked_left(slots.begin), retry_after);
         let next = send(&mut limiter, Duration::ZERO, LimitSignal::Served).await;
         assert_eq!(next - slots.begin, Duration::from_secs(5));
         assert_eq!(slots.asked.lock().unwrap().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_window_of_this_process_holds_more_than_the_rate_whatever_it_is_permitted() {
+        let slots = Slots::new(Duration::ZERO);
+        let mut limiter = Limiter::new(rate(3)).shared_by(Some(Arc::clone(&slots) as _));
+        let mut starts = Vec::new();
+        for _ in 0..4 {
+            starts.push(send(&mut limiter, Duration::ZERO, LimitSignal::Served).await - slots.begin);
+        }
+        assert_eq!(starts[..3], [Duration::ZERO; 3]);
+        assert!(starts[3] >= Duration::from_secs(1) + HEADROOM - TOLERANCE, "{starts:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -322,3 +322,16 @@ fn programs_with_one_key_share_its_limit() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_second_request_keeps_its_interval_to_the_arrival_of_the_first_one() {
+    let mut limiter = Limiter::new(rate(2, 60));
+    let connecting = Duration::from_secs(5);
+    limiter.permit().await;
+    let start = clock::monotonic_now();
+    limiter.started(start);
+    sleep(connecting).await;
+    limiter.answered(start, connecting, clock::monotonic_now(), LimitSignal::Served);
+    limiter.permit().await;
+    assert!(clock::monotonic_now() - start >= connecting + limiter.interval());
+}
