@@ -1,6 +1,7 @@
 //! The ledger, on real files and with real kills.
 
 mod ages;
+mod compaction;
 mod damage;
 mod files;
 mod history;

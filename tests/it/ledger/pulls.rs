@@ -19,10 +19,15 @@ use super::world::{Changes, Facts, Resume, all_facts, at, begin, bounds, plan, r
 /// A standard attribute and a custom one.
 const ATTRIBUTES: [&str; 2] = ["city", "tier"];
 
+type Rows<'r> = &'r [(u64, String, String)];
+
+/// What is left of a plan, what is missing, and the counts.
+type Known = (Plan, Option<Plan>, KnownPlan);
+
 /// What a server has: users, and their values.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Account {
-    users: BTreeSet<u64>,
+    pub(super) users: BTreeSet<u64>,
     pub(super) values: BTreeMap<(String, u64), String>,
 }
 
@@ -47,7 +52,7 @@ fn sent(text: &str) -> SentValue<'static> {
 }
 
 /// Reads these users of the account, as far as `pages` of three users go, and returns those that were read.
-fn pull(
+pub(super) fn pull(
     path: &LedgerLocation,
     account: &Account,
     pages: usize,
@@ -83,19 +88,14 @@ pub(super) fn pull_all(path: &LedgerLocation, account: &Account, now: i64) {
     pull(path, account, usize::MAX, Some(RunOutcome::Complete), now);
 }
 
-fn known_of(path: &LedgerLocation, plan: Plan, scope: SkipScope) -> (Plan, Option<Plan>, KnownPlan) {
+pub(super) fn known_of(path: &LedgerLocation, plan: Plan, scope: SkipScope) -> Known {
     let reader = LedgerReader::open(path).unwrap();
     let known = reader.known_values(&target(), &plan.fingerprint(), scope, Compare::Yes, None).unwrap();
     let known = |attribute: &Attribute| Ok::<_, LedgerError>(known.of(&attribute.name));
     plan.skip_known(&tight(), Compare::Yes, known, KnownAttribute::replay).unwrap()
 }
 
-pub(super) fn run(
-    path: &LedgerLocation,
-    rows: &[(u64, String, String)],
-    account: &mut Account,
-    now: i64,
-) -> RunId {
+pub(super) fn run(path: &LedgerLocation, rows: Rows<'_>, account: &mut Account, now: i64) -> RunId {
     let mut begun = begin(path, rows, Changes::All, Resume::No, at(now)).unwrap();
     let mut server = Facts::new();
     begun.send_all(&mut server, at(now));
@@ -113,7 +113,7 @@ pub(super) fn compact(path: &LedgerLocation, keep_since: i64, now: i64) {
 }
 
 /// What undoing a run restores: by attribute and user. It is the same with little memory.
-fn undone(path: &LedgerLocation, run: RunId) -> BTreeMap<(String, u64), String> {
+pub(super) fn undone(path: &LedgerLocation, run: RunId) -> BTreeMap<(String, u64), String> {
     let reader = LedgerReader::open(path).unwrap();
     let undo = reader.undo(run).unwrap();
     let [all, some, one] = [u64::MAX, 400, 1].map(|memory| {
