@@ -8,6 +8,8 @@
 pub(super) struct SizeLimit {
     accepted: u32,
     rejected: Option<u32>,
+    /// What the server said that it accepts.
+    suggested: Option<u32>,
     /// How far apart the two may stay.
     precision: u32,
     /// Requests accepted at the limit since it was last tested, …
@@ -33,7 +35,10 @@ impl SizeLimit {
             return Some((rejected / 2).max(1));
         }
         if rejected - self.accepted > self.precision {
-            return Some(self.accepted + (rejected - self.accepted) / 2);
+            // One user more shows whether that is all.
+            let is_suggested = self.suggested == Some(self.accepted);
+            let more = if is_suggested { 1 } else { (rejected - self.accepted) / 2 };
+            return Some(self.accepted + more);
         }
         let test = self.quiet >= TEST_AFTER << self.confirmed.min(16);
         Some(if test { rejected } else { self.accepted })
@@ -67,11 +72,12 @@ impl SizeLimit {
         self.rejected.is_some() && self.is_plausible(size)
     }
 
-    /// The server says that it accepts this many: the next request tests that.
+    /// The server says that it accepts this many: the next request tests whether it accepts more.
     pub(super) fn suggest(&mut self, most: u32) {
         if self.rejected.is_some_and(|rejected| most > self.accepted && most < rejected) {
             // Accepted as long as nothing shows the contrary; the search upwards goes on from there.
             self.accepted = most;
+            self.suggested = Some(most);
         }
     }
 }
@@ -174,6 +180,18 @@ mod tests {
         limit.suggest(500);
         limit.suggest(400);
         assert!(!limit.is_plausible(500) && limit.is_plausible(501));
+    }
+
+    #[test]
+    fn a_limit_that_the_server_names_is_found_with_one_more_rejection() {
+        for most in [1, 100, 500, 900] {
+            let mut limit = SizeLimit::new(1);
+            limit.reject(1000);
+            limit.suggest(most);
+            assert_eq!(limit.size(), Some(most + 1));
+            limit.reject(most + 1);
+            assert_eq!(limit.size(), Some(most));
+        }
     }
 
     #[test]
