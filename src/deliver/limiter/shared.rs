@@ -32,7 +32,7 @@ mod tests {
 
     use tokio::time::{Instant, sleep, sleep_until};
 
-    use super::super::{HEADROOM, LimitSignal, Limiter, TOLERANCE};
+    use super::super::{LimitSignal, Limiter, ON_ITS_WAY};
     use super::*;
     use crate::clock;
     use crate::deliver::Rate;
@@ -121,7 +121,7 @@ mod tests {
             starts.push(send(&mut limiter, Duration::ZERO, LimitSignal::Served).await - slots.begin);
         }
         assert_eq!(starts[..3], [Duration::ZERO; 3]);
-        assert!(starts[3] >= Duration::from_secs(1) + HEADROOM - TOLERANCE, "{starts:?}");
+        assert!(starts[3] >= Duration::from_secs(1) + ON_ITS_WAY, "{starts:?}");
     }
 
     #[tokio::test(start_paused = true)]
