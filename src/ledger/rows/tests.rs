@@ -101,3 +101,29 @@ fn a_ledger_has_an_identity_of_its_own() {
     // SQLite's and PostgreSQL's numbers have a sign.
     assert!(i64::try_from(one.identity).is_ok() && i64::try_from(other.identity).is_ok());
 }
+
+#[test]
+fn a_run_has_all_of_its_end_or_nothing() {
+    let run = RunRow {
+        id: 1,
+        target: 1,
+        continues: 0,
+        begun: 0,
+        after: 0,
+        started: Timestamp::UNIX_EPOCH,
+        settings: String::new(),
+        inputs: String::new(),
+        content: String::new(),
+        ending: None,
+    };
+    let end = |finished, outcome: Option<&str>, rows: Option<&str>| {
+        let mut fields = run.fields();
+        fields.splice(9.., [Field::Number(finished), outcome.into(), rows.into()]);
+        RunRow::of(&mut fields.into()).map(|run| run.ending.is_some())
+    };
+    assert_eq!(end(0, None, None), Some(false));
+    assert_eq!(end(5, Some("complete"), Some("{}")), Some(true));
+    assert_eq!(end(5, None, None), None);
+    assert_eq!(end(5, Some("complete"), None), None);
+    assert_eq!(end(5, None, Some("{}")), None);
+}
