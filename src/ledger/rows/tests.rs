@@ -68,8 +68,8 @@ fn a_run_comes_back_before_and_after_its_end() {
         content: "content".into(),
         ending: None,
     };
-    // A time, or a part of an ending alone, is no ending.
-    check(&run, 0x5485_3c10, &["finished", "outcome", "rows"]);
+    // A time, or a part of an ending alone, is refused.
+    check(&run, 0x5485_3c10, &[]);
     run.ending = Some(RunEnd { at: at(7), outcome: "complete".into(), rows: "{}".into() });
     check(&run, 0x02f5_3b27, &[]);
 }

@@ -12,9 +12,9 @@ use attrsync::ledger::{
 use attrsync::plan::{Compare, SentValue, User};
 
 use super::place::{Store, in_each_store};
-use super::pulls::{account, compact, known_of, pull, pull_all, run, undone};
+use super::pulls::{account, compact, known_of, pull, pull_all, run};
 use super::renames;
-use super::world::{Changes, Facts, Resume, at, begin, bounds, description, plan, row, target};
+use super::world::{Changes, Facts, Resume, at, begin, bounds, description, plan, row, target, undone};
 
 fn a_run_that_is_kept_can_be_undone_after_older_ones_expired(store: Store) {
     let place = store.place();

@@ -14,7 +14,9 @@ use attrsync::spill::Resources;
 use proptest::prelude::*;
 
 use super::place::{Store, in_each_store, stores};
-use super::world::{Changes, Facts, Resume, all_facts, at, begin, bounds, plan, row, some, target, tight};
+use super::world::{
+    Changes, Facts, Resume, all_facts, at, begin, bounds, plan, row, some, target, tight, undone,
+};
 
 /// A standard attribute and a custom one.
 const ATTRIBUTES: [&str; 2] = ["city", "tier"];
@@ -110,27 +112,6 @@ pub(super) fn compact(path: &LedgerLocation, keep_since: i64, now: i64) {
     // Every other time with hardly any memory.
     let resources = if now % 2 == 0 { bounds() } else { Resources { memory: 400, ..bounds() } };
     ledger.compact(at(keep_since), &resources).unwrap();
-}
-
-/// What undoing a run restores: by attribute and user. It is the same with little memory.
-pub(super) fn undone(path: &LedgerLocation, run: RunId) -> BTreeMap<(String, u64), String> {
-    let reader = LedgerReader::open(path).unwrap();
-    let undo = reader.undo(run).unwrap();
-    let [all, some, one] = [u64::MAX, 400, 1].map(|memory| {
-        let mut rows = BTreeMap::new();
-        let counts = undo
-            .each::<LedgerError>(memory, |user, attribute, value| {
-                let user = user.to_string().parse().unwrap();
-                assert!(rows.insert((attribute.to_owned(), user), value.to_string()).is_none());
-                Ok(())
-            })
-            .unwrap();
-        assert_eq!(counts.undone, rows.len() as u64);
-        assert_eq!(counts.acknowledged, counts.undone + counts.unknown + counts.changed);
-        rows
-    });
-    assert_eq!((&some, &one), (&all, &all));
-    all
 }
 
 pub(super) fn account(users: impl IntoIterator<Item = u64>) -> Account {

@@ -191,3 +191,24 @@ pub(super) fn some(plan: &Plan, wanted: impl Fn(usize) -> bool) -> Vec<Batch> {
 pub(super) fn keys(plan: &Plan) -> BTreeSet<(String, String)> {
     all_facts(plan).into_keys().collect()
 }
+
+/// What undoing a run restores: by attribute and user. It is the same with little memory.
+pub(super) fn undone(path: &LedgerLocation, run: RunId) -> BTreeMap<(String, u64), String> {
+    let reader = LedgerReader::open(path).unwrap();
+    let undo = reader.undo(run).unwrap();
+    let [all, some, one] = [u64::MAX, 400, 1].map(|memory| {
+        let mut rows = BTreeMap::new();
+        let counts = undo
+            .each::<LedgerError>(memory, |user, attribute, value| {
+                let user = user.to_string().parse().unwrap();
+                assert!(rows.insert((attribute.to_owned(), user), value.to_string()).is_none());
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(counts.undone, rows.len() as u64);
+        assert_eq!(counts.acknowledged, counts.undone + counts.unknown + counts.changed);
+        rows
+    });
+    assert_eq!((&some, &one), (&all, &all));
+    all
+}
