@@ -4,7 +4,6 @@
 
 mod choices;
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::num::NonZeroUsize;
@@ -12,7 +11,7 @@ use std::path::PathBuf;
 
 use attrsync::config::{
     self, ConfigError, Endpoint, Environment, PlanFiles, PlanOptions, PullOptions, RerunFlags, Settings,
-    Stdin, SyncMode, SyncOptions, Typed,
+    Stdin, SyncMode, SyncOptions, Typed, Variables,
 };
 use clap::Parser;
 use libfuzzer_sys::fuzz_target;
@@ -118,11 +117,13 @@ fuzz_target!(|input: &[u8]| {
     let flag_value = String::from_utf8_lossy(flag_value).replace('\0', "");
 
     let directory = tempfile::tempdir().expect("there is room");
+    let mut variables = Variables::default();
+    variables.set(TOKEN, SECRET);
     let mut case = Case {
         file: Vec::new(),
         flags: Vec::new(),
         environment: Environment {
-            variables: BTreeMap::from([(TOKEN.into(), SECRET.into())]),
+            variables,
             directory: directory.path().to_owned(),
             temp_dir: directory.path().to_owned(),
             stdin: Stdin::Piped,
@@ -191,7 +192,7 @@ impl Case {
             }
             Place::Variable => {
                 let variable = format!("ATTRSYNC_{}", name.to_ascii_uppercase());
-                self.environment.variables.insert(variable.into(), value.into());
+                self.environment.variables.set(variable, value);
             }
             Place::Flag => self.flags.push(format!("--{}={value}", name.replace('_', "-")).into()),
         }
@@ -239,13 +240,15 @@ impl Case {
 
     /// The flags of a follow-up command, in an environment that has nothing else but the secrets.
     fn check_again(&self, settings: &Settings, target: &Endpoint, rerun: &RerunFlags) {
-        let kept = |name: &OsString| {
-            [rerun.variable, rerun.ledger_secret].into_iter().flatten().any(|kept| kept == name.as_os_str())
-        };
         let mut environment = self.environment.clone();
-        environment.variables.retain(|name, _| kept(name));
+        environment.variables = Variables::default();
+        for name in [rerun.variable, rerun.ledger_secret].into_iter().flatten() {
+            if let Some(value) = self.environment.variables.get(name) {
+                environment.variables.set(name, value);
+            }
+        }
         if rerun.ledger_secret == Some("PGPASSWORD") {
-            environment.variables.insert("PGPASSWORD".into(), SECRET.into());
+            environment.variables.set("PGPASSWORD", SECRET);
         }
         let typed =
             Sync::try_parse_from(&rerun.flags).unwrap_or_else(|error| panic!("{rerun:?}: {error}")).typed;

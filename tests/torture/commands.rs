@@ -1,4 +1,4 @@
-//! The commands of a world, and its final reckoning.
+//! The commands of a world, and its final check.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -228,7 +228,7 @@ impl World<'_> {
     }
 
     /// In good weather, all that can be sent is sent, and the ledger knows it.
-    pub(crate) fn reckon(&mut self) {
+    pub(crate) fn check_in_the_end(&mut self) {
         let job = Job { only_changed: false, ..self.new_sync() };
         let life = self.live(&job, Mood::Calm, true, &BTreeSet::new());
         let stuck = self.stuck(&job);

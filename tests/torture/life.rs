@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(2);
 /// When a process is hit.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum When {
-    /// When the server has had so many requests since the process began.
+    /// When the server has had this number of requests since the process began.
     Requests(usize),
     After(Duration),
 }

@@ -2,7 +2,7 @@
 //! process. `cargo test` runs a few seeds. For hours:
 //!
 //! ```sh
-//! TORTURE_MINUTES=120 TORTURE_SEED=1 cargo test --release --test torture -- --ignored --nocapture
+//! TORTURE_MINUTES=120 TORTURE_SEED=1 cargo test --test torture -- --ignored --nocapture
 //! ```
 //!
 //! A *life* is a process from its start to its end. A *world* is an account and a ledger with some commands, each of which
@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 use postgres::Cluster;
 use world::{Store, World};
 
-/// The commands of a world before its reckoning.
+/// The commands of a world before its final check.
 const COMMANDS: u32 = 6;
 
 #[test]

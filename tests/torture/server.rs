@@ -48,12 +48,12 @@ pub(crate) struct Server {
 
 struct Shared {
     account: Mutex<Account>,
-    sky: Mutex<Sky>,
+    conditions: Mutex<Conditions>,
     log: Mutex<Vec<Request>>,
     ends: AtomicBool,
 }
 
-struct Sky {
+struct Conditions {
     weather: Weather,
     dice: StdRng,
     /// Requests since this weather began.
@@ -64,10 +64,11 @@ impl Server {
     pub(crate) fn start(account: Account, seed: u64) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        let sky = Sky { weather: Weather::calm(), dice: StdRng::seed_from_u64(seed), number: 0 };
+        let conditions =
+            Conditions { weather: Weather::calm(), dice: StdRng::seed_from_u64(seed), number: 0 };
         let shared = Arc::new(Shared {
             account: Mutex::new(account),
-            sky: Mutex::new(sky),
+            conditions: Mutex::new(conditions),
             log: Mutex::default(),
             ends: AtomicBool::new(false),
         });
@@ -87,14 +88,14 @@ impl Server {
     }
 
     pub(crate) fn change_weather(&self, weather: Weather) {
-        let mut sky = self.shared.sky.lock().unwrap();
-        sky.weather = weather;
-        sky.number = 0;
+        let mut conditions = self.shared.conditions.lock().unwrap();
+        conditions.weather = weather;
+        conditions.number = 0;
     }
 
     /// How many requests came since the weather changed.
     pub(crate) fn requests(&self) -> usize {
-        self.shared.sky.lock().unwrap().number
+        self.shared.conditions.lock().unwrap().number
     }
 
     /// The requests with this key, in the order in which they came.
@@ -173,8 +174,8 @@ impl Shared {
     }
 
     fn draw(&self, asked: &Asked) -> (Fate, Duration) {
-        let mut sky = self.sky.lock().unwrap();
-        let Sky { weather, dice, number } = &mut *sky;
+        let mut conditions = self.conditions.lock().unwrap();
+        let Conditions { weather, dice, number } = &mut *conditions;
         let fate = weather.fate(dice, *number);
         *number += 1;
         let latency = Duration::from_millis(dice.random_range(0..=weather.latency));

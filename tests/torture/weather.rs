@@ -41,7 +41,7 @@ pub(crate) struct Weather {
     pub(crate) slow: f64,
     /// Cursors expire.
     pub(crate) expiries: f64,
-    /// From this request on, so many requests meet an outage of this kind.
+    /// The numbers of the requests that meet an outage, and its kind.
     pub(crate) outage: Option<(Range<usize>, Outage)>,
     /// From this request on the key is refused.
     pub(crate) key_dies: Option<usize>,

@@ -108,7 +108,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Lives through so many commands and the final reckoning. Returns the number of lives, or what was broken.
+    /// Runs this number of commands, and the final check. Returns the number of lives, or what was broken.
     pub(crate) fn run(mut self, commands: u32) -> Result<u32, Vec<String>> {
         for _ in 0..commands {
             self.command();
@@ -116,7 +116,7 @@ impl<'a> World<'a> {
                 return Err(self.broken);
             }
         }
-        self.reckon();
+        self.check_in_the_end();
         if self.broken.is_empty() { Ok(self.lives) } else { Err(self.broken) }
     }
 
