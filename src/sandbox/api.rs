@@ -11,6 +11,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response as HttpResponse, StatusCode};
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +41,8 @@ pub(super) struct Api {
     admission: Mutex<Admission>,
     state: Mutex<State>,
     listing: Mutex<Listing>,
+    /// How many of the requests that pass the rate limit go on; the others wait. `None`: all.
+    open: watch::Sender<Option<u64>>,
     stop: CancellationToken,
 }
 
@@ -62,6 +65,14 @@ impl fmt::Display for ConnectionBroken {
 }
 
 impl std::error::Error for ConnectionBroken {}
+
+/// A request that passed the rate limit.
+struct Admitted<'a> {
+    operation: Operation<'a>,
+    /// How many did before it.
+    number: u64,
+    behavior: Behavior,
+}
 
 /// What a request gets.
 enum Response {
@@ -86,6 +97,7 @@ impl Api {
             }),
             state: Mutex::default(),
             listing: Mutex::new(Listing::new(options)),
+            open: watch::Sender::new(None),
             stop,
         }
     }
@@ -93,6 +105,20 @@ impl Api {
     /// Whether a connection that comes now is reset.
     pub(super) fn is_unreachable(&self) -> bool {
         self.scenario.outage(now() - self.start) == Some(OutageKind::Unreachable)
+    }
+
+    /// Lets so many of the requests that pass the rate limit go on, from the first one on; `None`: all.
+    pub(super) fn open_for(&self, requests: Option<u64>) {
+        self.open.send_replace(requests);
+    }
+
+    /// Waits until the request with this number may go on. None waits for longer than the server runs.
+    async fn opening_for(&self, number: u64) {
+        let mut open = self.open.subscribe();
+        tokio::select! {
+            _ = open.wait_for(|requests| requests.is_none_or(|requests| number < requests)) => {}
+            () = self.stop.cancelled() => {}
+        }
     }
 
     /// Reads the state under its lock.
@@ -138,7 +164,8 @@ impl Api {
         let body = body.collect().await.map_err(|_broken_by_the_client| ConnectionBroken)?.to_bytes();
         let (ids, outcome) = match admitted {
             Err(outcome) => (0, outcome),
-            Ok((operation, Behavior { delay, fault })) => {
+            Ok(Admitted { operation, number, behavior: Behavior { delay, fault } }) => {
+                self.opening_for(number).await;
                 if !delay.is_zero() {
                     sleep(delay).await;
                 }
@@ -163,7 +190,7 @@ impl Api {
         &self,
         head: &Parts,
         operation: Option<Operation<'a>>,
-    ) -> (RequestId, Result<(Operation<'a>, Behavior), Response>) {
+    ) -> (RequestId, Result<Admitted<'a>, Response>) {
         let mut admission = self.admission();
         let now = now();
         let id = admission.requests.arrive(now, text_of(&head.headers, &REQUEST_ID));
@@ -183,7 +210,7 @@ impl Api {
                     Err(Response::Faulted(FaultKind::Error(503, ErrorBody::Html)))
                 }
                 Some(OutageKind::Unreachable) => Err(Response::Faulted(FaultKind::Drop)),
-                None => Ok((operation, self.scenario.behavior(number))),
+                None => Ok(Admitted { operation, number, behavior: self.scenario.behavior(number) }),
             }
         });
         (id, admitted)

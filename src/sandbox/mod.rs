@@ -93,6 +93,17 @@ impl Sandbox {
         self.api.with_requests(|requests| requests.log().to_vec())
     }
 
+    /// Serves the first so many of the requests that pass the rate limit. All others wait for [`release`](Self::release), or
+    /// for a larger number.
+    pub fn hold_after(&self, requests: u64) {
+        self.api.open_for(Some(requests));
+    }
+
+    /// Serves the requests that wait, and all that come.
+    pub fn release(&self) {
+        self.api.open_for(None);
+    }
+
     /// Accepts no more requests, finishes those in progress, and stops. Stalled requests are dropped.
     pub async fn shutdown(mut self) {
         self.stop.cancel();

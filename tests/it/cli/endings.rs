@@ -135,7 +135,7 @@ fn no_more_requests_start_in_a_second_than_the_rate_allows_retries_included() {
     let (workdir, server) =
         (Workdir::with_cities(200), Server::new(Options { error_rate: 0.3, ..Options::default() }));
     let run = server.sync(&workdir, "users.csv --rate 20/s --max-duration 1s --summary -").exits(4);
-    assert!((1..=20).contains(&run.requests("sent")), "{}", run.stdout);
+    assert!(run.requests("sent") <= 20, "{}", run.stdout);
     assert_eq!(server.counters().requests, run.requests("sent"));
 }
 

@@ -4,33 +4,50 @@ use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use attrsync::sandbox::{ErrorBody, Fault, FaultKind, Moment, Options};
 
 use super::{Ended, Server, Workdir};
 
-pub(super) fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     let status = Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
     assert!(status.success());
 }
 
-pub(super) fn wait(child: Child) -> Ended {
+pub(crate) fn wait(child: Child) -> Ended {
     child.wait_with_output().unwrap().into()
 }
 
-fn is_in_flight_finished(name: &str, code: i32) {
-    let workdir = Workdir::with_cities(500);
-    let server = Server::new(Options { latency: Duration::from_millis(150), ..Options::default() });
-    let child = server.command(&workdir, "users.csv --concurrency 4 --summary -").spawn().unwrap();
-    server.until(|counters| counters.requests > 4);
+/// Reads what it says up to these words, then acts, and reads the rest: a pipe that nobody reads may stop the writer.
+pub(crate) fn until_it_says(child: &mut Child, words: &str, act: impl FnOnce(&Child)) -> String {
+    let mut errors = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains(words) {
+        assert_ne!(errors.read_line(&mut said).unwrap(), 0, "it ended before: {said}");
+    }
+    act(child);
+    errors.read_to_string(&mut said).unwrap();
+    said
+}
+
+/// Sends it a signal, acts once it says that it stops, and waits for its end.
+pub(super) fn stop(mut child: Child, name: &str, act: impl FnOnce(&Child)) -> Ended {
     signal(&child, name);
-    let run = wait(child).exits(code);
+    let stderr = until_it_says(&mut child, "signal again quits", act);
+    Ended { stderr, ..wait(child) }
+}
+
+fn is_in_flight_finished(name: &str, code: i32) {
+    let (workdir, server) = (Workdir::with_cities(500), Server::friendly());
+    server.sandbox.hold_after(6);
+    let child = server.command(&workdir, "users.csv --concurrency 4 --summary -").spawn().unwrap();
+    server.until(|counters| counters.requests == 10);
+    let run = stop(child, name, |_| server.sandbox.release()).exits(code);
     assert_eq!(run.summary()["outcome"], "interrupted");
 
     let counters = server.counters();
-    assert_eq!((counters.requests, counters.ok), (run.requests("sent"), run.requests("acknowledged")));
-    assert_eq!(counters.requests, counters.ok, "one was in flight and not finished");
+    assert_eq!((counters.requests, counters.ok), (10, 10), "one was in flight and not finished");
+    assert_eq!((run.requests("sent"), run.requests("acknowledged")), (10, 10));
     assert_eq!(server.sandbox.state().len() as u64, run.rows("acknowledged"));
     let lost = workdir.failures();
     assert!(lost.iter().all(|lost| lost.fate == "unsent"));
@@ -59,8 +76,8 @@ fn a_closed_terminal_lets_requests_in_flight_finish() {
 
 #[test]
 fn signals_that_were_ignored_at_the_start_stay_ignored() {
-    let workdir = Workdir::with_cities(4);
-    let server = Server::new(Options { latency: Duration::from_millis(100), ..Options::default() });
+    let (workdir, server) = (Workdir::with_cities(4), Server::friendly());
+    server.sandbox.hold_after(1);
     let command = server.command(&workdir, "users.csv --concurrency 1 --summary -");
     let mut shell = Command::new("sh");
     shell.args(["-c", "trap '' HUP INT TERM; exec \"$0\" \"$@\""]);
@@ -68,10 +85,11 @@ fn signals_that_were_ignored_at_the_start_stay_ignored() {
     shell.current_dir(command.get_current_dir().unwrap()).env_clear();
     shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let child = shell.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    server.until(|counters| counters.requests > 0);
+    server.until(|counters| counters.requests == 2);
     for name in ["HUP", "INT", "TERM"] {
         signal(&child, name);
     }
+    server.sandbox.release();
     assert_eq!(wait(child).exits(0).rows("acknowledged"), 4);
 }
 
@@ -80,17 +98,9 @@ fn a_second_signal_leaves_at_once_and_still_reports() {
     let workdir = Workdir::with_cities(3);
     let stall = Fault { kind: FaultKind::Stall, moment: Moment::BeforeApplying };
     let server = Server::new(Options { script: vec![None, Some(stall), Some(stall)], ..Options::default() });
-    let mut child = server.command(&workdir, "users.csv --summary -").spawn().unwrap();
+    let child = server.command(&workdir, "users.csv --summary -").spawn().unwrap();
     server.until(|counters| counters.requests == 3);
-    signal(&child, "INT");
-    let mut said = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("signal again quits") {
-        line.clear();
-        assert_ne!(said.read_line(&mut line).unwrap(), 0, "it went before it was told to");
-    }
-    signal(&child, "INT");
-    let run = wait(child).exits(130);
+    let run = stop(child, "INT", |child| signal(child, "INT")).exits(130);
     assert_eq!((run.rows("acknowledged"), run.rows("unsent"), workdir.failures().len()), (1, 2, 2));
 }
 
@@ -112,21 +122,9 @@ const STALL: Option<Fault> = Some(Fault { kind: FaultKind::Stall, moment: Moment
 /// Cancels a run as a pipeline does, with SIGINT and later SIGTERM, when its first request is acknowledged and all that
 /// follow are in flight and stay so.
 fn cancelled(server: &Server, in_flight: u64, mut command: Command) -> Ended {
-    let mut child = command.spawn().unwrap();
+    let child = command.spawn().unwrap();
     server.until(|counters| counters.requests == 1 + in_flight);
-    signal(&child, "INT");
-    let mut errors = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("signal again quits") {
-        line.clear();
-        assert_ne!(errors.read_line(&mut line).unwrap(), 0, "it ended at the first signal");
-    }
-    signal(&child, "TERM");
-    // A pipe that nobody reads may stop the writer.
-    let mut rest = String::new();
-    errors.read_to_string(&mut rest).unwrap();
-    let ended = wait(child);
-    Ended { stderr: rest, ..ended }
+    stop(child, "INT", |child| signal(child, "TERM"))
 }
 
 /// That the summary of a run with `read` rows, one of them acknowledged, agrees with the failures report.

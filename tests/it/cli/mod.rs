@@ -11,7 +11,7 @@ mod endings;
 mod formulas;
 mod history;
 mod hostile;
-mod interrupted;
+pub(crate) mod interrupted;
 mod kept;
 mod large;
 mod ledger_options;
@@ -33,6 +33,7 @@ mod request_ids;
 mod rules;
 mod saved_plan;
 mod secrecy;
+pub(crate) mod signals;
 mod stale_plan;
 mod timeouts;
 mod tls;
@@ -123,6 +124,7 @@ impl Workdir {
 
     /// The program with these arguments, which have no spaces in them.
     pub(crate) fn attrsync(&self, arguments: &str) -> Command {
+        signals::reset_for_children();
         let mut command = Command::new(env!("CARGO_BIN_EXE_attrsync"));
         command.args(arguments.split_whitespace());
         command.current_dir(self.0.path()).env_clear().stdin(Stdio::null());

@@ -355,12 +355,13 @@ fn metrics_are_written_again_while_the_run_goes_on() {
 fn metrics_that_can_no_longer_be_written_cost_a_warning() {
     let workdir = Workdir::with_cities(3);
     fs::create_dir(workdir.path("collector")).unwrap();
-    let latency = std::time::Duration::from_millis(200);
-    let server = Server::new(Options { latency, ..Options::default() });
+    let server = Server::friendly();
+    server.sandbox.hold_after(0);
     let arguments = "users.csv --concurrency 1 --metrics collector/attrsync.prom";
     let run = server.command(&workdir, arguments).spawn().unwrap();
     server.until(|counters| counters.requests > 0);
     fs::remove_dir_all(workdir.path("collector")).unwrap();
+    server.sandbox.release();
     let run: super::Ended = run.wait_with_output().unwrap().into();
     assert_eq!(run.exits(0).says("warning: `--metrics`").stdout, "");
     assert_eq!(server.counters().ok, 3);

@@ -2,18 +2,16 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use attrsync::sandbox::{Options, Outage, OutageKind};
+use attrsync::sandbox::{ErrorBody, Fault, FaultKind, Moment, Options};
 use serde_json::Value;
 
 use super::{Server, Workdir, ended, project};
 
-/// Unreachable for three seconds.
+/// Unreachable for the first request, which is sent again after the delay of a retry.
 fn away() -> Server {
-    let outage =
-        Outage { start: Duration::ZERO, length: Duration::from_secs(3), kind: OutageKind::Unavailable };
-    Server::new(Options { outages: vec![outage], ..Options::default() })
+    let fault = Fault { kind: FaultKind::Error(503, ErrorBody::Html), moment: Moment::BeforeApplying };
+    Server::new(Options { script: vec![Some(fault)], ..Options::default() })
 }
 
 #[test]

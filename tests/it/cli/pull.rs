@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
-use super::interrupted::{signal, wait};
+use super::interrupted::stop;
 use super::kept::cramped;
 use super::{Ended, KEY, Server, Workdir, ended};
 
@@ -146,13 +146,12 @@ fn own_ids_and_custom_attributes_are_read_when_they_are_asked_for() {
 #[test]
 fn a_pull_that_is_stopped_goes_on_where_it_was() {
     let workdir = Workdir::with_rows(&["1,city,Oslo", "900,city,Oslo"]);
-    let server = Server::new(Options { latency: Duration::from_millis(20), ..account(700) });
+    let server = Server::new(account(700));
+    server.sandbox.hold_after(9);
     let child = server.pulling(&workdir, "").spawn().unwrap();
-    server.until(|counters| counters.requests > 9);
-    signal(&child, "INT");
-    wait(child).exits(130).says("(SIGINT)");
-    let read = server.counters().requests;
-    assert!(read < pages(700), "{read}");
+    server.until(|counters| counters.requests == 10);
+    stop(child, "INT", |_| server.sandbox.release()).exits(130).says("(SIGINT)");
+    assert_eq!(server.counters().requests, 10);
     assert_eq!(server.rows_of_plan(&workdir, "users.csv")["missing"], 0, "the list is not complete");
     server.pull(&workdir, "").exits(0).says("continuing run 1").says("read 700 users on 100 pages");
     assert_eq!(server.counters().requests, pages(700));
@@ -186,10 +185,10 @@ fn a_cursor_that_expired_costs_a_new_beginning() {
         latency: Duration::from_millis(60),
         ..options
     });
+    server.sandbox.hold_after(2);
     let child = server.pulling(&workdir, "").spawn().unwrap();
-    server.until(|counters| counters.requests > 2);
-    signal(&child, "INT");
-    wait(child).exits(130);
+    server.until(|counters| counters.requests == 3);
+    stop(child, "INT", |_| server.sandbox.release()).exits(130);
     let run = server.pull(&workdir, "").exits(4);
     let run = run.says("reading begins again with the first page").says("Invalid cursor");
     run.says("stopped to continue its list of users 4 times");

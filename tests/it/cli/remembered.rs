@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::process::{Child, Command};
-use std::time::Duration;
 
 use attrsync::ledger::{LedgerError, LedgerReader};
 use attrsync::sandbox::{ErrorBody, Fault, FaultKind, Log, Moment, Options};
@@ -12,6 +11,7 @@ use proptest::prelude::*;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
+use super::interrupted::stop;
 use super::truth::naive_state;
 use super::{Ended, Server, Workdir, ended, users_csv};
 
@@ -139,13 +139,11 @@ fn kills_among_errors_and_broken_connections_lose_nothing() {
 
 /// A run of 60 requests that Ctrl-C stops.
 fn interrupted() -> (Workdir, Server, u64) {
-    let workdir = Workdir::with_cities(60);
-    let server = Server::new(Options { latency: Duration::from_millis(100), ..Options::default() });
+    let (workdir, server) = (Workdir::with_cities(60), Server::friendly());
+    server.sandbox.hold_after(6);
     let child = server.remembering(&workdir, "users.csv --concurrency 4").spawn().unwrap();
-    server.until(|counters| counters.requests > 4);
-    let status = Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap();
-    assert!(status.success());
-    let run = Ended::from(child.wait_with_output().unwrap()).exits(130);
+    server.until(|counters| counters.requests == 10);
+    let run = stop(child, "INT", |_| server.sandbox.release()).exits(130);
     let acknowledged = run.rows("acknowledged");
     run.says("run the same command again; it continues from here");
     (workdir, server, acknowledged)

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
-use std::time::Duration;
 
 use attrsync::sandbox::{Log, Options};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
+use super::interrupted::stop;
 use super::remembered::recorded;
 use super::{Ended, Server, Workdir, ended, users_csv};
 
@@ -281,13 +281,12 @@ fn a_run_that_is_killed_at_any_moment_goes_on_with_the_plan_and_sends_nothing_tw
 #[test]
 fn an_interrupted_run_goes_on_and_a_plan_that_was_sent_is_not_sent_again() {
     let workdir = Workdir::with_cities(60);
-    let server = Server::new(Options { latency: Duration::from_millis(50), ..Options::default() });
+    let server = Server::friendly();
+    server.sandbox.hold_after(6);
     server.plan(&workdir, "users.csv --save plan.jsonl").exits(0);
     let child = server.remembering(&workdir, "--plan plan.jsonl --concurrency 4").spawn().unwrap();
-    server.until(|counters| counters.requests > 4);
-    let status = Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap();
-    assert!(status.success());
-    let run = Ended::from(child.wait_with_output().unwrap()).exits(130);
+    server.until(|counters| counters.requests == 10);
+    let run = stop(child, "INT", |_| server.sandbox.release()).exits(130);
     let acknowledged = run.rows("acknowledged");
     run.says("run the same command again; it continues from here");
     let run = server.remember(&workdir, "--plan plan.jsonl --concurrency 60").exits(0);

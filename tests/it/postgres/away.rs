@@ -11,9 +11,12 @@ use super::runs::{
 };
 use super::{Cluster, Node};
 
-/// More than a run sends while it may go on without the database.
+/// More than a run sends while it may go on without the database: that is a second, and two requests at once take 40 ms.
 const USERS: u32 = 150;
 const ROWS: u64 = 150;
+
+/// What a run sends before the database goes away.
+const BEFORE: u64 = 20;
 
 /// A run that is under way.
 struct Run {
@@ -30,18 +33,25 @@ struct Over {
     ledger: String,
 }
 
-fn slow() -> Server {
-    Server::new(Options { latency: Duration::from_millis(40), ..Options::default() })
+/// A slow server that serves the first requests, and then none until it is told to.
+fn held() -> Server {
+    let server = Server::new(Options { latency: Duration::from_millis(40), ..Options::default() });
+    server.sandbox.hold_after(BEFORE);
+    server
 }
 
 impl Run {
-    /// Starts a run with a ledger of its own. Returns when some of it is recorded.
+    /// Starts a run with a ledger of its own, which waits for the server after what it sends at first.
     fn start(address: &str, schema: &str, arguments: &str) -> Self {
         let ledger = with(address, format!("schema={schema}&lease=1s"));
-        let (workdir, server) = (Workdir::with_cities(USERS), slow());
+        let (workdir, server) = (Workdir::with_cities(USERS), held());
         let child = syncing(&server, &workdir, &ledger, &command(arguments)).spawn().unwrap();
-        server.until(|counters| counters.ok > 3 && has_recorded(&ledger, 3));
         Self { workdir, server, ledger, child }
+    }
+
+    /// Returns when what it sends at first is recorded.
+    fn until_recorded(&self) {
+        self.server.until(|_| has_recorded(&self.ledger, BEFORE));
     }
 
     /// Waits until it says that the database is away, does something to it, and waits for its end.
@@ -53,7 +63,7 @@ impl Run {
 }
 
 fn command(arguments: &str) -> String {
-    format!("--concurrency 2 --timeout 1s {arguments}")
+    format!("--concurrency 2 {arguments}")
 }
 
 fn wait_with(child: Child, stderr: String) -> Ended {
@@ -88,8 +98,11 @@ fn a_run_completes_when_the_database_comes_back() {
         (&database.direct, "direct", Cluster::crash as fn(&Cluster, Node)),
         (&database.pooled, "pooled", Cluster::stop),
     ] {
-        let Run { workdir, server, ledger, child } = Run::start(address, schema, "");
+        let run = Run::start(address, schema, "--timeout 60s");
+        run.until_recorded();
+        let Run { workdir, server, ledger, child } = run;
         stop(&cluster, Node::Primary);
+        server.sandbox.release();
         cluster.start_node(Node::Primary);
         let run = wait(child).exits(0);
         assert_eq!((run.rows("acknowledged"), run.requests("sent")), (ROWS, ROWS));
@@ -103,14 +116,20 @@ fn a_run_completes_when_the_database_comes_back() {
 fn a_run_whose_database_stays_away_stops_and_is_continued_later() {
     let Some(cluster) = Cluster::start(&[]) else { return };
     let address = cluster.database().direct;
-    let impatient = Run::start(&address, "impatient", "--max-outage 2s");
-    let interrupted = Run::start(&address, "interrupted", "");
-    let cancelled = Run::start(&address, "cancelled", "");
+    let impatient = Run::start(&address, "impatient", "--timeout 5s --max-outage 2s");
+    let interrupted = Run::start(&address, "interrupted", "--timeout 1s");
+    let cancelled = Run::start(&address, "cancelled", "--timeout 1s");
+    for run in [&impatient, &interrupted, &cancelled] {
+        run.until_recorded();
+    }
     cluster.crash(Node::Primary);
+    for run in [&impatient, &interrupted, &cancelled] {
+        run.server.sandbox.release();
+    }
 
     let late = Workdir::with_cities(USERS);
-    let (server, late_ledger) = (slow(), with(&address, "schema=late&lease=1s"));
-    let mut waiting = syncing(&server, &late, &late_ledger, &command("")).spawn().unwrap();
+    let (server, late_ledger) = (Server::friendly(), with(&address, "schema=late&lease=1s"));
+    let mut waiting = syncing(&server, &late, &late_ledger, &command("--timeout 60s")).spawn().unwrap();
 
     let (run, cancelled) = cancelled.once_away(|child| {
         signal(child, "INT");

@@ -21,7 +21,7 @@ fn run(database: &Database, cut: Option<Cut>, text: &str, n: usize) -> Option<us
     if let Some(cut) = cut {
         relay.nth(cut, text, n);
     }
-    let run = sync(&server, &workdir, &ledger, "--timeout 1s");
+    let run = sync(&server, &workdir, &ledger, "--timeout 60s");
     let what = format!("{cut:?} of `{text}` {n}: {}", run.stderr);
     assert_eq!(run.code, 0, "{what}");
     assert_eq!((run.rows("acknowledged"), run.requests("sent")), (3, 3), "{what}");

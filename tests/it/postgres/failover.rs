@@ -38,9 +38,11 @@ fn a_run_goes_on_with_a_synchronous_standby_and_nothing_is_lost() {
     let Some(cluster) = Cluster::start(&["--synchronous"]) else { return };
     let database = cluster.database();
     let (workdir, server, ledger) = (Workdir::with_cities(USERS), slow(), both(&cluster, &database));
-    let child = syncing(&server, &workdir, &ledger, "--concurrency 2 --timeout 2s").spawn().unwrap();
-    server.until(|counters| counters.ok > 5 && has_recorded(&ledger, 5));
+    server.sandbox.hold_after(6);
+    let child = syncing(&server, &workdir, &ledger, "--concurrency 2 --timeout 60s").spawn().unwrap();
+    server.until(|_| has_recorded(&ledger, 6));
     cluster.crash(Node::Primary);
+    server.sandbox.release();
     cluster.promote();
     let run = wait(child).exits(0);
     assert_eq!((run.rows("acknowledged"), run.requests("sent")), (ROWS, ROWS));
@@ -58,8 +60,9 @@ fn a_run_stops_when_a_standby_takes_over_that_lacks_what_was_recorded() {
     let database = cluster.database();
     let (workdir, server, ledger) = (Workdir::with_cities(USERS), slow(), both(&cluster, &database));
     let standby = cluster.on_standby(&database);
-    let child = syncing(&server, &workdir, &ledger, "--concurrency 2 --timeout 2s").spawn().unwrap();
-    server.until(|_| has_recorded(&ledger, 5) && has_recorded(&standby, 1));
+    server.sandbox.hold_after(6);
+    let child = syncing(&server, &workdir, &ledger, "--concurrency 2 --timeout 5s").spawn().unwrap();
+    server.until(|_| has_recorded(&ledger, 6) && has_recorded(&standby, 1));
     // From here on it gets nothing more.
     let session = on_standby(&cluster, &database);
     session.execute("ALTER SYSTEM SET primary_conninfo = ''");
@@ -68,8 +71,10 @@ fn a_run_stops_when_a_standby_takes_over_that_lacks_what_was_recorded() {
         thread::yield_now();
     }
     let kept = recorded(&standby);
+    server.sandbox.hold_after(20);
     server.until(|_| recorded(&database.direct) > kept + 2);
     cluster.crash(Node::Primary);
+    server.sandbox.release();
     cluster.promote();
     let run = wait(child).exits(5);
     run.says("its database has lost what it recorded last").says("hint: add `?schema=NAME`");

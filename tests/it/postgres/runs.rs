@@ -1,12 +1,12 @@
 //! Runs of the program whose ledger is in a database.
 
 use std::fmt::Display;
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command};
 
 use attrsync::ledger::{LedgerLocation, LedgerReader};
 use attrsync::sandbox::{Fault, FaultKind, Log, Moment, Options};
 
+pub(super) use super::super::cli::interrupted::{signal, until_it_says, wait};
 use super::super::cli::{Ended, KEY, Server, Workdir, ended};
 
 /// A request that is never answered.
@@ -65,32 +65,11 @@ pub(super) fn check_state(server: &Server, workdir: &Workdir) {
     assert_eq!(server.state(), workdir.read("users.csv"));
 }
 
-pub(super) fn signal(child: &Child, name: &str) {
-    let status = Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
-    assert!(status.success());
-}
-
-pub(super) fn wait(child: Child) -> Ended {
-    child.wait_with_output().unwrap().into()
-}
-
 /// The password in an address.
 pub(super) fn password(address: &str) -> &str {
     let (_, rest) = address.split_once("://").unwrap();
     let (user, _) = rest.split_once('@').unwrap();
     user.split_once(':').unwrap().1
-}
-
-/// Reads what it says up to these words, then acts, and reads the rest: a pipe that nobody reads may stop the writer.
-pub(super) fn until_it_says(child: &mut Child, words: &str, act: impl FnOnce(&Child)) -> String {
-    let mut errors = BufReader::new(child.stderr.take().unwrap());
-    let mut said = String::new();
-    while !said.contains(words) {
-        assert_ne!(errors.read_line(&mut said).unwrap(), 0, "it ended before: {said}");
-    }
-    act(child);
-    errors.read_to_string(&mut said).unwrap();
-    said
 }
 
 /// Ends it without waiting for requests in flight. Two equal signals may arrive as one, and of two others that come at once

@@ -32,7 +32,7 @@ fn a_run_takes_three_connections() {
 #[test]
 fn two_programs_with_ledgers_of_their_own_share_a_rate() {
     const ROWS: u64 = 60;
-    const RATE: usize = 20;
+    const RATE: u64 = 20;
     let Some(database) = database() else { return };
     for quota in ["", "--quota night"] {
         let server = Server::new(Options { log: Log::Keep, ..Options::default() });
@@ -49,12 +49,10 @@ fn two_programs_with_ledgers_of_their_own_share_a_rate() {
             wait(child).exits(0);
             assert_eq!(recorded(&ledger), ROWS);
         }
-        let mut at: Vec<_> = server.sandbox.log().iter().map(|request| request.at).collect();
-        at.sort();
-        let spans = at.windows(RATE + 1).map(|at| at[RATE].saturating_sub(at[0]));
-        // A machine that is busy may stop a program between its permit and its request. Apart, they would take half as long.
-        let least = spans.min().unwrap();
-        assert!(least.as_millis() >= 800, "{} requests within {least:?}", RATE + 1);
+        // From the start of the server to the last request. A slow machine can only make this more. Apart, each program
+        // would take two seconds.
+        let took = server.sandbox.log().last().unwrap().at;
+        assert!(took.as_secs() >= 2 * ROWS / RATE - 1, "{} requests within {took:?}", 2 * ROWS);
     }
 }
 

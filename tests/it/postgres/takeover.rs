@@ -11,14 +11,14 @@ fn a_run_that_stood_still_sends_nothing_more_and_what_it_may_have_sent_is_sent_a
     let Some(database) = database() else { return };
     let ledger = with(&database.direct, "lease=1s");
     let (first, server) = (Workdir::with_cities(12), stalling(1, 4));
-    let child = syncing(&server, &first, &ledger, "--concurrency 4 --timeout 3s").spawn().unwrap();
+    let child = syncing(&server, &first, &ledger, "--concurrency 4 --timeout 8s").spawn().unwrap();
     server.until(|counters| counters.requests == 5 && has_recorded(&ledger, 1));
     signal(&child, "STOP");
     assert_eq!(server.counters().requests, 5);
 
     let second = Workdir::new();
     second.file("users.csv", first.read("users.csv").replace("City", "Town"));
-    let run = sync(&server, &second, &ledger, "--wait 60s --timeout 1s").exits(0);
+    let run = sync(&server, &second, &ledger, "--wait 60s --timeout 60s").exits(0);
     assert_eq!((run.rows("acknowledged"), run.rows("resumed")), (12, 0));
     run.says("waiting: another run is using the ledger").says("requests of the run before may still be");
     check_state(&server, &second);
@@ -38,10 +38,10 @@ fn a_run_that_stood_still_sends_nothing_more_and_what_it_may_have_sent_is_sent_a
     run.says("another run has taken over the ledger");
 
     // These are the values of the four requests that were not answered.
-    let run = sync(&server, &second, &ledger, "--only-changed --timeout 1s").exits(0);
+    let run = sync(&server, &second, &ledger, "--only-changed --timeout 60s").exits(0);
     assert_eq!((run.rows("unchanged"), run.rows("acknowledged"), run.requests("sent")), (8, 4, 4));
     check_state(&server, &second);
-    let run = sync(&server, &second, &ledger, "--only-changed --timeout 1s").exits(0);
+    let run = sync(&server, &second, &ledger, "--only-changed --timeout 60s").exits(0);
     assert_eq!((run.rows("unchanged"), run.requests("sent")), (12, 0));
 }
 
@@ -50,7 +50,7 @@ fn the_next_run_takes_over_from_one_that_was_killed() {
     let Some(database) = database() else { return };
     let ledger = with(&database.pooled, "lease=1s");
     let (workdir, server) = (Workdir::with_cities(20), stalling(12, 1));
-    let arguments = "--concurrency 1 --timeout 1s";
+    let arguments = "--concurrency 1 --timeout 5s";
     let mut child = syncing(&server, &workdir, &ledger, arguments).spawn().unwrap();
     server.until(|counters| counters.requests == 13 && has_recorded(&ledger, 12));
     child.kill().unwrap();
