@@ -8,7 +8,7 @@ use clap::Args;
 use super::console::Console;
 use super::failure::Failure;
 use super::output::Output;
-use crate::config::{Destination, Environment, ledger_flag, resolve_ledger};
+use crate::config::{Destination, Environment, ledger_flag, ledger_secret, resolve_ledger};
 use crate::input::IdType;
 use crate::ledger::{LedgerError, LedgerReader, RunId, TargetKey, UndoCounts, UndoError, UndoRun};
 use crate::plan::SentValue;
@@ -163,7 +163,10 @@ fn tell(flags: &UndoFlags, run: &UndoRun<'_>, counts: UndoCounts, left_out: &Lef
         console.warning(&Message::warning(text).with_hint(hint));
     }
     if written > 0 {
-        console.warning(&Message::note(format!("send it with `{}`", next(flags, run, left_out))));
+        let secret = flags.ledger.as_deref().and_then(|typed| ledger_secret(&typed.to_string_lossy()));
+        let secret = secret.map(|name| format!(" (the password of the ledger comes from `{name}`)"));
+        let command = next(flags, run, left_out);
+        console.warning(&Message::note(format!("send it with `{command}`{}", secret.unwrap_or_default())));
     }
 }
 

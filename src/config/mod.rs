@@ -325,6 +325,11 @@ pub fn ledger_flag(typed: &str) -> String {
     }
 }
 
+/// The variable that has to hold the password which [`ledger_flag`] leaves out, if it leaves one out.
+pub fn ledger_secret(typed: &str) -> Option<&'static str> {
+    ledger::has_password(typed).then_some(ledger::PASSWORD)
+}
+
 /// The ledger for a command that only reads it: the one that was named, or the one that a run would use.
 pub fn resolve_ledger(
     named: Option<&Path>,

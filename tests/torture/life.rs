@@ -94,6 +94,7 @@ impl Start {
     }
 
     fn command(&self) -> Command {
+        crate::signals::reset_for_children();
         let mut command = Command::new(env!("CARGO_BIN_EXE_attrsync"));
         command.args(&self.arguments).current_dir(&self.directory).env_clear().stdin(Stdio::null());
         command.env("ATTRSYNC_TOKEN", &self.key).env("ATTRSYNC_BASE_URL", &self.base_url);

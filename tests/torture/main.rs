@@ -21,6 +21,8 @@ mod postgres;
 mod rules;
 mod screen;
 mod server;
+#[path = "../it/cli/signals.rs"]
+mod signals;
 mod weather;
 mod world;
 

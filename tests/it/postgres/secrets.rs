@@ -110,6 +110,19 @@ fn no_log_report_or_message_shows_the_password() {
 }
 
 #[test]
+fn the_command_that_sends_what_is_undone_says_where_the_password_comes_from() {
+    let Some(database) = database() else { return };
+    let (server, workdir) = (Server::friendly(), Workdir::with_cities(1));
+    run(&server, &workdir, &database.direct, Source::Flag, "sync users.csv").exits(0);
+    workdir.file("users.csv", "user_id,attribute,value\n1,city,Oslo\n");
+    run(&server, &workdir, &database.direct, Source::Flag, "sync users.csv").exits(0);
+    let note = " (the password of the ledger comes from `PGPASSWORD`)";
+    run(&server, &workdir, &database.direct, Source::Flag, "undo 2").exits(0).says(note);
+    let run = run(&server, &workdir, &database.direct, Source::Variable, "undo 2").exits(0);
+    assert!(!run.stderr.contains(note), "{}", run.stderr);
+}
+
+#[test]
 fn no_error_shows_the_password() {
     let Some(database) = database() else { return };
     let (server, workdir) = (Server::friendly(), Workdir::with_cities(1));
