@@ -4,6 +4,8 @@
 //! between two requests that were served, and if no other request failed in that time ([`OutageDetector::count`]): then
 //! the cause was this request. Several attempts in a row with nothing served between them count once. If other requests
 //! failed as well, none counts, because the cause may have been an outage, or the API may have asked for fewer requests.
+//! Where many requests fail again and again, each of them is sent alone between two that are served, so that its attempts
+//! count.
 //!
 //! After a streak of failures, the API is considered to be down. Without a connection, and before anything was served, the
 //! first failure is enough. From then on one request at a time is sent as a probe, at growing intervals, until one is
@@ -77,6 +79,15 @@ impl Attempts {
     }
 }
 
+/// A request that failed.
+pub(super) struct Failed<'a> {
+    pub(super) key: Key,
+    pub(super) attempts: &'a mut Attempts,
+    pub(super) delivered: Delivered,
+    /// It was sent alone, after a request that was served: so the API does not ask for fewer requests.
+    pub(super) is_isolated: bool,
+}
+
 /// With one request in flight at a time, this many failures in a row are an outage: there is no other request that could
 /// show the API at work.
 const STREAK_OF_SINGLE_REQUESTS: u32 = 2;
@@ -108,8 +119,7 @@ impl OutageDetector {
     /// A request failed. `wait` returns the time until the next probe, given the number of probes so far.
     pub(super) fn troubled(
         &mut self,
-        (key, attempts): (Key, &mut Attempts),
-        delivered: Delivered,
+        Failed { key, attempts, delivered, is_isolated }: Failed<'_>,
         reason: &Reason,
         now: Instant,
         wait: impl FnOnce(u32) -> Duration,
@@ -120,7 +130,7 @@ impl OutageDetector {
         self.streak += 1;
         self.troubled.insert(key);
         let is_throttling = reason.status == Some(503) && self.is_unavailable_to_others(key);
-        if self.troubled.len() > 1 || is_throttling {
+        if self.troubled.len() > 1 || (is_throttling && !is_isolated) {
             self.shared.insert(self.served);
             if self.shared.len() > MOST_SHARED {
                 self.shared.pop_first();
@@ -154,6 +164,11 @@ impl OutageDetector {
         }
         let since = self.served.saturating_sub(2 * LATELY as u64);
         self.unavailable.iter().any(|(interval, other)| *other != key && *interval >= since)
+    }
+
+    /// How many probes failed since the API is considered to be down, the failure that showed it included.
+    pub(super) fn probes(&self) -> u32 {
+        self.open.as_ref().map_or(0, |open| open.probes)
     }
 
     /// The time of the next probe, if the API is down.
@@ -205,9 +220,8 @@ mod tests {
 
     fn trouble_of(outage: &mut OutageDetector, key: u32, attempts: &mut Attempts, status: u16) {
         let reason = Reason { status: Some(status), error: String::new() };
-        outage.troubled(((key, 0), attempts), Delivered::Maybe, &reason, clock::monotonic_now(), |probes| {
-            WAIT * probes
-        });
+        let failed = Failed { key: (key, 0), attempts, delivered: Delivered::Maybe, is_isolated: false };
+        outage.troubled(failed, &reason, clock::monotonic_now(), |probes| WAIT * probes);
     }
 
     fn trouble(outage: &mut OutageDetector, attempts: &mut Attempts, status: u16) {
@@ -268,9 +282,13 @@ mod tests {
     #[test]
     fn opens_at_once_without_a_connection_or_before_anyone_was_served() {
         let mut outage = served();
-        let (nowhere, reason) = (Delivered::No, Reason::default());
-        outage
-            .troubled(((1, 0), &mut Attempts::default()), nowhere, &reason, clock::monotonic_now(), |_| WAIT);
+        let failed = Failed {
+            key: (1, 0),
+            attempts: &mut Attempts::default(),
+            delivered: Delivered::No,
+            is_isolated: false,
+        };
+        outage.troubled(failed, &Reason::default(), clock::monotonic_now(), |_| WAIT);
         assert!(outage.next_probe().is_some());
         let mut outage = OutageDetector::default();
         trouble(&mut outage, &mut Attempts::default(), 500);

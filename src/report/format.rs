@@ -115,7 +115,7 @@ pub fn why_stopped(stop: &Stop) -> String {
             format!("{what} for {} (`--max-outage`): {}", period(*after), answer(reason))
         }
         Stop::LongPause { reason: _, pause, most } => format!(
-            "User.com asks for a pause of {}, and `--max-outage` is {}",
+            "User.com asks for a pause of {}, which ends later than `--max-outage` allows ({})",
             period(Duration::from_secs_f64(pause.as_secs_f64().ceil())),
             period(*most)
         ),
@@ -225,7 +225,7 @@ mod tests {
                 pause: Duration::from_millis(3_599_950),
                 most: after,
             },
-            "User.com asks for a pause of 1 hour, and `--max-outage` is 10 minutes",
+            "User.com asks for a pause of 1 hour, which ends later than `--max-outage` allows (10 minutes)",
         );
         check(Stop::OutOfTime(5 * after), "time was up after 50 minutes (`--max-duration`)");
         check(

@@ -189,13 +189,12 @@ impl Evidence<'_> {
         let justified = match reason {
             Some("outage") => self.weather.is_rough(),
             Some("key_refused") => self.weather.key_dies.is_some(),
-            Some("long_pause") => answered(
-                &|request| matches!(request.fate, Fate::Answered { retry_after: Some(text), .. } if text.len() > 19),
-            ),
-            Some("canary") => {
-                self.settings.canary
-                    && answered(&|request| !request.acknowledges() && request.status != Some(200))
-            }
+            // A short one is too long at the end of an outage.
+            Some("long_pause") => answered(&|request| {
+                matches!(request.fate, Fate::Answered { retry_after: Some(text), .. }
+                    if text.len() > 19 || self.weather.is_rough())
+            }),
+            Some("canary") => self.settings.canary && answered(&|request| !request.acknowledges()),
             Some("ledger_away") => self.ledger_was_away,
             Some("ledger_held") => self.life.hit.is_some_and(|hit| matches!(hit, Hit::Freeze(_))),
             _ => false,

@@ -11,7 +11,7 @@ use crate::deliver::diagnosis::{Evidence, Question, Rejection, Stage};
 use crate::deliver::event::{Event, Outcome, Purpose, Stop};
 use crate::deliver::knowledge::{GROUPS, GROUPS_BY_STATUS, Offender, pattern};
 use crate::deliver::limiter::LimitSignal;
-use crate::deliver::outage::Key;
+use crate::deliver::outage::{Failed, Key};
 use crate::deliver::read_back;
 use crate::deliver::suggested_cause::{SuggestedCause, is_structured};
 use crate::deliver::transport::{Delivered, Reply, SendError};
@@ -112,8 +112,7 @@ impl Core {
         self.unreachable = 0;
         self.has_served = true;
         // As long as nothing was acknowledged, that the API answers a question says little of mass updates.
-        let says_little =
-            !request.is_update() && !self.knowledge.proven && self.outage.reason().status != Some(500);
+        let says_little = !request.is_update() && !self.a_probe_counts();
         if says_little && !self.outage.is_quiet() {
             return LimitSignal::Nothing;
         }
@@ -142,7 +141,10 @@ impl Core {
         let options = &self.options;
         let next_probe = |probes| probe_wait(options, probes, chance);
         let key = self.key(&request.task);
-        self.outage.troubled((key, &mut request.attempts), delivered, &reason, now, next_probe);
+        let is_isolated =
+            self.in_flight.is_empty() && self.outage.is_quiet() && self.needs_isolation(&request);
+        let failed = Failed { key, attempts: &mut request.attempts, delivered, is_isolated };
+        self.outage.troubled(failed, &reason, now, next_probe);
         let away = self.outage.next_probe().is_some();
         info!(
             request_id = request.logged_id(),
@@ -171,20 +173,27 @@ impl Core {
             self.exhausted(request, now);
             return;
         }
-        // If this run got nothing accepted yet, a GET that is served shows that the API is up and fails for these users.
-        let in_doubt = self
-            .users_of(&request.task)
-            .map_or(InDoubt::Other, |users| InDoubt::Batch(users.group, users.first()));
-        if away && self.knowledge.known_good.is_none() && reason.status == Some(500) && request.is_update() {
+        // An API that is up may fail for these users, or for a value of many. A row that was acknowledged shows it. Before there
+        // is one, a GET of a user does, if a server answers itself.
+        let in_doubt = self.doubt_of(&request.task);
+        let is_of_server = reason.status == Some(500);
+        let tells_more = is_of_server
+            || (self.knowledge.known_good.is_some() && reason.status.is_some() && self.outage.probes() > 1);
+        if away && tells_more && request.is_update() {
             self.probe = Some(in_doubt);
         }
         // Two tries have to count: so the last but one is followed by a request that shows the API at work, too.
         let is_near_the_end =
             self.most_attempts(&request).is_some_and(|most| request.attempts.all() + 1 >= most);
-        if is_near_the_end && self.in_flight.is_empty() && !self.has_fresh_requests() {
+        let is_shown_by_others = self.has_fresh_requests() && !is_isolated;
+        if is_near_the_end && self.in_flight.is_empty() && !is_shown_by_others {
             self.probe = Some(in_doubt);
         }
         self.again(request, reason, at);
+    }
+
+    pub(super) fn doubt_of(&self, task: &Task) -> InDoubt {
+        self.users_of(task).map_or(InDoubt::Other, |users| InDoubt::Batch(users.group, users.first()))
     }
 
     /// Identifies a request.

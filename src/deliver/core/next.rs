@@ -45,10 +45,10 @@ impl Core {
             let task = if is_rejected { Task::AccountUser(users) } else { Task::Account(users) };
             return self.take(PendingRequest::new(task, Purpose::Check), now);
         }
-        if let Some(call) = self.probe.take().map(|doubt| self.probe_for(doubt)) {
-            return self.take(PendingRequest::new(Task::Probe(call), Purpose::Check), now);
-        }
         loop {
+            if let Some(call) = self.probe.take().map(|doubt| self.probe_for(doubt)) {
+                return self.take(PendingRequest::new(Task::Probe(call), Purpose::Check), now);
+            }
             if let Some(request) = self.next_request(now) {
                 if self.prepare(request, now) {
                     return true;
@@ -154,11 +154,19 @@ impl Core {
                 self.exhausted(request, now);
                 return false;
             }
-            // What comes next must show whether it is this request: so nothing else may fail meanwhile.
-            if !self.in_flight.is_empty() && !self.has_fresh_requests() {
-                self.solo = true;
-                self.enqueue(request, now);
-                return false;
+            // What comes next must show whether it is this request: so nothing else may fail between two that are served.
+            if self.needs_isolation(&request) {
+                let first = request.since.unwrap_or(now);
+                if !self.in_flight.is_empty() {
+                    self.solo = true;
+                    self.enqueue(request, first);
+                    return false;
+                }
+                if !self.outage.is_quiet() && self.a_probe_counts() {
+                    self.probe = Some(self.doubt_of(&request.task));
+                    self.enqueue(request, first);
+                    return false;
+                }
             }
             return self.take(request, now);
         }
@@ -184,6 +192,19 @@ impl Core {
     /// Whether a request has no attempts left, if all of them count.
     pub(super) fn is_used_up(&self, request: &PendingRequest) -> bool {
         self.most_attempts(request).is_some_and(|most| request.attempts.all() >= most)
+    }
+
+    /// Whether the cause of a failure can't be told while other requests are in flight. Those that were not tried yet show it
+    /// as well, at no cost, unless many requests fail.
+    pub(super) fn needs_isolation(&self, request: &PendingRequest) -> bool {
+        let all = request.attempts.all();
+        self.most_attempts(request)
+            .is_some_and(|most| all >= most && (!self.has_fresh_requests() || all >= most.saturating_mul(2)))
+    }
+
+    /// Whether a probe that is served shows that the API is up.
+    pub(super) fn a_probe_counts(&self) -> bool {
+        self.knowledge.proven || self.outage.reason().status == Some(500)
     }
 
     /// How many attempts a request has; `None` if it may be repeated without limit.

@@ -268,6 +268,33 @@ fn users_who_make_the_server_fail_fail_also_where_no_others_are_left() {
 }
 
 #[test]
+fn many_users_who_make_the_server_fail_cost_a_few_requests_each_and_the_run_ends() {
+    for (failing, others, statuses) in [
+        (1..=60, 0, &[500][..]),
+        (1..=60, 60, &[500]),
+        (11..=70, 10, &[500, 502, 503]),
+        (301..=360, 3000, &[500, 502, 503]),
+    ] {
+        for status in statuses.iter().copied() {
+            let row = |user: u64, name| (user, name, format!("{user}"));
+            let users = 1..=60 + others;
+            let rows = ATTRIBUTES[..2].iter().flat_map(|name| users.clone().map(|user| row(user, *name)));
+            let server = FaultyServer {
+                poison: failing.clone().collect(),
+                poison_status: status,
+                ..FaultyServer::default()
+            };
+            // A run before this one got something acknowledged.
+            let options = Options { proven: true, ..options() };
+            let run = run(&plan(rows), &options, &server);
+            assert_eq!((&run.stop, run.failed_users()), (&None, server.poison), "{status} {others}");
+            assert!(run.extra() <= 16 * 120, "{status} {others}: {}", run.extra());
+            assert!(run.took < Duration::from_hours(1), "{status} {others}: {:?}", run.took);
+        }
+    }
+}
+
+#[test]
 fn one_bad_user_first_does_not_fail_the_group() {
     // Neither where a GET of a user says nothing, nor where the server fails for the user.
     let hidden = FaultyServer { unknown: [1].into(), shows_users: false, ..FaultyServer::default() };

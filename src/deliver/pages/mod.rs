@@ -26,7 +26,7 @@ use super::core::{STALE, UNREACHABLE};
 use super::event::{Shutdown, Stop, Waiting};
 use super::limiter::{LimitSignal, Limiter};
 use super::options::Options;
-use super::outage::{Attempts, OutageDetector};
+use super::outage::{Attempts, Failed, OutageDetector};
 use super::transport::{Delivered, Reply, RequestId, SendError, Transport};
 use super::verdict::{Reason, Verdict};
 use crate::clock;
@@ -380,7 +380,8 @@ impl<T: Transport> PageReader<T> {
         let (options, chance) = (&self.options, &mut self.chance);
         let attempts = &mut failures.attempts;
         let next_probe = |probes| probe_wait(options, probes, chance);
-        self.outage.troubled((KEY, attempts), delivered, reason, now, next_probe);
+        let failed = Failed { key: KEY, attempts, delivered, is_isolated: false };
+        self.outage.troubled(failed, reason, now, next_probe);
         let outage = self.outage.next_probe().is_some();
         info!(request_id = %id, sent = delivered == Delivered::Maybe, status = reason.status, outage, "request failed");
         if !outage {
