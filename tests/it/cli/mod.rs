@@ -11,6 +11,7 @@ mod endings;
 mod formulas;
 mod history;
 mod hostile;
+mod http2;
 pub(crate) mod interrupted;
 mod kept;
 mod large;

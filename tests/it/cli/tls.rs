@@ -22,7 +22,7 @@ struct Account {
 }
 
 /// Makes `ca.crt`, and a certificate of it for [`HOST`] and localhost. `None` if there is no openssl.
-fn with_certificates() -> Option<Workdir> {
+pub(super) fn with_certificates() -> Option<Workdir> {
     let workdir = Workdir::with_rows(&["1,city,Oslo"]);
     let script = "set -e\n\
         openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.crt -days 2 -subj /CN=authority\n\
@@ -38,18 +38,26 @@ fn with_certificates() -> Option<Workdir> {
     Some(workdir)
 }
 
+/// With the certificate in this directory.
+pub(super) fn server_config(
+    workdir: &Workdir,
+    versions: &[&'static SupportedProtocolVersion],
+) -> ServerConfig {
+    let certificates = CertificateDer::pem_file_iter(workdir.path("account.crt")).unwrap();
+    let certificates = certificates.map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_file(workdir.path("account.key")).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
+    config.with_no_client_auth().with_single_cert(certificates, key).unwrap()
+}
+
 impl Account {
     fn new(workdir: &Workdir) -> Self {
         Self::speaking(workdir, rustls::ALL_VERSIONS)
     }
 
     fn speaking(workdir: &Workdir, versions: &[&'static SupportedProtocolVersion]) -> Self {
-        let certificates = CertificateDer::pem_file_iter(workdir.path("account.crt")).unwrap();
-        let certificates = certificates.map(Result::unwrap).collect();
-        let key = PrivateKeyDer::from_pem_file(workdir.path("account.key")).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
-        let config = Arc::new(config.with_no_client_auth().with_single_cert(certificates, key).unwrap());
+        let config = Arc::new(server_config(workdir, versions));
         let requests = Arc::new(Mutex::new(Vec::new()));
         let log = Arc::clone(&requests);
         let address = listen(move |stream| {
@@ -65,7 +73,7 @@ impl Account {
 }
 
 /// Does this with each connection, on a thread of its own.
-fn listen(serve: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static) -> SocketAddr {
+pub(super) fn listen(serve: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {
