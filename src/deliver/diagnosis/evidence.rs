@@ -104,7 +104,7 @@ impl Diagnosis {
                 knowledge.add_offender(plan.user_number(self.group, user.place), Offender::Unknown);
             }
             knowledge.confirm(&self.rejection.pattern);
-            self.fail(&users);
+            self.finish_users(&users, &Outcome::Failed(self.rejection.reason.clone()));
             self.search.accepted(part);
             return Finding::Nothing;
         }
@@ -178,11 +178,9 @@ impl Diagnosis {
             knowledge.add_offender(user, Offender::Unknown);
             knowledge.confirm(&self.rejection.pattern);
             self.tests += 1;
-            let reason = &mut self.rejection.reason;
-            if alone == 0 {
-                *reason = Reason { status: reason.status, error: no_such_user(&reason.error) };
-            }
-            self.drop_user(position);
+            let reason = self.rejection.reason.clone();
+            let error = if alone == 0 { no_such_user(&reason.error) } else { reason.error };
+            self.drop_user(position, Reason { error, ..reason });
             self.test_value(knowledge);
             return Finding::Nothing;
         }
@@ -198,7 +196,7 @@ impl Diagnosis {
                 if !group_is_user {
                     knowledge.add_offender(user, Offender::Rejected);
                 }
-                self.drop_user(position);
+                self.drop_user(position, self.rejection.reason.clone());
             }
             return Finding::Nothing;
         }
@@ -287,16 +285,11 @@ impl Diagnosis {
         true
     }
 
-    fn drop_user(&mut self, position: u32) {
+    fn drop_user(&mut self, position: u32, reason: Reason) {
         self.check = None;
         let user = self.users[position as usize];
-        self.fail(&[user]);
+        self.finish_users(&[user], &Outcome::Failed(reason));
         self.search.found(position);
-    }
-
-    fn fail(&mut self, users: &[Candidate]) {
-        let outcome = Outcome::Failed(self.rejection.reason.clone());
-        self.finish_users(users, &outcome);
     }
 
     pub(super) fn check_of(&self, position: u32, knowledge: &mut Knowledge, plan: &Plan) -> Check {

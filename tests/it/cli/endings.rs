@@ -54,6 +54,20 @@ fn an_unknown_user_fails_alone_however_the_server_puts_it() {
 }
 
 #[test]
+fn that_a_user_does_not_exist_is_said_once_of_each() {
+    let unknown: Vec<String> = (31..=60).map(|user: u32| user.to_string()).collect();
+    let unknown: Vec<&str> = unknown.iter().map(String::as_str).collect();
+    for reject in [Reject::Unnamed, Reject::NotFound] {
+        let (workdir, server) = (oslo(60), Server::new(rejecting(&unknown, reject)));
+        server.sync(&workdir, "users.csv").exits(1);
+        let lost = workdir.failures();
+        assert_eq!(lost.len(), 30, "{reject:?}");
+        let said: Vec<usize> = lost.iter().map(|lost| lost.error.matches("no such user").count()).collect();
+        assert!(said.iter().all(|times| *times <= 1) && said.contains(&1), "{reject:?}: {said:?}");
+    }
+}
+
+#[test]
 fn a_value_that_is_refused_for_anybody_costs_few_requests() {
     let options = Options { reject_values: [("city".into(), "Oslo".into())].into(), ..Options::default() };
     let (workdir, server) = (oslo(300), Server::new(options));
