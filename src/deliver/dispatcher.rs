@@ -13,7 +13,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, Interval, interval, sleep_until};
 
 use super::Disconnected;
 use super::concurrency::Concurrency;
@@ -26,8 +26,12 @@ use super::transport::{Reply, Request, SendError, Transport};
 use crate::clock;
 use crate::plan::{Batch, Plan};
 
-/// How often the status is sent, which is also the longest that an event is held back.
+/// How long after a request started or was answered the status is sent at the latest, which is also the longest that an event
+/// is held back, …
 const PULSE: Duration = Duration::from_millis(50);
+
+/// … and how often it is sent while nothing happens. In an outage or a long pause, only the time that is left changes.
+const IDLE_PULSE: Duration = Duration::from_secs(1);
 
 /// Events that are further apart than this are sent one by one, …
 const LULL: Duration = Duration::from_millis(5);
@@ -55,6 +59,12 @@ struct Outbox {
     events: mpsc::Sender<Event>,
     waiting: Vec<Event>,
     told_at: Instant,
+}
+
+/// Ticks when the status is to be sent.
+struct Pulse {
+    interval: Interval,
+    next: Instant,
 }
 
 struct Answered {
@@ -95,7 +105,7 @@ impl<T: Transport> Dispatcher<T> {
         mut self,
         mut shutdown_rx: watch::Receiver<Shutdown>,
     ) -> Result<Delivery, Disconnected> {
-        let mut pulse = pulse();
+        let mut pulse = Pulse::new();
         let mut grace: Option<Instant> = None;
         loop {
             let now = clock::monotonic_now();
@@ -120,9 +130,15 @@ impl<T: Transport> Dispatcher<T> {
             tokio::select! {
                 biased;
                 Ok(()) = shutdown_rx.changed() => {}
-                _ = pulse.tick() => self.send_status().await?,
-                Some(answered) = self.in_flight.join_next() => self.answered(answered).await?,
-                () = self.limiter.permit(), if may_start => self.start().await?,
+                () = pulse.tick() => self.send_status().await?,
+                Some(answered) = self.in_flight.join_next() => {
+                    self.answered(answered).await?;
+                    pulse.hasten();
+                }
+                () = self.limiter.permit(), if may_start => {
+                    self.start().await?;
+                    pulse.hasten();
+                }
                 () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
             }
         }
@@ -259,8 +275,23 @@ impl Outbox {
     }
 }
 
-fn pulse() -> Interval {
-    let mut pulse = interval(PULSE);
-    pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    pulse
+impl Pulse {
+    fn new() -> Self {
+        Self { interval: interval(IDLE_PULSE), next: clock::monotonic_now() }
+    }
+
+    async fn tick(&mut self) {
+        self.interval.tick().await;
+        self.next = clock::monotonic_now() + IDLE_PULSE;
+        self.interval.reset_at(self.next);
+    }
+
+    /// Something happened, so the next tick comes soon.
+    fn hasten(&mut self) {
+        let soon = clock::monotonic_now() + PULSE;
+        if soon < self.next {
+            self.next = soon;
+            self.interval.reset_at(soon);
+        }
+    }
 }

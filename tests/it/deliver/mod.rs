@@ -4,6 +4,7 @@
 #![expect(clippy::unchecked_time_subtraction, reason = "times since the start of a test, in order")]
 
 mod canary;
+mod day;
 mod fire;
 mod pace;
 mod pages;
