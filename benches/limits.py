@@ -12,6 +12,7 @@ half an hour.
 
 import argparse
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -39,7 +40,7 @@ class Bench:
 
     def run(self, what: str, arguments: str, expected: int = 0) -> None:
         """Runs the program, and prints its time, its memory, and its files at different times."""
-        begun = time.monotonic()
+        begun, before = time.monotonic(), processor_time()
         command = [self.program, *arguments.split()]
         with tempfile.TemporaryFile() as output:
             process = subprocess.Popen(command, cwd=self.directory, env=ENVIRONMENT, stdout=output, stderr=output)
@@ -49,12 +50,13 @@ class Bench:
                 peak = max(peak, memory.get("VmHWM", 0))
                 samples.append((memory.get("VmRSS", 0), files))
                 time.sleep(0.05)
-            took = time.monotonic() - begun
+            took, worked = time.monotonic() - begun, processor_time() - before
             output.seek(0)
             lines = output.read().decode(errors="replace").splitlines()
-        headings = ("complete", "incomplete:", "stopped:", "error:", "read and planned", "note: 1")
+        headings = ("complete", "incomplete:", "stopped:", "error:", "read and planned", "note: ")
         headline = next((line for line in lines if line.startswith(headings)), "")
-        print(f"{what}: {took:.1f} s, {peak / 1000:.0f} MB, exit code {process.returncode}. {headline[:120]}")
+        times = f"{took:.1f} s ({worked:.1f} s of processor time)"
+        print(f"{what}: {times}, {peak / 1000:.0f} MB, exit code {process.returncode}. {headline[:120]}")
         some = samples[:: max(1, len(samples) // 8)]
         print("    MB/open files: " + " ".join(f"{memory / 1000:.0f}/{files}" for memory, files in some))
         if process.returncode != expected:
@@ -112,12 +114,20 @@ class Bench:
     def failed(self) -> None:
         """A million rows that fail, or are invalid."""
         rows = self.write("failed.csv", (f"{i},country,Country {i // 10_000}\n" for i in range(1, 1_000_001)))
-        (self.directory / "unknown.txt").write_text("".join(f"{i}\n" for i in range(500, 1_000_001, 1000)))
-        for how in ("naming", "unnamed"):
-            with self.sandbox(f"--reject-ids {self.directory}/unknown.txt --reject {how}") as to:
-                self.run(f"1,000 of a million users unknown, {how}", f"sync {to} --no-ledger {rows}", expected=1)
+        for unknown, ways in [(1_000, ("naming", "unnamed")), (10_000, ("unnamed", "not-found"))]:
+            step = 1_000_000 // unknown
+            ids = "".join(f"{i}\n" for i in range(step // 2, 1_000_001, step))
+            (self.directory / "unknown.txt").write_text(ids)
+            for way in ways:
+                with self.sandbox(f"--reject-ids {self.directory}/unknown.txt --reject {way}") as to:
+                    what = f"{unknown:,} of a million users unknown, {way}"
+                    self.run(what, f"sync {to} --no-ledger {rows}", expected=1)
         with self.sandbox("--users 10") as to:
             self.run("a million unknown users", f"sync {to} --memory 64MB --no-ledger {rows}", expected=1)
+        self.size("failures.csv")
+        fewer = self.write("fewer.csv", (f"{i},country,Country {i // 10_000}\n" for i in range(1, 100_001)))
+        with self.sandbox("--users 10 --reject not-found") as to:
+            self.run("100,000 unknown users, not-found", f"sync {to} --memory 64MB --no-ledger {fewer}", expected=1)
         self.size("failures.csv")
         rows = self.write("invalid.csv", (f"{i},gender,none {i % 5}\n" for i in range(1, 1_000_001)))
         self.run("a million invalid rows", f"sync --sandbox --memory 64MB {rows}", expected=3)
@@ -135,11 +145,15 @@ class Bench:
             self.run("history user", "history user 4711 --ledger big.ledger")
             self.run("send other values, and compact", f"sync {to} {flags} {second}")
             self.size("big.ledger")
-        self.run("undo", "undo 3 --ledger big.ledger --output undo.csv")
-        self.size("undo.csv")
-        users = self.rows // len(ATTRIBUTES)
-        with self.sandbox(f"--users {users} --page-size 1000") as to:
-            self.run(f"pull {users:,} users", f"pull {to} --ledger pulled.ledger --memory 64MB")
+            self.run("undo", "undo 3 --ledger big.ledger --output undo.csv")
+            self.size("undo.csv")
+            little = flags.replace("64MB", "16MB")
+            self.run("send the first values, and compact, --memory 16MB", f"sync {to} {little} {first}")
+
+    def pull(self) -> None:
+        """Reading all users, with `--memory 64MB`."""
+        with self.sandbox("--users 1250000 --page-size 1000") as to:
+            self.run("pull 1,250,000 users", f"pull {to} --ledger pulled.ledger --memory 64MB")
         self.size("pulled.ledger")
 
 
@@ -169,6 +183,12 @@ def look(pid: int) -> tuple[dict[str, int], int]:
         return memory, len(os.listdir(f"/proc/{pid}/fd"))
     except OSError:
         return {}, 0
+
+
+def processor_time() -> float:
+    """That of all processes that this one has started and that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def free_port() -> int:
@@ -213,7 +233,7 @@ def serve(pieces: list[int] | None, pause: float) -> int:
 
 
 def main() -> None:
-    parts = ["requests", "values", "silent", "failed", "ledger"]
+    parts = ["requests", "values", "silent", "failed", "ledger", "pull"]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(parts))
     parser.add_argument("--rows", type=int, default=100_000_000, help="rows for the ledger")

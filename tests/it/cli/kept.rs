@@ -184,12 +184,16 @@ pub(super) fn cramped(command: &Command, blocks: u32) -> Command {
     shell
 }
 
-#[test]
-fn on_a_full_disk_a_run_stops_and_claims_only_what_is_recorded() {
-    // However few commits it takes to record them, they don't fit.
+/// A request for each of 400 users. However few commits it takes to record them, they need more than a megabyte.
+fn long_cities() -> Workdir {
     let row = |user: u32| format!("{user},city,\"{}\"", format!("City {user}, ").repeat(200));
     let rows: Vec<String> = (1..=400).map(row).collect();
-    let workdir = Workdir::with_rows(&rows.iter().map(String::as_str).collect::<Vec<_>>());
+    Workdir::with_rows(&rows.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[test]
+fn on_a_full_disk_a_run_stops_and_claims_only_what_is_recorded() {
+    let workdir = long_cities();
     let server = Server::friendly();
     let command = server.remembering(&workdir, "users.csv --rate 400/s --failures /dev/null");
     let stopped = ended(cramped(&command, 1000)).exits(5);
@@ -202,4 +206,22 @@ fn on_a_full_disk_a_run_stops_and_claims_only_what_is_recorded() {
     let run = server.remember(&workdir, "users.csv").exits(0);
     assert_eq!((run.rows("resumed"), run.rows("acknowledged")), (acknowledged, unsent));
     assert_eq!(server.state(), naive_state(&workdir.read("users.csv")));
+}
+
+#[test]
+fn on_a_full_disk_a_ledger_that_can_not_be_compacted_has_what_was_sent() {
+    // To compact it takes as much once more.
+    for blocks in (1000..).step_by(500) {
+        let (workdir, server) = (long_cities(), Server::friendly());
+        let command = server.remembering(&workdir, "users.csv --failures /dev/null");
+        let run = ended(cramped(&command, blocks));
+        if run.code == 5 {
+            continue;
+        }
+        let run = run.exits(0).says("warning: the ledger was not compacted");
+        assert_eq!(run.rows("acknowledged"), 400);
+        let again = server.remember(&workdir, "users.csv --only-changed").exits(0);
+        assert_eq!((again.rows("unchanged"), again.requests("sent")), (400, 0));
+        break;
+    }
 }
