@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Server, Workdir, ended, project};
 
-/// Unreachable for the first request, which is sent again after the delay of a retry.
+/// Unreachable for the first request. It is sent again after at least half of the delay of a retry.
 fn away() -> Server {
     let fault = Fault { kind: FaultKind::Error(503, ErrorBody::Html), moment: Moment::BeforeApplying };
     Server::new(Options { script: vec![Some(fault)], ..Options::default() })
@@ -17,7 +17,7 @@ fn away() -> Server {
 #[test]
 fn for_programs_progress_and_the_end_are_fields() {
     let (workdir, server) = (Workdir::with_cities(10), away());
-    let arguments = "users.csv --log-format json --rate 10/s --retry-initial-delay 3s --retry-max-delay 3s";
+    let arguments = "users.csv --log-format json --rate 10/s --retry-initial-delay 5s --retry-max-delay 5s";
     let run = server.sync(&workdir, arguments).exits(0);
     let lines: Vec<Value> = run.stderr.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
     let words: Vec<_> = lines.iter().map(|line| line["message"].as_str().unwrap()).collect();
@@ -25,7 +25,7 @@ fn for_programs_progress_and_the_end_are_fields() {
     assert_eq!(words[..2], ["waiting", "resumed"]);
     assert_eq!((&waiting["target"], &waiting["waiting"]), (&"progress".into(), &"outage".into()));
     assert!(waiting["last_answer"].as_str().unwrap().contains("503"), "{waiting}");
-    assert!((1..=3).contains(&waiting["next_try_seconds"].as_u64().unwrap()), "{waiting}");
+    assert!((1..=5).contains(&waiting["next_try_seconds"].as_u64().unwrap()), "{waiting}");
     assert!((500..=600).contains(&waiting["gives_up_seconds"].as_u64().unwrap()), "{waiting}");
     assert!(resumed["waited_seconds"].as_u64().unwrap() >= 2, "{resumed}");
     assert_eq!((&end["outcome"], &end["exit_code"]), (&"complete".into(), &0.into()));
@@ -53,7 +53,7 @@ fn a_run_that_ends_early_says_its_exit_code_to_programs() {
 fn a_log_says_when_a_wait_begins_and_ends() {
     let (workdir, server) = (Workdir::with_cities(10), away());
     let run =
-        server.sync(&workdir, "users.csv --rate 10/s --retry-initial-delay 3s --retry-max-delay 3s").exits(0);
+        server.sync(&workdir, "users.csv --rate 10/s --retry-initial-delay 5s --retry-max-delay 5s").exits(0);
     let lines: Vec<_> = run.stderr.lines().filter(|line| line.contains("INFO")).collect();
     assert_eq!(lines.len(), 2, "{}", run.stderr);
     assert!(lines[0].contains(" waiting=outage next_try="), "{lines:?}");

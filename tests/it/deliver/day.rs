@@ -53,6 +53,7 @@ struct Seen {
     troubled: usize,
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as a transport gives it")]
 fn reply(status: u16, retry_after: Option<Duration>) -> Result<Reply, SendError> {
     let body = if status == 200 { r#"{"status": "ok"}"# } else { "" };
     Ok(Reply { status, body: body.into(), retry_after, ..Reply::default() })
