@@ -249,12 +249,14 @@ impl<'a> World<'a> {
     }
 
     fn arguments(&mut self, job: &Job, settings: &Settings) -> Vec<String> {
+        // On a busy machine, a database may take seconds to answer.
+        let max_outage = if matches!(self.store, Store::Postgres(_)) { 12 } else { 3 };
         let mut arguments = vec![
             format!("--rate={}/s", settings.rate),
             format!("--timeout={}s", settings.timeout.as_secs()),
             "--retry-initial-delay=3ms".to_owned(),
             "--retry-max-delay=60ms".to_owned(),
-            "--max-outage=3s".to_owned(),
+            format!("--max-outage={max_outage}s"),
             format!("--temp-dir={}", self.place.join("temporary").display()),
         ];
         arguments.extend(settings.memory.map(|memory| format!("--memory={memory}")));
