@@ -62,8 +62,11 @@ fn random_server(seed: u64) -> f64 {
         [Naming::All, Naming::Some(1), Naming::Some(10), Naming::Positions, Naming::Nobody, Naming::NotFound]
             [dice.random_range(0..6)];
     if dice.random_bool(0.2) {
-        server.poison = some(&mut dice, 0.01);
         server.poison_status = [500, 500, 502, 409][dice.random_range(0..4)];
+        // If many users were refused with the same words, these would be of the value, as far as anyone can tell.
+        let most = if server.poison_status == 409 { 2 } else { 4 };
+        let share = [0.01, 0.01, 0.05, 0.1][dice.random_range(0..most)];
+        server.poison = some(&mut dice, share);
     }
     let bodies = [r#"{"value": ["bad"]}"#, r#"{"detail": "no"}"#, "", "<html>403</html>"];
     if dice.random_bool(0.3) {
