@@ -50,7 +50,7 @@ fn random_server(seed: u64) -> f64 {
     }
     let batch = dice.random_range(1..200);
     let plan = plan_of(rows.iter().map(|(user, name, value)| (*user, *name, value.as_str())), batch);
-    let mut server = FaultyServer { shows_users: true, ..FaultyServer::default() };
+    let mut server = FaultyServer { shows_users: dice.random_bool(0.8), ..FaultyServer::default() };
     let some = |dice: &mut StdRng, share: f64| -> BTreeSet<u64> {
         (1..=users).filter(|_| dice.random_bool(share)).collect()
     };
