@@ -142,9 +142,14 @@ pub(super) fn is_about_operation(status: Option<u16>) -> bool {
 pub(super) fn existence(result: &Result<Reply, SendError>) -> Option<bool> {
     match result.as_ref().map(|reply| reply.status) {
         Ok(404 | 410) => Some(false),
-        Ok(200..=299) => Some(true),
+        Ok(200..=299) => result.as_ref().is_ok_and(|reply| is_object(&reply.body)).then_some(true),
         _ => None,
     }
+}
+
+/// Whether it can be a user. A page of a proxy is none.
+fn is_object(body: &[u8]) -> bool {
+    serde_json::from_slice::<Map<String, Value>>(body).is_ok()
 }
 
 /// Whether the key is not allowed what a GET asked for.
@@ -289,16 +294,19 @@ mod tests {
 
     #[test]
     fn a_question_tells_whether_a_user_exists_and_whether_the_key_may_ask() {
-        for (status, exists) in [
-            (200, Some(true)),
-            (204, Some(true)),
-            (403, None),
-            (404, Some(false)),
-            (410, Some(false)),
-            (500, None),
+        for (status, body, exists) in [
+            (200, r#"{"id": 1}"#, Some(true)),
+            (200, "<html>Soon back</html>", None),
+            (200, r#"{"id": "#, None),
+            (200, "[]", None),
+            (204, "", None),
+            (403, "", None),
+            (404, "", Some(false)),
+            (410, "", Some(false)),
+            (500, "", None),
         ] {
-            let answer = Ok(reply(status, ""));
-            assert_eq!(existence(&answer), exists, "{status}");
+            let answer = Ok(reply(status, body));
+            assert_eq!(existence(&answer), exists, "{status} {body}");
             assert_eq!(is_forbidden(&answer), status == 403, "{status}");
         }
     }

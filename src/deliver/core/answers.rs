@@ -215,7 +215,16 @@ impl Core {
     ) {
         match request.task {
             Task::Probe(_) => {}
-            Task::AccountUser(users) => self.learn_of_account(&users, existence(result), now),
+            Task::AccountUser(users) => {
+                let exists = existence(result);
+                let Some(account) = &mut self.account else { return };
+                account.errors += 1;
+                // A page instead of a user may come from a proxy, once.
+                let is_page = exists.is_none() && result.as_ref().is_ok_and(|reply| reply.status < 300);
+                if !is_page || account.errors >= self.options.max_attempts.get() {
+                    self.learn_of_account(&users, exists, now);
+                }
+            }
             Task::Account(users) => {
                 self.account = None;
                 self.knowledge.clear_streak();
@@ -387,8 +396,12 @@ impl Core {
         self.account = Some(AccountCheck { reason, pattern, row, is_rejected: false, errors: 0 });
     }
 
-    /// The first row of an attribute other than the group's, of those that may be sent at any time.
+    /// The first row of an attribute other than the group's, as long as such rows are sent: what comes after them may have
+    /// changed the user.
     pub(super) fn row_of_another_attribute(&self, group: u32) -> Option<(u32, u32)> {
+        if self.phase != Phase::Ordinary {
+            return None;
+        }
         let attribute = &self.plan.attribute(group).name;
         let first = |group| Batch { group, first: 0, len: 1 };
         let is_other = |other: &u32| {

@@ -45,6 +45,8 @@ pub(super) struct FaultyServer {
     pub(super) outages: Vec<(Duration, Duration)>,
     /// A GET of a user works.
     pub(super) shows_users: bool,
+    /// The share of users that are shown as a page of a proxy.
+    pub(super) pages: f64,
 }
 
 impl Default for FaultyServer {
@@ -64,6 +66,7 @@ impl Default for FaultyServer {
             errors: 0.0,
             outages: Vec::new(),
             shows_users: true,
+            pages: 0.0,
         }
     }
 }
@@ -112,6 +115,9 @@ impl FaultyServer {
             }
             ApiCall::Page(_) => return (reply(405, ""), false),
             ApiCall::User(_) if !self.shows_users => return (reply(405, ""), false),
+            ApiCall::User(_) if self.pages > 0.0 && dice.random_bool(self.pages) => {
+                return (reply(200, "<html>Back soon</html>"), false);
+            }
             ApiCall::User(user) => {
                 let known = !self.unknown.contains(&user.parse::<u64>().unwrap());
                 return (if known { reply(200, r#"{"id": 1}"#) } else { reply(404, "") }, false);

@@ -102,6 +102,7 @@ fn run_until(
         starts: Vec::new(),
         sent_again: BTreeSet::new(),
     };
+    let mut addresses_begun = false;
     let row = |group: u32, place: u32| (plan.attribute(group).name.clone(), plan.user_number(group, place));
     loop {
         let at = now - begun;
@@ -130,10 +131,18 @@ fn run_until(
             let mut bytes = 0;
             if let ApiCall::Update(users) = &call {
                 bytes = body_length(plan, users);
+                let name = &plan.attribute(users.group).name;
+                addresses_begun |= name == "email";
                 for place in users.places() {
                     if is_again {
                         run.sent_again.insert(row(users.group, place));
                     }
+                    assert!(
+                        name == "email"
+                            || !addresses_begun
+                            || run.applied.contains_key(&row(users.group, place)),
+                        "seed {seed}: {name} after e-mail addresses {server:?}"
+                    );
                     *run.carried.entry(row(users.group, place)).or_default() += 1;
                     if made {
                         let value = plan.value(users.group).unwrap().into_owned();

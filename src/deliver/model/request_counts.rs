@@ -226,17 +226,28 @@ fn batches_that_the_server_chokes_on_at_the_end_are_no_outage() {
 #[test]
 fn unknown_users_fail_also_where_no_others_are_left() {
     for naming in [Naming::All, Naming::Positions, Naming::Nobody, Naming::NotFound] {
-        for (users, proven) in [(1, true), (1, false), (3, true), (3, false)] {
+        for (users, proven, pages) in [(1, true, 0.0), (1, false, 0.3), (3, true, 0.3), (3, false, 0.0)] {
             // As on the second night, when all others are unchanged.
             let rows = groups_of(12, users).chain((1..=users).map(|user| (user, "country", "PL".to_owned())));
             let plan = plan(rows);
             let unknown = (0..=12 * users).collect();
-            let server = FaultyServer { unknown, naming, ..FaultyServer::default() };
+            let server = FaultyServer { unknown, naming, pages, ..FaultyServer::default() };
             let run = run(&plan, &Options { proven, ..options() }, &server);
             let all = plan.rows();
             assert_eq!((&run.stop, run.failed().len() as u64), (&None, all), "{naming:?} {users} {proven}");
         }
     }
+}
+
+#[test]
+fn no_other_row_is_sent_after_e_mail_addresses_to_check_the_account() {
+    // Nothing was acknowledged, so that the check takes a row of the plan. The model looks at the order.
+    let addresses = (3..=30).map(|user| (user, "email", format!("user{user}@example.com")));
+    let plan = plan((1..=2).map(|user| (user, "city", "Oslo".to_owned())).chain(addresses));
+    let server =
+        FaultyServer { poison: [1, 2].into(), unknown: (3..=30).collect(), ..FaultyServer::default() };
+    let run = run(&plan, &options(), &server);
+    assert_eq!((&run.stop, run.failed().len()), (&None, 30));
 }
 
 #[test]
