@@ -6,8 +6,8 @@ use std::{fs, iter};
 
 use attrsync::input::{Attribute, IdType};
 use attrsync::ledger::{
-    KnownAttribute, Ledger, LedgerError, LedgerReader, PullRecorder, RowCounts, RunOutcome, SkipScope,
-    TargetKey, UndoError,
+    KnownAttribute, Ledger, LedgerError, LedgerLocation, LedgerReader, PullRecorder, RowCounts, RunOutcome,
+    SkipScope, TargetKey, UndoError,
 };
 use attrsync::plan::{Compare, SentValue, User};
 
@@ -127,6 +127,139 @@ fn users_who_got_other_ids_since_the_list_was_read_are_not_missing(store: Store)
     }
 }
 
+fn what_was_known_before_a_run_is_kept_whenever_the_journal_is_compacted(store: Store) {
+    for compacts_first in [true, false] {
+        let place = store.place();
+        let path = place.location();
+        let mut account = account(1..=3);
+        run(path, &[row(1, "city", "Oslo")], &mut account, 0);
+        if compacts_first {
+            compact(path, 0, 1);
+        }
+        let second = run(path, &[row(1, "city", "Rome")], &mut account, 2);
+        compact(path, 0, 3);
+        run(path, &[row(2, "city", "Rome")], &mut account, 4);
+        for now in 5..7 {
+            compact(path, 0, now);
+            assert_eq!(undone(path, second), [(("city".to_owned(), 1), "Oslo".to_owned())].into());
+        }
+    }
+}
+
+fn that_a_user_had_no_value_is_restored_after_all_was_compacted(store: Store) {
+    let place = store.place();
+    let path = place.location();
+    let mut account = account(1..=3);
+    pull_all(path, &account, 0);
+    compact(path, 0, 1);
+    let first = run(path, &[row(1, "tier", "gold")], &mut account, 2);
+    for now in 3..5 {
+        assert_eq!(undone(path, first), [(("tier".to_owned(), 1), "null".to_owned())].into());
+        compact(path, 0, now);
+    }
+}
+
+/// Reads these users without a value, with all custom attributes or none.
+fn pull_without_values(
+    path: &LedgerLocation,
+    key: &TargetKey,
+    users: impl IntoIterator<Item = u64>,
+    custom: bool,
+    now: i64,
+) {
+    let ledger = Ledger::open(path, key, at(now)).unwrap();
+    let mut recorder = PullRecorder::begin(ledger, custom, None, at(now)).unwrap();
+    for user in users {
+        recorder.add(User::Id(user), custom, iter::empty());
+    }
+    recorder.end_page(None);
+    recorder.finish(RunOutcome::Complete, at(now)).unwrap();
+}
+
+fn another_account() -> TargetKey {
+    TargetKey { base_url: "https://other.user.com/api/public/".to_owned(), ..target() }
+}
+
+fn of_a_standard_attribute_that_was_not_shown_nothing_is_known(store: Store) {
+    let place = store.place();
+    let path = place.location();
+    let mut account = account(1..=3);
+    pull_without_values(path, &target(), 1..=3, true, 0);
+    compact(path, 0, 1);
+    let cleared = || known_of(path, plan(&[row(2, "city", "-")], 3), SkipScope::EveryRun).2.total();
+    assert_eq!(cleared().unchanged, 0);
+    let first = run(path, &[row(1, "city", "Rome")], &mut account, 2);
+    for now in 3..5 {
+        assert_eq!((cleared().unchanged, undone(path, first).len()), (0, 0));
+        compact(path, 0, now);
+    }
+}
+
+fn what_was_read_of_one_account_says_nothing_of_another(store: Store) {
+    let place = store.place();
+    let path = place.location();
+    let mut account = account(1..=3);
+    pull_without_values(path, &another_account(), 1..=3, true, 0);
+    compact(path, 0, 1);
+    let first = run(path, &[row(1, "tier", "gold")], &mut account, 2);
+    for now in 3..5 {
+        let rows = [row(2, "tier", "-"), row(9, "tier", "-")];
+        let known = known_of(path, plan(&rows, 3), SkipScope::EveryRun).2.total();
+        assert_eq!((known.unchanged, known.missing, undone(path, first).len()), (0, 0, 0));
+        compact(path, 0, now);
+    }
+}
+
+fn values_are_not_forgotten_while_a_killed_run_may_confirm_them_whatever_is_read(store: Store) {
+    let place = store.place();
+    let path = place.location();
+    let mut account = account(1..=9);
+    let tiers: Vec<_> = (1..=9).map(|user| row(user, "tier", "gold")).collect();
+    run(path, &tiers, &mut account, 0);
+    let rows = [row(1, "tier", "new"), row(2, "tier", "new")];
+    // A kill leaves no end.
+    drop(begin(path, &rows, Changes::All, Resume::No, at(1)).unwrap());
+    pull_without_values(path, &target(), 1..=9, false, 2);
+    compact(path, 0, 3);
+    let mut again = begin(path, &rows, Changes::All, Resume::Yes, at(4)).unwrap();
+    again.send_all(&mut Facts::new(), at(4));
+    again.finish(RunOutcome::Complete, at(4));
+    assert_eq!(known_of(path, plan(&tiers, 3), SkipScope::EveryRun).2.total().unchanged, 7);
+}
+
+fn a_reading_is_kept_whole_when_the_journal_is_compacted_before_it_goes_on(store: Store) {
+    let place = store.place();
+    let path = place.location();
+    let ledger = Ledger::open(path, &target(), at(0)).unwrap();
+    let mut recorder = PullRecorder::begin(ledger, true, None, at(0)).unwrap();
+    (1..30).for_each(|user| recorder.add(User::Id(user), true, iter::empty()));
+    recorder.end_page(Some("30".to_owned()));
+    recorder.finish(RunOutcome::Interrupted, at(0)).unwrap();
+    // A run for another account, so that the rest of the reading is too little to compact the journal.
+    let rows: Vec<_> = (1..=30).map(|user| row(user, "city", "Oslo")).collect();
+    let whole = plan(&rows, 3);
+    let mut ledger = Ledger::open(path, &another_account(), at(1)).unwrap();
+    let run = ledger.begin(&description(&whole), None, at(1)).unwrap();
+    whole.batches().for_each(|batch| ledger.record(&whole, batch, 1));
+    ledger.commit(run, at(1)).unwrap();
+    ledger.finish(run, RunOutcome::Complete, &RowCounts::default(), at(1)).unwrap();
+    ledger.compact(at(0), &bounds()).unwrap();
+    drop(ledger);
+
+    let ledger = Ledger::open(path, &target(), at(2)).unwrap();
+    let unfinished = ledger.reader().unfinished_pull(&target(), true).unwrap();
+    let mut recorder = PullRecorder::begin(ledger, true, unfinished.as_ref(), at(2)).unwrap();
+    recorder.add(User::Id(30), true, iter::empty());
+    recorder.end_page(None);
+    recorder.finish(RunOutcome::Complete, at(2)).unwrap();
+    for now in 3..6 {
+        compact(path, 0, now);
+        let rows: Vec<_> = (1..=31).map(|user| row(user, "city", "Oslo")).collect();
+        let missing = known_of(path, plan(&rows, 3), SkipScope::EveryRun).2.total().missing;
+        assert_eq!(missing, 1);
+    }
+}
+
 #[test]
 fn readings_take_little_more_space_than_the_account_however_many_there_are() {
     let place = Store::File.place();
@@ -140,10 +273,12 @@ fn readings_take_little_more_space_than_the_account_however_many_there_are() {
             recorder.add(User::Id(user), true, iter::once(("city", SentValue::Text(value.into()))));
         }
         recorder.end_page(None);
-        let mut ledger = recorder.finish(RunOutcome::Complete, at(now)).unwrap();
-        ledger.compact(at(0), &bounds()).unwrap();
-        drop(ledger);
-        sizes.push(fs::metadata(path.path().unwrap()).unwrap().len());
+        drop(recorder.finish(RunOutcome::Complete, at(now)).unwrap());
+        let size = || fs::metadata(path.path().unwrap()).unwrap().len();
+        let read = size();
+        Ledger::open(path, &target(), at(now)).unwrap().compact(at(0), &bounds()).unwrap();
+        sizes.push(size());
+        assert!(sizes[0] < read + read / 2, "it is kept once: {read}, {sizes:?}");
     }
     assert!(sizes[0] > 200_000 && sizes[3] < sizes[0] + sizes[0] / 2, "{sizes:?}");
 }
@@ -155,4 +290,10 @@ in_each_store! {
     a_list_that_was_begun_anew_does_not_mix_with_the_complete_one,
     that_a_user_has_no_value_is_known_after_the_reading_expired,
     users_who_got_other_ids_since_the_list_was_read_are_not_missing,
+    what_was_known_before_a_run_is_kept_whenever_the_journal_is_compacted,
+    that_a_user_had_no_value_is_restored_after_all_was_compacted,
+    of_a_standard_attribute_that_was_not_shown_nothing_is_known,
+    what_was_read_of_one_account_says_nothing_of_another,
+    values_are_not_forgotten_while_a_killed_run_may_confirm_them_whatever_is_read,
+    a_reading_is_kept_whole_when_the_journal_is_compacted_before_it_goes_on,
 }

@@ -8,6 +8,7 @@ mod history;
 mod kills;
 pub(crate) mod place;
 mod pulls;
+mod readings;
 mod recording;
 mod renames;
 mod runs;
