@@ -98,7 +98,7 @@ fn all_values_are_read_back_by_pages_where_that_takes_fewer_requests() {
     let workdir = cities(numbers(250));
     let run = server.sync(&workdir, "users.csv --verify all --summary -").exits(0);
     assert_eq!(run.summary()["verified"]["checked"], 250);
-    assert_eq!((run.requests("read_back"), run.requests("sent")), (3, 4));
+    assert_eq!((run.requests("read_back"), run.requests("acknowledged"), run.requests("sent")), (3, 1, 4));
     run.says("reading back users=250 way=pages requests=3").says("read back 250 rows agreed, 0 differed");
 }
 

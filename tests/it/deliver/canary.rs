@@ -104,6 +104,36 @@ fn an_api_that_applies_late_is_given_time() {
     }
 }
 
+#[test]
+fn only_users_whose_values_differ_are_read_again() {
+    let rows: Vec<(u64, String)> = (1..=100).map(|user| (user, format!("City {user}"))).collect();
+    let plan = plan(rows.iter().map(|(user, city)| (*user, "city", city.as_str())), 40);
+    let late = |asked: &Asked| {
+        let shown_after = Duration::from_secs(if asked.ids == [2] { 2 } else { 0 });
+        Act { shown_after, ..ok() }
+    };
+    let run = run(&plan, &with_canary(&plan, 3), Box::new(late));
+    assert_eq!((&run.end, run.acknowledged().len()), (&End::Complete, 100));
+    let verified = run.verified.as_ref().unwrap();
+    assert_eq!((verified.asked, verified.checked, verified.differing), (3, 3, 0));
+    let read = run.sent.iter().filter(|purpose| **purpose == Purpose::ReadBack).count();
+    assert!((3 + 2..3 + 5).contains(&read), "three users, and one of them more than once again: {read}");
+}
+
+#[test]
+fn users_are_not_read_again_where_others_are_not_shown() {
+    let plan = many();
+    let half = |asked: &Asked| Act {
+        applied: asked.attribute != "score",
+        shown_after: Duration::from_secs(2),
+        ..ok()
+    };
+    let run = run(&plan, &with_canary(&plan, 1), Box::new(half));
+    assert_eq!(canary_failure(&run), &CanaryFailure::Differs { differing: 2, checked: 2 });
+    only_the_first(&run);
+    assert_eq!(run.sent.len(), 3 + 1);
+}
+
 fn plan_of_one_city() -> Arc<Plan> {
     plan([(FIRST, "city", "Oslo"), (8, "city", "Oslo")], 40)
 }

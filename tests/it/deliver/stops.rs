@@ -202,3 +202,34 @@ fn a_connection_that_the_server_had_closed_costs_no_attempt_and_a_place_in_the_r
     assert_eq!(run.sent.len(), 50 + 49);
     assert!(run.api.log().starts.windows(11).all(|starts| starts[10] - starts[0] > Duration::from_secs(1)));
 }
+
+#[test]
+fn a_connection_that_is_closed_each_time_is_an_error_like_others_after_the_third_time() {
+    let closed = |asked: &Asked| {
+        // Else it would have no end.
+        if asked.ids != [42] || asked.number > 1000 {
+            return ok();
+        }
+        let cause = SendErrorCause::IdleConnection;
+        let answer = Err(SendError { delivered: Delivered::Maybe, cause, error: "closed".into() });
+        Act { answer, applied: false, ..ok() }
+    };
+    let options = Options { max_attempts: 3.try_into().unwrap(), ..options() };
+    let run = run(&many_cities(100), &options, Box::new(closed));
+    assert_eq!((&run.end, run.failed(), run.acknowledged().len()), (&End::Complete, vec![42], 99));
+    let failed = run.settled.iter().find(|(_, outcome, _)| matches!(outcome, Outcome::Failed(_)));
+    assert_eq!(failed.map(|(.., attempts)| *attempts), Some(3 + 3));
+}
+
+#[test]
+fn where_no_connection_is_possible_the_run_stops_at_the_third_time_in_a_row() {
+    let nobody = |asked: &Asked| {
+        let cause = SendErrorCause::Certificate;
+        let answer = Err(SendError { delivered: Delivered::No, cause, error: "expired".into() });
+        // It is renewed after two requests, and expires for good after 20.
+        if asked.number < 2 || asked.number > 20 { Act { answer, applied: false, ..ok() } } else { ok() }
+    };
+    let run = run(&many_cities(100), &options(), Box::new(nobody));
+    assert!(matches!(&run.end, End::Stopped(Stop::Unreachable(reason)) if reason.error == "expired"));
+    assert_eq!((run.acknowledged().len(), run.failed().len()), (19, 0));
+}
