@@ -181,8 +181,8 @@ fn a_wrong_address_costs_two_requests_and_the_right_one_is_never_taken_for_it() 
     let server = FaultyServer { wrong_address: true, ..FaultyServer::default() };
     let plan = groups_of(100, 10);
     let run = run(&self::plan(plan), &options(), &server);
-    assert!(matches!(run.stop, Some(Stop::WrongAddress { .. })), "{:?}", run.stop);
-    assert_eq!(run.requests, 2);
+    let Some(Stop::WrongAddress { reason, .. }) = &run.stop else { panic!("{:?}", run.stop) };
+    assert_eq!((run.requests, reason.status), (2, Some(404)));
 }
 
 #[test]
