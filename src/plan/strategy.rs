@@ -174,4 +174,46 @@ mod tests {
     fn the_rows_of_one_user_are_never_too_many() {
         assert!(strategy(1 << 40, 1 << 30, 0, 100).is_some());
     }
+
+    #[test]
+    fn a_slot_is_wide_enough_for_each_value() {
+        for (values, width) in [
+            (127, SlotWidth::One),
+            (128, SlotWidth::Two),
+            (32_767, SlotWidth::Two),
+            (32_768, SlotWidth::Four),
+            ((1 << 31) - 1, SlotWidth::Four),
+        ] {
+            assert_eq!(SlotWidth::of(values).map(|(width, _)| width), Some(width), "{values}");
+        }
+        assert_eq!(SlotWidth::of(1 << 31), None);
+    }
+
+    #[test]
+    fn no_strategy_takes_more_memory_than_there_is() {
+        let (near, far) = (Span { smallest: 7, largest: 2_006 }, Span { smallest: 0, largest: 1 << 40 });
+        for (rows, values, span, on_conflict, taken, bytes) in [
+            // A byte for each place, and the result.
+            (1_000, 100, near, OnConflict::Last, Strategy::Table(SlotWidth::One, Grouping::Count), 10_400),
+            (1_000, 200, near, OnConflict::First, Strategy::Table(SlotWidth::Two, Grouping::Count), 12_800),
+            (1_000, 100, near, OnConflict::Error, Strategy::Table(SlotWidth::One, Grouping::Count), 90_400),
+            (1_000, 100, far, OnConflict::Last, Strategy::Sort(Grouping::Count), 32_400),
+            (1_000, 100, far, OnConflict::Error, Strategy::Sort(Grouping::Count), 112_400),
+            (10, 40, far, OnConflict::Last, Strategy::Sort(Grouping::Count), 480),
+            (10, 41, far, OnConflict::Last, Strategy::Sort(Grouping::Sort), 600),
+        ] {
+            let workload = Workload { rows, values, span, on_conflict };
+            assert_eq!(workload.least_bytes(), bytes, "{workload:?}");
+            assert_eq!(workload.strategy(bytes), Some(taken), "{workload:?}");
+            assert_eq!(workload.strategy(bytes - 1), None, "{workload:?}");
+        }
+        let all_numbers = Span { smallest: 0, largest: u64::from(u32::MAX) };
+        let workload =
+            Workload { rows: 1 << 30, values: 1, span: all_numbers, on_conflict: OnConflict::Last };
+        assert_eq!(
+            workload.strategy(u64::MAX),
+            Some(Strategy::Sort(Grouping::Count)),
+            "no table is so large"
+        );
+    }
 }
