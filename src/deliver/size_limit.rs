@@ -74,7 +74,7 @@ impl SizeLimit {
 
     /// The server says that it accepts this many: the next request tests whether it accepts more.
     pub(super) fn suggest(&mut self, most: u32) {
-        if self.rejected.is_some_and(|rejected| most > self.accepted && most < rejected) {
+        if self.rejected.is_some_and(|rejected| most >= self.accepted && most < rejected) {
             // Accepted as long as nothing shows the contrary; the search upwards goes on from there.
             self.accepted = most;
             self.suggested = Some(most);
@@ -192,6 +192,19 @@ mod tests {
             limit.reject(most + 1);
             assert_eq!(limit.size(), Some(most));
         }
+    }
+
+    #[test]
+    fn a_limit_that_the_server_names_is_found_as_quickly_if_as_many_were_accepted_before() {
+        let mut limit = SizeLimit::new(1);
+        limit.accept(100);
+        limit.reject(1000);
+        limit.suggest(20);
+        assert_eq!(limit.size(), Some(550), "more than that were accepted");
+        limit.suggest(100);
+        assert_eq!(limit.size(), Some(101));
+        limit.reject(101);
+        assert_eq!(limit.size(), Some(100));
     }
 
     #[test]
