@@ -8,6 +8,8 @@
 mod comparison;
 mod reservoir;
 mod sample;
+#[cfg(test)]
+mod tests;
 
 use fixedbitset::FixedBitSet;
 use serde::Serialize;
