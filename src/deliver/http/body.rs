@@ -48,6 +48,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_body_that_can_not_be_decompressed_says_so_unless_it_is_empty() {
+        let of = |body: &'static [u8], encoding| decoded(Bytes::from_static(body), encoding, 100);
+        assert_eq!(of(b"x", Some("br")), "the answer is compressed as `br`, which was not asked for");
+        for (body, encoding) in [("", Some("br")), ("x", Some(" identity")), ("x", Some("gzip")), ("x", None)]
+        {
+            assert_eq!(of(body.as_bytes(), encoding), body);
+        }
+    }
+
+    #[test]
     fn a_key_that_the_server_repeats_is_taken_out() {
         let said = without(Bytes::from_static(b"bad Token abc, abc!"), "abc");
         assert_eq!(said, "bad Token [key], [key]!");

@@ -264,6 +264,15 @@ mod tests {
     }
 
     #[test]
+    fn the_most_specific_cause_is_told_without_its_number() {
+        let reset = io::Error::from_raw_os_error(104);
+        assert!(reset.to_string().ends_with("(os error 104)"));
+        let error = io::Error::other(reset);
+        let all: Vec<_> = causes(&error).collect();
+        assert!(!innermost(&all).is_empty() && !innermost(&all).contains("os error"));
+    }
+
+    #[test]
     fn protocols_that_do_not_fit_are_named_with_their_place() {
         let place =
             Destination { host: "acme.user.com".into(), address: "acme.user.com:443".into(), proxy: None };
