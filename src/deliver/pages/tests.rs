@@ -338,6 +338,13 @@ fn a_connection_that_the_server_had_closed_is_opened_again_at_once() {
 }
 
 #[test]
+fn connections_that_the_server_always_closes_are_an_outage() {
+    let read = read([lost(SendErrorCause::IdleConnection)]);
+    assert!(matches!(read.stop(), Stop::Outage { .. }), "{:?}", read.result);
+    assert!(read.requests.sent < 60, "{:?}", read.requests);
+}
+
+#[test]
 fn what_no_waiting_heals_stops_it() {
     let wrong_address =
         Stop::WrongAddress { reason: reason(404, "404 Not Found"), address: options().address };
