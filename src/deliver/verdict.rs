@@ -142,14 +142,15 @@ pub(super) fn is_about_operation(status: Option<u16>) -> bool {
 pub(super) fn existence(result: &Result<Reply, SendError>) -> Option<bool> {
     match result.as_ref().map(|reply| reply.status) {
         Ok(404 | 410) => Some(false),
-        Ok(200..=299) => result.as_ref().is_ok_and(|reply| is_object(&reply.body)).then_some(true),
+        Ok(200..=299) => result.as_ref().is_ok_and(|reply| is_user(&reply.body)).then_some(true),
         _ => None,
     }
 }
 
-/// Whether it can be a user. A page of a proxy is none.
-fn is_object(body: &[u8]) -> bool {
-    serde_json::from_slice::<Map<String, Value>>(body).is_ok()
+/// Whether it is a user: an object with an id. The page or the message of a proxy is none.
+fn is_user(body: &[u8]) -> bool {
+    let user = serde_json::from_slice::<Map<String, Value>>(body);
+    user.is_ok_and(|user| ["id", "custom_id", "user_id"].iter().any(|name| user.contains_key(*name)))
 }
 
 /// Whether the key is not allowed what a GET asked for.
@@ -297,6 +298,8 @@ mod tests {
         for (status, body, exists) in [
             (200, r#"{"id": 1}"#, Some(true)),
             (200, "<html>Soon back</html>", None),
+            (200, r#"{"custom_id": "C-7", "id": null}"#, Some(true)),
+            (200, r#"{"status": null}"#, None),
             (200, r#"{"id": "#, None),
             (200, "[]", None),
             (204, "", None),

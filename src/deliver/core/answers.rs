@@ -219,9 +219,9 @@ impl Core {
                 let exists = existence(result);
                 let Some(account) = &mut self.account else { return };
                 account.errors += 1;
-                // A page instead of a user may come from a proxy, once.
-                let is_page = exists.is_none() && result.as_ref().is_ok_and(|reply| reply.status < 300);
-                if !is_page || account.errors >= self.options.max_attempts.get() {
+                // Something else than a user may come from a proxy, once.
+                let is_other = exists.is_none() && result.as_ref().is_ok_and(|reply| reply.status < 300);
+                if !is_other || account.errors >= self.options.max_attempts.get() {
                     self.learn_of_account(&users, exists, now);
                 }
             }

@@ -174,7 +174,8 @@ impl Transport for Api {
         let shown = held.map(|(key, (value, _))| {
             (key.0.as_str(), if state.shown_from[key] <= at { value.as_str() } else { "before" })
         });
-        let held: BTreeMap<_, _> = shown.collect();
+        let id = user.to_string();
+        let held: BTreeMap<_, _> = shown.chain([("id", id.as_str())]).collect();
         Ok(Reply { status: 200, body: serde_json::to_vec(&held).unwrap().into(), ..Reply::default() })
     }
 
