@@ -128,8 +128,11 @@ impl Transport for Day {
     }
 }
 
-/// Sends as many requests as a day has room for. `each` is called for each that is acknowledged.
-fn a_day_at(rate: Rate, latency: Duration, mut each: impl FnMut(usize)) {
+#[test]
+fn a_day_of_requests_keeps_to_the_rate_and_loses_nothing() {
+    // Few requests, as the time is what matters.
+    let rate = Rate { requests: NonZeroU32::new(12).unwrap(), window: Duration::from_mins(1) };
+    let latency = Duration::from_secs(12);
     let windows = DAY.as_secs() / rate.window.as_secs();
     let requests = usize::try_from(windows).unwrap() * rate.requests.get() as usize;
     let runtime =
@@ -157,7 +160,6 @@ fn a_day_at(rate: Rate, latency: Duration, mut each: impl FnMut(usize)) {
                 if let Event::Finished { outcome, .. } = event {
                     assert_eq!(outcome, Outcome::Acknowledged);
                     acknowledged += 1;
-                    each(acknowledged);
                 }
             }
             acknowledged
@@ -177,30 +179,4 @@ fn a_day_at(rate: Rate, latency: Duration, mut each: impl FnMut(usize)) {
     assert!((1..shared).contains(&seen.throttled), "{} requests were throttled", seen.throttled);
     let least = DAY + 4 * OUTAGE + HOUR / 2;
     assert!(took > least && took < least.mul_f64(1.05), "{took:?}");
-}
-
-#[test]
-fn a_day_of_requests_keeps_to_the_rate_and_loses_nothing() {
-    let rate = Rate { requests: NonZeroU32::new(12).unwrap(), window: Duration::from_mins(1) };
-    a_day_at(rate, Duration::from_secs(12), |_| {});
-}
-
-/// The same with as many requests as there are with the usual rate.
-#[test]
-#[cfg(target_os = "linux")]
-#[ignore = "takes a minute, with `cargo test --release --test it a_day_at -- --ignored`"]
-fn a_day_at_ten_requests_a_second_takes_as_much_memory_as_an_hour() {
-    let resident = || {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap()
-    };
-    let mut after_each_hour = Vec::new();
-    a_day_at(Options::default().rate, Duration::from_millis(40), |acknowledged| {
-        if acknowledged % 36_000 == 0 {
-            after_each_hour.push(resident());
-        }
-    });
-    let (first, last) = (after_each_hour[0], after_each_hour[23]);
-    assert!(last < first + 2000, "kB after each hour: {after_each_hour:?}");
 }
