@@ -107,7 +107,7 @@ impl Api {
         self.scenario.outage(now() - self.start) == Some(OutageKind::Unreachable)
     }
 
-    /// Lets so many of the requests that pass the rate limit go on, from the first one on; `None`: all.
+    /// Lets the first requests that pass the rate limit go on, up to this number; `None`: all.
     pub(super) fn open_for(&self, requests: Option<u64>) {
         self.open.send_replace(requests);
     }

@@ -93,8 +93,8 @@ impl Sandbox {
         self.api.with_requests(|requests| requests.log().to_vec())
     }
 
-    /// Serves the first so many of the requests that pass the rate limit. All others wait for [`release`](Self::release), or
-    /// for a larger number.
+    /// Serves the first requests that pass the rate limit, up to this number. Later ones wait for
+    /// [`release`](Self::release), or for a larger number.
     pub fn hold_after(&self, requests: u64) {
         self.api.open_for(Some(requests));
     }
