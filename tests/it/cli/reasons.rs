@@ -8,6 +8,7 @@ use std::process::Command;
 
 use attrsync::sandbox::{Fault, FaultKind, Moment, Options};
 
+use super::interrupted::until_it_says;
 use super::remembered::kill;
 use super::{Server, Workdir, ended};
 
@@ -49,12 +50,10 @@ fn a_run_can_wait_until_another_one_that_uses_the_same_files_has_ended() {
         let first = remembering(shared).spawn().unwrap();
         server.until(|counters| counters.requests == 2);
         let impatient = ended(remembering(&format!("{shared} --wait 300ms")));
-        impatient.exits(2).says("note: waiting: ").says("hint: wait until");
-        let second = remembering(&format!("{shared} --wait 90s")).spawn().unwrap();
-        kill(first);
-        let second = second.wait_with_output().unwrap();
-        let stderr = String::from_utf8_lossy(&second.stderr).into_owned();
-        assert_eq!(second.status.code(), Some(0), "{shared}: {stderr}");
+        impatient.exits(2).says("hint: wait until");
+        let mut second = remembering(&format!("{shared} --wait 90s")).spawn().unwrap();
+        let stderr = until_it_says(&mut second, "note: waiting: ", |_| kill(first));
+        assert_eq!(second.wait().unwrap().code(), Some(0), "{shared}: {stderr}");
         assert!(stderr.contains("3 rows") || stderr.contains("2 rows"), "{stderr}");
     }
 }

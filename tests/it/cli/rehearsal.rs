@@ -199,7 +199,7 @@ fn each_option_of_the_sandbox_has_its_effect() {
         with(&format!("{options} {rate}"), &arguments, code)
     };
     assert_eq!(sync("", "", 0).requests("sent"), 4);
-    assert!(sync("--rate 2/s", "", 0).requests("throttled") > 0);
+    assert!(sync("--rate 1/s", "", 0).requests("throttled") > 0);
     assert!(sync("--error-rate 60% --seed 1", "", 0).requests("retried") > 0);
     assert!(sync("--drop-rate 60% --seed 1", "", 0).requests("retried") > 0);
     assert!(sync("--max-ids 4", "", 0).requests("sent") > 4);

@@ -84,7 +84,8 @@ fn neither_errors_nor_broken_connections_change_what_the_server_holds() {
 fn a_server_that_throttles_is_waited_for() {
     let (workdir, server) = (
         Workdir::with_cities(4),
-        Server::new(Options { rate: Some((2, Duration::from_secs(1))), ..Options::default() }),
+        // So slow that the requests come too soon on a slow machine, too.
+        Server::new(Options { rate: Some((1, Duration::from_secs(3))), ..Options::default() }),
     );
     let run = server.sync(&workdir, "users.csv --summary -").exits(0);
     assert_eq!(server.state(), naive_state(&workdir.read("users.csv")));
