@@ -61,6 +61,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) is_first: bool,
     /// The ledger is in a database that was away for a while.
     pub(crate) ledger_was_away: bool,
+    /// A process before it was asked for a long pause, with the same quota.
+    pub(crate) quota_is_paused: bool,
 }
 
 /// What was broken, in words; empty if all is well.
@@ -72,6 +74,11 @@ impl Verdict {
             self.0.push(broken());
         }
     }
+}
+
+/// Whether it is answered with a pause that no run waits for.
+pub(crate) fn asks_for_long_pause(request: &Request) -> bool {
+    matches!(request.fate, Fate::Answered { retry_after: Some(text), .. } if text.len() > 19)
 }
 
 impl Evidence<'_> {
@@ -190,10 +197,13 @@ impl Evidence<'_> {
             Some("outage") => self.weather.is_rough(),
             Some("key_refused") => self.weather.key_dies.is_some(),
             // A short one is too long at the end of an outage.
-            Some("long_pause") => answered(&|request| {
-                matches!(request.fate, Fate::Answered { retry_after: Some(text), .. }
-                    if text.len() > 19 || self.weather.is_rough())
-            }),
+            Some("long_pause") => {
+                self.quota_is_paused
+                    || answered(&|request| {
+                        let is_asked = matches!(request.fate, Fate::Answered { retry_after: Some(_), .. });
+                        is_asked && (self.weather.is_rough() || asks_for_long_pause(request))
+                    })
+            }
             Some("canary") => self.settings.canary && answered(&|request| !request.acknowledges()),
             Some("ledger_away") => self.ledger_was_away,
             Some("ledger_held") => self.life.hit.is_some_and(|hit| matches!(hit, Hit::Freeze(_))),

@@ -16,7 +16,7 @@ use super::account::{Account, Asked, Unknown, meaning};
 use super::input::{self, Ids, Key, Population};
 use super::life::{Hit, Life, REPORT, SUMMARY, Start, When};
 use super::postgres::Cluster;
-use super::rules::{Evidence, Job, Kind, Settings};
+use super::rules::{Evidence, Job, Kind, Settings, asks_for_long_pause};
 use super::screen::printed_command;
 use super::server::{Request, Server};
 use super::weather::{Outage, Weather};
@@ -51,6 +51,10 @@ pub(crate) struct World<'a> {
     pub(super) edited: BTreeSet<Key>,
     /// A second run did to its end what the first one was begun for.
     pub(super) is_done_by_rival: bool,
+    /// The quota in the database has a name with this number.
+    quota: u32,
+    /// A process was asked for a long pause, so that the quota is paused.
+    quota_is_paused: bool,
     /// The printed command that sends the rows of the last report again.
     pub(super) reported: Option<Vec<String>>,
     pub(super) broken: Vec<String>,
@@ -103,6 +107,8 @@ impl<'a> World<'a> {
             inputs: 0,
             edited: BTreeSet::new(),
             is_done_by_rival: false,
+            quota: 0,
+            quota_is_paused: false,
             reported: None,
             broken: Vec::new(),
         }
@@ -132,6 +138,11 @@ impl<'a> World<'a> {
             Mood::Rough => Weather::any(&mut self.dice, false),
         };
         let settings = self.settings(job, mood, &weather);
+        // A pause is for all who share the quota. Sometimes another process learns of it, and in the end nobody waits for it.
+        if self.quota_is_paused && (mood == Mood::Calm || self.dice.random_bool(0.5)) {
+            self.quota += 1;
+            self.quota_is_paused = false;
+        }
         let hit = (mood == Mood::Rough && self.dice.random_bool(0.6)).then(|| self.hit());
         let away = match self.store {
             Store::Postgres(cluster) if mood == Mood::Rough && self.dice.random_bool(0.08) => Some(cluster),
@@ -183,9 +194,14 @@ impl<'a> World<'a> {
             edited: if job.only_changed { &self.edited } else { const { &BTreeSet::new() } },
             is_first: is_first && job.kind != Kind::Pull && job.arguments[1] != REPORT,
             ledger_was_away: away.is_some(),
+            quota_is_paused: self.quota_is_paused,
         };
         let mut broken = evidence.judge().0;
         drop(account);
+        if matches!(self.store, Store::Postgres(_)) {
+            let of_rival = rival.as_ref().map_or_else(Vec::new, |(key, _)| self.server.log(key));
+            self.quota_is_paused |= log.iter().chain(&of_rival).any(asks_for_long_pause);
+        }
         for request in &log {
             let Asked::Update { users, attribute, .. } = &request.asked else { continue };
             for user in users {
@@ -259,6 +275,9 @@ impl<'a> World<'a> {
             format!("--max-outage={max_outage}s"),
             format!("--temp-dir={}", self.place.join("temporary").display()),
         ];
+        if matches!(self.store, Store::Postgres(_)) {
+            arguments.push(format!("--quota=torture-{}-{}", self.seed, self.quota));
+        }
         arguments.extend(settings.memory.map(|memory| format!("--memory={memory}")));
         if job.kind != Kind::Saved {
             arguments.push(self.id_type());
