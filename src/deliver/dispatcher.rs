@@ -107,10 +107,11 @@ impl<T: Transport> Dispatcher<T> {
     ) -> Result<Delivery, Disconnected> {
         let mut pulse = Pulse::new();
         let mut grace: Option<Instant> = None;
+        let mut may_start = false;
         loop {
             let now = clock::monotonic_now();
-            let mut may_start = false;
-            self.look_for_reasons_to_stop(&shutdown_rx, now);
+            self.look_for_reasons_to_stop(&shutdown_rx, may_start, now);
+            may_start = false;
             if self.core.stop().is_some() {
                 // The run may be about to stop already when a signal comes.
                 let latest = now + self.options.grace_after(&shutdown_rx.borrow());
@@ -145,7 +146,13 @@ impl<T: Transport> Dispatcher<T> {
         self.finish().await
     }
 
-    fn look_for_reasons_to_stop(&mut self, shutdown_rx: &watch::Receiver<Shutdown>, now: Instant) {
+    /// `is_waiting` is whether a request waits for its permit.
+    fn look_for_reasons_to_stop(
+        &mut self,
+        shutdown_rx: &watch::Receiver<Shutdown>,
+        is_waiting: bool,
+        now: Instant,
+    ) {
         if let Shutdown::Graceful(stop) | Shutdown::Immediate(stop) = shutdown_rx.borrow().clone() {
             self.core.stop_with(stop);
         }
@@ -154,13 +161,12 @@ impl<T: Transport> Dispatcher<T> {
         {
             self.core.stop_with(Stop::OutOfTime(most));
         }
-        let most = self.options.max_outage;
-        let Some((at, reason)) = self.core.outage().gives_up(most) else { return };
-        let reason = reason.clone();
-        if now >= at {
-            self.core.stop_with(Stop::Outage { reason, after: most });
-        } else if let Some(pause) = self.limiter.asked_left(now).filter(|left| now + *left > at) {
-            self.core.stop_with(Stop::LongPause { reason, pause, most });
+        let (outage, most) = (self.core.outage(), self.options.max_outage);
+        // A pause that another process was asked for doesn't matter to a run that has nothing more to send.
+        let is_affected = is_waiting || outage.gives_up(most).is_some();
+        let asked_left = self.limiter.asked_left(now).filter(|_| is_affected);
+        if let Some(stop) = outage.reason_to_stop(most, asked_left, now) {
+            self.core.stop_with(stop);
         }
     }
 

@@ -158,10 +158,9 @@ pub enum Stop {
         /// `max_outage`.
         after: Duration,
     },
-    /// The API asks for a pause that is longer than `max_outage` allows.
+    /// The API asks for a pause that is longer than `max_outage` allows. With a rate that several processes share, it may
+    /// have asked another one.
     LongPause {
-        /// The answer.
-        reason: Reason,
         /// What is left of the pause.
         pause: Duration,
         /// `max_outage`.
@@ -218,9 +217,9 @@ impl Stop {
             | Self::Refused(reason)
             | Self::Unreachable(reason)
             | Self::Outage { reason, .. }
-            | Self::LongPause { reason, .. }
             | Self::Canary(CanaryFailure::NotAccepted(reason)) => Some(reason),
             Self::Canary(_)
+            | Self::LongPause { .. }
             | Self::OutOfTime(_)
             | Self::Interrupted
             | Self::Terminated

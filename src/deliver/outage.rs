@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::event::Stop;
 use super::transport::Delivered;
 use super::verdict::Reason;
 
@@ -197,6 +198,23 @@ impl OutageDetector {
         Some((since + max_outage, &self.last_reason))
     }
 
+    /// Why no more requests may start, if the API serves none for too long, or the pause that it asks for, of which this
+    /// is left, lasts too long.
+    pub(super) fn reason_to_stop(
+        &self,
+        max_outage: Duration,
+        asked_left: Option<Duration>,
+        now: Instant,
+    ) -> Option<Stop> {
+        let gives_up = self.gives_up(max_outage);
+        if let Some((_, reason)) = gives_up.filter(|(at, _)| now >= *at) {
+            return Some(Stop::Outage { reason: reason.clone(), after: max_outage });
+        }
+        let latest = gives_up.map_or(now + max_outage, |(at, _)| at);
+        let pause = asked_left.filter(|left| now + *left > latest)?;
+        Some(Stop::LongPause { pause, most: max_outage })
+    }
+
     /// How many of these attempts count against the request.
     pub(super) fn count(&self, attempts: Attempts) -> u32 {
         let oldest = self.shared.first().copied().unwrap_or_default();
@@ -260,6 +278,27 @@ mod tests {
         trouble_of(&mut outage, 1, &mut one, 500);
         outage.served();
         assert_eq!((outage.count(one), outage.count(other)), (1, 0));
+    }
+
+    #[test]
+    fn a_pause_may_not_end_later_than_an_outage() {
+        let (mut outage, now) = (served(), clock::monotonic_now());
+        let reason_to_stop = |outage: &OutageDetector, pause: Option<u32>, after: u32| {
+            outage.reason_to_stop(10 * WAIT, pause.map(|pause| pause * WAIT), now + after * WAIT)
+        };
+        assert_eq!(reason_to_stop(&outage, None, 100), None);
+        assert_eq!(reason_to_stop(&outage, Some(10), 100), None);
+        let stop = Stop::LongPause { pause: 11 * WAIT, most: 10 * WAIT };
+        assert_eq!(reason_to_stop(&outage, Some(11), 100), Some(stop.clone()));
+        for _ in 0..STREAK {
+            trouble(&mut outage, &mut Attempts::default(), 500);
+        }
+        assert_eq!(reason_to_stop(&outage, None, 9), None);
+        assert_eq!(reason_to_stop(&outage, Some(1), 8), None);
+        assert_eq!(reason_to_stop(&outage, Some(11), 9), Some(stop));
+        assert!(matches!(reason_to_stop(&outage, Some(3), 8), Some(Stop::LongPause { .. })));
+        let stop = reason_to_stop(&outage, Some(1), 11);
+        assert!(matches!(stop, Some(Stop::Outage { reason, .. }) if reason.status == Some(500)));
     }
 
     #[test]

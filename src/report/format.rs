@@ -114,7 +114,7 @@ pub fn why_stopped(stop: &Stop) -> String {
             };
             format!("{what} for {} (`--max-outage`): {}", period(*after), answer(reason))
         }
-        Stop::LongPause { reason: _, pause, most } => format!(
+        Stop::LongPause { pause, most } => format!(
             "User.com asks for a pause of {}, which ends later than `--max-outage` allows ({})",
             period(Duration::from_secs_f64(pause.as_secs_f64().ceil())),
             period(*most)
@@ -220,11 +220,7 @@ mod tests {
             "User.com answered only with errors for 10 minutes (`--max-outage`): 503 Service Unavailable",
         );
         check(
-            Stop::LongPause {
-                reason: reason(Some(429), ""),
-                pause: Duration::from_millis(3_599_950),
-                most: after,
-            },
+            Stop::LongPause { pause: Duration::from_millis(3_599_950), most: after },
             "User.com asks for a pause of 1 hour, which ends later than `--max-outage` allows (10 minutes)",
         );
         check(Stop::OutOfTime(5 * after), "time was up after 50 minutes (`--max-duration`)");

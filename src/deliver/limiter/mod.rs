@@ -178,10 +178,12 @@ impl Limiter {
         left(self.paused, now).max(self.shared.as_ref().and_then(|shared| shared.pause_left()))
     }
 
-    /// What is left of the pause that the server asked for, if it did. [`pause_left`](Self::pause_left) may be longer, because
-    /// pauses have a minimum of their own.
+    /// What is left of the pause that the server asked for, this process or another one with the same rate.
+    /// [`pause_left`](Self::pause_left) may be longer, because pauses have a minimum of their own.
     pub fn asked_left(&self, now: Instant) -> Option<Duration> {
-        left(self.asked, now)
+        // Whether the server asked for a pause of another process is not known. But its own are not longer than this.
+        let of_all = self.shared.as_ref().and_then(|shared| shared.pause_left());
+        left(self.asked, now).max(of_all.filter(|left| *left > LONGEST_OWN_PAUSE))
     }
 
     /// Nothing starts before this time. Pauses merge: the later end counts.

@@ -45,12 +45,19 @@ mod tests {
         taken: AtomicU32,
         asked: Mutex<Vec<Duration>>,
         paused: Mutex<Vec<Duration>>,
+        others_paused: Mutex<Option<Duration>>,
     }
 
     impl Slots {
         fn new(every: Duration) -> Arc<Self> {
-            let (asked, paused) = (Mutex::default(), Mutex::default());
-            Arc::new(Self { begin: clock::monotonic_now(), every, taken: AtomicU32::new(0), asked, paused })
+            Arc::new(Self {
+                begin: clock::monotonic_now(),
+                every,
+                taken: AtomicU32::new(0),
+                asked: Mutex::default(),
+                paused: Mutex::default(),
+                others_paused: Mutex::default(),
+            })
         }
     }
 
@@ -69,7 +76,7 @@ mod tests {
         }
 
         fn pause_left(&self) -> Option<Duration> {
-            None
+            *self.others_paused.lock().unwrap()
         }
     }
 
@@ -110,6 +117,18 @@ mod tests {
         let next = send(&mut limiter, Duration::ZERO, LimitSignal::Served).await;
         assert_eq!(next - slots.begin, Duration::from_secs(5));
         assert_eq!(slots.asked.lock().unwrap().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pause_of_another_process_that_no_process_makes_by_itself_was_asked_for() {
+        let slots = Slots::new(Duration::ZERO);
+        let limiter = Limiter::new(rate(10)).shared_by(Some(Arc::clone(&slots) as _));
+        for (seconds, asked) in [(None, false), (Some(30), false), (Some(31), true)] {
+            let left = seconds.map(Duration::from_secs);
+            *slots.others_paused.lock().unwrap() = left;
+            assert_eq!(limiter.pause_left(slots.begin), left);
+            assert_eq!(limiter.asked_left(slots.begin), left.filter(|_| asked));
+        }
     }
 
     #[tokio::test(start_paused = true)]

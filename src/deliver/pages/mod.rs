@@ -34,6 +34,10 @@ use crate::clock;
 /// What the outage detector knows each request by: there is one at a time.
 const KEY: (u32, u32) = (0, 0);
 
+/// How often to look for reasons to stop while waiting: a pause that another process was asked for may become known at any
+/// time.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 /// Why a page was not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PageError {
@@ -171,12 +175,13 @@ impl<T: Transport> PageReader<T> {
                 }
                 self.limiter.permit().await;
             };
-            let stops = self.stops_at().filter(|at| *at > now);
+            let again = now + LOOK_AGAIN;
+            let wake = self.stops_at().filter(|at| *at > now).map_or(again, |at| at.min(again));
             tokio::select! {
                 biased;
                 Ok(()) = shutdown_rx.changed() => {}
                 () = permit => break,
-                () = sleep_until(stops.unwrap_or(now)), if stops.is_some() => {}
+                () = sleep_until(wake) => {}
             }
         }
         report(outage);
@@ -227,14 +232,7 @@ impl<T: Transport> PageReader<T> {
         {
             return Some(Stop::OutOfTime(most));
         }
-        let most = self.options.max_outage;
-        let (at, reason) = self.outage.gives_up(most)?;
-        let reason = reason.clone();
-        if now >= at {
-            return Some(Stop::Outage { reason, after: most });
-        }
-        let pause = self.limiter.asked_left(now).filter(|left| now + *left > at)?;
-        Some(Stop::LongPause { reason, pause, most })
+        self.outage.reason_to_stop(self.options.max_outage, self.limiter.asked_left(now), now)
     }
 
     /// When there is a reason to stop although nothing happens until then.

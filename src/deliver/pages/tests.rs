@@ -3,13 +3,15 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::num::NonZeroU32;
+use std::pin::Pin;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rand::SeedableRng as _;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::deliver::{AccountValue, Rate, Request, SendErrorCause};
+use crate::deliver::{AccountValue, Rate, Request, SendErrorCause, SharedRate};
 use crate::input::Operation;
 
 const LATENCY: Duration = Duration::from_millis(100);
@@ -125,7 +127,7 @@ fn read_until(
         let begun = clock::monotonic_now();
         let acts = Mutex::new(acts.into_iter().collect());
         let script = Arc::new(Script { acts, asked: Mutex::default(), begun });
-        let limiter = Limiter::new(options.rate);
+        let limiter = Limiter::new(options.rate).shared_by(options.shared_rate.clone());
         let mut reader = PageReader::new(Arc::clone(&script), options, limiter, StdRng::seed_from_u64(1));
         let (shutdown, mut shutdown_rx) = watch::channel(Shutdown::No);
         let signals = signals.to_vec();
@@ -274,6 +276,32 @@ fn a_pause_that_is_longer_than_an_outage_may_be_is_not_waited_for() {
     let read = read([paused(429, 3600)]);
     assert!(matches!(read.stop(), Stop::LongPause { .. }), "{:?}", read.result);
     assert_eq!((read.requests.sent, read.took), (1, LATENCY));
+}
+
+/// Another process was asked for a pause of an hour, which becomes known the second time that someone asks.
+#[derive(Debug, Default)]
+struct PausedForAnother(AtomicBool);
+
+impl SharedRate for PausedForAnother {
+    fn permit(&self, _interval: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn started(&self) {}
+
+    fn pause(&self, _pause: Duration) {}
+
+    fn pause_left(&self) -> Option<Duration> {
+        self.0.swap(true, Ordering::Relaxed).then_some(Duration::from_hours(1))
+    }
+}
+
+#[test]
+fn a_long_pause_that_another_process_was_asked_for_is_not_waited_for() {
+    let shared_rate: Option<Arc<dyn SharedRate>> = Some(Arc::new(PausedForAnother::default()));
+    let read = read_until([good()], &Options { shared_rate, ..options() }, None, &[]);
+    assert!(matches!(read.stop(), Stop::LongPause { .. }), "{:?}", read.result);
+    assert_eq!(read.requests.sent, 0);
 }
 
 #[test]

@@ -115,6 +115,20 @@ fn run(plan: &Arc<Plan>, options: &Options, script: Script) -> Run {
 
 /// The same, stopped after a time.
 fn run_until(plan: &Arc<Plan>, options: &Options, script: Script, stop: Option<(Duration, Stop)>) -> Run {
+    run_in_paused_time(plan, || options.clone(), script, stop)
+}
+
+/// The same with options that are made once the time is paused.
+fn run_with(plan: &Arc<Plan>, options: impl FnOnce() -> Options, script: Script) -> Run {
+    run_in_paused_time(plan, options, script, None)
+}
+
+fn run_in_paused_time(
+    plan: &Arc<Plan>,
+    options: impl FnOnce() -> Options,
+    script: Script,
+    stop: Option<(Duration, Stop)>,
+) -> Run {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
@@ -129,9 +143,9 @@ fn run_until(plan: &Arc<Plan>, options: &Options, script: Script, stop: Option<(
             }
             std::future::pending::<()>().await;
         });
-        let chance = StdRng::seed_from_u64(1);
+        let (chance, options) = (StdRng::seed_from_u64(1), options());
         let delivery =
-            deliver::deliver(Arc::clone(plan), Arc::clone(&api), options, shutdown_rx, events, chance);
+            deliver::deliver(Arc::clone(plan), Arc::clone(&api), &options, shutdown_rx, events, chance);
         let listening = async {
             let (mut settled, mut sent) = (Vec::new(), Vec::new());
             while let Some(event) = told.recv().await {

@@ -1,13 +1,53 @@
 //! Outages, and the ways in which a run stops early.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use attrsync::deliver::{Delivered, End, Options, Outcome, Rate, SendError, SendErrorCause, Stop};
+use attrsync::clock::monotonic_now;
+use attrsync::deliver::{
+    Delivered, End, Options, Outcome, Rate, SendError, SendErrorCause, SharedRate, Stop,
+};
+use tokio::time::{Instant, sleep_until};
 
 use super::scripted::{Act, Asked, Script, lost, ok, status, throttled};
-use super::{many_cities, options, run, run_until};
+use super::{many_cities, options, run, run_until, run_with};
 
 const MINUTE: Duration = Duration::from_mins(1);
+
+/// A rate that another process is asked at some time not to use until later.
+#[derive(Debug)]
+struct PausedForAnother {
+    from: Instant,
+    until: Instant,
+}
+
+impl PausedForAnother {
+    fn after(from: Duration, until: Duration) -> Self {
+        let now = monotonic_now();
+        Self { from: now + from, until: now + until }
+    }
+}
+
+impl SharedRate for PausedForAnother {
+    fn permit(&self, _interval: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async {
+            if self.pause_left().is_some() {
+                sleep_until(self.until).await;
+            }
+        })
+    }
+
+    fn started(&self) {}
+
+    fn pause(&self, _pause: Duration) {}
+
+    fn pause_left(&self) -> Option<Duration> {
+        let now = monotonic_now();
+        (now >= self.from && now < self.until).then(|| self.until - now)
+    }
+}
 
 /// Serves nobody between these times.
 fn down(from: Duration, to: Duration, how: fn() -> Act) -> Script {
@@ -70,6 +110,30 @@ fn a_pause_longer_than_the_patience_stops_at_once() {
     );
     assert!(matches!(run.end, End::Stopped(Stop::LongPause { .. })), "{:?}", run.end);
     assert!(run.took < MINUTE);
+}
+
+#[test]
+fn a_long_pause_that_another_process_was_asked_for_stops_it_too() {
+    let paused = |from, until, users| {
+        let shared_rate = || Some(Arc::new(PausedForAnother::after(from, until)) as Arc<dyn SharedRate>);
+        let options = || Options { shared_rate: shared_rate(), ..options() };
+        run_with(&many_cities(users), options, Box::new(|_| ok()))
+    };
+    let (second, hour) = (Duration::from_secs(1), 60 * MINUTE);
+    for (from, least) in [(Duration::ZERO, 0), (second, 100)] {
+        let run = paused(from, hour, 100_000);
+        let End::Stopped(Stop::LongPause { pause, most }) = &run.end else { panic!("{:?}", run.end) };
+        assert!(*pause > hour - 3 * second && *most == 10 * MINUTE, "{pause:?}");
+        assert!(run.took < 3 * second && run.sent.len() >= least, "{:?}", (run.took, run.sent.len()));
+        assert_eq!(run.acknowledged().len(), run.sent.len());
+    }
+    // A shorter one is waited for.
+    let run = paused(Duration::ZERO, 9 * MINUTE, 10);
+    assert_eq!((&run.end, run.acknowledged().len()), (&End::Complete, 10));
+    assert!(run.took >= 9 * MINUTE);
+    // There is nothing to wait for once all is sent.
+    let run = paused(Duration::from_millis(1), hour, 1);
+    assert_eq!((&run.end, run.acknowledged().len()), (&End::Complete, 1));
 }
 
 #[test]
@@ -163,8 +227,8 @@ fn attributes_that_change_identity_wait_for_all_others() {
             (user, "city", name.as_str()),
         ]);
     }
-    let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-    let log = std::sync::Arc::clone(&seen);
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let log = Arc::clone(&seen);
     let script = move |asked: &Asked| {
         let act = if asked.number % 3 == 2 { status(500, "") } else { ok() };
         let done = asked.at + act.after;

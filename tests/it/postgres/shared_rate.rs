@@ -4,8 +4,10 @@ use std::path::Path;
 use std::thread;
 
 use attrsync::sandbox::{Log, Options};
+use httpmock::Method::PUT;
+use httpmock::MockServer;
 
-use super::super::cli::{Server, Workdir, ended};
+use super::super::cli::{KEY, Server, Workdir, ended};
 use super::runs::{attrsync, cancel, recorded, stalling, syncing, wait, with};
 use super::{Session, database};
 
@@ -54,6 +56,27 @@ fn two_programs_with_ledgers_of_their_own_share_a_rate() {
         let took = server.sandbox.log().last().unwrap().at;
         assert!(took.as_secs() >= 2 * ROWS / RATE - 1, "{} requests within {took:?}", 2 * ROWS);
     }
+}
+
+#[test]
+fn a_long_pause_of_one_stops_the_other_too() {
+    let Some(database) = database() else { return };
+    let server = MockServer::start();
+    let throttled = server.mock(|when, then| {
+        when.method(PUT);
+        then.status(429).header("retry-after", "3600");
+    });
+    for schema in ["one", "other"] {
+        let ledger = with(&database.direct, format!("schema={schema}"));
+        let workdir = Workdir::with_cities(3);
+        let mut command = workdir.attrsync("sync users.csv --concurrency 1 --max-outage 5m --summary -");
+        command.env("ATTRSYNC_BASE_URL", server.url("/api/public/")).env("ATTRSYNC_TOKEN", KEY);
+        command.env("ATTRSYNC_LEDGER", ledger);
+        let run = ended(command).exits(4);
+        assert_eq!((run.summary()["reason"].as_str(), run.rows("unsent")), (Some("long_pause"), 3));
+        run.says("asks for a pause of");
+    }
+    assert_eq!(throttled.calls(), 1, "the other one asks nothing");
 }
 
 #[test]

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use self::keeper::{FAR, Keeper, LOOK_EVERY, Task};
@@ -41,13 +41,17 @@ const _: () = assert!(TOLERANCE.as_millis() < HEADROOM.as_millis());
 /// A caller that asks for the next permit within this time after a start could have started then.
 const AT_ONCE: Duration = Duration::from_millis(2);
 
-/// This process's part of a quota. It gives up its slots when it is dropped.
+/// How long a process that ends waits until a pause is in the database.
+const LEAVE_WITHIN: Duration = Duration::from_secs(5);
+
+/// This process's part of a quota. When it is dropped, it gives up its slots, and waits until a pause that the API asked for
+/// is in the database.
 #[derive(Debug)]
 pub struct Quota {
     shared: Arc<Shared>,
     keeper: AbortHandle,
     /// The thread of the keeper.
-    _background: Background,
+    background: Background,
 }
 
 /// What the callers and the keeper share.
@@ -101,7 +105,7 @@ impl Quota {
         let mut keeper = Keeper::new(Arc::clone(&shared), session, row);
         let keeper = background.run(async move { keeper.prepare().await.map(|()| keeper) })?;
         let keeper = background.spawn(keeper.run()).abort_handle();
-        Ok(Arc::new(Self { shared, keeper, _background: background.clone() }))
+        Ok(Arc::new(Self { shared, keeper, background: background.clone() }))
     }
 
     /// For how long the database has given no slots although they were needed, and why.
@@ -143,6 +147,15 @@ impl SharedRate for Quota {
 
 impl Drop for Quota {
     fn drop(&mut self) {
+        if self.shared.lock().to_report.is_some() {
+            let shared = Arc::clone(&self.shared);
+            let reported = async move { timeout(LEAVE_WITHIN, shared.reported()).await };
+            if self.background.run(reported).is_err() {
+                warn!(
+                    "a pause that the API asked for is not in the database: others who share the quota don't know of it"
+                );
+            }
+        }
         self.keeper.abort();
         let forfeited = self.shared.lock().slots.forfeited();
         debug!(forfeited, "leaves the quota");
@@ -235,6 +248,21 @@ impl Shared {
     fn paused(&self, until: Duration) {
         let mut state = self.lock();
         state.to_report = state.to_report.filter(|later| *later > until);
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until no pause is missing in the database.
+    async fn reported(&self) {
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            changed.as_mut().enable();
+            let now = clock::boot_now();
+            if self.lock().to_report.is_none_or(|until| until <= now) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// The database is away.
