@@ -1,5 +1,7 @@
 //! Pages from a server that the tests make up, in paused time.
 
+mod failures;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::num::NonZeroU32;
@@ -98,6 +100,11 @@ impl Read {
         }
     }
 
+    /// The times between requests.
+    fn gaps(&self) -> Vec<Duration> {
+        self.asked.windows(2).map(|pair| pair[1].0.saturating_sub(pair[0].0)).collect()
+    }
+
     fn malformed(&self) -> &str {
         match &self.result {
             Err(PageError::Malformed(what)) => what,
@@ -123,6 +130,21 @@ fn read_until(
     cursor: Option<&str>,
     signals: &[(Duration, Shutdown)],
 ) -> Read {
+    read_pages(1, acts, options, cursor, signals)
+}
+
+/// Reads two pages, of which the first one causes no wait.
+fn read_two(acts: impl IntoIterator<Item = Act>, options: &Options) -> Read {
+    read_pages(2, acts, options, None, &[])
+}
+
+fn read_pages(
+    pages: usize,
+    acts: impl IntoIterator<Item = Act>,
+    options: &Options,
+    cursor: Option<&str>,
+    signals: &[(Duration, Shutdown)],
+) -> Read {
     in_paused_time(async {
         let begun = clock::monotonic_now();
         let acts = Mutex::new(acts.into_iter().collect());
@@ -139,7 +161,10 @@ fn read_until(
             std::future::pending::<()>().await;
         });
         let mut waits = Vec::new();
-        let result = reader.read(cursor, &mut shutdown_rx, &mut |wait| waits.push(wait)).await;
+        let mut result = reader.read(cursor, &mut shutdown_rx, &mut |wait| waits.push(wait)).await;
+        for _ in 1..pages {
+            result = reader.read(cursor, &mut shutdown_rx, &mut |wait| waits.push(wait)).await;
+        }
         signaller.abort();
         let asked = script.asked.lock().unwrap().clone();
         Read { result, requests: reader.requests(), asked, waits, took: clock::monotonic_now() - begun }
@@ -244,23 +269,6 @@ fn a_page_that_leads_to_itself_is_no_page() {
 }
 
 #[test]
-fn what_is_not_json_is_asked_for_again_a_few_times() {
-    let maintenance = || status(200, "<html>Back soon</html>");
-    let read_again = read([maintenance(), status(204, ""), good()]);
-    assert!(read_again.result.is_ok());
-    assert_eq!(read_again.requests, PageRequests { sent: 3, retried: 2, throttled: 0 });
-    let given_up = read([maintenance()]);
-    assert_eq!(given_up.malformed(), "expected a page of users in JSON, found something else");
-    assert_eq!(given_up.requests.sent, u64::from(options().max_attempts.get()));
-    assert_eq!(read([status(204, "")]).malformed(), "expected the status 200, found 204");
-    let large = "x".repeat(Reply::MOST_PAGE);
-    assert_eq!(
-        read([status(200, &large)]).malformed(),
-        "expected a page of users in JSON, found more than 16 MiB"
-    );
-}
-
-#[test]
 fn a_throttled_request_is_repeated_after_the_pause() {
     for code in [429, 503] {
         let read = read([paused(code, 7), good()]);
@@ -302,74 +310,6 @@ fn a_long_pause_that_another_process_was_asked_for_is_not_waited_for() {
     let read = read_until([good()], &Options { shared_rate, ..options() }, None, &[]);
     assert!(matches!(read.stop(), Stop::LongPause { .. }), "{:?}", read.result);
     assert_eq!(read.requests.sent, 0);
-}
-
-#[test]
-fn failures_are_repeated_with_growing_waits_until_a_page_comes() {
-    let failures = [
-        status(500, ""),
-        status(408, ""),
-        status(503, ""),
-        status(504, "<html>"),
-        lost(SendErrorCause::Other),
-        lost(SendErrorCause::Timeout),
-        lost(SendErrorCause::Refused),
-        good(),
-    ];
-    let read = read_until(failures, &options(), Some("cursor=a"), &[]);
-    assert!(read.result.is_ok());
-    assert_eq!(read.requests, PageRequests { sent: 8, retried: 7, throttled: 0 });
-    assert!(read.asked.iter().all(|(_, cursor)| cursor.as_deref() == Some("cursor=a")));
-    assert_eq!(read.waits, [Some(Waiting::Outage), None]);
-    let gaps: Vec<Duration> = read.asked.windows(2).map(|pair| pair[1].0.saturating_sub(pair[0].0)).collect();
-    assert!(gaps[6] > Duration::from_secs(8), "{gaps:?}");
-}
-
-#[test]
-fn a_single_failure_after_a_page_is_no_outage() {
-    in_paused_time(async {
-        let acts = Mutex::new([good(), status(500, ""), good()].into());
-        let script = Script { acts, asked: Mutex::default(), begun: clock::monotonic_now() };
-        let options = options();
-        let (limiter, chance) = (Limiter::new(options.rate), StdRng::seed_from_u64(1));
-        let mut reader = PageReader::new(Arc::new(script), &options, limiter, chance);
-        let (_shutdown, mut shutdown_rx) = watch::channel(Shutdown::No);
-        let mut no_wait = |waiting| panic!("{waiting:?}");
-        reader.read(None, &mut shutdown_rx, &mut no_wait).await.unwrap();
-        reader.read(None, &mut shutdown_rx, &mut no_wait).await.unwrap();
-        assert_eq!(reader.requests(), PageRequests { sent: 3, retried: 1, throttled: 0 });
-    });
-}
-
-#[test]
-fn an_outage_that_lasts_too_long_stops_it() {
-    for failure in [status(502, ""), lost(SendErrorCause::Other), Act::Nothing] {
-        let options = Options { timeout: Duration::from_secs(20), ..options() };
-        let read = read_until([status(500, ""), failure], &options, None, &[]);
-        assert!(
-            matches!(read.stop(), Stop::Outage { after, .. } if *after == options.max_outage),
-            "{:?}",
-            read.result
-        );
-        let most = LATENCY + options.max_outage + options.timeout;
-        assert!((options.max_outage..=most).contains(&read.took), "{:?}", read.took);
-    }
-}
-
-#[test]
-fn a_connection_that_the_server_had_closed_is_opened_again_at_once() {
-    let stale = || lost(SendErrorCause::IdleConnection);
-    let read = read([stale(), stale(), good()]);
-    assert!(read.result.is_ok());
-    assert!(read.took < Duration::from_secs(1), "{:?}", read.took);
-    assert_eq!((read.waits.len(), read.requests.sent), (0, 3));
-}
-
-#[test]
-fn connections_that_the_server_always_closes_are_an_outage() {
-    let read = read([lost(SendErrorCause::IdleConnection)]);
-    assert!(matches!(read.stop(), Stop::Outage { .. }), "{:?}", read.result);
-    assert!(read.requests.sent < 60, "{:?}", read.requests);
 }
 
 #[test]
