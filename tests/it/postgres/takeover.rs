@@ -1,10 +1,28 @@
 //! A run that another one takes over from, because it was killed or stood still.
 
+use std::process::Child;
+
 use super::super::cli::{Server, Workdir};
 use super::database;
 use super::runs::{
     cancel, check_state, has_recorded, recorded, signal, stalling, sync, syncing, until_it_says, wait, with,
 };
+
+/// A process stands still until this is dropped, also by a test that fails.
+struct Stopped<'a>(&'a Child);
+
+impl<'a> Stopped<'a> {
+    fn new(child: &'a Child) -> Self {
+        signal(child, "STOP");
+        Self(child)
+    }
+}
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        signal(self.0, "CONT");
+    }
+}
 
 #[test]
 fn a_run_that_stood_still_sends_nothing_more_and_what_it_may_have_sent_is_sent_again() {
@@ -13,7 +31,7 @@ fn a_run_that_stood_still_sends_nothing_more_and_what_it_may_have_sent_is_sent_a
     let (first, server) = (Workdir::with_cities(12), stalling(1, 4));
     let child = syncing(&server, &first, &ledger, "--concurrency 4 --timeout 15s").spawn().unwrap();
     server.until(|counters| counters.requests == 5 && has_recorded(&ledger, 1));
-    signal(&child, "STOP");
+    let stopped = Stopped::new(&child);
     assert_eq!(server.counters().requests, 5);
 
     let second = Workdir::new();
@@ -25,7 +43,7 @@ fn a_run_that_stood_still_sends_nothing_more_and_what_it_may_have_sent_is_sent_a
     let before = server.counters().requests;
     assert_eq!(before, 17);
 
-    signal(&child, "CONT");
+    drop(stopped);
     let run = wait(child).exits(4);
     let summary = run.summary();
     assert_eq!(
