@@ -138,6 +138,7 @@ impl<T: Transport> Dispatcher<T> {
                 }
                 () = self.limiter.permit(), if may_start => {
                     self.start().await?;
+                    may_start = false;
                     pulse.hasten();
                 }
                 () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
