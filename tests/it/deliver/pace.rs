@@ -167,6 +167,21 @@ fn an_api_that_becomes_slow_for_good_is_not_starved_for_long() {
 }
 
 #[test]
+fn an_api_that_becomes_slow_is_not_starved_until_its_first_slow_answer() {
+    const QUICK: usize = 50;
+    let (options, slow) =
+        (Options { concurrency: NonZeroUsize::new(64).unwrap(), ..at(10) }, Duration::from_secs(30));
+    let script = move |asked: &super::scripted::Asked| Act {
+        after: if asked.number < QUICK { LATENCY } else { slow },
+        ..ok()
+    };
+    let run = run(&many_cities(90), &options, Box::new(script));
+    assert_eq!(run.end, End::Complete);
+    let starts = run.api.log().starts;
+    assert!(starts[89] - starts[QUICK] < slow / 2, "{starts:?}");
+}
+
+#[test]
 fn a_rate_per_minute_is_spread_over_the_minute() {
     let minute = Duration::from_mins(1);
     let rate = Rate { requests: NonZeroU32::new(60).unwrap(), window: minute };
