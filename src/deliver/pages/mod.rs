@@ -176,7 +176,7 @@ impl<T: Transport> PageReader<T> {
                 self.limiter.permit().await;
             };
             let again = now + LOOK_AGAIN;
-            let wake = self.stops_at().filter(|at| *at > now).map_or(again, |at| at.min(again));
+            let wake = self.stops_at().map_or(again, |at| at.min(again));
             tokio::select! {
                 biased;
                 Ok(()) = shutdown_rx.changed() => {}
@@ -212,7 +212,7 @@ impl<T: Transport> PageReader<T> {
                 }
                 ending = Some(end);
             }
-            let wake = ending.or_else(|| self.stops_at().filter(|at| *at > now));
+            let wake = ending.or_else(|| self.stops_at());
             tokio::select! {
                 biased;
                 result = &mut answer => return Ok((id, sent_at, result)),
