@@ -212,7 +212,10 @@ fn a_report_that_only_another_user_may_replace_is_refused_before_anything_is_sen
     fs::copy(workdir.path("users.csv"), shared.join("users.csv")).unwrap();
     fs::set_permissions(workdir.path(""), Permissions::from_mode(0o755)).unwrap();
     let program = shared.join("attrsync");
-    fs::copy(env!("CARGO_BIN_EXE_attrsync"), &program).unwrap();
+    // By a process of its own: a program that is open for writing, if only in a process that another test is just
+    // starting, can't be executed.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_attrsync")).arg(&program).status().unwrap();
+    assert!(copied.success());
     lchown(&shared, Some(1), None).unwrap();
     let mut command = Command::new(&program);
     command.args(["sync", "--sandbox", "users.csv"]).current_dir(&shared).env_clear().uid(ANOTHER_USER);
