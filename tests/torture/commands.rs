@@ -209,7 +209,8 @@ impl World<'_> {
                 let run = life.summary.as_ref().and_then(|summary| summary["run_id"].as_str());
                 return run.map(str::to_owned).filter(|_| number == 0);
             }
-            if std::mem::take(&mut self.is_done_by_rival) {
+            if std::mem::take(&mut self.is_done_by_rival) || (life.was_killed() && self.last_run_has_ended())
+            {
                 // Such a run is not continued.
                 done.clear();
             } else if let (Some(_), Some(report)) = (&life.summary, &life.report)

@@ -13,8 +13,11 @@ use serde_json::Value;
 use super::input::Key;
 use super::server::Server;
 
-/// Far longer than any life takes: what hangs is to fail.
+/// A process that sends nothing for so long hangs.
 const PATIENCE: Duration = Duration::from_mins(3);
+
+/// Longer than any life takes, also where the server throttles at random, which slows a run down further and further.
+const LONGEST_LIFE: Duration = Duration::from_mins(12);
 
 /// How often a process is looked at.
 const LOOK: Duration = Duration::from_millis(2);
@@ -107,7 +110,7 @@ impl Start {
     /// Runs it without anything that hits it and without reports of its own.
     pub(crate) fn ask(&self) -> (i32, String, String) {
         let mut child = self.command().spawn().unwrap();
-        let status = wait(&mut child, |_| {});
+        let status = wait(&mut child, |_| 0);
         let print = |name| fs::read_to_string(self.print_to(name)).unwrap();
         (status.code().unwrap_or(-1), print("out"), print("err"))
     }
@@ -142,6 +145,7 @@ impl Start {
             {
                 next = strike(child, what);
             }
+            server.requests()
         });
         let print = |name| fs::read_to_string(self.print_to(name)).unwrap();
         let (stdout, stderr) = (print("out"), print("err"));
@@ -188,19 +192,22 @@ impl Life {
     }
 }
 
-/// Waits for the end of a process, and looks at it meanwhile.
-fn wait(child: &mut Child, mut look: impl FnMut(&Child)) -> ExitStatus {
-    let began = Instant::now();
+/// Waits for the end of a process, and looks at it meanwhile, which returns how many requests there are.
+fn wait(child: &mut Child, mut look: impl FnMut(&Child) -> usize) -> ExitStatus {
+    let (began, mut requests, mut latest) = (Instant::now(), 0, Instant::now());
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             return status;
         }
-        if began.elapsed() > PATIENCE {
+        let now = look(child);
+        if now != requests {
+            (requests, latest) = (now, Instant::now());
+        }
+        if latest.elapsed() > PATIENCE || began.elapsed() > LONGEST_LIFE {
             child.kill().unwrap();
             child.wait().unwrap();
             panic!("a process hangs");
         }
-        look(child);
         thread::sleep(LOOK);
     }
 }

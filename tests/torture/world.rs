@@ -373,6 +373,14 @@ impl<'a> World<'a> {
     }
 
     /// What the ledger says the account holds, it holds.
+    /// Whether the ledger says that the last run did all it could, though its process may have been killed before it said so.
+    pub(super) fn last_run_has_ended(&mut self) -> bool {
+        let (_, stdout, _) = self.ask(["history", "--format=json"].map(str::to_owned).to_vec());
+        let history: Option<Value> = serde_json::from_str(&stdout).ok();
+        let outcome = history.as_ref().and_then(|history| history["runs"][0]["outcome"].as_str());
+        matches!(outcome, Some("complete" | "incomplete"))
+    }
+
     fn check_history(&mut self) -> Vec<String> {
         let user = self.dice.random_range(1..=self.population.known);
         let user = self.population.ids.name(user);
