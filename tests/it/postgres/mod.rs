@@ -58,10 +58,11 @@ impl Database {
         Session::open(&self.direct).query(sql)
     }
 
-    /// Ends all connections to it, and says how many these were. PgBouncer's are among them.
+    /// Ends all connections to it, and says how many these were. PgBouncer's are among them; the server's own processes,
+    /// which come and go, are not.
     pub(crate) fn terminate_connections(&self) -> usize {
         let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                   WHERE datname = current_database() AND pid <> pg_backend_pid()";
+                   WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()";
         Session::open(&self.admin).query(sql).len()
     }
 }
