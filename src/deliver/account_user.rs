@@ -223,6 +223,7 @@ mod tests {
             ("gender", json!("Unknown"), "1"),
             ("gender", json!(3), "3"),
             ("gender", json!("other"), "?"),
+            ("gender", json!(""), ""),
             ("gender", json!(null), "-"),
             ("gender", json!(["male"]), "?"),
             ("status", json!("visitor"), "1"),
@@ -237,6 +238,8 @@ mod tests {
             ("score", json!(-7.0), "-7"),
             ("score", json!("007"), "007"),
             ("score", json!(1.5), "1.5"),
+            ("score", json!(9_007_199_254_740_991.0), "9007199254740991"),
+            ("score", json!(9_007_199_254_740_992.0), "9007199254740992.0"),
             ("assigned_to", json!(31), "31"),
             ("assigned_to", json!({ "id": 31 }), "?"),
             ("city", json!("Łódź"), "Łódź"),
@@ -288,6 +291,7 @@ mod tests {
         let fields = json!({ "city": "Oslo", "attributes": [
             { "name": "Shoe size", "name_std": "shoe_size", "value": 44 },
             { "name": "Likes", "name_std": "likes", "value": ["a", { "b": 1.5 }] },
+            { "name": "Odd", "name_std": "odd", "value": ["a\u{ffff}"] },
             { "name": "Vip", "name_std": "vip", "value": true },
             { "name": "Plan", "name_std": "plan", "value": null },
         ] });
@@ -295,6 +299,7 @@ mod tests {
             ("Shoe size", "44"),
             ("shoe_size", "44"),
             ("Likes", r#"["a",{"b":1.5}]"#),
+            ("Odd", "?"),
             ("Vip", "true"),
             ("Plan", "-"),
             ("city", "-"),

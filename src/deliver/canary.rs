@@ -244,6 +244,16 @@ mod tests {
     }
 
     #[test]
+    fn users_are_added_up_to_the_number_asked_for() {
+        let ids: Vec<String> = (1..=300).map(|id| id.to_string()).collect();
+        let rows: Vec<(&str, &str, &str)> = ids.iter().map(|id| (id.as_str(), "city", "Oslo")).collect();
+        let plan = plan(&rows, false);
+        for (asked, chosen) in [(CANDIDATES, CANDIDATES), (250, 250), (300, 300), (301, 300)] {
+            assert_eq!(Canary::choose(&plan, asked).users(), chosen);
+        }
+    }
+
+    #[test]
     fn attributes_that_too_few_users_leave_out_are_named() {
         let plan = plan(&ROWS, false);
         let canary = Canary::choose(&plan, 1);
@@ -263,10 +273,10 @@ mod tests {
     #[test]
     fn requests_and_what_is_left_of_batches_make_up_the_plan() {
         let plan = plan(&ROWS, false);
-        for number in 0..6 {
+        for (number, size) in (0..6).flat_map(|number| [(number, 1), (number, 2), (number, 1000)]) {
             let canary = Canary::choose(&plan, number);
             let left = plan.batches().filter_map(|batch| canary.others(batch));
-            let all: Vec<UserSet> = canary.requests(1).chain(left).collect();
+            let all: Vec<UserSet> = canary.requests(size).chain(left).collect();
             let mut rows: Vec<(u32, u32)> =
                 all.iter().flat_map(|users| users.places().map(|place| (users.group, place))).collect();
             let sent = rows.len();

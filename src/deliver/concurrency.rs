@@ -129,6 +129,15 @@ mod tests {
     }
 
     #[test]
+    fn a_few_slow_answers_are_not_taken_for_an_api_that_stays_slow() {
+        let slow = |answers: usize| [vec![20; 50], vec![3000; answers]].concat();
+        // After 55 slow answers few requests are in flight.
+        let convinced = 55 + CONVINCED as usize;
+        assert_eq!(size(&window(64, &slow(convinced))), 4);
+        assert_eq!(size(&window(64, &slow(convinced + 3))), 7);
+    }
+
+    #[test]
     fn never_none_and_never_more_than_allowed() {
         for most in [1, 2, 16] {
             for millis in [0, 1, 100, 10_000, 1_000_000] {

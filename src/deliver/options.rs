@@ -181,3 +181,28 @@ impl Default for Options {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_may_be_as_large_as_can_be_paced() {
+        let most = Rate { requests: NonZeroU32::new(Rate::MOST).unwrap(), window: Duration::from_mins(1) };
+        assert_eq!(format!("{}/m", Rate::MOST).parse(), Ok(most));
+        for too_many in [Rate::MOST + 1, u32::MAX] {
+            let error = format!("{too_many}/s").parse::<Rate>().unwrap_err();
+            assert!(error.contains("at most 1000000 a window"), "{error}");
+        }
+    }
+
+    #[test]
+    fn rows_to_read_back_are_a_number_or_all() {
+        for (text, verify) in [("0", Verify::Rows(0)), (" 100 ", Verify::Rows(100)), ("ALL", Verify::All)] {
+            assert_eq!(text.parse(), Ok(verify));
+        }
+        for wrong in ["", "-1", "some", "1.5"] {
+            assert!(wrong.parse::<Verify>().unwrap_err().contains("a whole number from 0, or `all`"));
+        }
+    }
+}

@@ -452,6 +452,15 @@ mod tests {
     }
 
     #[test]
+    fn an_api_that_is_unavailable_more_than_once_is_given_up_too() {
+        let (mut outage, mut attempts) = (served(), Attempts::default());
+        for _ in 1..STREAK {
+            trouble(&mut outage, &mut attempts, 503);
+            assert_eq!((outage.next_probe(), outage.gives_up(WAIT).is_some()), (None, true));
+        }
+    }
+
+    #[test]
     fn an_api_that_only_throttles_is_given_up_too() {
         let (mut outage, now) = (served(), clock::monotonic_now());
         outage.throttled(&Reason::default(), now);

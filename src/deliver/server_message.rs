@@ -139,6 +139,16 @@ mod tests {
     }
 
     #[test]
+    fn cuts_within_a_word_that_is_most_of_the_text() {
+        let (half, word) = ("a".repeat(MOST_CHARS / 2), "x".repeat(MOST_CHARS));
+        for (first, kept) in [("id", MOST_CHARS), (&half, MOST_CHARS), (&format!("{half}a"), half.len() + 1)]
+        {
+            let cut = one_line(&format!("{first} {word}"));
+            assert_eq!(cut.split_once(" … ").unwrap().0.len(), kept);
+        }
+    }
+
+    #[test]
     fn cuts_between_words_wherever_the_limit_falls() {
         for first in 1..30 {
             let ids = " 1234567".repeat(6000);

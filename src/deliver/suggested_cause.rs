@@ -242,6 +242,7 @@ mod tests {
             ("1", r#"{"code":"1"}"#),
             ("Oslo", r#"{"code": 400, "detail": "Error 7 of 9 in line 12"}"#),
             ("Oslo", r#"{"detail": "Expected available in 1 second."}"#),
+            ("Oslo", r#"{"detail": "A board of 12' or '14 boards' are no city."}"#),
             ("Oslo", "<html><title>400 Bad Request</title>"),
             ("Oslo", ""),
         ] {
@@ -263,6 +264,9 @@ mod tests {
         assert_eq!(hint("Oslo", 413, "<html>"), SuggestedCause::Size(None));
         let words = |most| format!(r#"{{"ids": ["Ensure this field has no more than {most} elements."]}}"#);
         assert_eq!(hint("Oslo", 400, &words(300)), SuggestedCause::Size(Some(300)));
-        assert_eq!(hint("Oslo", 400, r#"{"detail": "no more than 3000 items"}"#), SuggestedCause::Nothing);
+        for most in [0, 1000, 3000] {
+            let body = format!(r#"{{"detail": "no more than {most} items"}}"#);
+            assert_eq!(hint("Oslo", 400, &body), SuggestedCause::Nothing, "{most}");
+        }
     }
 }

@@ -147,6 +147,13 @@ fn causes_are_remembered_for_several_messages_and_not_for_any_number() {
 }
 
 #[test]
+fn users_who_were_rejected_alone_are_counted_for_each_group() {
+    let mut knowledge = Knowledge::new(false);
+    let counts = [(0, 2), (0, 3), (1, 4)].map(|(group, users)| knowledge.add_rejected_alone(group, users));
+    assert_eq!(counts, [2, 5, 4]);
+}
+
+#[test]
 fn words_are_trusted_once_a_cause_was_shown_and_never_after_chance() {
     let mut knowledge = Knowledge::new(false);
     assert!(!knowledge.trusts("no"));
