@@ -55,7 +55,7 @@ pub use known_values::{KnownAttribute, KnownValues, SkipScope};
 pub use lease::{Lease, LeaseState};
 pub use location::LedgerLocation;
 pub use mark::{LedgerMark, SinceMark};
-pub use pull::{AccountList, PullRecorder, UnfinishedPull};
+pub use pull::{PullRecorder, UnfinishedPull};
 pub use reader::LedgerReader;
 pub use recorder::Recorder;
 pub use run::{

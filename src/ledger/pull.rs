@@ -41,17 +41,6 @@ pub struct UnfinishedPull {
     pub users: u64,
 }
 
-/// The newest list of users that was read to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AccountList {
-    /// The run that read its end.
-    pub run: RunId,
-    /// When reading began.
-    pub started: Timestamp,
-    /// How many users were read, those counted twice that came twice.
-    pub users: u64,
-}
-
 /// Records a reading of the list of users in a ledger.
 ///
 /// Users are added page by page. What was added is recorded, with the cursor of the next page, by [`commit`](Self::commit),
@@ -118,13 +107,6 @@ impl LedgerReader {
         };
         let PullRow { started, pages, users, .. } = pull;
         Ok(pull.next.map(|next| UnfinishedPull { run: RunId(run.id), started, next, pages, users }))
-    }
-
-    /// The newest list of this account's users that was read to its end, if it is not too old to be kept.
-    pub fn account_list(&self, target: &TargetKey) -> Result<Option<AccountList>, LedgerError> {
-        let Some(target) = self.target(target)? else { return Ok(None) };
-        let pull = self.complete_pull(target.id)?;
-        Ok(pull.map(|PullRow { run, started, users, .. }| AccountList { run: RunId(run), started, users }))
     }
 
     /// The newest run that read the list of a target to its end. What was sent since it began is in the journal.

@@ -77,11 +77,6 @@ impl<File: Read + Seek> SavedPlan<File> {
         &self.header
     }
 
-    /// The version of the program that has written it.
-    pub fn written_by(&self) -> &str {
-        &self.attrsync
-    }
-
     /// The plan, which sends exactly what the file says; and the rows of users that the account doesn't have.
     pub fn load(self, resources: &Resources) -> Result<(Plan, Option<Plan>), SavedPlanError> {
         let Self { mut file, header, attrsync, first, end, checksum } = self;
