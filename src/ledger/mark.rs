@@ -67,7 +67,7 @@ impl LedgerReader {
             return Ok(SinceMark::OtherRun(RunId(other.id)));
         }
         if mark.entry < self.database.state()?.expired {
-            return Ok(if now.entry == mark.entry { SinceMark::Nothing } else { SinceMark::Lost });
+            return Ok(SinceMark::Lost);
         }
         // A run that had begun before may have gone on.
         let headings = self.database.headings(mark.entry)?;
