@@ -234,6 +234,7 @@ mod tests {
             ("unsubscribed", json!("False"), "false"),
             ("notifications", json!(1), "true"),
             ("notifications", json!("maybe"), "?"),
+            ("notifications", json!(""), ""),
             ("score", json!(7), "7"),
             ("score", json!(-7.0), "-7"),
             ("score", json!("007"), "007"),
@@ -283,6 +284,25 @@ mod tests {
             (json!({}), "?"),
         ] {
             assert_eq!(held(fields.clone(), "company_id", Operation::Standard), expected, "{fields}");
+        }
+    }
+
+    #[test]
+    fn messages_show_what_the_account_has_in_json() {
+        let Value::Object(fields) = json!({
+            "city": "Oslo", "user_id": 17, "companies": [{ "id": 5 }], "attributes": [{ "name": "Plan", "value": 3 }],
+        }) else {
+            panic!("not an object")
+        };
+        let shown = |name, operation| shown(&fields, name, operation).map(|value| value.to_string());
+        for (name, operation, expected) in [
+            ("city", Operation::Standard, Some(r#""Oslo""#)),
+            ("custom_id", Operation::Standard, Some("17")),
+            ("company_id", Operation::Standard, Some(r#""5""#)),
+            ("country", Operation::Standard, None),
+            ("Plan", Operation::Custom, Some("3")),
+        ] {
+            assert_eq!(shown(name, operation).as_deref(), expected, "{name}");
         }
     }
 

@@ -458,3 +458,24 @@ fn untagged(text: &str) -> Option<(Source, SentValue<'_>)> {
     };
     Some((source, value))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_read_back_from_its_text_with_where_it_comes_from() {
+        let text = |text| SentValue::Text(Cow::Borrowed(text));
+        let values =
+            [SentValue::Null, text(""), text("7n"), text("n"), SentValue::Json(Cow::Borrowed("1.50"))];
+        for value in &values {
+            for source in [Source::Sent { attempts: 1 }, Source::Read { run: 12 }] {
+                let tagged = tagged(source, Some(value));
+                assert_eq!(untagged(&tagged), Some((source, value.clone())), "{tagged}");
+            }
+        }
+        for unknown in [&*tagged(Source::Sent { attempts: 3 }, None), "", "12", "x1"] {
+            assert_eq!(untagged(unknown), None, "{unknown}");
+        }
+    }
+}

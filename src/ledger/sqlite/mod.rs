@@ -408,3 +408,22 @@ fn is_of_locks(error: &rusqlite::Error) -> bool {
     ];
     code.is_some_and(|code| codes.contains(&code))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_without_locks_is_told_from_one_with_errors() {
+        let found = |extended_code| {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(extended_code), None);
+            fault(Path::new("ledger.db"), &error)
+        };
+        for code in [ffi::SQLITE_IOERR_LOCK, ffi::SQLITE_IOERR_SHMMAP, ffi::SQLITE_PROTOCOL] {
+            assert!(matches!(found(code), LedgerError::NoLocks { .. }), "{code}");
+        }
+        for code in [ffi::SQLITE_IOERR_READ, ffi::SQLITE_IOERR_WRITE, ffi::SQLITE_FULL] {
+            assert!(matches!(found(code), LedgerError::Unusable { .. }), "{code}");
+        }
+    }
+}

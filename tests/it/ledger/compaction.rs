@@ -34,6 +34,25 @@ fn a_run_that_is_kept_can_be_undone_after_older_ones_expired(store: Store) {
     assert!(matches!(expired, UndoError::Expired(_)));
 }
 
+fn an_undo_knows_what_its_run_continued_and_whether_custom_attributes_were_sent(store: Store) {
+    let place = store.place();
+    let path = place.location();
+    let mut account = account(1..=3);
+    let standard = run(path, &[row(1, "city", "Oslo")], &mut account, 0);
+    let custom = run(path, &[row(1, "Plan", "gold"), row(2, "city", "Rome")], &mut account, 1);
+    let rows = [row(3, "city", "Bonn")];
+    let interrupted = begin(path, &rows, Changes::All, Resume::No, at(2)).unwrap();
+    let first = interrupted.run;
+    interrupted.finish(RunOutcome::Interrupted, at(2));
+    let mut again = begin(path, &rows, Changes::All, Resume::Yes, at(3)).unwrap();
+    let last = again.run;
+    again.send_all(&mut Facts::new(), at(3));
+    again.finish(RunOutcome::Complete, at(3));
+    let reader = LedgerReader::open(path).unwrap();
+    let of = |run| reader.undo(run).map(|undo| (undo.has_custom(), undo.continued())).unwrap();
+    assert_eq!([of(standard), of(custom), of(last)], [(false, None), (true, None), (false, Some(first))]);
+}
+
 fn what_a_killed_run_may_have_changed_is_kept_until_it_goes_on_whatever_is_read_meanwhile(store: Store) {
     let place = store.place();
     let path = place.location();
@@ -284,6 +303,7 @@ fn readings_take_little_more_space_than_the_account_however_many_there_are() {
 }
 
 in_each_store! {
+    an_undo_knows_what_its_run_continued_and_whether_custom_attributes_were_sent,
     a_run_that_is_kept_can_be_undone_after_older_ones_expired,
     what_a_killed_run_may_have_changed_is_kept_until_it_goes_on_whatever_is_read_meanwhile,
     what_a_killed_run_may_have_changed_stays_unknown_when_later_runs_are_compacted,
