@@ -232,6 +232,7 @@ mod tests {
             ("status", json!(9), "?"),
             ("unsubscribed", json!(true), "true"),
             ("unsubscribed", json!("False"), "false"),
+            ("unsubscribed", json!(" "), " "),
             ("notifications", json!(1), "true"),
             ("notifications", json!("maybe"), "?"),
             ("notifications", json!(""), ""),

@@ -14,15 +14,14 @@ mod diagnoses;
 mod next;
 mod pending_request;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tokio::time::Instant;
 use tracing::info;
 
 use self::canary_run::CanaryRun;
-use self::pending_request::{PendingRequest, Scheduled, Task};
+use self::pending_request::{PendingRequest, Task};
 use super::diagnosis::Diagnosis;
 use super::event::{Event, Outcome, Stop};
 use super::knowledge::Knowledge;
@@ -85,6 +84,10 @@ pub(super) enum ApiCall {
     Page(Option<String>),
 }
 
+/// A place in the queue: the earliest start of a request and its number. Of several with the same time, the one with the
+/// lower number goes first.
+type Place = (Instant, u64);
+
 /// Delivery as a state machine.
 #[derive(Debug)]
 pub(super) struct Core {
@@ -95,13 +98,13 @@ pub(super) struct Core {
     next: Option<Batch>,
     phase: Phase,
     canary: CanaryRun,
-    queue: BinaryHeap<Reverse<Scheduled>>,
+    queue: BTreeMap<Place, PendingRequest>,
     /// The last number that was given to a request or a diagnosis.
     requests: u64,
     /// By number, which is the order of their starts.
     in_flight: BTreeMap<u64, PendingRequest>,
     /// The request to be started next.
-    decided: Option<Scheduled>,
+    decided: Option<(Place, PendingRequest)>,
     /// How many requests were started.
     started: u64,
     diagnoses: HashMap<u64, Diagnosis>,
@@ -160,7 +163,7 @@ impl Core {
             options: options.clone(),
             cursor,
             next,
-            queue: BinaryHeap::new(),
+            queue: BTreeMap::new(),
             requests: 0,
             in_flight: BTreeMap::new(),
             decided: None,
@@ -223,7 +226,7 @@ impl Core {
 
     /// When to call [`decide`](Self::decide) again if nothing happens until then.
     pub(super) fn wake(&self) -> Option<Instant> {
-        let due = self.queue.peek().map(|Reverse(due)| due.at);
+        let due = self.queue.first_key_value().map(|((at, _), _)| *at);
         match self.outage.next_probe() {
             Some(probe) if self.in_flight.is_empty() => Some(probe),
             Some(_) => None,
@@ -242,7 +245,7 @@ impl Core {
 
     fn enqueue(&mut self, request: PendingRequest, at: Instant) {
         self.requests += 1;
-        self.queue.push(Reverse(Scheduled { at, number: self.requests, request }));
+        self.queue.insert((at, self.requests), request);
     }
 
     fn finish_users(&mut self, users: &UserSet, outcome: &Outcome, attempts: u32) {
@@ -283,7 +286,7 @@ impl Core {
             }
         }
         let waiting = std::mem::take(&mut self.waiting).into_values().flat_map(|waiting| waiting.requests);
-        let queued = std::mem::take(&mut self.queue).into_iter().map(|Reverse(due)| due.request);
+        let queued = std::mem::take(&mut self.queue).into_values();
         for request in waiting.chain(queued).collect::<Vec<_>>() {
             if let (Task::Update(users), true) = (request.task, request.carried > 0) {
                 self.finish_users(

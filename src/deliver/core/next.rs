@@ -1,10 +1,8 @@
 //! Decides what to send next.
 
-use std::cmp::Reverse;
-
 use tokio::time::Instant;
 
-use super::pending_request::{PendingRequest, Scheduled, Task};
+use super::pending_request::{PendingRequest, Task};
 use super::{AccountCheck, ApiCall, COUNTED, Core, InDoubt, QUESTION_ATTEMPTS, StartedRequest};
 use crate::deliver::diagnosis::{Diagnosis, Evidence, Finding, Question, Rejection};
 use crate::deliver::event::{Event, Outcome, Purpose};
@@ -68,7 +66,7 @@ impl Core {
     /// Makes this the next request to be started.
     pub(super) fn take(&mut self, request: PendingRequest, now: Instant) -> bool {
         self.requests += 1;
-        self.decided = Some(Scheduled { at: now, number: self.requests, request });
+        self.decided = Some(((now, self.requests), request));
         true
     }
 
@@ -76,12 +74,12 @@ impl Core {
     #[cfg(test)]
     pub(in crate::deliver) fn decided_is_check(&self) -> bool {
         let is_check = |task: &Task| matches!(task, Task::Probe(_) | Task::Account(_) | Task::AccountUser(_));
-        self.decided.as_ref().is_some_and(|due| is_check(&due.request.task))
+        self.decided.as_ref().is_some_and(|(_, request)| is_check(&request.task))
     }
 
     /// Starts the request that was decided on.
     pub(in crate::deliver) fn start(&mut self, now: Instant) -> Option<StartedRequest> {
-        let Scheduled { mut request, .. } = self.decided.take()?;
+        let (_, mut request) = self.decided.take()?;
         self.started += 1;
         let number = self.started;
         let id = RequestId::new(&self.options.run, number);
@@ -121,10 +119,10 @@ impl Core {
 
     /// Takes the decision back, because an answer may change it.
     pub(super) fn reconsider(&mut self) {
-        let Some(due) = self.decided.take() else { return };
-        match due.request.task {
+        let Some((place, request)) = self.decided.take() else { return };
+        match request.task {
             Task::Probe(_) | Task::Account(_) | Task::AccountUser(_) => {}
-            _ => self.queue.push(Reverse(due)),
+            _ => drop(self.queue.insert(place, request)),
         }
     }
 
@@ -132,11 +130,11 @@ impl Core {
     /// batch that was not tried yet tells more than one with a batch that failed.
     pub(super) fn next_request(&mut self, now: Instant) -> Option<PendingRequest> {
         if self.outage.next_probe().is_some() {
-            let queued = |core: &mut Self| core.queue.pop().map(|Reverse(due)| due.request);
+            let queued = |core: &mut Self| core.queue.pop_first().map(|(_, request)| request);
             return self.claim(now).or_else(|| queued(self)).or_else(|| self.claim_question());
         }
-        if self.queue.peek().is_some_and(|Reverse(due)| due.at <= now) {
-            return self.queue.pop().map(|Reverse(due)| due.request);
+        if let Some(due) = self.queue.first_entry().filter(|due| due.key().0 <= now) {
+            return Some(due.remove());
         }
         self.claim(now).or_else(|| self.claim_question())
     }
@@ -306,7 +304,7 @@ impl Core {
         while fits > 1 && length(&users.clone().split_front(fits)) > most {
             fits -= fits.div_ceil(64);
         }
-        by_number.min(fits.max(1))
+        by_number.min(fits)
     }
 
     pub(super) fn call_for(&mut self, diagnosis: u64, question: &Question) -> ApiCall {

@@ -14,14 +14,6 @@ use crate::deliver::transport::RequestId;
 use crate::deliver::user_set::UserSet;
 use crate::deliver::verdict::Reason;
 
-/// A request and its earliest start. Of several with the same time, the one with the lower number goes first.
-#[derive(Debug)]
-pub(super) struct Scheduled {
-    pub(super) at: Instant,
-    pub(super) number: u64,
-    pub(super) request: PendingRequest,
-}
-
 /// A request that is to be sent, or sent again.
 #[derive(Clone, Debug)]
 pub(super) struct PendingRequest {
@@ -108,25 +100,5 @@ impl PendingRequest {
             Task::Ask { question, .. } => matches!(question, Question::Update(_)),
             Task::Probe(_) | Task::AccountUser(_) | Task::ReadBack(_) => false,
         }
-    }
-}
-
-impl PartialEq for Scheduled {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Scheduled {}
-
-impl PartialOrd for Scheduled {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Scheduled {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
     }
 }

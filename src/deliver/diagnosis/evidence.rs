@@ -64,10 +64,7 @@ impl Diagnosis {
         if again || self.check.take().is_some_and(|check| check.alone > 0) {
             knowledge.add_random_rejection(&self.rejection.pattern);
         }
-        let was_sole = self.rejected_alone.contains(&part.start) && part.len() == 1;
-        self.rejected_alone.retain(|position| *position != part.start || part.len() > 1);
-        let found = if was_sole { Found::Nothing } else { self.search.accepted(part) };
-        if found == Found::Contradiction && !again {
+        if self.search.accepted(part) == Found::Contradiction && !again {
             // It was never its users: the size, if nothing as large was ever accepted, or chance.
             if knowledge.users.is_plausible(self.rejected)
                 && self.rejected > length(&users)

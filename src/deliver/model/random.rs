@@ -73,12 +73,16 @@ fn random_server(seed: u64) -> f64 {
         server.bad_values.insert(names[0].clone(), words([400, 422, 403][dice.random_range(0..3)], body));
     }
     if dice.random_bool(0.1) {
-        server
-            .bad_attributes
-            .insert(ATTRIBUTES[0].to_owned(), words(400, bodies[dice.random_range(0..bodies.len())]));
+        let of_attribute = r#"{"attribute": ["bad"]}"#;
+        let body = bodies.get(dice.random_range(0..=bodies.len())).copied().unwrap_or(of_attribute);
+        server.bad_attributes.insert(ATTRIBUTES[0].to_owned(), words(400, body));
     }
     if dice.random_bool(0.2) {
         server.most_users = Some((dice.random_range(1..120), dice.random_bool(0.5)));
+    }
+    if dice.random_bool(0.15) {
+        // A single user fits.
+        server.most_bytes = Some(dice.random_range(150..1500));
     }
     if dice.random_bool(0.2) {
         server.chance = dice.random_range(0.0..0.03);
@@ -126,7 +130,10 @@ fn random_server(seed: u64) -> f64 {
         let good = (batch.first..batch.first + batch.len)
             .filter(|place| server.is_good(plan.user_number(batch.group, *place), name, &value))
             .count();
-        needed += good.div_ceil(server.most_users.map_or(usize::MAX, |(most, _)| most));
+        let by_number = server.most_users.map_or(usize::MAX, |(most, _)| most);
+        // About four bytes a user, and a hundred for the rest.
+        let by_bytes = server.most_bytes.map_or(usize::MAX, |most| (most - 100) / 4);
+        needed += good.div_ceil(by_number.min(by_bytes));
     }
     #[expect(clippy::cast_precision_loss, reason = "small numbers")]
     let ratio = run.requests as f64 / needed.max(1) as f64;

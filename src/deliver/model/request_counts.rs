@@ -379,6 +379,62 @@ fn one_413_for_one_value_leaves_the_others_alone() {
 }
 
 #[test]
+fn a_value_that_is_larger_than_a_limit_fails_once_the_limit_is_known() {
+    let long = "x".repeat(5_000);
+    let rows = groups_of(3, 1000).chain((1..=20).map(|user| (user, "country", long.clone())));
+    let server = FaultyServer { most_bytes: Some(4_000), ..FaultyServer::default() };
+    let run = run(&plan(rows), &options(), &server);
+    assert_eq!(
+        (&run.stop, run.failed()),
+        (&None, (1..=20).map(|user| ("country".to_owned(), user)).collect())
+    );
+}
+
+#[test]
+fn an_attribute_that_is_refused_fails_no_other_that_waits_for_an_answer() {
+    // Batches of the country wait until it is known why the first one was refused.
+    for naming in [Naming::Nobody, Naming::NotFound] {
+        let good = (1..=10).map(|user| (user, "region", "North"));
+        let waiting = (1..=6_000).map(|user| (user, "country", "PL"));
+        let refused = (1..=3_000).map(|user| (user, "city", "Oslo"));
+        let server = FaultyServer {
+            unknown: (1..=6_000).filter(|user| user % 1000 == 500).collect(),
+            naming,
+            bad_attributes: BTreeMap::from([(
+                "city".to_owned(),
+                words(400, r#"{"attribute": ["No such attribute."]}"#),
+            )]),
+            ..FaultyServer::default()
+        };
+        let run = run(&plan(good.chain(waiting).chain(refused)), &options(), &server);
+        let expected: BTreeSet<_> = (1..=3_000)
+            .map(|user| ("city".to_owned(), user))
+            .chain(server.unknown.iter().map(|user| ("country".to_owned(), *user)))
+            .collect();
+        assert_eq!((&run.stop, run.failed()), (&None, expected), "{naming:?}");
+    }
+}
+
+#[test]
+fn a_row_that_only_showed_how_the_account_is_has_an_end_wherever_the_run_stops() {
+    let mut stopped = 0;
+    for groups in 1..=30 {
+        for users in [1, 3] {
+            let nowhere = words(404, r#"{"detail": "Not found."}"#);
+            let server = FaultyServer {
+                bad_attributes: ATTRIBUTES.iter().map(|name| ((*name).to_owned(), nowhere.clone())).collect(),
+                ..FaultyServer::default()
+            };
+            let rows = groups_of(groups, users).chain((1..=2).map(|user| (user, "country", "PL".to_owned())));
+            let run = run(&plan(rows), &options(), &server);
+            assert!(run.applied.is_empty());
+            stopped += u32::from(run.stop.is_some());
+        }
+    }
+    assert!(stopped > 30, "{stopped}");
+}
+
+#[test]
 fn refusals_by_chance_cost_about_a_request_each_and_fail_nobody() {
     for percent in [1, 2, 3] {
         let plan = plan(groups_of(1000, 20));

@@ -1,6 +1,5 @@
 //! The thread that all connections live on.
 
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::panic::resume_unwind;
@@ -17,7 +16,7 @@ const LAST_TURNS: usize = 32;
 /// A thread with a runtime of its own. It ends when the last clone is dropped, together with the tasks on it.
 ///
 /// A caller may itself be on another runtime, which [`run`](Self::run) would block otherwise.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Background {
     handle: Handle,
     thread: ThreadId,
@@ -72,12 +71,6 @@ impl Background {
         F::Output: Send + 'static,
     {
         self.handle.spawn(future)
-    }
-}
-
-impl fmt::Debug for Background {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Background").finish_non_exhaustive()
     }
 }
 

@@ -66,3 +66,14 @@ impl From<&str> for Parameter {
         text.to_owned().into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_not_shown() {
+        assert_eq!(format!("{:?}", Parameter::from("hunter2")), "Parameter(text)");
+        assert_eq!(format!("{:?}", Parameter::from(vec![7_i64])), "Parameter(_int8)");
+    }
+}

@@ -1,11 +1,10 @@
 //! One connection to the database, made again when it is lost.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use futures_core::Stream as _;
 use rustls_tokio_postgres::MakeRustlsConnect;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -251,42 +250,6 @@ impl Session {
         let mut rows = self.outcome(result).await?;
         rows.remove(0);
         Ok(rows)
-    }
-
-    /// Runs a statement with many rows, which are passed on one by one. Each row has a deadline of its own, and the
-    /// time for what is done with it doesn't count.
-    ///
-    /// # Errors
-    /// As [`query`](Self::query), and what `take` returns.
-    pub async fn each<E: From<DatabaseError>>(
-        &mut self,
-        sql: &str,
-        parameters: Vec<Parameter>,
-        mut take: impl FnMut(Row) -> Result<(), E>,
-    ) -> Result<(), E> {
-        self.connect().await?;
-        let client = self.client();
-        let typed: Vec<_> = parameters.iter().map(Parameter::typed).collect();
-        let rows = match within(DEADLINE, client.query_typed_raw(sql, typed)).await {
-            Ok(rows) => rows,
-            Err(failed) => return Ok(self.outcome(Err(failed)).await?),
-        };
-        let mut rows = pin!(rows);
-        loop {
-            let next = poll_fn(|context| rows.as_mut().poll_next(context));
-            let next = within(DEADLINE, async { next.await.transpose() }).await;
-            match next {
-                Ok(Some(row)) => {
-                    if let Err(error) = take(row) {
-                        // The rest of the rows would come before the next answer.
-                        self.abandon();
-                        return Err(error);
-                    }
-                }
-                Ok(None) => return Ok(()),
-                Err(failed) => return Ok(self.outcome(Err(failed)).await?),
-            }
-        }
     }
 
     /// The client of the connection that [`connect`](Self::connect) made.

@@ -12,4 +12,5 @@ mod readings;
 mod recording;
 mod renames;
 mod runs;
+mod undo;
 mod world;

@@ -32,6 +32,7 @@ fn is_shown_without_the_password() {
     check("postgres://ada@%2Frun%2Ca/crm", "postgres://ada@%2Frun%2Ca:5432/crm");
     check("postgres://ada@h/crm?lease=1m0.0005s", "postgres://ada@h:5432/crm?lease=60000ms");
     check("postgres://ada%40corp:hunter2@h/my%20crm", "postgres://ada%40corp@h:5432/my%20crm");
+    check("postgres://ada:hunter2@h/crm#1", "postgres://ada@h:5432/crm%231");
     check("  postgres://ada:hunter2@h/crm?sslmode=disable \n", "postgres://ada@h:5432/crm?sslmode=disable");
     check(
         "postgres://ada:hunter2@h/crm?sslrootcert=/etc/my%20ca.pem&sslmode=require&lease=1m",
@@ -78,6 +79,7 @@ fn what_is_wrong_is_said_without_the_text() {
     check("postgres://ada:hun/ter2@h/crm", "`%2F` for `/`");
     check("postgres://ada:hun?ter2@h/crm", "`%3F` for `?`");
     check("postgres://ada:h@hun/ter2@h/crm", "`%40` for `@`");
+    check("postgres://ada:hun/ter2#secret", "`%23` for `#`");
     check("postgres://ada:hunter2%@h/crm", "the password holds a `%`");
     check("postgres://ada:hunter2%4@h/crm", "write `%25`");
     check("postgres://ada:%FFhunter2@h/crm", "the password is not UTF-8");

@@ -320,3 +320,95 @@ fn wait(failures: u32) -> Duration {
     let longest = SHORTEST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_WAIT);
     longest.mul_f64(rand::rng().random_range(0.5..1.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Mutex, PoisonError};
+
+    use super::*;
+    use crate::deliver::Rate;
+    use crate::ledger::postgres::address::{Access, Address};
+
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// One whose database takes this long to answer.
+    fn keeper(round_trip: Duration) -> Keeper {
+        let rate: Rate = "10/s".parse().unwrap();
+        let address = Address::parse("postgres://ada@[::1]/crm", None).unwrap();
+        let row = QuotaRow { name: "night".to_owned(), rate };
+        let mut keeper = Keeper::new(Arc::new(Shared::default()), Session::new(address, Access::Write), row);
+        keeper.clock.observe(Duration::ZERO, round_trip, 0);
+        keeper
+    }
+
+    fn reserved(tolerance: Duration) -> Reserved {
+        let times = Times { now: 0, server: 0, paused_until: 0 };
+        Reserved { times, first: 0, step: 0, tolerance, reset_at: 0, other_rate: None }
+    }
+
+    /// What is said about these slots.
+    fn said(keeper: &mut Keeper, reserved: &Reserved) -> String {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let writer = {
+            let lines = Arc::clone(&lines);
+            move || Lines(Arc::clone(&lines))
+        };
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(writer).finish();
+        tracing::subscriber::with_default(subscriber, || keeper.warn(reserved));
+        let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&lines).into_owned()
+    }
+
+    #[test]
+    fn a_database_that_costs_a_part_of_the_rate_is_told_of_once() {
+        let (near, far) = (Duration::from_millis(10), Duration::from_millis(116));
+        let tolerance = far + WAKE_UP;
+        // Another process may need more tolerance, which is its own affair.
+        for (round_trip, tolerance) in [(near, TOLERANCE), (near, tolerance), (far, TOLERANCE)] {
+            assert_eq!(said(&mut keeper(round_trip), &reserved(tolerance)), "");
+        }
+        let mut keeper = keeper(far);
+        let line = said(&mut keeper, &reserved(tolerance));
+        // 106 ms more than 20 ms, of 1032 ms for ten requests.
+        assert!(line.contains("is far away") && line.contains("round_trip_ms=116 lost_percent=11"), "{line}");
+        assert_eq!(said(&mut keeper, &reserved(tolerance)), "");
+    }
+
+    #[test]
+    fn each_other_rate_is_told_of_once() {
+        let mut keeper = keeper(Duration::ZERO);
+        let mut with = |other: Option<&str>| {
+            let slots = Reserved { other_rate: other.map(str::to_owned), ..reserved(TOLERANCE) };
+            said(&mut keeper, &slots)
+        };
+        assert_eq!(with(None), "");
+        for other in ["20/s", "30/s"] {
+            let line = with(Some(other));
+            assert!(line.contains("another `--rate`") && line.contains(other), "{line}");
+            assert_eq!([with(Some(other)), with(None), with(Some(other))], ["", "", ""]);
+        }
+    }
+
+    #[test]
+    fn a_quota_that_starts_again_is_told_of_each_time() {
+        let mut keeper = keeper(Duration::ZERO);
+        let mut at = |reset_at| said(&mut keeper, &Reserved { reset_at, ..reserved(TOLERANCE) });
+        assert_eq!([at(0), at(0)], ["", ""]);
+        for reset_at in [5, 9] {
+            assert!(at(reset_at).contains("starts again"));
+            assert_eq!(at(reset_at), "");
+        }
+    }
+}
