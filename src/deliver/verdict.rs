@@ -313,4 +313,20 @@ mod tests {
             assert_eq!(is_forbidden(&answer), status == 403, "{status}");
         }
     }
+
+    #[test]
+    fn the_log_has_the_words_of_the_server_and_the_pause() {
+        let reason = || Reason { status: Some(429), error: "429 Too Many Requests: slow".to_owned() };
+        for (verdict, shown) in [
+            (Verdict::Acknowledged, "ok"),
+            (
+                Verdict::Throttled { pause: Some(Duration::from_secs(3)), reason: reason() },
+                "429 Too Many Requests: slow, waiting 3s",
+            ),
+            (Verdict::Throttled { pause: None, reason: reason() }, "429 Too Many Requests: slow"),
+            (Verdict::Unreachable(reason()), "429 Too Many Requests: slow"),
+        ] {
+            assert_eq!(verdict.to_string(), shown);
+        }
+    }
 }

@@ -227,3 +227,32 @@ impl From<io::Error> for LedgerError {
         Self::NoTemporaryFile { error: in_words(&error) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_no_wrong_place() {
+        use io::ErrorKind::{FileTooLarge, NotADirectory, PermissionDenied, QuotaExceeded, StorageFull};
+        let of = |kind: io::ErrorKind| LedgerError::unopened(Path::new("l"), &kind.into());
+        for kind in [StorageFull, QuotaExceeded, FileTooLarge] {
+            assert!(matches!(of(kind), LedgerError::Unusable { .. }), "{kind:?}");
+        }
+        for kind in [PermissionDenied, NotADirectory] {
+            assert!(matches!(of(kind), LedgerError::NoPlace { .. }), "{kind:?}");
+        }
+    }
+
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn nobody_is_told_to_move_a_database() {
+        let database = LedgerLocation::of_database("postgres://ada@localhost/crm", None).unwrap();
+        for (ledger, has_file) in [(Path::new("l").into(), true), (database, false)] {
+            let unusable = LedgerError::Unusable { ledger: ledger.clone(), error: "full".to_owned() };
+            assert_eq!(unusable.hint().contains("the file"), has_file);
+            let damaged = LedgerError::Damaged { ledger, what: "torn".to_owned() };
+            assert_eq!(damaged.hint().contains("the file"), has_file);
+        }
+    }
+}

@@ -119,7 +119,7 @@ impl Core {
                         return None;
                     }
                     self.judge_canary(times, agreed, now);
-                    if self.stop.is_some() || self.outstanding() > 0 {
+                    if self.stop.is_some() {
                         return None;
                     }
                 }

@@ -102,3 +102,27 @@ impl PendingRequest {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_says_what_a_request_is_for() {
+        let users = UserSet::of(0, [3, 4, 9]);
+        let ask = |question| Task::Ask { diagnosis: 1, question };
+        for (task, shown) in [
+            (Task::Update(users.clone()), "mass update, users: 3"),
+            (ask(Question::Update(5..12)), "mass update, users: 7"),
+            (Task::Account(users.clone()), "check of the account, users: 3"),
+            (Task::AccountUser(users), "check of a user"),
+            (ask(Question::Exists(5)), "check of a user"),
+            (ask(Question::Address), "check of the address"),
+            (ask(Question::Key), "check of the key"),
+            (Task::Probe(ApiCall::Page(None)), "probe"),
+            (Task::ReadBack(read_back::Question::Page(None)), "page of users read back"),
+        ] {
+            assert_eq!(task.to_string(), shown);
+        }
+    }
+}

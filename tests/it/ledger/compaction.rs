@@ -178,6 +178,43 @@ fn that_a_user_had_no_value_is_restored_after_all_was_compacted(store: Store) {
     }
 }
 
+fn that_a_user_has_no_value_is_known_after_another_one_got_a_value(store: Store) {
+    let place = store.place();
+    let path = place.location();
+    let mut account = account(1..=4);
+    pull_all(path, &account, 0);
+    compact(path, 0, 1);
+    run(path, &[row(1, "tier", "gold")], &mut account, 2);
+    for now in [3, 4] {
+        let rows = [row(1, "tier", "-"), row(2, "tier", "-")];
+        let known = known_of(path, plan(&rows, 3), SkipScope::EveryRun).2.total();
+        assert_eq!((known.unchanged, known.changed), (1, 1));
+        compact(path, 0, now);
+    }
+}
+
+fn that_a_user_has_no_value_is_doubted_after_a_run_was_killed(store: Store) {
+    let place = store.place();
+    let path = place.location();
+    let mut account = account(1..=4);
+    pull_all(path, &account, 0);
+    compact(path, 0, 1);
+    let cleared = || {
+        let (_, missing, known) = known_of(path, plan(&[row(2, "tier", "-")], 3), SkipScope::EveryRun);
+        assert!(missing.is_none());
+        known.total().unchanged
+    };
+    assert_eq!(cleared(), 1);
+    let rows = [row(2, "tier", "gold")];
+    drop(begin(path, &rows, Changes::All, Resume::No, at(2)).unwrap());
+    assert_eq!(cleared(), 0, "the run may have sent it");
+    let next = run(path, &[row(2, "tier", "silver")], &mut account, 3);
+    for now in [4, 5] {
+        assert_eq!(undone(path, next).len(), 0, "nobody knows what was there before");
+        compact(path, 0, now);
+    }
+}
+
 /// Reads these users without a value, with all custom attributes or none.
 fn pull_without_values(
     path: &LedgerLocation,
@@ -309,6 +346,8 @@ in_each_store! {
     what_a_killed_run_may_have_changed_stays_unknown_when_later_runs_are_compacted,
     a_list_that_was_begun_anew_does_not_mix_with_the_complete_one,
     that_a_user_has_no_value_is_known_after_the_reading_expired,
+    that_a_user_has_no_value_is_known_after_another_one_got_a_value,
+    that_a_user_has_no_value_is_doubted_after_a_run_was_killed,
     users_who_got_other_ids_since_the_list_was_read_are_not_missing,
     what_was_known_before_a_run_is_kept_whenever_the_journal_is_compacted,
     that_a_user_had_no_value_is_restored_after_all_was_compacted,

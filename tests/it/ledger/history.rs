@@ -4,10 +4,11 @@
 
 use std::time::Duration;
 
-use attrsync::ledger::{LedgerReader, RowCounts, RunOutcome, ValueState};
+use attrsync::ledger::{LedgerReader, Origin, RowCounts, RunOutcome, ValueState};
 use attrsync::plan::{SentValue, User};
 
 use super::place::{Store, in_each_store};
+use super::pulls::{account, pull_all, run};
 use super::world::{Changes, Facts, Resume, at, begin, bounds, row};
 
 fn it_tells_when_a_user_was_set_to_what_and_by_which_run(store: Store) {
@@ -95,6 +96,36 @@ fn what_expired_is_still_known_though_not_since_when(store: Store) {
     assert_eq!(told(2), [("Lima".to_owned(), None)]);
 }
 
+fn what_was_read_is_told_where_it_says_something(store: Store) {
+    let place = store.place();
+    let path = place.location();
+    let mut account = account(1..=3);
+    let told = |user| -> Vec<_> {
+        let values = LedgerReader::open(path).unwrap().user(&User::Id(user)).unwrap();
+        values.into_iter().map(|value| (value.attribute, value.origin, value.value.to_string())).collect()
+    };
+    let city = |origin, value: &str| ("city".to_owned(), origin, value.to_owned());
+    account.values.insert(("city".to_owned(), 1), "Oslo".to_owned());
+    for now in [0, 1] {
+        pull_all(path, &account, now);
+    }
+    assert_eq!(told(1), [city(Origin::Read, "Oslo")], "once, though it was read twice");
+    assert_eq!(told(2), [], "it never had a value");
+    account.values.insert(("city".to_owned(), 1), "Rome".to_owned());
+    run(path, &[row(2, "city", "-")], &mut account, 2);
+    for now in [3, 5] {
+        pull_all(path, &account, now);
+        let expected = [city(Origin::Read, "Oslo"), city(Origin::Read, "Rome")];
+        assert_eq!(told(1), expected);
+        // That it was cleared is told although it had no value, and so is that this was read later.
+        assert_eq!(told(2), [city(Origin::Sent, "null"), city(Origin::Read, "null")]);
+    }
+    let reader = LedgerReader::open(path).unwrap();
+    let pulls: Vec<_> =
+        reader.runs().unwrap().into_iter().map(|run| run.pull.map(|pull| (pull.pages, pull.users))).collect();
+    assert_eq!(pulls, [Some((1, 3)), Some((1, 3)), None, Some((1, 3)), Some((1, 3))]);
+}
+
 #[test]
 fn what_expired_gives_back_its_room() {
     let store = Store::File;
@@ -118,4 +149,5 @@ in_each_store! {
     it_tells_when_a_user_was_set_to_what_and_by_which_run,
     what_a_request_that_went_wrong_may_have_changed_is_doubted_until_one_goes_well,
     what_expired_is_still_known_though_not_since_when,
+    what_was_read_is_told_where_it_says_something,
 }

@@ -2,10 +2,12 @@
 
 mod ages;
 mod compaction;
+mod copies;
 mod damage;
 mod files;
 mod history;
 mod kills;
+mod marks;
 pub(crate) mod place;
 mod pulls;
 mod readings;

@@ -4,12 +4,15 @@
 
 use std::iter;
 
-use attrsync::ledger::{Ledger, LedgerLocation, LedgerReader, PullRecorder, RunOutcome, TargetKey};
-use attrsync::plan::User;
+use attrsync::ledger::{
+    Ledger, LedgerLocation, LedgerReader, PullRecorder, RunOutcome, SkipScope, TargetKey,
+};
+use attrsync::plan::{SentValue, User};
+use rusqlite::Connection;
 
 use super::place::{Store, in_each_store};
-use super::pulls::{account, compact, run};
-use super::world::{at, row, target};
+use super::pulls::{account, compact, known_of, run};
+use super::world::{at, plan, row, target};
 
 fn another_account() -> TargetKey {
     TargetKey { base_url: "https://other.user.com/api/public/".to_owned(), ..target() }
@@ -61,7 +64,66 @@ fn a_reading_that_is_no_longer_kept_does_not_go_on(store: Store) {
     assert_eq!(goes_on_at(path, &target(), true), None);
 }
 
+fn known_city(path: &LedgerLocation, user: u64, city: &str) -> (u64, u64) {
+    let known = known_of(path, plan(&[row(user, "city", city)], 3), SkipScope::EveryRun).2.total();
+    (known.unchanged, known.missing)
+}
+
+fn a_reading_that_begins_again_keeps_values_but_lists_nobody_who_was_read_before(store: Store) {
+    let place = store.place();
+    let path = place.location();
+    let ledger = Ledger::open(path, &target(), at(0)).unwrap();
+    let mut recorder = PullRecorder::begin(ledger, true, None, at(0)).unwrap();
+    let city = || iter::once(("city", SentValue::Text("Oslo".into())));
+    recorder.add(User::Id(1), true, city());
+    recorder.add(User::Id(9), true, city());
+    recorder.end_page(Some("expired".to_owned()));
+    assert_eq!((recorder.pending(), recorder.users(), recorder.pages()), (2, 2, 1));
+    recorder.restart(at(1)).unwrap();
+    assert_eq!((recorder.pending(), recorder.users(), recorder.pages()), (0, 0, 0));
+    recorder.add(User::Id(1), true, iter::empty());
+    recorder.end_page(None);
+    recorder.finish(RunOutcome::Complete, at(2)).unwrap();
+    for now in [3, 4] {
+        assert_eq!(known_city(path, 1, "Oslo"), (1, 0));
+        assert_eq!(known_city(path, 9, "Rome"), (0, 1), "it was removed before the list began again");
+        compact(path, 0, now);
+    }
+}
+
+#[test]
+fn what_could_not_be_recorded_is_recorded_once_with_what_is_read_next() {
+    let place = Store::File.place();
+    let path = place.location();
+    let ledger = Ledger::open(path, &target(), at(0)).unwrap();
+    let mut recorder = PullRecorder::begin(ledger, true, None, at(0)).unwrap();
+    let city = |city: &'static str| iter::once(("city", SentValue::Text(city.into())));
+    recorder.add(User::Id(1), true, city("Oslo"));
+    recorder.add(User::Id(2), true, city("Oslo"));
+    recorder.end_page(Some("2".to_owned()));
+    let refuses = Connection::open(path.path().unwrap()).unwrap();
+    refuses
+        .execute_batch("CREATE TRIGGER full BEFORE INSERT ON journal BEGIN SELECT RAISE(FAIL, 'full'); END")
+        .unwrap();
+    recorder.commit(at(1)).unwrap_err();
+    assert_eq!(recorder.pending(), 2);
+    assert_eq!(goes_on_at(path, &target(), true), None, "the cursor waits for the users before it");
+    refuses.execute_batch("DROP TRIGGER full").unwrap();
+    drop(refuses);
+    // The user comes again with another value.
+    recorder.add(User::Id(1), true, city("Rome"));
+    recorder.commit(at(2)).unwrap();
+    assert_eq!(goes_on_at(path, &target(), true).as_deref(), Some("2"));
+    recorder.end_page(None);
+    recorder.finish(RunOutcome::Complete, at(3)).unwrap();
+    for now in [4, 5] {
+        assert_eq!([known_city(path, 1, "Rome"), known_city(path, 2, "Oslo")], [(1, 0), (1, 0)]);
+        compact(path, 0, now);
+    }
+}
+
 in_each_store! {
     a_reading_goes_on_where_it_ended_whatever_was_run_or_read_of_another_account_since,
     a_reading_that_is_no_longer_kept_does_not_go_on,
+    a_reading_that_begins_again_keeps_values_but_lists_nobody_who_was_read_before,
 }

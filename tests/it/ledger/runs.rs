@@ -2,16 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+use attrsync::input::Attribute;
 use attrsync::ledger::{
-    InputState, KnownAttribute, Ledger, LedgerError, LedgerReader, RunOutcome, SkipScope,
+    INPUTS, InputState, KnownAttribute, Ledger, LedgerError, LedgerReader, NotContinued, RowCounts,
+    RunDescription, RunOutcome, SkipScope,
 };
 use attrsync::plan::{Compare, KnownRows};
 use proptest::prelude::*;
 
 use super::place::{Place, Store, in_each_store, stores};
 use super::world::{
-    Begun, Changes, Facts, Resume, all_facts, at, begin, bounds, description, keys, left_of, plan, row, some,
-    target, tight,
+    Begun, Changes, Facts, Resume, all_facts, at, begin, bounds, description, keys, left_of, of_inputs, plan,
+    row, some, target, tight,
 };
 
 type Rows = Vec<(u64, String, String)>;
@@ -187,6 +189,22 @@ fn a_changed_input_goes_on_with_what_is_still_equal(store: Store) {
     assert_eq!((run.plan.rows(), run.spared.resumed), (1, 9));
 }
 
+fn a_ledger_is_settled_when_every_run_went_to_its_end(store: Store) {
+    let mut house = House::new(store);
+    let is_settled =
+        |house: &House| LedgerReader::open(house.place.location()).unwrap().is_settled().unwrap();
+    for _ in 0..2 {
+        let run = house.begin(&ten(), Changes::All, Resume::Yes);
+        house.complete(run);
+        assert!(is_settled(&house));
+    }
+    drop(house.begin(&ten(), Changes::All, Resume::Yes));
+    assert!(!is_settled(&house));
+    let run = house.begin(&vec![row(1, "city", "Bonn")], Changes::All, Resume::No);
+    house.complete(run);
+    assert!(!is_settled(&house), "the run before may still be continued");
+}
+
 fn no_resume_starts_anew(store: Store) {
     let mut house = House::new(store);
     let mut run = house.begin(&ten(), Changes::All, Resume::Yes);
@@ -290,9 +308,104 @@ fn nothing_is_known_to_another_target(store: Store) {
     assert_eq!((left.rows(), spared.unchanged), (0, 10));
 }
 
+fn a_run_that_ended_early_leaves_no_doubt_of_what_was_sent_before(store: Store) {
+    for outcome in [RunOutcome::Stopped, RunOutcome::Interrupted] {
+        let mut house = House::new(store);
+        let run = house.begin(&ten(), Changes::All, Resume::Yes);
+        house.complete(run);
+        let mut changed = ten();
+        "Lima".clone_into(&mut changed[0].2);
+        house.begin(&changed, Changes::Only, Resume::Yes).finish(outcome, at(house.now));
+        assert_eq!(house.begin(&ten(), Changes::Only, Resume::Yes).plan.rows(), 0, "{outcome:?}");
+    }
+}
+
+fn why_the_last_run_is_not_continued_is_told(store: Store) {
+    let mut house = House::new(store);
+    let why = |house: &House, name: &str| {
+        let reader = LedgerReader::open(house.place.location()).unwrap();
+        let described = RunDescription { fingerprint: of_inputs(&[name]), ..description(&plan(&ten(), 3)) };
+        let (unfinished, told) = (
+            reader.unfinished(&target(), &described).unwrap(),
+            reader.not_continued(&target(), &described).unwrap(),
+        );
+        (unfinished.map(|run| run.run.0), told.map(|told| (told.run.0, told.why)))
+    };
+    let run = house.begin(&ten(), Changes::All, Resume::Yes);
+    house.complete(run);
+    assert_eq!(why(&house, "users.csv"), (None, None), "it went to its end");
+
+    let mut run = house.begin(&ten(), Changes::All, Resume::Yes);
+    let first = some(&run.plan, |place| place == 0);
+    run.send(first, &mut house.server, at(house.now));
+    drop(run.finish(RunOutcome::Interrupted, at(house.now)));
+    assert_eq!(why(&house, "users.csv"), (Some(2), None));
+    let inputs = NotContinued::OtherSettings(vec![INPUTS.to_owned()]);
+    assert_eq!(why(&house, "others.csv"), (None, Some((2, inputs))));
+
+    let compact = |house: &House, keep_since| {
+        let mut ledger = Ledger::open(house.place.location(), &target(), at(house.now)).unwrap();
+        ledger.compact(at(keep_since), &bounds()).unwrap();
+    };
+    // What was sent before it is no longer kept, but all of its own is.
+    house.now += 10;
+    let whole = plan(&[row(77, "city", "Bonn")], 3);
+    let described = RunDescription { fingerprint: of_inputs(&["others.csv"]), ..description(&whole) };
+    let mut ledger = Ledger::open(house.place.location(), &target(), at(house.now)).unwrap();
+    let other = ledger.begin(&described, None, at(house.now)).unwrap();
+    whole.batches().for_each(|batch| ledger.record(&whole, batch, 1));
+    ledger.finish(other, RunOutcome::Complete, &RowCounts::default(), at(house.now)).unwrap();
+    drop(ledger);
+    compact(&house, 20);
+    let mut run = house.begin(&ten(), Changes::All, Resume::Yes);
+    let next = some(&run.plan, |place| place == 0);
+    run.send(next, &mut house.server, at(house.now));
+    drop(run.finish(RunOutcome::Interrupted, at(house.now)));
+    assert_eq!(why(&house, "users.csv"), (Some(4), None));
+    compact(&house, 1_000);
+    assert_eq!(why(&house, "users.csv"), (None, Some((4, NotContinued::Expired))));
+}
+
+fn four_targets_are_kept_apart(store: Store) {
+    let mut house = House::new(store);
+    let path = house.place.location().clone();
+    let key = |n: usize| attrsync::ledger::TargetKey {
+        base_url: format!("https://account{n}.user.com/api/public/"),
+        ..target()
+    };
+    for n in 0..4 {
+        house.now += 10;
+        let whole = plan(&[row(n as u64 + 1, "city", "Oslo")], 3);
+        let mut ledger = Ledger::open(&path, &key(n), at(house.now)).unwrap();
+        let run = ledger.begin(&description(&whole), None, at(house.now)).unwrap();
+        whole.batches().for_each(|batch| ledger.record(&whole, batch, 1));
+        ledger.commit(run, at(house.now)).unwrap();
+        ledger.finish(run, RunOutcome::Complete, &RowCounts::default(), at(house.now)).unwrap();
+    }
+    let reader = LedgerReader::open(&path).unwrap();
+    for n in 0..4 {
+        let whole = plan(&(1..=4).map(|user| row(user, "city", "Oslo")).collect::<Vec<_>>(), 3);
+        let known = reader
+            .known_values(&key(n), &whole.fingerprint(), SkipScope::EveryRun, Compare::No, None)
+            .unwrap();
+        let known = |attribute: &Attribute| Ok::<_, LedgerError>(known.of(&attribute.name));
+        let (left, _, _) = whole.skip_known(&bounds(), Compare::No, known, KnownAttribute::replay).unwrap();
+        let left: Vec<_> = keys(&left).into_iter().map(|(_, user)| user).collect();
+        let expected: Vec<_> =
+            (1..=4).filter(|user| *user != n + 1).map(|user: usize| user.to_string()).collect();
+        assert_eq!(left, expected);
+    }
+    let urls: Vec<_> = reader.runs().unwrap().into_iter().map(|run| run.base_url).collect();
+    assert_eq!(urls, [0, 1, 2, 3].map(|n| key(n).base_url));
+}
+
 in_each_store! {
+    a_run_that_ended_early_leaves_no_doubt_of_what_was_sent_before,
+    why_the_last_run_is_not_continued_is_told,
+    four_targets_are_kept_apart,
     a_run_that_was_killed_goes_on_where_its_records_end,
     a_changed_input_goes_on_with_what_is_still_equal,
+    a_ledger_is_settled_when_every_run_went_to_its_end,
     no_resume_starts_anew,
     only_changes_are_sent_and_a_change_back_is_one,
     what_went_wrong_is_not_known_any_more,

@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
-use attrsync::ledger::{LedgerError, LedgerReader, RunId, RunOutcome, UndoCounts};
+use attrsync::input::IdType;
+use attrsync::ledger::{
+    Ledger, LedgerError, LedgerLocation, LedgerReader, RowCounts, RunId, RunOutcome, TargetKey, UndoCounts,
+};
 
 use super::place::{Store, in_each_store};
 use super::pulls::{account, compact, pull_all, run};
-use super::world::{Changes, Facts, Resume, at, begin, row, undone};
-use attrsync::ledger::LedgerLocation;
+use super::renames;
+use super::world::{Changes, Facts, Resume, at, begin, description, row, target, undone};
 
 fn counts(path: &LedgerLocation, run: RunId) -> UndoCounts {
     let reader = LedgerReader::open(path).unwrap();
@@ -79,7 +82,51 @@ fn what_a_run_acknowledged_and_then_found_otherwise_has_changed(store: Store) {
     }
 }
 
+/// Runs of an account whose users go by the client's own ids.
+fn send(path: &LedgerLocation, rows: &[(&str, &str, &str)], now: i64) -> RunId {
+    let key = TargetKey { id_type: IdType::CustomId, ..target() };
+    let plan = renames::plan(IdType::CustomId, rows);
+    let mut ledger = Ledger::open(path, &key, at(now)).unwrap();
+    let run = ledger.begin(&description(&plan), None, at(now)).unwrap();
+    plan.batches().for_each(|batch| ledger.record(&plan, batch, 1));
+    ledger.commit(run, at(now)).unwrap();
+    ledger.finish(run, RunOutcome::Complete, &RowCounts::default(), at(now)).unwrap();
+    run
+}
+
+fn an_id_that_was_given_again_is_what_the_user_has(store: Store) {
+    let place = store.place();
+    let path = place.location();
+    let told = |run| {
+        let mut rows = Vec::new();
+        let reader = LedgerReader::open(path).unwrap();
+        let undo = reader.undo(run).unwrap();
+        let counts = undo.each::<LedgerError>(u64::MAX, |user, attribute, value| {
+            rows.push(format!("{user} {attribute} {value}"));
+            Ok(())
+        });
+        (rows, counts.unwrap().changed)
+    };
+    let renaming = send(path, &[("a", "custom_id", "x")], 0);
+    assert_eq!(told(renaming), (vec!["x custom_id a".to_owned()], 0));
+    send(path, &[("x", "custom_id", "y")], 1);
+    assert_eq!(told(renaming), (Vec::new(), 1), "it goes by another id");
+    send(path, &[("y", "custom_id", "x")], 2);
+    assert_eq!(told(renaming), (Vec::new(), 1), "nobody knows which user has the id");
+    send(path, &[("x", "custom_id", "x")], 3);
+    assert_eq!(told(renaming), (vec!["x custom_id a".to_owned()], 0));
+
+    // The same id says nothing of the user's other values.
+    send(path, &[("x", "city", "Oslo")], 4);
+    let city = send(path, &[("x", "city", "Rome")], 5);
+    send(path, &[("x", "custom_id", "x")], 6);
+    assert_eq!(told(city), (vec!["x city Oslo".to_owned()], 0));
+    send(path, &[("z", "custom_id", "x")], 7);
+    assert_eq!(told(city), (Vec::new(), 1));
+}
+
 in_each_store! {
+    an_id_that_was_given_again_is_what_the_user_has,
     nothing_is_restored_while_a_later_run_that_was_killed_may_have_sent_anything,
     the_last_of_several_readings_and_runs_says_what_a_user_has,
     what_a_run_acknowledged_and_then_found_otherwise_has_changed,

@@ -8,11 +8,15 @@ use std::time::Duration;
 
 use attrsync::clock::boot_now;
 use attrsync::deliver::{Limiter, Rate, SharedRate};
+use attrsync::input::IdType;
 use attrsync::ledger::postgres::{Address, Background, DatabaseError, Quota};
+use attrsync::ledger::{Ledger, LedgerLocation, LedgerReader, TargetKey};
+use jiff::Timestamp;
 use tokio::runtime::Builder;
 use tokio::time::sleep;
 
-use super::{Cluster, Node, Session, database};
+use super::runs::password;
+use super::{Cluster, Node, Relay, Session, database};
 
 const NAME: &str = "https://acme.user.com/api/public/";
 
@@ -99,6 +103,24 @@ fn a_pause_of_one_is_a_pause_of_all() {
 }
 
 #[test]
+fn a_process_that_ends_waits_until_its_pause_is_in_the_database() {
+    let Some(database) = database() else { return };
+    let relay = Relay::to(&database.direct);
+    let quota = join(&relay.address(&database.direct), rate(100)).unwrap();
+    relay.stall();
+    quota.pause(Duration::from_hours(1));
+    thread::scope(|scope| {
+        let ending = scope.spawn(|| drop(quota));
+        // One that doesn't wait ends meanwhile, and the pause is lost.
+        let begun = boot_now();
+        until(|| ending.is_finished() || boot_now().saturating_sub(begun) > Duration::from_millis(300));
+        relay.pass();
+        ending.join().unwrap();
+    });
+    assert_eq!(database.query("SELECT max(paused_until) > now() FROM attrsync_quota.quota"), [["t"]]);
+}
+
+#[test]
 fn a_server_that_lost_its_memory_gives_no_slot_twice() {
     let Some(cluster) = Cluster::start(&[]) else { return };
     let (database, rate) = (cluster.database(), rate(100));
@@ -151,6 +173,38 @@ fn rights_are_asked_for_only_where_there_is_something_to_create() {
     let starts =
         start_while(join(&guest, rate(10)).unwrap(), rate(10), || one.fetch_add(1, Ordering::Relaxed) < 1);
     assert_eq!(starts.len(), 1);
+}
+
+#[test]
+fn rights_of_a_ledger_are_asked_for_by_the_names_of_its_tables() {
+    let Some(database) = database() else { return };
+    let role = format!("reader_{}", database.name);
+    let admin = Session::open(&database.admin);
+    admin.execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'guest'"));
+    let (_, host) = database.direct.split_once('@').unwrap();
+    let location = |user: &str| {
+        LedgerLocation::of_database(&format!("postgres://{user}@{host}?schema=night"), None).unwrap()
+    };
+    let target = TargetKey { base_url: NAME.to_owned(), id_type: IdType::Id };
+    let own = format!("attrsync:{}", password(&database.direct));
+    drop(Ledger::open(&location(&own), &target, Timestamp::UNIX_EPOCH).unwrap());
+    let denied = || LedgerReader::open(&location(&format!("{role}:guest"))).unwrap_err().to_string();
+    let error = denied();
+    assert!(error.contains(&format!("SCHEMA night TO {role}`")), "{error}");
+    database.execute(&format!("GRANT USAGE ON SCHEMA night TO {role}"));
+    let error = denied();
+    let (_, right) = error.split_once("`GRANT ").unwrap_or_else(|| panic!("{error}"));
+    assert!(right.starts_with("SELECT, INSERT, UPDATE, DELETE ON night."), "{error}");
+    let table = right.split(&['.', ' '][..]).nth(6).unwrap();
+    assert_eq!(
+        database.query(&format!(
+            "SELECT count(*) FROM pg_tables WHERE schemaname = 'night' AND tablename = '{table}'"
+        )),
+        [["1"]],
+        "{error}"
+    );
+    database.execute(&format!("GRANT SELECT ON ALL TABLES IN SCHEMA night TO {role}"));
+    LedgerReader::open(&location(&format!("{role}:guest"))).unwrap();
 }
 
 #[test]
