@@ -211,3 +211,31 @@ impl PlanTotals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_requests_for_hardly_any_users_each_are_noticed() {
+        let of = |users, requests| {
+            let summary = AttributeSummary {
+                name: "score",
+                rows: users,
+                users,
+                values: requests,
+                requests,
+                users_per_request: 0.0,
+                superseded: 0,
+                conflicts: 0,
+                uncoalesced: false,
+            };
+            let AttributeSummary { users_per_request, uncoalesced, .. } = summary.with_average();
+            (users_per_request, uncoalesced)
+        };
+        assert_eq!(of(0, 0), (0.0, false));
+        assert_eq!(of(1_000, 1_000), (1.0, false));
+        assert!(of(1_500, 1_001).1);
+        assert_eq!(of(2_002, 1_001), (2.0, false));
+    }
+}

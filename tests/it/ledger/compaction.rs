@@ -317,6 +317,27 @@ fn a_reading_is_kept_whole_when_the_journal_is_compacted_before_it_goes_on(store
 }
 
 #[test]
+fn what_an_undo_needs_is_kept_no_longer_than_its_run() {
+    let place = Store::File.place();
+    let path = place.location();
+    let mut account = account(1..=3);
+    let kept = || {
+        let connection = rusqlite::Connection::open(path.path().unwrap()).unwrap();
+        let mut runs = connection.prepare("SELECT DISTINCT run FROM prior ORDER BY run").unwrap();
+        runs.query_map((), |row| row.get::<_, u64>(0)).unwrap().map(Result::unwrap).collect::<Vec<_>>()
+    };
+    for (city, now) in [("Oslo", 0), ("Rome", 10), ("Lima", 20), ("Bonn", 30)] {
+        run(path, &[row(1, "city", city)], &mut account, now);
+        compact(path, 0, now);
+    }
+    assert_eq!(kept(), [2, 3, 4]);
+    compact(path, 15, 40);
+    assert_eq!(kept(), [3, 4]);
+    compact(path, 1_000, 1_000);
+    assert_eq!(kept(), [0; 0]);
+}
+
+#[test]
 fn readings_take_little_more_space_than_the_account_however_many_there_are() {
     let place = Store::File.place();
     let path = place.location();

@@ -107,7 +107,7 @@ fn a_process_that_ends_waits_until_its_pause_is_in_the_database() {
     let Some(database) = database() else { return };
     let relay = Relay::to(&database.direct);
     let quota = join(&relay.address(&database.direct), rate(100)).unwrap();
-    relay.stall();
+    relay.refuse();
     quota.pause(Duration::from_hours(1));
     thread::scope(|scope| {
         let ending = scope.spawn(|| drop(quota));

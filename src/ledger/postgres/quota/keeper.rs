@@ -373,7 +373,7 @@ mod tests {
 
     #[test]
     fn a_database_that_costs_a_part_of_the_rate_is_told_of_once() {
-        let (near, far) = (Duration::from_millis(10), Duration::from_millis(116));
+        let (near, far) = (Duration::from_millis(10), Duration::from_millis(216));
         let tolerance = far + WAKE_UP;
         // Another process may need more tolerance, which is its own affair.
         for (round_trip, tolerance) in [(near, TOLERANCE), (near, tolerance), (far, TOLERANCE)] {
@@ -381,9 +381,20 @@ mod tests {
         }
         let mut keeper = keeper(far);
         let line = said(&mut keeper, &reserved(tolerance));
-        // 106 ms more than 20 ms, of 1032 ms for ten requests.
-        assert!(line.contains("is far away") && line.contains("round_trip_ms=116 lost_percent=11"), "{line}");
+        // 206 ms more than 20 ms, of 1032 ms for ten requests.
+        assert!(line.contains("is far away") && line.contains("round_trip_ms=216 lost_percent=20"), "{line}");
         assert_eq!(said(&mut keeper, &reserved(tolerance)), "");
+    }
+
+    #[test]
+    fn a_database_that_is_away_is_asked_less_and_less_often() {
+        for (failures, longest) in [(1, 100), (2, 200), (3, 400), (6, 3200), (7, 5000), (u32::MAX, 5000)] {
+            let longest = Duration::from_millis(longest);
+            for _ in 0..100 {
+                let wait = wait(failures);
+                assert!(wait >= longest / 2 && wait <= longest, "{failures}: {wait:?}");
+            }
+        }
     }
 
     #[test]
