@@ -64,6 +64,29 @@ fn a_certificate_has_to_be_trusted_and_to_name_the_host() {
 }
 
 #[test]
+fn of_several_hosts_one_that_may_come_back_is_waited_for() {
+    let Some(database) = database() else { return };
+    let (authority, _) = database.direct.rsplit_once('/').unwrap();
+    let (user, host) = authority.rsplit_once('@').unwrap();
+    let of_hosts = |hosts: &[&str]| error(&format!("{user}@{}/nowhere", hosts.join(",")));
+    // Nobody listens on the discard port.
+    let away = "127.0.0.1:9";
+    for hosts in [[away, host], [host, away]] {
+        let error = of_hosts(&hosts);
+        assert!(matches!(error, DatabaseError::Away(_)), "{hosts:?}: {error:?}");
+        assert!(error.to_string().contains(away), "{error}");
+    }
+    // The first one says most.
+    let (_, port) = host.rsplit_once(':').unwrap();
+    let other = format!("localhost:{port}");
+    for hosts in [[host, other.as_str()], [other.as_str(), host]] {
+        let error = of_hosts(&hosts);
+        assert!(matches!(error, DatabaseError::Refused(_)), "{hosts:?}: {error:?}");
+        assert!(error.to_string().contains(hosts[0]), "{error}");
+    }
+}
+
+#[test]
 fn what_waiting_can_not_help_is_refused_in_plain_words_without_the_password() {
     let Some(database) = database() else { return };
     let (_, host) = database.direct.split_once('@').unwrap();
