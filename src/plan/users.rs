@@ -108,3 +108,34 @@ impl UserNumbers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::{IdType, ReadOptions};
+
+    #[test]
+    fn each_id_has_the_number_of_its_place_and_no_other_has_one() {
+        let options = ReadOptions { id_type: IdType::CustomId, ..ReadOptions::default() };
+        for count in 1..20_u64 {
+            let mut dictionary = Dictionary::new(&options);
+            // In an order that is not theirs.
+            for n in 0..count {
+                dictionary.intern_user(&format!("u{:02}", n * 7 % count.max(8) * 2 + 1));
+            }
+            let mut ids: Vec<String> =
+                (0..count).map(|n| format!("u{:02}", n * 7 % count.max(8) * 2 + 1)).collect();
+            ids.sort();
+            ids.dedup();
+            let mut users = UserNumbers::new(&dictionary);
+            users.drop_ranks();
+            for (number, id) in (0..).zip(&ids) {
+                assert_eq!(users.number(id, &dictionary), Some(number), "{id} of {count}");
+                assert_eq!(users.user(number, &dictionary), User::Custom(id.as_str().into()));
+            }
+            for n in (0..45).step_by(2) {
+                assert_eq!(users.number(&format!("u{n:02}"), &dictionary), None, "{n} of {count}");
+            }
+        }
+    }
+}

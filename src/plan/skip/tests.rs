@@ -215,3 +215,9 @@ fn the_meaning_of_what_is_sent_is_compared_and_not_what_stands_in_the_input() {
     assert_eq!(left_after(SentValue::Text("m".into())), 12);
     assert_eq!(left_after(SentValue::Null), 12);
 }
+
+#[test]
+fn rows_whose_value_is_known_are_all_but_those_of_missing_users() {
+    let rows = KnownRows { unchanged: 1, resumed: 20, equal: 300, changed: 4_000, missing: 50_000 };
+    assert_eq!(rows.known(), 4_321);
+}
