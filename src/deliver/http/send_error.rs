@@ -293,4 +293,36 @@ mod tests {
         let untrusted = words(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer));
         assert_eq!(untrusted.unwrap().0, SendErrorCause::Certificate);
     }
+
+    #[derive(Debug)]
+    struct Tunnel(rustls::Error);
+
+    impl fmt::Display for Tunnel {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("tunnel error: failed to create underlying connection")
+        }
+    }
+
+    impl Error for Tunnel {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn the_certificate_is_that_of_the_proxy_if_there_is_no_way_through_it() {
+        let place = |proxy: Option<&str>| Destination {
+            host: "acme.user.com".into(),
+            address: "acme.user.com:443".into(),
+            proxy: proxy.map(str::to_owned),
+        };
+        let error = || rustls::Error::InvalidCertificate(CertificateError::Revoked);
+        let words = |error: &(dyn Error + 'static), proxy: Option<&str>| {
+            tls(&causes(error).collect::<Vec<_>>(), &place(proxy)).unwrap().1
+        };
+        let of = |host: &str| format!("the certificate of `{host}` is revoked");
+        assert_eq!(words(&Tunnel(error()), Some("proxy.test:3128")), of("proxy.test:3128"));
+        assert_eq!(words(&error(), Some("proxy.test:3128")), of("acme.user.com"));
+        assert_eq!(words(&Tunnel(error()), None), of("acme.user.com"));
+    }
 }

@@ -70,5 +70,7 @@ mod tests {
         assert!(wrong.starts_with("`sslrootcert`, `ca.pem`: holds a certificate that can't be used: "));
         let Err(absent) = tls(Some(Path::new("/nowhere/ca.pem"))) else { panic!("there is one") };
         assert_eq!(absent.to_string(), "`sslrootcert`, `/nowhere/ca.pem`: there is no such file");
+        let Err(folder) = tls(Some(Path::new("/"))) else { panic!("a folder holds no certificate") };
+        assert!(folder.to_string().contains("directory"), "{folder}");
     }
 }

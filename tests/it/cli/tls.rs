@@ -191,6 +191,26 @@ fn a_proxy_is_taken_from_the_environment() {
 }
 
 #[test]
+fn a_certificate_that_is_its_own_authority_is_called_self_signed() {
+    let Some(workdir) = with_certificates() else { return };
+    let script = "openssl req -x509 -newkey rsa:2048 -nodes -keyout account.key -out account.crt -days 2 \
+        -subj /CN=localhost -addext subjectAltName=DNS:localhost";
+    assert!(
+        Command::new("sh")
+            .args(["-c", script])
+            .current_dir(workdir.path(""))
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    let account = Account::new(&workdir);
+    let run = sync(&workdir, "localhost", account.address.port(), &[("SSL_CERT_FILE", "ca.crt")]);
+    assert_eq!((run.code, account.requests().len()), (4, 0), "{}", run.stderr);
+    run.says("the certificate of `localhost` is not trusted (self-signed); if your network inspects TLS");
+}
+
+#[test]
 fn a_sandbox_needs_no_certificates_and_an_account_asks_for_them() {
     let workdir = Workdir::with_rows(&["1,city,Oslo"]);
     let none = [("SSL_CERT_FILE", "/nowhere/ca.crt"), ("SSL_CERT_DIR", "/nowhere")];

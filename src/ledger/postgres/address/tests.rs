@@ -94,6 +94,7 @@ fn what_is_wrong_is_said_without_the_text() {
     check("postgres://ada:hunter2@h,/crm", "a host is not valid");
     check("postgres://ada:hunter2@[::1/crm", "a host is not valid");
     check("postgres://ada:hunter2@[secret]/crm", "a host is not valid");
+    check("postgres://ada:hunter2@[::1]secret/crm", "a host is not valid");
     check("postgres://ada:hunter2@::1/crm", "a port is not");
     check("postgres://ada:hunter2@se cret/crm", "a host is not valid");
     check("postgres://ada@h/crm?secret=1", "an unknown parameter; the parameters are `schema`");
