@@ -1,6 +1,7 @@
 //! The core against a model of a server, in virtual time: what each kind of server costs, and that nothing good fails.
 
 mod attempts;
+mod attributes;
 mod faulty_server;
 mod random;
 mod request_counts;
