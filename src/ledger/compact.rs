@@ -78,7 +78,7 @@ impl Ledger {
                     continue;
                 };
                 let list = self.reader().complete_pull(target.id)?;
-                let news = new_entries(&attribute, attributes, target, headings, state.merged, list.as_ref());
+                let news = new_entries(&attribute, attributes, target, headings, list.as_ref());
                 let Some(newest) = news.last() else { continue };
                 let untrusted = self.reader().untrusted_up_to(&runs, target, None)?.of(&attribute.name);
                 // What a killed run may have sent changes no user's number.
@@ -121,7 +121,7 @@ impl Ledger {
             let Some(target) = targets.iter().find(|target| target.id == run.target) else { continue };
             for attribute in attributes {
                 let Some(own) = set.get(&(run.id, attribute.id)) else { continue };
-                let earlier = new_entries(attribute, attributes, target, headings, state.merged, None);
+                let earlier = new_entries(attribute, attributes, target, headings, None);
                 let is_first = attribute.parts == 0
                     && users_behind(attribute, attributes, 0).is_none()
                     && earlier.iter().all(|earlier| earlier.heading.entry > run.after);
@@ -229,13 +229,13 @@ enum EntryKind {
     Users,
 }
 
-/// The entries that say something new about an attribute.
+/// The entries that say something new about an attribute. Those of a reading that was interrupted stay in the journal, so that
+/// they are new to an attribute that comes up for the first time after other attributes were merged.
 fn new_entries(
     attribute: &AttributeRow,
     attributes: &[AttributeRow],
     target: &TargetRow,
     headings: &[EntryHeader],
-    merged: u64,
     list: Option<&PullRow>,
 ) -> Vec<NewEntry> {
     if attribute.name == USERS {
@@ -255,7 +255,7 @@ fn new_entries(
         id if id == users.map(|users| users.id) => Some(EntryKind::Users),
         _ => None,
     };
-    let news = headings.iter().filter(|heading| heading.entry > merged);
+    let news = headings.iter().filter(|heading| heading.entry > attribute.generation);
     news.filter_map(|heading| Some(NewEntry { heading: *heading, kind: kind(heading)? })).collect()
 }
 

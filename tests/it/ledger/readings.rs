@@ -11,8 +11,8 @@ use attrsync::plan::{SentValue, User};
 use rusqlite::Connection;
 
 use super::place::{Store, in_each_store};
-use super::pulls::{account, compact, known_of, run};
-use super::world::{at, plan, row, target};
+use super::pulls::{account, compact, known_of, pull, run};
+use super::world::{at, plan, row, target, undone};
 
 fn another_account() -> TargetKey {
     TargetKey { base_url: "https://other.user.com/api/public/".to_owned(), ..target() }
@@ -91,6 +91,29 @@ fn a_reading_that_begins_again_keeps_values_but_lists_nobody_who_was_read_before
     }
 }
 
+fn what_an_interrupted_reading_showed_is_known_of_attributes_that_come_up_later(store: Store) {
+    let place = store.place();
+    let path = place.location();
+    let mut account = account(1..=9);
+    // The first three users have no value for any custom attribute.
+    pull(path, &account, 1, Some(RunOutcome::Interrupted), 0);
+    run(path, &[row(1, "city", "Oslo")], &mut account, 1);
+    compact(path, 0, 2);
+    let mut runs = Vec::new();
+    for (user, now) in [(1, 3), (2, 5)] {
+        runs.push((user, run(path, &[row(user, "tier", "gold")], &mut account, now)));
+        for now in now..now + 2 {
+            for (user, run) in &runs {
+                let before = [(("tier".to_owned(), *user), "null".to_owned())].into();
+                assert_eq!(undone(path, *run), before, "{user} {now}");
+            }
+            compact(path, 0, now);
+        }
+    }
+    let last = run(path, &[row(4, "tier", "gold")], &mut account, 7);
+    assert_eq!(undone(path, last).len(), 0, "it was not read");
+}
+
 #[test]
 fn what_could_not_be_recorded_is_recorded_once_with_what_is_read_next() {
     let place = Store::File.place();
@@ -125,5 +148,6 @@ fn what_could_not_be_recorded_is_recorded_once_with_what_is_read_next() {
 in_each_store! {
     a_reading_goes_on_where_it_ended_whatever_was_run_or_read_of_another_account_since,
     a_reading_that_is_no_longer_kept_does_not_go_on,
+    what_an_interrupted_reading_showed_is_known_of_attributes_that_come_up_later,
     a_reading_that_begins_again_keeps_values_but_lists_nobody_who_was_read_before,
 }
