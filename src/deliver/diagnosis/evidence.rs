@@ -128,6 +128,9 @@ impl Diagnosis {
                 self.search.clear_suspicion();
                 return Finding::Nothing;
             }
+            if self.is_value_doubted && !is_accepted {
+                return self.reject_value(knowledge, plan);
+            }
             self.search.rejected(part);
             self.rejected_in_a_row += 1;
         }
@@ -210,9 +213,10 @@ impl Diagnosis {
         self.search.found(position);
         self.rejected_alone.push(position);
         self.tests += 1;
+        let is_blamed =
+            is_too_large || (exists == Some(true) && self.suspects_value() && self.rejection.is_structured);
         let enough = match exists {
-            _ if is_too_large => 1,
-            Some(true) if self.suspects_value() && self.rejection.is_structured => 1,
+            _ if is_blamed => 1,
             Some(true) => 2,
             _ => WITHOUT_EXISTENCE,
         };
@@ -220,11 +224,16 @@ impl Diagnosis {
             knowledge.size_is_no_matter = true;
         }
         if self.rejected_alone.len() >= enough {
-            return self.reject_value(knowledge, plan);
+            return if is_blamed {
+                self.reject_value(knowledge, plan)
+            } else {
+                self.doubt_value(knowledge, plan)
+            };
         }
         if is_last {
-            // A user who exists shows that it is the value. Of others it takes as many, also from other batches.
-            let is_shown = exists == Some(true) || is_too_large;
+            // One who exists is enough if the group has no others. Otherwise it takes as many, also from other batches.
+            let is_whole = plan.group_len(self.group) == self.opened_with;
+            let is_shown = (exists == Some(true) && is_whole) || is_too_large;
             if is_shown || knowledge.add_rejected_alone(self.group, self.rejected_alone.len()) >= enough {
                 return self.reject_value(knowledge, plan);
             }
@@ -232,6 +241,20 @@ impl Diagnosis {
             return self.fail_all(&reason);
         }
         self.search.isolate(Side::Last);
+        Finding::Nothing
+    }
+
+    /// Sends all others together, to see whether only the users that were rejected alone are at fault. The value fails if
+    /// there are no others, or once they are rejected, too.
+    fn doubt_value(&mut self, knowledge: &mut Knowledge, plan: &Plan) -> Finding {
+        let is_last = self.search.rest().next().is_none() && self.present.is_empty();
+        if is_last || std::mem::replace(&mut self.is_value_doubted, true) {
+            return self.reject_value(knowledge, plan);
+        }
+        let mut others = std::mem::take(&mut self.present);
+        self.search.rest().for_each(|part| others.extend(self.range(&part)));
+        self.apart.extend(self.rejected_alone.drain(..).map(|position| self.users[position as usize]));
+        self.replace_users(others);
         Finding::Nothing
     }
 
@@ -280,6 +303,11 @@ impl Diagnosis {
         self.replace_users(others);
         self.rejected_in_a_row = 0;
         true
+    }
+
+    /// Whether the message is about the value or the attribute.
+    pub(super) fn suspects_value(&self) -> bool {
+        matches!(self.rejection.suggested, SuggestedCause::Value | SuggestedCause::Attribute)
     }
 
     fn drop_user(&mut self, position: u32, reason: Reason) {

@@ -8,7 +8,7 @@
 //!
 //! - the address: a GET of the operation is not found either;
 //! - the key, after a 403: a GET is rejected as well;
-//! - the value: it is rejected for each of two existing users alone, and no user got it so far;
+//! - the value: it is rejected for each of two existing users alone, and for all others without them;
 //! - a user: it is rejected twice when it is alone, and others get the value; or it is rejected and a GET doesn't find it;
 //!   or the server names it and accepts all others;
 //! - the size: the parts of the request are accepted, and no request as large ever was;
@@ -141,6 +141,8 @@ pub(super) struct Diagnosis {
     check: Option<Check>,
     /// Existing users that were rejected alone while no user got the value: evidence against the value.
     rejected_alone: Vec<u32>,
+    /// Enough users were rejected alone to fail the value, unless the others are accepted.
+    is_value_doubted: bool,
     /// How many users were sent alone to test the value.
     tests: u32,
     rejected_in_a_row: u32,
@@ -197,6 +199,7 @@ impl Diagnosis {
             singly: false,
             check: None,
             rejected_alone: Vec::new(),
+            is_value_doubted: false,
             tests: 0,
             rejected_in_a_row: 0,
             asked: None,
@@ -431,11 +434,6 @@ impl Diagnosis {
         self.rejected_alone.clear();
         self.stage = Stage::Search;
         self.finish_users(&left, outcome);
-    }
-
-    /// Whether the message is about the value or the attribute.
-    fn suspects_value(&self) -> bool {
-        matches!(self.rejection.suggested, SuggestedCause::Value | SuggestedCause::Attribute)
     }
 
     fn range(&self, part: &Range<u32>) -> &[Candidate] {

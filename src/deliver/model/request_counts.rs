@@ -108,7 +108,9 @@ fn a_refused_value_fails_its_group_and_no_other() {
                     (&None, batches * 1000),
                     "{body} {batches} {first}"
                 );
-                assert!(run.extra() <= 6, "{body} {batches} {first}: {}", run.extra());
+                // One more where nothing is said of the value.
+                let most = if body.contains("value") || body.contains("Oslo") { 6 } else { 7 };
+                assert!(run.extra() <= most, "{body} {batches} {first}: {}", run.extra());
             }
         }
     }
