@@ -163,6 +163,7 @@ impl Store for PostgresStore {
         let (tables, table) = (Arc::clone(&self.tables), *table);
         self.background.run(async move {
             let mut tables = tables.lock().await;
+            tables.send_waiting().await?;
             let sql = format!("SELECT max({}) FROM {}.{}", table.key(), tables.schema, table.name);
             let rows = tables.query(&sql, Vec::new).await?;
             let key: Option<i64> = rows.first().and_then(|row| row.get(0));

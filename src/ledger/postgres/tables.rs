@@ -170,7 +170,7 @@ impl Tables {
     }
 
     /// Sends the changes that wait, so that what is read next has them.
-    async fn send_waiting(&mut self) -> Result<(), LedgerError> {
+    pub(super) async fn send_waiting(&mut self) -> Result<(), LedgerError> {
         let Some(Transaction { waiting, is_begun, bytes }) = &mut self.transaction else { return Ok(()) };
         if waiting.is_empty() {
             return Ok(());
