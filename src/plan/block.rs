@@ -213,3 +213,93 @@ fn one_byte(value: u32) -> u8 {
 fn two_bytes(value: u32) -> u16 {
     value as u16
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spill::TempFiles;
+
+    const UPPER: u64 = 5 << 32;
+    const OTHER: u64 = 9 << 32;
+
+    fn filled(before: &Block, rows: &[(u64, u32)]) -> Block {
+        let required = RequiredWidth::of(rows);
+        let mut block = before.next(required, rows.len() + 1);
+        assert!(block.is_wide_enough(required), "{rows:?}");
+        assert_eq!(block.free(), rows.len() + 1);
+        block.extend(rows);
+        assert_eq!((block.len(), block.free()), (rows.len(), 1));
+        block
+    }
+
+    fn read(block: &Block) -> Vec<(u64, u32)> {
+        let mut rows = Vec::new();
+        block.for_each(&mut |user, value| rows.push((user, value)));
+        rows
+    }
+
+    #[test]
+    fn a_block_is_as_narrow_as_its_numbers_and_the_block_before_it_allow() {
+        let narrow = [(UPPER + 7, 3), (UPPER + 9, 255)];
+        let (elsewhere, apart) = ([(OTHER, 0), (OTHER + 1, 0)], [(UPPER, 0), (OTHER + 3, 0)]);
+        let (medium, large) = ([(UPPER, 256), (UPPER, 65_535)], [(UPPER, 65_536), (UPPER, 0)]);
+        for (rows, bytes) in [
+            (vec![&narrow], vec![5]),
+            (vec![&elsewhere], vec![5]),
+            (vec![&apart], vec![9]),
+            (vec![&medium], vec![6]),
+            (vec![&large], vec![8]),
+            // What the first one is too narrow for, and then a block that is no narrower again.
+            (vec![&narrow, &narrow], vec![5, 5]),
+            (vec![&narrow, &elsewhere, &elsewhere], vec![5, 9, 9]),
+            (vec![&narrow, &medium, &narrow], vec![5, 6, 6]),
+            (vec![&medium, &large, &medium], vec![6, 8, 8]),
+        ] {
+            let mut block = Block::default();
+            for (rows, bytes) in rows.iter().zip(bytes) {
+                block = filled(&block, *rows);
+                assert_eq!(read(&block), **rows);
+                block.shrink();
+                assert_eq!(block.memory_bytes(), rows.len() * bytes, "{rows:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_block_tells_for_which_rows_it_is_too_narrow() {
+        let narrow = filled(&Block::default(), &[(UPPER, 7)]);
+        let medium = filled(&Block::default(), &[(UPPER, 256)]);
+        let wide = filled(&Block::default(), &[(UPPER, 0), (OTHER, 65_536)]);
+        for (row, fits) in [
+            ((UPPER + 1, 255), [true, true, true]),
+            ((OTHER, 0), [false, false, true]),
+            ((UPPER, 256), [false, true, true]),
+            ((OTHER, 256), [false, false, true]),
+            ((UPPER, 65_536), [false, false, true]),
+        ] {
+            let required = RequiredWidth::of(&[row]);
+            assert_eq!(
+                [&narrow, &medium, &wide].map(|block| block.is_wide_enough(required)),
+                fits,
+                "{row:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_block_in_a_file_takes_no_memory_and_keeps_its_bounds() {
+        let file = TempFiles::default().create().expect("there is room");
+        for rows in
+            [[(UPPER + 9, 4), (UPPER + 7, 3), (UPPER + 8, 5)], [(OTHER, 4), (UPPER, 3), (OTHER - 1, 5)]]
+        {
+            let mut block = filled(&Block::default(), &rows);
+            let bounds = Some((rows[1].0, rows[0].0));
+            assert_eq!(block.bounds(), bounds);
+            block.move_to(&file).expect("there is room");
+            assert_eq!((block.memory_bytes(), block.bounds(), block.len()), (0, bounds, 3));
+            block.load().expect("it is there");
+            assert_eq!(read(&block), rows);
+            assert!(block.memory_bytes() > 0);
+        }
+    }
+}

@@ -204,3 +204,45 @@ impl Segment {
         self.users = compose(self.users.take(), users.cloned(), index);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spill::TempFiles;
+
+    fn filled(rows: u64) -> AttributeRows {
+        let mut all = AttributeRows::default();
+        (0..rows).for_each(|user| all.push(user, 1));
+        all
+    }
+
+    fn drained(rows: AttributeRows) -> Vec<(u64, u32)> {
+        let mut all = Vec::new();
+        let drained = rows.drain(|_| Ok(Renumbered::default()), |user, value| all.push((user, value)));
+        drained.expect("nothing is in a file that is not there");
+        all
+    }
+
+    #[test]
+    fn the_memory_of_all_rows_is_counted_until_they_are_in_a_file() {
+        // A row takes five bytes. The last block may have as much space again.
+        let (count, file) = (40_000, TempFiles::default().create().expect("there is room"));
+        let bytes = |rows: &AttributeRows| u64::try_from(rows.memory_bytes()).expect("it fits");
+        let mut rows = filled(count);
+        assert!((5 * count..11 * count).contains(&bytes(&rows)), "{}", bytes(&rows));
+        rows.append(filled(count), &[0, 2], None);
+        assert!((10 * count..22 * count).contains(&bytes(&rows)), "{}", bytes(&rows));
+        rows.move_to(&file).expect("there is room");
+        assert_eq!((bytes(&rows), rows.len(), rows.bounds()), (0, 2 * count, Some((0, count - 1))));
+        rows.push(7, 3);
+        assert!(bytes(&rows) < 10_000);
+        let expected = (0..count).map(|user| (user, 1)).chain((0..count).map(|user| (user, 2)));
+        assert!(drained(rows).into_iter().eq(expected.chain([(7, 3)])));
+    }
+
+    #[test]
+    fn blocks_grow_with_the_rows() {
+        let rows = filled(40_000);
+        assert!(rows.full.len() < 20, "{} blocks", rows.full.len());
+    }
+}

@@ -238,4 +238,33 @@ mod tests {
         assert!(of(1_500, 1_001).1);
         assert_eq!(of(2_002, 1_001), (2.0, false));
     }
+
+    #[test]
+    fn totals_are_the_sums_of_all_attributes() {
+        let one = AttributeSummary {
+            name: "score",
+            rows: 101,
+            users: 73,
+            values: 11,
+            requests: 13,
+            users_per_request: 5.6,
+            superseded: 23,
+            conflicts: 5,
+            uncoalesced: false,
+        };
+        let other = AttributeSummary {
+            name: "city",
+            rows: 202,
+            users: 140,
+            values: 17,
+            requests: 19,
+            users_per_request: 7.4,
+            superseded: 53,
+            conflicts: 9,
+            uncoalesced: false,
+        };
+        let PlanTotals { rows, standing, superseded, conflicts, groups, requests } =
+            PlanTotals::default().and(&one).and(&other);
+        assert_eq!([rows, standing, superseded, conflicts, groups, requests], [303, 213, 76, 14, 28, 32]);
+    }
 }

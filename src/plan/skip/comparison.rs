@@ -76,3 +76,33 @@ impl Comparison {
         (users_in(plan, range).filter(is_changed).count() as u64, self.changes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn comparison(is_counted: bool) -> Comparison {
+        Comparison { changed: FixedBitSet::with_capacity(4), is_counted, changes: HashMap::new() }
+    }
+
+    #[test]
+    fn so_many_changes_are_counted_and_each_of_those_to_the_end() {
+        let mut compared = comparison(true);
+        let value = |number: usize| SentValue::Text(number.to_string().into());
+        for number in (0..=MOST_CHANGES).chain([0, 0, MOST_CHANGES]) {
+            compared.differs(1, &value(number), || Some(3));
+        }
+        compared.differs(2, &value(0), || None);
+        assert_eq!(compared.changes.len(), MOST_CHANGES);
+        assert_eq!(compared.changes.get(&(value(0), 3)), Some(&3));
+        assert_eq!(compared.changes.get(&(value(1), 3)), Some(&1));
+        assert_eq!(compared.changed.ones().collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn where_values_are_too_many_only_the_users_are_counted() {
+        let mut compared = comparison(false);
+        compared.differs(1, &SentValue::Null, || panic!("nobody asks for the value"));
+        assert!(compared.changes.is_empty() && compared.changed.contains(1));
+    }
+}

@@ -183,6 +183,13 @@ proptest! {
 }
 
 #[test]
+fn a_fingerprint_in_an_old_ledger_is_still_that_of_its_input() {
+    let rows = [(1, 0, "a".to_owned()), (2, 0, "a".to_owned()), (3, 1, "-".to_owned())];
+    assert_eq!(plan(Kind::Id, &rows, 2).fingerprint(), "3-319226df0c18d8ed");
+    assert_eq!(plan(Kind::Custom, &rows, 2).fingerprint(), "3-19649bd3ce44b32b");
+}
+
+#[test]
 fn the_meaning_of_what_is_sent_is_compared_and_not_what_stands_in_the_input() {
     let mut options = ReadOptions::default();
     let gender = options.attributes.entry("gender".to_owned()).or_default();
