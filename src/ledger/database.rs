@@ -399,3 +399,64 @@ impl Iterator for Entries<'_> {
         self.read.pop_front().map(Ok)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(folder: &tempfile::TempDir) -> Database {
+        let location = folder.path().join("ledger").into();
+        Database::open_to_write(&location, Waits::default(), Timestamp::UNIX_EPOCH).unwrap()
+    }
+
+    fn known(database: &Database, attribute: &AttributeRow) -> Result<Vec<Vec<u8>>, LedgerError> {
+        database.known_parts(attribute).collect()
+    }
+
+    #[test]
+    fn what_is_known_of_an_attribute_is_replaced_without_that_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder);
+        let row =
+            |id| AttributeRow { id, target: 1, name: id.to_string(), parts: 0, generation: 0, facts: 0 };
+        let mut attributes: Vec<AttributeRow> = (1..=4).map(row).collect();
+        let many: Vec<Vec<u8>> = (1..=20).map(|byte| vec![byte]).collect();
+        for attribute in &mut attributes {
+            database.replace_known(attribute, &mut many.clone().into_iter()).unwrap();
+        }
+        for number in 0..attributes.len() {
+            database.replace_known(&mut attributes[number], &mut std::iter::once(vec![99])).unwrap();
+            for (other, attribute) in attributes.iter().enumerate() {
+                let expected = if other <= number { &vec![vec![99]] } else { &many };
+                assert_eq!(&known(&database, attribute).unwrap(), expected, "{other} after {number}");
+            }
+            let more = AttributeRow { parts: 2, ..attributes[number].clone() };
+            let error = known(&database, &more).unwrap_err();
+            assert!(matches!(error, LedgerError::Damaged { .. }), "the others are gone: {error}");
+        }
+    }
+
+    #[test]
+    fn entries_come_in_their_order_however_many_and_large_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder);
+        let (count, at) = (600_u64, Timestamp::UNIX_EPOCH);
+        let facts = |entry| if entry % 7 == 0 { FACTS_AT_ONCE * 2 } else { 1 };
+        let heading = |entry| EntryHeader { entry, run: 1, attribute: 1, at, facts: facts(entry) };
+        let put = |entry| database.put_entry(&JournalEntry { heading: heading(entry), groups: vec![1] });
+        database.in_one_commit(|| (1..=count).try_for_each(put)).unwrap();
+        for newest_first in [false, true] {
+            let mut wanted: Vec<u64> = (1..=count).collect();
+            if newest_first {
+                wanted.reverse();
+            }
+            let read: Result<Vec<JournalEntry>, _> =
+                database.entries(wanted.iter().map(|n| heading(*n))).collect();
+            let read: Vec<u64> = read.unwrap().iter().map(|entry| entry.heading.entry).collect();
+            assert!(read == wanted, "{read:?}");
+        }
+        database.forget_entries(1).unwrap();
+        let read: Result<Vec<JournalEntry>, _> = database.entries((1..=2).map(heading)).collect();
+        assert!(matches!(read, Err(LedgerError::Damaged { .. })), "the first one is missing");
+    }
+}

@@ -273,6 +273,20 @@ mod tests {
     }
 
     #[test]
+    fn fewer_users_or_more_bytes_than_a_group_should_have_are_refused() {
+        let finished = |count: u8, users: &[u8]| {
+            let mut bytes = vec![1, TEXT, 0, IDS, count, u8::try_from(users.len()).unwrap()];
+            bytes.extend(users);
+            let mut group = Groups::of(&bytes).next().unwrap().unwrap();
+            group.users.by_ref().for_each(drop);
+            group.users.finish()
+        };
+        assert_eq!(finished(2, &[7, 7]), Ok(()));
+        assert_eq!(finished(1, &[7, 7]), Err(Malformed), "a byte is left");
+        assert_eq!(finished(2, &[7, 0x80]), Err(Malformed), "the second user is cut");
+    }
+
+    #[test]
     fn an_id_takes_a_byte_where_ids_are_dense() {
         let mut bytes = Vec::new();
         write(

@@ -192,5 +192,33 @@ mod tests {
         lease.hurry(Duration::from_secs(500));
         assert!(lease.patience().left(now) <= Duration::from_secs(5));
         assert_eq!(lease.patience().left(Duration::ZERO), Duration::from_mins(1).saturating_sub(now));
+        assert!(!lease.patience().is_over());
+        lease.hurry(Duration::ZERO);
+        assert!(lease.patience().is_over());
+    }
+
+    #[tokio::test]
+    async fn a_request_waits_until_the_lease_is_renewed() {
+        let late = lease(Duration::ZERO);
+        tokio::select! {
+            biased;
+            () = late.valid() => panic!("it has ended"),
+            () = std::future::ready(()) => {}
+        }
+        late.renewed(clock::boot_now(), Duration::from_mins(1));
+        late.valid().await;
+    }
+
+    #[test]
+    fn requests_of_the_run_before_are_waited_for_unless_none_can_be_on_its_way() {
+        let ledger = LedgerLocation::File("ledger".into());
+        let (hour, day) = (Duration::from_hours(1), Duration::from_hours(24));
+        let lease = Lease::new(ledger, clock::boot_now(), hour, day, hour);
+        assert!(lease.quiet_left() > hour);
+        assert!(lease.is_settled());
+        lease.settle(false);
+        assert!(!lease.is_settled());
+        lease.settle(true);
+        assert!(lease.is_settled());
     }
 }

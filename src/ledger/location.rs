@@ -82,3 +82,29 @@ impl fmt::Display for LedgerLocation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_no_password_and_nothing_to_warn_of() {
+        let file = LedgerLocation::from(Path::new("/srv/ledger.db"));
+        assert_eq!((file.has_password(), file.warnings()), (false, Vec::new()));
+        assert_eq!(
+            (file.path(), file.to_string()),
+            (Some(Path::new("/srv/ledger.db")), "/srv/ledger.db".into())
+        );
+    }
+
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn a_database_may_have_a_password_and_something_to_warn_of() {
+        let of = |address| LedgerLocation::of_database(address, Some("kept apart")).unwrap();
+        let open = of("postgres://me:secret@db.example.com/ledger?sslmode=disable");
+        assert_eq!((open.path(), open.has_password(), open.warnings().len()), (None, true, 1));
+        let closed = of("postgres://me@db.example.com/ledger");
+        assert_eq!((closed.has_password(), closed.warnings().len()), (false, 0));
+        assert!(!open.to_string().contains("secret"), "{open}");
+    }
+}

@@ -426,4 +426,30 @@ mod tests {
             assert!(matches!(found(code), LedgerError::Unusable { .. }), "{code}");
         }
     }
+
+    #[test]
+    fn a_file_without_a_form_or_with_a_broken_structure_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l");
+        let refused = |path: &Path| File::open_to_read(path).unwrap_err();
+        fs::write(&path, "").unwrap();
+        assert!(matches!(refused(&path), LedgerError::Missing { .. }));
+        let changes = [
+            ("PRAGMA user_version = 0", "its form has no number"),
+            (
+                "PRAGMA writable_schema = ON;
+                 UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'prior')
+                 WHERE name = 'known'",
+                "its structure is broken",
+            ),
+        ];
+        for (number, (change, expected)) in changes.into_iter().enumerate() {
+            let path = folder.path().join(number.to_string());
+            drop(File::open_to_write(&path, Timestamp::UNIX_EPOCH).unwrap());
+            drop(File::open_to_read(&path).unwrap());
+            Connection::open(&path).unwrap().execute_batch(change).unwrap();
+            let LedgerError::Damaged { what, .. } = refused(&path) else { panic!("{change}") };
+            assert_eq!(what, expected);
+        }
+    }
 }

@@ -29,3 +29,20 @@ pub(super) fn make_private(file: &File) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_link_leads_to_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let mut options = OpenOptions::new();
+        options.write(true).create(true);
+        open_itself(&mut options, &link).unwrap_err();
+        assert!(!file.exists());
+        open_itself(&mut options, &file).unwrap();
+    }
+}

@@ -129,6 +129,13 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_of_a_ledger_that_is_gone_is_no_ones_else() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("l-lock"), "").unwrap();
+        check_beside(&folder.path().join("l")).unwrap();
+    }
+
+    #[test]
     fn other_names_of_a_file_count_where_everyone_may_give_them() {
         use std::os::unix::fs::PermissionsExt as _;
 

@@ -44,6 +44,7 @@ fn a_value_is_believed_as_long_as_it_is_young_enough(store: Store) {
     run(path, &[row(1, "city", "Oslo"), row(2, "city", "Rome")], &mut account, 10);
     for merged in [false, true] {
         check(5, &["1 Oslo", "2 Rome"]);
+        check(10, &["1 Oslo", "2 Rome"]);
         check(15, &[]);
         if !merged {
             compact(path, 0, 11);

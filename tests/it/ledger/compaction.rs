@@ -208,15 +208,17 @@ fn that_a_user_has_no_value_is_doubted_after_a_run_was_killed(store: Store) {
     let rows = [row(2, "tier", "gold")];
     drop(begin(path, &rows, Changes::All, Resume::No, at(2)).unwrap());
     assert_eq!(cleared(), 0, "the run may have sent it");
-    let next = run(path, &[row(2, "tier", "silver")], &mut account, 3);
+    let next = run(path, &[row(2, "tier", "silver"), row(4, "tier", "silver")], &mut account, 3);
     for now in [4, 5] {
         assert_eq!(undone(path, next).len(), 0, "nobody knows what was there before");
+        let other = known_of(path, plan(&[row(3, "tier", "-")], 3), SkipScope::EveryRun).2.total();
+        assert_eq!(other.unchanged, 0);
         compact(path, 0, now);
     }
 }
 
 /// Reads these users without a value, with all custom attributes or none.
-fn pull_without_values(
+pub(super) fn pull_without_values(
     path: &LedgerLocation,
     key: &TargetKey,
     users: impl IntoIterator<Item = u64>,

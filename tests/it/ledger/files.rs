@@ -59,6 +59,18 @@ fn a_second_run_is_told_who_holds_it() {
     Ledger::open(&path.clone().into(), &target(), at(7)).unwrap();
 }
 
+#[test]
+fn a_run_that_has_ended_does_not_go_on_while_its_ledger_is_still_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l").into();
+    let run = begin(&path, &rows(), Changes::All, Resume::Yes, at(1)).unwrap();
+    let process = || LedgerReader::open(&path).unwrap().runs().unwrap()[0].process;
+    assert_eq!(process(), Some(std::process::id()));
+    let ledger = run.finish(RunOutcome::Complete, at(2));
+    assert_eq!(process(), None);
+    drop(ledger);
+}
+
 #[cfg(unix)]
 #[test]
 fn every_link_leads_to_the_same_lock() {
@@ -147,6 +159,7 @@ fn what_is_no_ledger_is_left_alone() {
     ));
     assert!(matches!(LedgerReader::open(&path.clone().into()), Err(LedgerError::NoLedger { .. })));
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    assert_eq!(names(folder.path()), ["users.csv"], "nothing was put beside it");
 
     let path = folder.path().join("other.sqlite");
     Connection::open(&path).unwrap().execute_batch("CREATE TABLE mine (x)").unwrap();

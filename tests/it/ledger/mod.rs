@@ -7,6 +7,7 @@ mod damage;
 mod files;
 mod history;
 mod kills;
+mod lists;
 mod marks;
 pub(crate) mod place;
 mod pulls;

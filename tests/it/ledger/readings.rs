@@ -4,15 +4,17 @@
 
 use std::iter;
 
+use attrsync::input::Attribute;
 use attrsync::ledger::{
-    Ledger, LedgerLocation, LedgerReader, PullRecorder, RunOutcome, SkipScope, TargetKey,
+    KnownAttribute, Ledger, LedgerError, LedgerLocation, LedgerReader, PullRecorder, RunOutcome, SkipScope,
+    TargetKey,
 };
-use attrsync::plan::{SentValue, User};
+use attrsync::plan::{Compare, SentValue, User};
 use rusqlite::Connection;
 
 use super::place::{Store, in_each_store};
 use super::pulls::{account, compact, known_of, pull, run};
-use super::world::{at, plan, row, target, undone};
+use super::world::{Changes, Resume, at, begin, bounds, description, plan, row, target, undone};
 
 fn another_account() -> TargetKey {
     TargetKey { base_url: "https://other.user.com/api/public/".to_owned(), ..target() }
@@ -114,6 +116,24 @@ fn what_an_interrupted_reading_showed_is_known_of_attributes_that_come_up_later(
     assert_eq!(undone(path, last).len(), 0, "it was not read");
 }
 
+fn what_was_read_just_before_a_run_is_compared_when_the_run_goes_on(store: Store) {
+    let place = store.place();
+    let path = place.location();
+    pull(path, &account(1..=3), 1, Some(RunOutcome::Complete), 0);
+    let rows: Vec<_> =
+        (1..=3).flat_map(|user| [row(user, "city", "Oslo"), row(user, "tier", "gold")]).collect();
+    begin(path, &rows, Changes::All, Resume::No, at(1)).unwrap().finish(RunOutcome::Interrupted, at(1));
+    let reader = LedgerReader::open(path).unwrap();
+    let whole = plan(&rows, 3);
+    let unfinished = reader.unfinished(&target(), &description(&whole)).unwrap();
+    assert!(unfinished.is_some());
+    let (content, scope) = (whole.fingerprint(), SkipScope::ContinuedRun);
+    let known = reader.known_values(&target(), &content, scope, Compare::Yes, unfinished.as_ref()).unwrap();
+    let known = |attribute: &Attribute| Ok::<_, LedgerError>(known.of(&attribute.name));
+    let (_, _, found) = whole.skip_known(&bounds(), Compare::Yes, known, KnownAttribute::replay).unwrap();
+    assert_eq!(found.total().changed, 6, "they had no values");
+}
+
 #[test]
 fn what_could_not_be_recorded_is_recorded_once_with_what_is_read_next() {
     let place = Store::File.place();
@@ -146,6 +166,7 @@ fn what_could_not_be_recorded_is_recorded_once_with_what_is_read_next() {
 }
 
 in_each_store! {
+    what_was_read_just_before_a_run_is_compared_when_the_run_goes_on,
     a_reading_goes_on_where_it_ended_whatever_was_run_or_read_of_another_account_since,
     a_reading_that_is_no_longer_kept_does_not_go_on,
     what_an_interrupted_reading_showed_is_known_of_attributes_that_come_up_later,

@@ -231,6 +231,15 @@ fn a_killed_run_may_have_given_ids_to_users_of_the_other_type(store: Store) {
     assert_eq!(past.changed(IdType::CustomId, CITIES).len(), 3);
 }
 
+fn an_id_is_not_known_if_a_run_of_the_other_type_was_killed_just_after_it_was_given(store: Store) {
+    let past = Past::new(store);
+    let rows = &[("7", "custom_id", "c1")];
+    past.complete(IdType::Id, rows);
+    assert_eq!(past.changed(IdType::Id, rows).len(), 0);
+    drop(past.begin(IdType::CustomId, &[("c1", "custom_id", "c2")], SkipScope::ContinuedRun));
+    assert_eq!(past.changed(IdType::Id, rows).len(), 1);
+}
+
 fn what_is_told_of_a_user_is_doubted_once_its_id_is_another_ones(store: Store) {
     let past = Past::new(store);
     past.complete(IdType::CustomId, CITIES);
@@ -256,4 +265,5 @@ in_each_store! {
     ids_that_were_given_to_users_of_the_other_type_are_not_known,
     a_killed_run_may_have_given_ids_to_users_of_the_other_type,
     what_is_told_of_a_user_is_doubted_once_its_id_is_another_ones,
+    an_id_is_not_known_if_a_run_of_the_other_type_was_killed_just_after_it_was_given,
 }

@@ -320,6 +320,43 @@ fn a_run_that_ended_early_leaves_no_doubt_of_what_was_sent_before(store: Store) 
     }
 }
 
+fn a_run_that_ended_early_settles_nothing_that_a_killed_one_left(store: Store) {
+    for outcome in [RunOutcome::Stopped, RunOutcome::Interrupted] {
+        let mut house = House::new(store);
+        let run = house.begin(&ten(), Changes::All, Resume::Yes);
+        house.complete(run);
+        let mut changed = ten();
+        "Lima".clone_into(&mut changed[0].2);
+        drop(house.begin(&changed, Changes::Only, Resume::Yes));
+        house.begin(&changed, Changes::Only, Resume::Yes).finish(outcome, at(house.now));
+        assert_eq!(house.begin(&ten(), Changes::Only, Resume::Yes).plan.rows(), 10, "{outcome:?}");
+    }
+}
+
+fn what_a_killed_run_may_have_sent_is_not_known_though_all_was_compacted_just_before(store: Store) {
+    let mut house = House::new(store);
+    let compact = |house: &House| {
+        let mut ledger = Ledger::open(house.place.location(), &target(), at(house.now)).unwrap();
+        ledger.compact(at(0), &bounds()).unwrap();
+    };
+    let left = |house: &House| {
+        let reader = LedgerReader::open(house.place.location()).unwrap();
+        left_of(&reader, plan(&ten(), 3), SkipScope::EveryRun, None).unwrap().0.rows()
+    };
+    let run = house.begin(&ten(), Changes::All, Resume::Yes);
+    house.complete(run);
+    compact(&house);
+    assert_eq!(left(&house), 0);
+    drop(house.begin(&vec![row(1, "city", "Lima")], Changes::All, Resume::No));
+    assert_eq!(left(&house), 10);
+    // So much that it is worthwhile to compact.
+    let others = (11..=20).map(|user| row(user, "city", "Bonn")).collect();
+    let run = house.begin(&others, Changes::All, Resume::No);
+    house.complete(run);
+    compact(&house);
+    assert_eq!(left(&house), 10);
+}
+
 fn why_the_last_run_is_not_continued_is_told(store: Store) {
     let mut house = House::new(store);
     let why = |house: &House, name: &str| {
@@ -401,6 +438,8 @@ fn four_targets_are_kept_apart(store: Store) {
 
 in_each_store! {
     a_run_that_ended_early_leaves_no_doubt_of_what_was_sent_before,
+    a_run_that_ended_early_settles_nothing_that_a_killed_one_left,
+    what_a_killed_run_may_have_sent_is_not_known_though_all_was_compacted_just_before,
     why_the_last_run_is_not_continued_is_told,
     four_targets_are_kept_apart,
     a_run_that_was_killed_goes_on_where_its_records_end,

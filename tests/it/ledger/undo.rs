@@ -123,10 +123,41 @@ fn an_id_that_was_given_again_is_what_the_user_has(store: Store) {
     assert_eq!(told(city), (vec!["x city Oslo".to_owned()], 0));
     send(path, &[("z", "custom_id", "x")], 7);
     assert_eq!(told(city), (Vec::new(), 1));
+    assert_eq!(told(renaming), (Vec::new(), 1), "another user has it");
+}
+
+fn what_others_may_have_changed_before_a_run_is_not_restored(store: Store) {
+    let rows = |value: &str| [row(1, "city", value)];
+    for killed in [false, true] {
+        for compacts_first in [false, true] {
+            let place = store.place();
+            let path = place.location();
+            let mut account = account(1..=3);
+            run(path, &rows("Oslo"), &mut account, 0);
+            if compacts_first {
+                compact(path, 0, 1);
+            }
+            let mut other = begin(path, &rows("Rome"), Changes::All, Resume::No, at(2)).unwrap();
+            if killed {
+                drop(other);
+            } else {
+                let batches: Vec<_> = other.plan.batches().collect();
+                other.mark_uncertain(&batches);
+                other.finish(RunOutcome::Incomplete, at(2));
+            }
+            let last = run(path, &rows(&"x".repeat(200)), &mut account, 3);
+            for now in [4, 5] {
+                let undo = UndoCounts { acknowledged: 1, undone: 0, changed: 0, unknown: 1 };
+                assert_eq!(counts(path, last), undo, "{killed} {compacts_first} {now}");
+                compact(path, 0, now);
+            }
+        }
+    }
 }
 
 in_each_store! {
     an_id_that_was_given_again_is_what_the_user_has,
+    what_others_may_have_changed_before_a_run_is_not_restored,
     nothing_is_restored_while_a_later_run_that_was_killed_may_have_sent_anything,
     the_last_of_several_readings_and_runs_says_what_a_user_has,
     what_a_run_acknowledged_and_then_found_otherwise_has_changed,
