@@ -259,6 +259,7 @@ mod tests {
         assert_eq!(refused, DatabaseError::Away("connection refused".to_owned()));
         let denied = of(io::ErrorKind::PermissionDenied, "Permission denied (os error 13)");
         assert_eq!(denied, DatabaseError::Refused("permission denied".to_owned()));
+        assert!(!denied.is_away());
         assert!(of(io::ErrorKind::PermissionDenied, "database does not allow writes").is_away());
     }
 }

@@ -210,3 +210,39 @@ fn host() -> String {
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::super::said::Said;
+    use super::*;
+    use crate::ledger::LedgerLocation;
+
+    /// How often it is said that the database is away, by a run that gives up at last. Its lease was renewed for this long.
+    async fn times_said(holds: Duration) -> usize {
+        // Nobody listens on the discard port.
+        let address = Address::parse("postgres://ada@127.0.0.1:9/crm", None).unwrap();
+        let max_outage = Duration::from_millis(300);
+        let location = LedgerLocation::File("ledger".into());
+        let lease = Arc::new(Lease::new(location, clock::boot_now(), holds, Duration::ZERO, max_outage));
+        let ttl = Duration::from_millis(30);
+        let fence = Fence { schema: "night".to_owned(), epoch: 1, token: String::new(), ttl };
+        let said = Said::from_now_on();
+        keep(fence, Arc::clone(&lease), address).await;
+        assert_eq!(lease.ended().await, LeaseState::Unreachable);
+        said.take().matches("no request is started until it is back").count()
+    }
+
+    #[tokio::test]
+    async fn that_no_request_is_started_is_said_once_and_only_when_it_is_so() {
+        assert_eq!(times_said(Duration::ZERO).await, 1);
+        assert_eq!(times_said(Duration::from_hours(1)).await, 0);
+    }
+
+    #[test]
+    fn the_machine_is_known_by_its_own_name() {
+        let name = Command::new("uname").arg("-n").output().unwrap().stdout;
+        assert_eq!(host(), String::from_utf8_lossy(&name).trim_end());
+    }
+}

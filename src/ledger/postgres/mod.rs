@@ -18,6 +18,8 @@ mod lease;
 mod leased_rate;
 mod parameter;
 mod quota;
+#[cfg(test)]
+mod said;
 mod schema;
 mod session;
 mod statements;

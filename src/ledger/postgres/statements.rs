@@ -141,3 +141,42 @@ pub(super) fn size(change: &Change) -> usize {
         Change::Remove { .. } => OVERHEAD,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::rows::KNOWN;
+
+    /// What a row has beside its bytes: two numbers, and what it takes to store it.
+    const OTHERS: usize = 8 + 8 + 64;
+
+    fn row(table: Table, key: i64, bytes: usize) -> Change {
+        Change::Put(table, vec![Field::Number(key), Field::Bytes(vec![0; bytes]), Field::Number(0)])
+    }
+
+    #[test]
+    fn rows_of_a_table_are_put_by_one_statement_unless_it_gets_too_large() {
+        let known = |key, bytes| row(KNOWN, key, bytes);
+        let other = |key| row(Table { name: "other", ..KNOWN }, key, 1);
+        let remove = Change::Remove { table: KNOWN, column: "place", first: 1, last: 2 };
+        let half = MOST_BYTES / 2 - OTHERS;
+        for (what, changes, count) in [
+            ("several rows", vec![known(1, 1), known(2, 1), known(3, 1)], 1),
+            ("a key twice", vec![known(1, 1), known(2, 1), known(1, 2)], 2),
+            ("two tables", vec![known(1, 1), other(2), other(3)], 2),
+            ("a removal", vec![known(1, 1), remove, known(2, 1)], 3),
+            ("as much as fits", vec![known(1, half), known(2, half)], 1),
+            ("a byte more", vec![known(1, half), known(2, half + 1)], 2),
+            ("a row that is too large", vec![known(1, MOST_BYTES), known(2, 1)], 2),
+        ] {
+            assert_eq!(statements("night", &changes).len(), count, "{what}");
+        }
+    }
+
+    #[test]
+    fn the_newest_entry_is_that_of_the_journal() {
+        let entry = |number| Change::Put(JournalEntry::TABLE, vec![Field::Number(number)]);
+        assert_eq!(newest(&[entry(3), entry(5), entry(4), row(KNOWN, 9, 1)]), Some(5));
+        assert_eq!(newest(&[row(KNOWN, 9, 1)]), None);
+    }
+}

@@ -231,3 +231,23 @@ impl Drop for PostgresStore {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::rows::KNOWN;
+
+    #[test]
+    fn changes_that_are_rolled_back_are_never_sent() {
+        // Nobody listens on the discard port, so nothing can be sent.
+        let address = Arc::new(Address::parse("postgres://ada@127.0.0.1:9/crm", None).unwrap());
+        let tables = Arc::new(Mutex::new(Tables::new(&address, Access::Write)));
+        let store = PostgresStore { background: start(&address).unwrap(), tables, form: 2, held: None };
+        let change = || store.change(Change::Remove { table: KNOWN, column: "place", first: 1, last: 2 });
+        store.begin().unwrap();
+        change().unwrap();
+        store.roll_back();
+        store.commit().unwrap();
+        assert!(change().is_err());
+    }
+}

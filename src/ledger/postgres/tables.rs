@@ -390,3 +390,89 @@ impl Outage {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::super::said::Said;
+    use super::*;
+    use crate::ledger::rows::KNOWN;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    /// Of a database that is away: nobody listens on the discard port.
+    fn tables() -> Tables {
+        let address = Address::parse("postgres://ada@127.0.0.1:9/crm", None).unwrap();
+        Tables::new(&Arc::new(address), Access::Write)
+    }
+
+    fn outage(max_outage: Duration) -> Outage {
+        let location = LedgerLocation::File("ledger".into());
+        let lease = Lease::new(location, clock::boot_now(), Duration::ZERO, Duration::ZERO, max_outage);
+        Outage { lease: Some(Arc::new(lease)), since: clock::boot_now(), pause: PAUSES.0 }
+    }
+
+    #[tokio::test]
+    async fn only_a_database_that_may_come_back_is_waited_for_and_only_if_nothing_is_lost_by_then() {
+        let (away, refused) = (DatabaseError::away("it is"), DatabaseError::refused("a right is missing"));
+        for (error, max_outage, is_begun, waits) in [
+            (&away, HOUR, false, true),
+            (&refused, HOUR, false, false),
+            (&away, Duration::ZERO, false, false),
+            (&away, HOUR, true, false),
+        ] {
+            let mut tables = tables();
+            tables.transaction = Some(Transaction { is_begun, ..Transaction::default() });
+            let waited = tables.wait(error.clone(), &mut outage(max_outage)).await;
+            assert_eq!(waited.is_ok(), waits, "{error:?} {max_outage:?} {is_begun}");
+        }
+    }
+
+    #[tokio::test]
+    async fn pauses_get_longer_and_the_first_one_is_told_of() {
+        let (mut tables, mut outage, said) = (tables(), outage(HOUR), Said::from_now_on());
+        for (pause, is_told) in [(200, true), (400, false)] {
+            tables.wait(DatabaseError::away("it is"), &mut outage).await.unwrap();
+            assert_eq!(outage.pause, Duration::from_millis(pause));
+            assert_eq!(said.take().contains("waiting for it"), is_told, "{pause}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_attempt_has_some_time_however_short_the_patience_is() {
+        let outage = outage(Duration::ZERO);
+        let slow = async {
+            sleep(4 * GLANCE).await;
+            Ok(7)
+        };
+        assert_eq!(outage.cut_short(slow).await, Ok(7));
+        let begun = clock::boot_now();
+        let cut = timeout(20 * LEAST, outage.cut_short(pending::<Result<(), _>>())).await;
+        assert!(cut.is_ok_and(|result| result.is_err_and(|error| error.is_away())));
+        assert!(clock::boot_now() >= begun + LEAST);
+    }
+
+    #[tokio::test]
+    async fn changes_that_are_committed_together_wait_until_they_are_too_large() {
+        let change = |bytes| {
+            Change::Put(KNOWN, vec![Field::Number(1), Field::Bytes(vec![0; bytes]), Field::Number(0)])
+        };
+        let others = size(&change(0));
+        for (bytes, waits) in [
+            (vec![0, 1, MOST_BYTES / 2], true),
+            (vec![MOST_BYTES / 2, MOST_BYTES / 2 - 2 * others - 1], true),
+            (vec![MOST_BYTES / 2, MOST_BYTES / 2 - 2 * others], false),
+            (vec![MOST_BYTES], false),
+        ] {
+            let mut tables = tables();
+            tables.transaction = Some(Transaction::default());
+            let what = format!("{bytes:?}");
+            let mut changed = Ok(());
+            for bytes in bytes {
+                changed = changed.and(tables.change(change(bytes)).await);
+            }
+            assert_eq!(changed.is_ok(), waits, "{what}: {changed:?}");
+        }
+    }
+}

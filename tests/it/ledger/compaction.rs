@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+use std::collections::BTreeMap;
 use std::{fs, iter};
 
 use attrsync::input::{Attribute, IdType};
@@ -163,6 +164,22 @@ fn what_was_known_before_a_run_is_kept_whenever_the_journal_is_compacted(store: 
             assert_eq!(undone(path, second), [(("city".to_owned(), 1), "Oslo".to_owned())].into());
         }
     }
+}
+
+fn all_that_was_known_before_a_run_is_kept_also_if_it_takes_several_rows(store: Store) {
+    let place = store.place();
+    let path = place.location();
+    let mut account = account(1..=40);
+    let rows = |letter: &str| -> Vec<_> {
+        (1..=40).map(|user| row(user, "city", &format!("{letter}{user}").repeat(5000))).collect()
+    };
+    run(path, &rows("a"), &mut account, 0);
+    let second = run(path, &rows("b"), &mut account, 1);
+    compact(path, 0, 2);
+    let before: BTreeMap<_, _> =
+        rows("a").into_iter().map(|(user, attribute, value)| ((attribute, user), value)).collect();
+    let restored = undone(path, second);
+    assert!(restored == before, "{} of {} values", restored.len(), before.len());
 }
 
 fn that_a_user_had_no_value_is_restored_after_all_was_compacted(store: Store) {
@@ -373,6 +390,7 @@ in_each_store! {
     that_a_user_has_no_value_is_doubted_after_a_run_was_killed,
     users_who_got_other_ids_since_the_list_was_read_are_not_missing,
     what_was_known_before_a_run_is_kept_whenever_the_journal_is_compacted,
+    all_that_was_known_before_a_run_is_kept_also_if_it_takes_several_rows,
     that_a_user_had_no_value_is_restored_after_all_was_compacted,
     of_a_standard_attribute_that_was_not_shown_nothing_is_known,
     what_was_read_of_one_account_says_nothing_of_another,

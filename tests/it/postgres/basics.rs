@@ -1,10 +1,11 @@
 //! Each command does with a ledger in a database what it does with a file, on every way to the database.
 
+use attrsync::ledger::{LedgerError, LedgerReader};
 use serde_json::Value;
 
 use super::super::cli::{Server, Workdir, ended};
 use super::database;
-use super::runs::{attrsync, check_state, recorded, sync, with};
+use super::runs::{attrsync, check_state, location, recorded, sync, with};
 
 fn check(ledger: &str) {
     let (workdir, server) = (Workdir::with_cities(4), Server::friendly());
@@ -96,4 +97,39 @@ fn entries_that_the_database_lost_are_noticed() {
         run("plan users.csv --only-changed").exits(5).says(what);
         run("undo 2").exits(5).says(what);
     }
+}
+
+#[test]
+fn a_later_form_is_not_guessed_at() {
+    let Some(database) = database() else { return };
+    let (workdir, server) = (Workdir::with_cities(2), Server::friendly());
+    sync(&server, &workdir, &database.direct, "").exits(0);
+    database.execute("UPDATE attrsync.form SET number = 3");
+    let words = "has form 3, and this version of attrsync knows no later one than 2";
+    sync(&server, &workdir, &database.direct, "").exits(2).says(words);
+    ended(attrsync(&server, &workdir, &database.direct, "history")).exits(2).says(words);
+}
+
+#[test]
+fn what_is_merged_after_a_run_is_committed_at_once() {
+    let Some(database) = database() else { return };
+    let (workdir, server) = (Workdir::with_rows(&["1,city,Oslo", "1,region,East"]), Server::friendly());
+    sync(&server, &workdir, &database.direct, "").exits(0);
+    let transactions = ["state", "attribute", "known"]
+        .map(|table| format!("SELECT xmin::text FROM attrsync.{table}"))
+        .join(" UNION ");
+    assert_eq!(database.query(&transactions).len(), 1);
+    assert_eq!(database.query("SELECT count(*) FROM attrsync.known"), [["2"]]);
+}
+
+#[test]
+fn who_reads_a_ledger_does_not_go_on_with_another_connection() {
+    let Some(database) = database() else { return };
+    let (workdir, server) = (Workdir::with_cities(2), Server::friendly());
+    sync(&server, &workdir, &database.direct, "").exits(0);
+    let reader = LedgerReader::open(&location(&database.direct)).unwrap();
+    assert_eq!(reader.runs().unwrap().len(), 1);
+    while database.terminate_connections() > 0 {}
+    let error = reader.runs().map(drop).unwrap_err();
+    assert!(matches!(error, LedgerError::Away { .. }), "{error}");
 }

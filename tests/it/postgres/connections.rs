@@ -137,3 +137,13 @@ fn a_second_host_is_tried_where_the_first_one_does_not_answer() {
     let mut connected = Connected::to(&format!("{user}@{first},{rest}"));
     assert_eq!(connected.number("SELECT 1::int8"), Ok(1));
 }
+
+#[test]
+fn what_ends_the_connection_is_waited_for_and_what_a_statement_does_wrong_is_not() {
+    let Some(database) = database() else { return };
+    let mut connected = Connected::to(&database.direct);
+    let ends = connected.number("SELECT pg_terminate_backend(pg_backend_pid())::int::int8").unwrap_err();
+    assert!(ends.is_away() && ends.to_string().contains("terminating connection"), "{ends:?}");
+    let wrong = connected.number("SELECT 1::int8 / 0").unwrap_err();
+    assert!(matches!(wrong, DatabaseError::Refused(_)) && wrong.to_string().contains("(22012)"), "{wrong:?}");
+}

@@ -117,6 +117,10 @@ fn a_ledger_can_be_copied_by_the_files_that_hold_addresses() {
     let workdir = with_history(&server);
     workdir.file("address", &database.direct);
     let run = copy(&server, &workdir, "l", "@address").exits(0);
+    let transactions = ["target", "run", "attribute", "journal", "pull"]
+        .map(|table| format!("SELECT xmin::text FROM attrsync.{table}"))
+        .join(" UNION ");
+    assert_eq!(database.query(&transactions).len(), 1, "who is killed leaves no part of a copy");
     assert!(
         !run.stdout.contains(password(&database.direct)) && !run.stderr.contains(password(&database.direct))
     );

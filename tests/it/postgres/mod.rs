@@ -21,6 +21,7 @@ mod runs;
 mod secrets;
 mod session;
 mod shared_rate;
+mod slots;
 mod starts;
 mod takeover;
 

@@ -20,11 +20,11 @@ use super::{Cluster, Node, Relay, Session, database};
 
 const NAME: &str = "https://acme.user.com/api/public/";
 
-fn rate(requests: u32) -> Rate {
+pub(super) fn rate(requests: u32) -> Rate {
     Rate { requests: NonZeroU32::new(requests).unwrap(), window: Duration::from_secs(1) }
 }
 
-fn join(address: &str, rate: Rate) -> Result<Arc<Quota>, DatabaseError> {
+pub(super) fn join(address: &str, rate: Rate) -> Result<Arc<Quota>, DatabaseError> {
     let address = Address::parse(address, None).unwrap();
     Quota::start(&Background::start().unwrap(), &address, NAME, rate)
 }

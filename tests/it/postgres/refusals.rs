@@ -71,6 +71,10 @@ fn a_missing_right_is_named_with_the_statement_that_gives_it() {
     let admin = Session::open(&database.admin);
     admin.execute("CREATE SCHEMA attrsync");
     check(&database.direct, &["`GRANT USAGE, CREATE ON SCHEMA attrsync TO attrsync`"]);
+    // The rate has a schema of its own.
+    admin.execute("ALTER SCHEMA attrsync OWNER TO attrsync");
+    let right = format!("`GRANT CREATE ON DATABASE {} TO attrsync`", database.name);
+    check(&database.direct, &["permission denied", &right]);
     admin.execute(&format!("REVOKE CONNECT ON DATABASE {} FROM PUBLIC", database.name));
     check(&database.direct, &[&format!("`GRANT CONNECT ON DATABASE {} TO attrsync`", database.name)]);
 }

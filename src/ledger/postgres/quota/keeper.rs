@@ -323,25 +323,12 @@ fn wait(failures: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Write};
-    use std::sync::{Mutex, PoisonError};
+    use tokio::net::TcpListener;
 
     use super::*;
     use crate::deliver::Rate;
     use crate::ledger::postgres::address::{Access, Address};
-
-    struct Lines(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::ledger::postgres::said::Said;
 
     /// One whose database takes this long to answer.
     fn keeper(round_trip: Duration) -> Keeper {
@@ -360,15 +347,9 @@ mod tests {
 
     /// What is said about these slots.
     fn said(keeper: &mut Keeper, reserved: &Reserved) -> String {
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let writer = {
-            let lines = Arc::clone(&lines);
-            move || Lines(Arc::clone(&lines))
-        };
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(writer).finish();
-        tracing::subscriber::with_default(subscriber, || keeper.warn(reserved));
-        let lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&lines).into_owned()
+        let said = Said::from_now_on();
+        keeper.warn(reserved);
+        said.take()
     }
 
     #[test]
@@ -421,5 +402,55 @@ mod tests {
             assert!(at(reset_at).contains("starts again"));
             assert_eq!(at(reset_at), "");
         }
+    }
+
+    #[test]
+    fn slots_count_on_the_connection_on_which_the_clocks_were_compared() {
+        for (server, generation, is_prepared) in [(Some(7), 0, true), (None, 0, false), (Some(7), 1, false)] {
+            let keeper = Keeper { server, generation, ..keeper(Duration::ZERO) };
+            assert_eq!(keeper.is_prepared(), is_prepared, "{server:?} {generation}");
+        }
+    }
+
+    #[test]
+    fn each_answer_tells_of_a_pause_and_of_a_clock_that_was_set_back() {
+        const HOUR: Duration = Duration::from_hours(1);
+        let mut keeper = keeper(Duration::ZERO);
+        let at = clock::boot_now() + 2 * HOUR;
+        keeper.shared.add([Slot { at, until: at }]);
+        for (set_back, pause, is_paused, says) in [
+            (Duration::ZERO, -1, false, ""),
+            (Duration::ZERO, 0, false, ""),
+            (Duration::ZERO, micros(HOUR), true, ""),
+            (HOUR, 0, true, "was set back"),
+        ] {
+            let sent = clock::boot_now();
+            let now = micros(clock::boot_now()) - micros(set_back);
+            let times = Times { now, server: 7, paused_until: now + pause };
+            let log = Said::from_now_on();
+            keeper.take_times(sent, times);
+            let said = log.take();
+            assert!(said.contains(says) && said.is_empty() == says.is_empty(), "{said}");
+            let state = keeper.shared.lock();
+            assert_eq!(state.paused_until.is_some(), is_paused, "{pause}");
+            assert_eq!(state.slots.is_low(), !says.is_empty(), "slots of the old time are given up");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_fails_again_and_again_asks_less_and_less_often() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let address = format!("postgres://ada@127.0.0.1:{port}/crm?sslmode=disable");
+        let mut keeper = keeper(Duration::ZERO);
+        keeper.session = Session::new(Address::parse(&address, None).unwrap(), Access::Write);
+        keeper.shared.lock().waiting = 1;
+        let begun = clock::boot_now();
+        tokio::select! {
+            () = keeper.run() => {}
+            () = async { for _ in 0..6 { drop(listener.accept().await.unwrap()); } } => {}
+        }
+        // At least the halves of 100, 200, 400, 800 and 1600 ms.
+        assert!(clock::boot_now() >= begun + Duration::from_millis(1550));
     }
 }

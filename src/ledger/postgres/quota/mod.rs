@@ -306,3 +306,97 @@ impl Drop for Waiting<'_> {
         self.0.lock().waiting -= 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn slot(at: Duration) -> Slot {
+        Slot { at, until: at + Duration::from_mins(1) }
+    }
+
+    fn task(shared: &Shared, now: u64, asked_at: u64) -> String {
+        format!("{:?}", shared.task(ms(now), ms(asked_at)))
+    }
+
+    #[test]
+    fn while_a_slot_is_far_away_pauses_of_others_are_asked_for_now_and_then() {
+        let shared = Shared::default();
+        let _waiting = Waiting::new(&shared, ms(7));
+        assert_eq!(task(&shared, 0, 0), "Reserve(7ms)");
+        assert_eq!(shared.block(1), 1);
+        shared.add([slot(ms(2000))]);
+        for (now, asked_at, what) in [
+            (1000, 1000, "Wait(Some(1.25s))"),
+            (1249, 1000, "Wait(Some(1.25s))"),
+            (1250, 1000, "Look"),
+            (1699, 1000, "Look"),
+            (1699, 1600, "Wait(Some(1.85s))"),
+            (1700, 1000, "Wait(None)"),
+            (1701, 1700, "Wait(None)"),
+            (2000, 1000, "Wait(None)"),
+        ] {
+            assert_eq!(task(&shared, now, asked_at), what, "{now} {asked_at}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_done_for_nobody_but_to_tell_of_a_pause_until_that_is_known_or_over() {
+        let shared = Shared::default();
+        let waiting = [ms(7), ms(8)].map(|interval| Waiting::new(&shared, interval));
+        assert_eq!(task(&shared, 0, 0), "Reserve(8ms)");
+        drop(waiting);
+        assert_eq!(task(&shared, 0, 0), "Wait(None)");
+        shared.lock().to_report = Some(ms(5000));
+        shared.paused(ms(4000));
+        assert_eq!(task(&shared, 0, 0), "Pause(5s)", "it was made longer meanwhile");
+        shared.paused(ms(5000));
+        assert_eq!(task(&shared, 0, 0), "Wait(None)");
+        shared.lock().to_report = Some(ms(5000));
+        assert_eq!(task(&shared, 6000, 0), "Wait(None)");
+    }
+
+    #[test]
+    fn blocks_that_come_late_are_enlarged_only_for_one_who_waited_all_the_time() {
+        let shared = Shared::default();
+        shared.came_late();
+        assert_eq!(shared.block(8), 1);
+        shared.lock().is_eager = true;
+        shared.came_late();
+        assert_eq!(shared.block(8), 2);
+        shared.came_early();
+        assert_eq!(shared.block(8), 1);
+    }
+
+    #[test]
+    fn a_database_that_is_away_is_back_once() {
+        let shared = Shared::default();
+        assert!(!shared.found());
+        shared.add([slot(ms(0))]);
+        shared.lose(&DatabaseError::away("it is"));
+        assert_eq!(shared.lock().slots.next(ms(0)), Next::Unknown);
+        assert_eq!([shared.found(), shared.found()], [true, false]);
+    }
+
+    #[tokio::test]
+    async fn a_permit_comes_at_the_time_of_its_slot() {
+        let shared = Shared::default();
+        let mut permit = pin!(shared.permit(ms(7)));
+        tokio::select! {
+            biased;
+            () = &mut permit => panic!("there is no slot"),
+            () = ready(()) => {}
+        }
+        assert_eq!(shared.lock().waiting, 1);
+        let at = clock::boot_now() + ms(30);
+        shared.add([slot(at)]);
+        permit.await;
+        assert!(clock::boot_now() >= at);
+    }
+}

@@ -176,4 +176,23 @@ mod tests {
         clock.reset();
         assert_eq!(clock.least_round_trip(), ms(0));
     }
+
+    #[test]
+    fn a_sample_counts_for_all_of_its_time_and_what_drift_explains_is_no_step() {
+        let mut clock = ServerClock::default();
+        clock.observe(ms(0), ms(0), EPOCH);
+        let continuity = clock.observe(KEPT, KEPT, EPOCH + micros(KEPT) - DRIFT);
+        assert_eq!((continuity, clock.local(EPOCH)), (Continuity::Steady, ms(0)));
+    }
+
+    #[test]
+    fn a_slot_has_to_be_as_far_ahead_as_answers_take_longer_than_the_fastest_one() {
+        let mut clock = ServerClock::default();
+        assert_eq!((clock.round_trip(), clock.lead()), (ms(0), ms(0)));
+        // One answer changes the mean by an eighth.
+        for (now, took, mean, lead) in [(1000, 80, 80, 0), (2000, 160, 90, 10), (3000, 10, 80, 70)] {
+            clock.observe(ms(now - took), ms(now), EPOCH + micros(ms(now)));
+            assert_eq!((clock.round_trip(), clock.lead()), (ms(mean), ms(lead)), "{now}");
+        }
+    }
 }

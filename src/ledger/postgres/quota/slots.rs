@@ -267,4 +267,34 @@ mod tests {
         }
         assert!(slots.forfeited() * 50 <= started, "{} of {started}", slots.forfeited());
     }
+
+    #[test]
+    fn the_next_block_is_due_when_a_half_of_the_last_one_is_left() {
+        for (reserved, left, is_due) in [
+            (0, 0, true),
+            (1, 1, false),
+            (1, 0, true),
+            (5, 3, false),
+            (5, 2, true),
+            (8, 5, false),
+            (8, 4, true),
+        ] {
+            let mut slots = Slots { reserved, ..Slots::default() };
+            slots.add(block(1000, left));
+            assert_eq!(slots.is_low(), is_due, "{left} of {reserved}");
+        }
+    }
+
+    #[test]
+    fn who_loses_single_slots_gets_a_larger_block_as_soon_as_one_comes_late() {
+        let (mut slots, mut now) = (Slots::default(), 0);
+        for _ in 0..3 {
+            let fetched = slots.block(8);
+            slots.add(block(now, fetched));
+            now += 10 * STEP;
+            assert_eq!(slots.next(ms(now)), Next::Unknown);
+        }
+        assert_eq!(slots.forfeited(), 3);
+        assert_eq!(blocks_until(&mut slots, 2, &mut now), 1);
+    }
 }
