@@ -138,7 +138,7 @@ impl Ledger {
     }
 
     /// Removes the content of entries that hold what was read, once the known values have it: it would be as large as the
-    /// account, for each reading.
+    /// account, for each reading. Which users were read since the last complete list stays, because it is in no known value.
     fn empty_pulls(
         &self,
         state: &LedgerState,
@@ -147,8 +147,17 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let database = self.database();
         let pulls: BTreeSet<u64> = database.pulls()?.iter().map(|pull| pull.run).collect();
-        let through = state.merged.min(needed).min(self.before_new_lists()?);
-        let is_merged = |heading: &&EntryHeader| heading.entry <= through && pulls.contains(&heading.run);
+        let lists = self.lists()?;
+        // A list may have begun before entries that are merged.
+        let new = lists.iter().filter(|(users, list)| list.last > users.generation);
+        let before_new = new.map(|(_, list)| list.begun).min().unwrap_or(u64::MAX);
+        let through = state.merged.min(needed).min(before_new);
+        let is_read_since = |heading: &EntryHeader| {
+            lists.iter().any(|(users, list)| users.id == heading.attribute && heading.entry > list.last)
+        };
+        let is_merged = |heading: &&EntryHeader| {
+            heading.entry <= through && pulls.contains(&heading.run) && !is_read_since(heading)
+        };
         let merged: Vec<EntryHeader> = headings.iter().filter(is_merged).copied().collect();
         database.in_one_commit(|| {
             database.entries(merged).try_for_each(|entry| {
@@ -158,17 +167,15 @@ impl Ledger {
         })
     }
 
-    /// The entry before the first one of a complete list of users that is not merged yet. The list may have begun before entries
-    /// that are.
-    fn before_new_lists(&self) -> Result<u64, LedgerError> {
-        let mut through = u64::MAX;
-        for users in self.database().attributes()?.iter().filter(|attribute| attribute.name == USERS) {
+    /// The newest complete list of users of each account.
+    fn lists(&self) -> Result<Vec<(AttributeRow, PullRow)>, LedgerError> {
+        let attributes = self.database().attributes()?.into_iter();
+        let users = attributes.filter(|attribute| attribute.name == USERS);
+        let lists = users.map(|users| {
             let list = self.reader().complete_pull(users.target)?;
-            if let Some(list) = list.filter(|list| list.last > users.generation) {
-                through = through.min(list.begun);
-            }
-        }
-        Ok(through)
+            Ok(list.map(|list| (users, list)))
+        });
+        lists.filter_map(Result::transpose).collect()
     }
 
     fn expire(

@@ -59,7 +59,7 @@ struct ListedUsers {
     attribute: AttributeRow,
     /// The entry after which all entries are replayed with their values.
     after: u64,
-    /// Users that were sent to since, or got their ids, are there as well: in these entries.
+    /// Users that were sent to since, or got their ids, or were read, are there as well: in these entries.
     since: Vec<EntryHeader>,
     /// The number of the attribute that is the users' id, if the target uses the client's own ids.
     identity: Option<u64>,
@@ -108,10 +108,12 @@ impl LedgerReader {
         let after = after.max(doubt.of(""));
         let list = match (list, attributes.get(USERS)) {
             (Some(pull), Some(attribute)) => {
+                let is_sent =
+                    |heading: &EntryHeader| heading.entry <= after && !pulls.contains_key(&heading.run);
+                let is_read =
+                    |heading: &EntryHeader| heading.attribute == attribute.id && heading.entry > pull.last;
                 let since = database.headings(pull.begun)?.into_iter();
-                let since = since
-                    .filter(|heading| heading.entry <= after && !pulls.contains_key(&heading.run))
-                    .collect();
+                let since = since.filter(|heading| is_sent(heading) || is_read(heading)).collect();
                 Some(ListedUsers { pull, attribute: attribute.clone(), after, since, identity })
             }
             _ => None,
@@ -355,8 +357,8 @@ impl ListedUsers {
         let malformed = |Malformed| database.malformed();
         let Self { pull, attribute, since, identity, .. } = self;
         let matters = |heading: &&EntryHeader| {
-            let attribute = Some(heading.attribute);
-            attribute == own || attribute == *identity
+            let id = Some(heading.attribute);
+            id == own || id == *identity || heading.attribute == attribute.id
         };
         for entry in database.entries(since.iter().filter(matters).copied()) {
             let JournalEntry { heading, groups } = entry?;

@@ -381,6 +381,8 @@ impl Oracle {
         self.begun.0.extend(users);
         if is_complete {
             self.list = Some(std::mem::take(&mut self.begun));
+        } else if let Some((listed, _)) = &mut self.list {
+            listed.extend(users);
         }
     }
 

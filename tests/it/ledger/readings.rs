@@ -116,6 +116,22 @@ fn what_an_interrupted_reading_showed_is_known_of_attributes_that_come_up_later(
     assert_eq!(undone(path, last).len(), 0, "it was not read");
 }
 
+fn who_was_read_since_the_list_is_not_missing(store: Store) {
+    let place = store.place();
+    let path = place.location();
+    let mut account = account(2..=10);
+    super::pulls::pull_all(path, &account, 0);
+    account.users.insert(1);
+    pull(path, &account, 1, Some(RunOutcome::Interrupted), 1);
+    run(path, &[row(2, "city", "Bonn")], &mut account, 2);
+    for now in 3..6 {
+        let rows = [1, 2, 98, 99].map(|user| row(user, "city", "Oslo"));
+        let known = known_of(path, plan(&rows, 3), SkipScope::EveryRun).2.total();
+        assert_eq!((now, known.missing), (now, 2), "user 1 was read since");
+        compact(path, 0, now);
+    }
+}
+
 fn what_was_read_just_before_a_run_is_compared_when_the_run_goes_on(store: Store) {
     let place = store.place();
     let path = place.location();
@@ -167,6 +183,7 @@ fn what_could_not_be_recorded_is_recorded_once_with_what_is_read_next() {
 
 in_each_store! {
     what_was_read_just_before_a_run_is_compared_when_the_run_goes_on,
+    who_was_read_since_the_list_is_not_missing,
     a_reading_goes_on_where_it_ended_whatever_was_run_or_read_of_another_account_since,
     a_reading_that_is_no_longer_kept_does_not_go_on,
     what_an_interrupted_reading_showed_is_known_of_attributes_that_come_up_later,
