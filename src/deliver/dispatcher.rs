@@ -302,3 +302,124 @@ impl Pulse {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::deliver::model;
+    use crate::deliver::options::{Rate, Verify};
+    use crate::deliver::transport::RequestId;
+    use crate::input::Operation;
+
+    const LATENCY: Duration = Duration::from_millis(20);
+
+    /// Says ok to all updates but these, which it answers with a pause.
+    struct Api {
+        updates: AtomicUsize,
+        throttled: Vec<usize>,
+        pause: Duration,
+    }
+
+    type Answer = Result<Reply, SendError>;
+
+    async fn answer(status: u16, body: &str, retry_after: Option<Duration>) -> Answer {
+        sleep(LATENCY).await;
+        Ok(Reply { status, body: body.to_owned().into(), retry_after, ..Reply::default() })
+    }
+
+    impl Transport for Api {
+        async fn send(&self, _id: RequestId, _request: Request) -> Answer {
+            if self.throttled.contains(&self.updates.fetch_add(1, Ordering::Relaxed)) {
+                return answer(429, "", Some(self.pause)).await;
+            }
+            answer(200, r#"{"status": "ok"}"#, None).await
+        }
+
+        async fn fetch(&self, _id: RequestId, user: &str) -> Answer {
+            answer(200, &format!(r#"{{"id": {user}, "email": "{user}@example.com"}}"#), None).await
+        }
+
+        async fn probe(&self, _id: RequestId, _operation: Operation) -> Answer {
+            answer(405, "", None).await
+        }
+
+        async fn page(&self, _id: RequestId, _cursor: Option<&str>) -> Answer {
+            answer(405, "", None).await
+        }
+    }
+
+    /// Sends a hundred rows at 50 requests a second. Returns each status with its time, how it ended, and when.
+    fn run(
+        options: Options,
+        throttled: &[usize],
+        pause: Duration,
+    ) -> (Vec<(Duration, Status)>, Delivery, Duration) {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let begun = clock::monotonic_now();
+            let plan = model::plan((1..=100).map(|user| (user, "email", format!("{user}@example.com"))));
+            let rate = Rate { requests: NonZeroU32::new(50).unwrap(), window: Duration::from_secs(1) };
+            let options = Options { rate, ..options };
+            let api = Arc::new(Api { updates: AtomicUsize::new(0), throttled: throttled.to_vec(), pause });
+            let (events, mut events_rx) = mpsc::channel(64);
+            let (_shutdown, shutdown_rx) = watch::channel(Shutdown::No);
+            let dispatcher = Dispatcher::new(plan, api, &options, events, StdRng::seed_from_u64(1));
+            let listening = async {
+                let mut statuses = Vec::new();
+                while let Some(event) = events_rx.recv().await {
+                    if let Event::Status(status) = event {
+                        statuses.push((clock::monotonic_now().duration_since(begun), status));
+                    }
+                }
+                statuses
+            };
+            let (delivery, statuses) = tokio::join!(dispatcher.run(shutdown_rx), listening);
+            (statuses, delivery.unwrap(), begun.elapsed())
+        })
+    }
+
+    #[test]
+    fn the_status_comes_twenty_times_a_second_while_requests_are_sent() {
+        let (statuses, delivery, _) = run(Options::default(), &[], Duration::ZERO);
+        assert_eq!(delivery.end, End::Complete);
+        // It takes two seconds.
+        assert!((30..=44).contains(&statuses.len()), "{}", statuses.len());
+    }
+
+    #[test]
+    fn the_status_says_that_the_rate_is_reduced_after_a_second_pause() {
+        let (statuses, delivery, _) = run(Options::default(), &[40, 60], Duration::from_secs(5));
+        assert_eq!(delivery.end, End::Complete);
+        let is_waiting = |status: &Status| matches!(status.waiting, Some((Waiting::Pause, _)));
+        let pause = statuses.iter().position(|(_, status)| is_waiting(status)).unwrap();
+        // A single pause does not reduce it.
+        assert!(pause > 10 && statuses[..pause].iter().all(|(_, status)| status.slowed == Slowed::No));
+        assert!(statuses.iter().any(|(_, status)| status.slowed == Slowed::Yes && !is_waiting(status)));
+        // Nothing happens in the two pauses, so that the status comes once a second.
+        assert!(statuses.iter().filter(|(_, status)| is_waiting(status)).count() <= 16);
+    }
+
+    #[test]
+    fn the_time_of_a_run_is_over_also_while_nothing_happens() {
+        let most = Duration::from_millis(10_500);
+        let options = Options { max_duration: Some(most), ..Options::default() };
+        let (_, delivery, took) = run(options, &[10], Duration::from_mins(1));
+        assert_eq!(delivery.end, End::Stopped(Stop::OutOfTime(most)));
+        assert!(took >= most && took < most + LATENCY, "{took:?}");
+    }
+
+    #[test]
+    fn the_status_says_that_users_are_read_back_although_it_is_over_soon() {
+        let options = Options { verify: Verify::Rows(1), ..Options::default() };
+        let (statuses, delivery, _) = run(options, &[], Duration::ZERO);
+        assert_eq!(delivery.verified.unwrap().checked, 1);
+        assert!(statuses.iter().any(|(_, status)| status.reading_back.is_some()));
+        assert_eq!(statuses[0].1.reading_back, None);
+    }
+}

@@ -197,6 +197,14 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_is_compared_as_requests_per_second() {
+        for (text, per_second) in [("10/s", 10.0), ("300/m", 5.0), ("90/m", 1.5), ("1/m", 1.0 / 60.0)] {
+            let rate: Rate = text.parse().unwrap();
+            assert!((rate.per_second() - per_second).abs() < 1e-9, "{text}: {}", rate.per_second());
+        }
+    }
+
+    #[test]
     fn rows_to_read_back_are_a_number_or_all() {
         for (text, verify) in [("0", Verify::Rows(0)), (" 100 ", Verify::Rows(100)), ("ALL", Verify::All)] {
             assert_eq!(text.parse(), Ok(verify));

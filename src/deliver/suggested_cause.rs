@@ -260,6 +260,16 @@ mod tests {
     }
 
     #[test]
+    fn only_an_error_about_a_field_is_sure_to_be_the_apis_own() {
+        for field in ["ids", "value", "attribute"] {
+            assert!(is_structured(format!(r#"{{"errors": {{"{field}": ["odd"]}}}}"#).as_bytes()), "{field}");
+        }
+        for body in [r#"{"detail": "value"}"#, "<html>value</html>", ""] {
+            assert!(!is_structured(body.as_bytes()), "{body}");
+        }
+    }
+
+    #[test]
     fn limits_are_read_where_they_could_be_the_cause() {
         assert_eq!(hint("Oslo", 413, "<html>"), SuggestedCause::Size(None));
         let words = |most| format!(r#"{{"ids": ["Ensure this field has no more than {most} elements."]}}"#);

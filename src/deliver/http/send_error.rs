@@ -230,8 +230,12 @@ fn innermost(causes: &[&(dyn Error + 'static)]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
+    use bytes::Bytes;
+    use http_body_util::Empty;
+    use hyper_util::rt::TokioIo;
     use rustls::pki_types::{ServerName, UnixTime};
 
     use super::*;
@@ -261,6 +265,11 @@ mod tests {
             "the certificate of `acme.user.com` is not valid (bad signature)"
         );
         assert_eq!(words(CertificateError::Revoked), "the certificate of `acme.user.com` is revoked");
+        let other = rustls::OtherError(Arc::new(io::Error::other("no such curve")));
+        assert_eq!(
+            words(CertificateError::Other(other)),
+            "the certificate of `acme.user.com` is not valid (no such curve)"
+        );
     }
 
     #[test]
@@ -269,7 +278,31 @@ mod tests {
         assert!(reset.to_string().ends_with("(os error 104)"));
         let error = io::Error::other(reset);
         let all: Vec<_> = causes(&error).collect();
-        assert!(!innermost(&all).is_empty() && !innermost(&all).contains("os error"));
+        let whole = format!("{} (os error 104)", innermost(&all));
+        assert_eq!(whole, io::Error::from_raw_os_error(104).to_string());
+    }
+
+    #[tokio::test]
+    async fn each_way_in_which_a_server_closes_an_idle_connection_is_known() {
+        let is_idle = |error: &(dyn Error + 'static)| idle(&causes(error).collect::<Vec<_>>()).is_some();
+        for (kind, expected) in [
+            (io::ErrorKind::ConnectionReset, true),
+            (io::ErrorKind::BrokenPipe, true),
+            (io::ErrorKind::ConnectionAborted, true),
+            (io::ErrorKind::TimedOut, false),
+        ] {
+            assert_eq!(is_idle(&io::Error::from(kind)), expected, "{kind}");
+        }
+        // A stream that this side gave up was not refused by the server.
+        assert!(!is_idle(&h2::Error::from(h2::Reason::REFUSED_STREAM)));
+        // It was closed before the request, and before there was anything to send.
+        let (stream, _server) = tokio::io::duplex(64);
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await.unwrap();
+        drop(connection);
+        assert!(is_idle(&sender.ready().await.unwrap_err()));
+        let canceled = sender.send_request(hyper::Request::new(Empty::new())).await.unwrap_err();
+        assert!(canceled.is_canceled() && is_idle(&canceled), "{canceled:?}");
     }
 
     #[test]

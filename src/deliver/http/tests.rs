@@ -173,6 +173,24 @@ async fn an_answer_that_is_compressed_unasked_is_understood_or_named() {
 }
 
 #[tokio::test]
+async fn no_more_of_an_answer_is_read_than_asked_for() {
+    let chunks = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n\
+        4\r\nabcd\r\n4\r\nefgh\r\n4\r\nijkl\r\n0\r\n\r\n";
+    let address = answering(chunks.into()).await;
+    for (most, read) in [(3, "abc"), (6, "abcdef"), (8, "abcdefgh"), (100, "abcdefghijkl")] {
+        let http = http(&format!("http://{address}/"));
+        let response = http.client.get(http.users.clone()).send().await.unwrap();
+        assert_eq!(beginning(response, most).await.unwrap(), read, "{most}");
+    }
+}
+
+#[test]
+fn only_an_error_about_certificates_is_taken_for_a_machine_without_any() {
+    let error = http("http://127.0.0.1/").client.get("no address").build().unwrap_err();
+    assert!(!has_no_certificates(&error), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_redirect_is_given_as_a_whole_address() {
     let moved = b"HTTP/1.1 301 Moved\r\nlocation: /elsewhere/\r\ncontent-length: 0\r\n\r\n".to_vec();
     let address = answering(moved).await;

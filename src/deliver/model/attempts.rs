@@ -6,12 +6,13 @@ use std::time::Duration;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-use super::faulty_server::reply;
-use super::{LATENCY, groups_of, options, plan};
+use super::faulty_server::{FaultyServer, reply};
+use super::{LATENCY, groups_of, options, plan, run};
 use crate::clock;
 use crate::deliver::core::{ApiCall, Core};
 use crate::deliver::event::{Event, Outcome};
 use crate::deliver::options::Options;
+use crate::deliver::transport::{Delivered, SendError, SendErrorCause};
 
 #[test]
 fn requests_that_fail_side_by_side_use_up_no_attempts() {
@@ -46,4 +47,20 @@ fn requests_that_fail_side_by_side_use_up_no_attempts() {
     let acknowledged =
         |event: &Event| matches!(event, Event::Finished { outcome: Outcome::Acknowledged, .. });
     assert_eq!(core.events().iter().filter(|event| acknowledged(event)).count(), 60);
+}
+
+#[test]
+fn where_no_connection_is_possible_the_next_attempt_waits() {
+    let minute = Duration::from_mins(1);
+    let options = Options { retry_initial_delay: minute, retry_max_delay: minute, ..options() };
+    let lost = SendError {
+        delivered: Delivered::No,
+        cause: SendErrorCause::Certificate,
+        error: "no luck".to_owned(),
+    };
+    let server = FaultyServer { script: vec![("", 0..2, Err(lost))], ..FaultyServer::default() };
+    let run = run(&plan([(1, "city", "Oslo")]), &options, &server);
+    assert_eq!((&run.stop, run.starts.len()), (&None, 3));
+    let waits = run.starts.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
+    assert!(waits.min() > Some(Duration::from_secs(1)), "{:?}", run.starts);
 }

@@ -1,6 +1,7 @@
 //! A server, as a list of what is wrong with it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::time::Duration;
 
 use rand::RngExt as _;
@@ -47,6 +48,8 @@ pub(super) struct FaultyServer {
     pub(super) shows_users: bool,
     /// The share of users that are shown as a page of a proxy.
     pub(super) pages: f64,
+    /// Answers to requests that begin with a text, by how many such requests came before.
+    pub(super) script: Vec<(&'static str, Range<usize>, Result<Reply, SendError>)>,
 }
 
 impl Default for FaultyServer {
@@ -67,6 +70,7 @@ impl Default for FaultyServer {
             outages: Vec::new(),
             shows_users: true,
             pages: 0.0,
+            script: Vec::new(),
         }
     }
 }
@@ -81,6 +85,25 @@ pub(super) fn words(status: u16, body: &str) -> (u16, String) {
 }
 
 impl FaultyServer {
+    /// The answer of the script, if it has one, and whether the update was made.
+    pub(super) fn scripted(
+        &self,
+        call: impl FnOnce() -> String,
+        before: impl FnOnce() -> Vec<String>,
+    ) -> Option<(Result<Reply, SendError>, bool)> {
+        if self.script.is_empty() {
+            return None;
+        }
+        let (call, before) = (call(), before());
+        let earlier = |text: &str| before.iter().filter(|call| call.starts_with(text)).count();
+        let (_, _, answer) = self
+            .script
+            .iter()
+            .find(|(text, times, _)| call.starts_with(text) && times.contains(&earlier(text)))?;
+        let made = answer.as_ref().is_ok_and(|reply| reply.status == 200) && !call.starts_with("GET");
+        Some((answer.clone(), made))
+    }
+
     /// Answers, and says whether the update was made.
     pub(super) fn answer(
         &self,

@@ -2,6 +2,7 @@
 
 mod attempts;
 mod attributes;
+mod conversations;
 mod faulty_server;
 mod random;
 mod request_counts;
@@ -45,6 +46,8 @@ struct Run {
     carried: BTreeMap<(String, u64), u32>,
     applied: BTreeMap<(String, u64), String>,
     starts: Vec<Duration>,
+    /// What was sent.
+    calls: Vec<ApiCall>,
     /// Rows that were sent again to see whether the API or the account is well.
     sent_again: BTreeSet<(String, u64)>,
 }
@@ -62,6 +65,29 @@ impl Run {
     fn failed_users(&self) -> BTreeSet<u64> {
         self.failed().into_iter().map(|(_, user)| user).collect()
     }
+
+    /// What was sent, in order.
+    fn sent(&self) -> Vec<String> {
+        self.calls.iter().map(|call| text(&self.plan, call)).collect()
+    }
+}
+
+/// A request as text: the value and the users of an update, `Oslo 1-3 7`, or what is read, `GET 7`.
+fn text(plan: &Plan, call: &ApiCall) -> String {
+    let users = match call {
+        ApiCall::Update(users) => users,
+        ApiCall::User(user) => return format!("GET {user}"),
+        ApiCall::Operation(_) => return "GET".to_owned(),
+        ApiCall::Page(_) => return "page".to_owned(),
+    };
+    let value = plan.value(users.group).unwrap();
+    let value: String = value.chars().take(12).collect();
+    let ids: Vec<u64> = users.places().map(|place| plan.user_number(users.group, place)).collect();
+    let ranges = ids.chunk_by(|one, next| one + 1 == *next).map(|ids| match ids {
+        [one] => one.to_string(),
+        ids => format!("{}-{}", ids[0], ids[ids.len() - 1]),
+    });
+    std::iter::once(value).chain(ranges).collect::<Vec<_>>().join(" ")
 }
 
 fn options() -> Options {
@@ -102,6 +128,7 @@ fn run_until(
         carried: BTreeMap::new(),
         applied: BTreeMap::new(),
         starts: Vec::new(),
+        calls: Vec::new(),
         sent_again: BTreeSet::new(),
     };
     let mut addresses_begun = false;
@@ -125,11 +152,15 @@ fn run_until(
         let decided = room && core.decide(now);
         if decided && now >= slot {
             let is_again = core.decided_is_check();
+            // A request that shows how the API or the account is has no other beside it.
+            let is_alone = is_again || core.outage().next_probe().is_some();
+            assert!(in_flight.is_empty() || !is_alone, "seed {seed}: {core:?}");
             let StartedRequest { number, call, .. } = core.start(now).unwrap();
             run.requests += 1;
             run.starts.push(at);
             assert!(run.requests < 30_000, "no end: seed {seed} {server:?}");
-            let (answer, made) = server.answer(plan, &call, at, &mut dice);
+            let scripted = server.scripted(|| text(plan, &call), || run.sent());
+            let (answer, made) = scripted.unwrap_or_else(|| server.answer(plan, &call, at, &mut dice));
             let mut bytes = 0;
             if let ApiCall::Update(users) = &call {
                 bytes = body_length(plan, users);
@@ -152,11 +183,12 @@ fn run_until(
                     }
                 }
             }
+            run.calls.push(call);
             in_flight.insert((now + LATENCY.mul_f64(dice.random_range(0.5..1.5)), number), (answer, bytes));
             slot = now + interval;
         } else if !decided && !stopping && in_flight.is_empty() && core.is_done() {
             break;
-        } else {
+        } else if stopping || core.stop().is_none() {
             let answer = in_flight.first_key_value().map(|((at, _), _)| *at);
             let start = decided.then_some(slot);
             let gives_up = core.outage().gives_up(options.max_outage).map(|(at, _)| at);

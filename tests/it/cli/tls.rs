@@ -188,6 +188,15 @@ fn a_proxy_is_taken_from_the_environment() {
     let direct = [trusted, ("HTTPS_PROXY", "http://127.0.0.1:9"), ("NO_PROXY", "localhost")];
     sync(&workdir, "localhost", account.address.port(), &direct).exits(0);
     assert_eq!(account.requests().len(), 4);
+
+    let refusing = listen(|mut client| {
+        head(&mut BufReader::new(client.try_clone()?))?;
+        client.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n")
+    });
+    let variables = [trusted, ("HTTPS_PROXY", &format!("http://{refusing}"))];
+    sync(&workdir, HOST, 443, &variables)
+        .exits(4)
+        .says(&format!("the proxy `{refusing}` asks for a user name"));
 }
 
 #[test]

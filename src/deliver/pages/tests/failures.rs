@@ -78,6 +78,11 @@ fn an_error_says_nothing_about_the_rate() {
     assert!(read.result.is_ok());
     // Nothing is served between the two throttled requests, so that the second pause is longer.
     assert!(read.gaps()[3] >= LATENCY + Duration::from_secs(2), "{:?}", read.gaps());
+    // An answer of another kind shows the API at work, so that the next pause is as short as the first.
+    for code in [204, 408] {
+        let read = read_two([good(), status(429, ""), status(code, ""), status(429, ""), good()], &options);
+        assert!(read.gaps()[3] < LATENCY + Duration::from_secs(2), "{code}: {:?}", read.gaps());
+    }
 }
 
 #[test]

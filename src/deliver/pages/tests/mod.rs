@@ -320,6 +320,7 @@ fn what_no_waiting_heals_stops_it() {
         (status(401, ""), Stop::KeyRefused(reason(401, "401 Unauthorized")), 1),
         (status(403, ""), Stop::KeyRefused(reason(403, "403 Forbidden")), 1),
         (status(404, ""), wrong_address, 1),
+        (status(300, ""), Stop::Redirected(reason(300, "300 Multiple Choices")), 1),
         (status(301, ""), Stop::Redirected(reason(301, "301 Moved Permanently")), 1),
         (status(402, ""), Stop::Refused(reason(402, "402 Payment Required")), 1),
         (status(501, ""), Stop::Refused(reason(501, "501 Not Implemented")), 1),

@@ -407,7 +407,7 @@ mod tests {
     #[test]
     fn slots_count_on_the_connection_on_which_the_clocks_were_compared() {
         for (server, generation, is_prepared) in [(Some(7), 0, true), (None, 0, false), (Some(7), 1, false)] {
-            let keeper = Keeper { server, generation, ..keeper(Duration::ZERO) };
+            let keeper = Keeper { generation, server, ..keeper(Duration::ZERO) };
             assert_eq!(keeper.is_prepared(), is_prepared, "{server:?} {generation}");
         }
     }
