@@ -67,6 +67,11 @@ impl SizeLimit {
         self.quiet = 0;
     }
 
+    /// A single user was rejected for the size of the request, so the number of users is not what made others too large.
+    pub(super) fn forget(&mut self) {
+        self.rejected = None;
+    }
+
     /// Whether the limit explains the rejection of a request of this size.
     pub(super) fn explains(&self, size: u32) -> bool {
         self.rejected.is_some() && self.is_plausible(size)
@@ -133,6 +138,18 @@ mod tests {
         assert!(!limit.is_plausible(10) && limit.is_plausible(11));
         limit.reject(100);
         assert!(!limit.explains(10) && limit.explains(11) && limit.explains(1000));
+    }
+
+    #[test]
+    fn a_limit_that_is_forgotten_is_found_again_from_what_was_accepted() {
+        let mut limit = SizeLimit::new(1);
+        limit.accept(100);
+        limit.reject(1000);
+        limit.forget();
+        assert_eq!(limit.size(), None);
+        assert!(!limit.explains(1000) && limit.is_plausible(101) && !limit.is_plausible(100));
+        limit.reject(1000);
+        assert_eq!(limit.size(), Some(550));
     }
 
     #[test]

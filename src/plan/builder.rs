@@ -164,3 +164,74 @@ fn parallel_map<W: Send, R: Send>(
     done.sort_by_key(|(place, _)| *place);
     done.into_iter().map(|(_, result)| result).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::ReadOptions;
+    use crate::plan::User;
+
+    /// A builder with this memory that got as many rows, and the dictionary of their one value.
+    fn builder(memory: u64, rows: u64) -> (Builder, Dictionary) {
+        let resources = Resources { threads: NonZeroUsize::MIN, memory, temp_dir: None };
+        let mut dictionary = Dictionary::new(&ReadOptions::default());
+        let mut builder = Builder::new(OnConflict::Last).resources(&resources);
+        let attribute = dictionary.attribute_id("city").expect("it is the first");
+        let value = dictionary.intern(attribute, "A");
+        (1..=rows).for_each(|user| builder.accept(Row { user, attribute, value }));
+        (builder, dictionary)
+    }
+
+    #[test]
+    fn rows_go_to_a_file_when_they_take_their_share_of_the_memory() {
+        const ROWS: u64 = 1 << 20;
+        let (with_room, _) = builder(u64::MAX, ROWS);
+        let taken: usize = with_room.attributes.iter().map(AttributeRows::memory_bytes).sum();
+        let taken = taken as u64;
+        assert!(taken > least_worth(1));
+        for (memory, spills) in [(2 * taken, false), (2 * taken - 2, true), (0, true)] {
+            let (mut builder, dictionary) = builder(memory, ROWS);
+            builder.check_memory().expect("there is room for a file");
+            let left: usize = builder.attributes.iter().map(AttributeRows::memory_bytes).sum();
+            assert_eq!(builder.file.is_some(), spills, "{memory}");
+            assert_eq!((left as u64) < taken / 2, spills, "{memory}: {left} of {taken} bytes");
+            let written = builder.files.written_bytes();
+            let plan = builder.finish(dictionary, NonZeroU32::MIN).expect("there is room for a file");
+            assert_eq!(plan.rows(), ROWS);
+            assert!(plan.spilled_bytes() >= written && (written > 0) == spills);
+        }
+    }
+
+    #[test]
+    fn the_last_value_of_a_user_counts_among_as_many_values_as_a_byte_can_number() {
+        let mut dictionary = Dictionary::new(&ReadOptions::default());
+        let mut builder = Builder::new(OnConflict::Last);
+        let attribute = dictionary.attribute_id("city").expect("it is the first");
+        let values: Vec<_> =
+            (0..127).map(|number| dictionary.intern(attribute, &format!("v{number}"))).collect();
+        let mut add = |user, number: usize| {
+            builder.accept(Row { user, attribute, value: values[number] });
+        };
+        // One user has all values; and each value comes after the first one, and before it.
+        (0..127).for_each(|number| add(1_000, number));
+        for (user, number) in (1..).zip(0..127) {
+            add(user, 0);
+            add(user, number);
+            add(200 + user, number);
+            add(200 + user, 0);
+        }
+        let plan = builder.finish(dictionary, NonZeroU32::MAX).expect("it is in memory");
+        for batch in plan.batches() {
+            let value = plan.sent_value(batch.group).to_string();
+            for user in plan.users(batch) {
+                let number = match user {
+                    User::Id(1_000) => 126,
+                    User::Id(id @ 1..=127) => id - 1,
+                    _ => 0,
+                };
+                assert_eq!(value, format!("v{number}"), "{user}");
+            }
+        }
+        assert_eq!(plan.rows(), 1 + 2 * 127);
+    }
+}

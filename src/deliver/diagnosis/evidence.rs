@@ -222,6 +222,7 @@ impl Diagnosis {
         };
         if is_too_large {
             knowledge.size_is_no_matter = true;
+            knowledge.users.forget();
         }
         if self.rejected_alone.len() >= enough {
             return if is_blamed {

@@ -228,3 +228,81 @@ fn rows_whose_value_is_known_are_all_but_those_of_missing_users() {
     let rows = KnownRows { unchanged: 1, resumed: 20, equal: 300, changed: 4_000, missing: 50_000 };
     assert_eq!(rows.known(), 4_321);
 }
+
+#[test]
+fn what_is_known_of_all_attributes_is_added_up() {
+    let rows = |from| KnownRows {
+        unchanged: from,
+        resumed: from + 1,
+        equal: from + 2,
+        changed: from + 3,
+        missing: from + 4,
+    };
+    let plan = KnownPlan {
+        attributes: vec![("city".to_owned(), rows(10)), ("email".to_owned(), rows(20))],
+        changes: Vec::new(),
+    };
+    let sum = KnownRows { unchanged: 30, resumed: 32, equal: 34, changed: 36, missing: 38 };
+    assert_eq!(plan.total(), sum);
+}
+
+#[test]
+fn rows_that_are_taken_out_are_not_superseded() {
+    // Users 1 to 3 have the value, of 4 to 6 it was sent by the run that is continued, and 7 and 8 are missing.
+    let ids: Vec<u64> = (1..=10).collect();
+    let text = SentValue::Text("a".into());
+    let tell = |_: &Attribute, filter: &mut SkipFilter<'_>| {
+        let users = |ids: std::ops::Range<usize>| ids.map(|at| User::Id(at as u64));
+        filter.mark_sent(&text, Some(SkipReason::Unchanged), users(1..4));
+        filter.mark_sent(&text, Some(SkipReason::Resumed), users(4..7));
+        filter.mark_listed(users(9..11));
+        filter.end_list();
+        Ok(())
+    };
+    // The last two rows supersede two others.
+    let rows: Vec<_> = ids.iter().chain([&9, &10]).map(|user| (*user, 0, "a".to_owned())).collect();
+    let (left, missing, found) = without(plan(Kind::Id, &rows, 100), u64::MAX, tell).unwrap();
+    let missing = missing.unwrap();
+    assert_eq!((left.rows(), left.superseded()), (2, 2));
+    assert_eq!((missing.rows(), missing.superseded()), (2, 0));
+    assert_eq!(found.total(), KnownRows { unchanged: 3, resumed: 3, missing: 2, ..KnownRows::default() });
+}
+
+#[test]
+fn a_value_of_one_user_is_compared_by_its_meaning() {
+    // Each user has a value of its own, so values are compared user by user.
+    let rows: Vec<_> = (1..=8).map(|user| (user, 2, format!("U{user}@x.test"))).collect();
+    let tell = |_: &Attribute, filter: &mut SkipFilter<'_>| {
+        for (user, text) in [(1_u64, "u1@x.test"), (2, "U2@x.test"), (3, "other@x.test")] {
+            let value = SentValue::Text(text.into());
+            filter.mark_sent(&value, Some(SkipReason::Unchanged), [User::Id(user)].into_iter());
+        }
+        Ok(())
+    };
+    let (left, _, found) = without(plan(Kind::Id, &rows, 1), u64::MAX, tell).unwrap();
+    assert_eq!((left.rows(), found.total().unchanged, found.total().changed), (6, 2, 1));
+}
+
+#[test]
+fn the_most_frequent_changes_come_first_and_only_some_are_kept() {
+    // 25 other values are known: the first of one user, the second of two, and so on.
+    let known: Vec<(u64, usize)> = (0_usize..25)
+        .flat_map(|value| vec![value; value + 1])
+        .zip(1..)
+        .map(|(value, user)| (user, value))
+        .collect();
+    let rows: Vec<_> = known.iter().map(|(user, _)| (*user, 0, "new".to_owned())).collect();
+    let tell = |_: &Attribute, filter: &mut SkipFilter<'_>| {
+        for value in 0..25 {
+            let users = known.iter().filter(|(_, held)| *held == value).map(|(user, _)| User::Id(*user));
+            filter.mark_sent(&SentValue::Text(format!("{value}").into()), None, users);
+        }
+        Ok(())
+    };
+    let (left, _, found) = without(plan(Kind::Id, &rows, 1_000), u64::MAX, tell).unwrap();
+    assert_eq!(left.rows(), 325);
+    let kept: Vec<_> = found.changes.iter().map(|change| (change.from.to_string(), change.users)).collect();
+    let expected: Vec<_> = (5_u64..25).rev().map(|value| (value.to_string(), value + 1)).collect();
+    assert_eq!(kept, expected);
+    assert!(found.changes.iter().all(|change| change.to.to_string() == "new" && change.attribute == "city"));
+}

@@ -45,6 +45,13 @@ fn a_size_is_not_blamed_for_what_it_can_not_explain() {
         &FaultyServer { script: vec![answer("xxx", 0..99, 413, "")], ..FaultyServer::default() },
         "A 1-100, xxxxxxxxxxxx 1-20, xxxxxxxxxxxx 1-10, xxxxxxxxxxxx 1-5, xxxxxxxxxxxx 1, B 1-1000",
     );
+    // Even if nothing was accepted before.
+    check(
+        &[(1..=20, "city", &"x".repeat(5000)), (1..=1000, "region", "B")],
+        &singly(),
+        &FaultyServer { script: vec![answer("xxx", 0..99, 413, "")], ..FaultyServer::default() },
+        "xxxxxxxxxxxx 1-20, xxxxxxxxxxxx 1-10, xxxxxxxxxxxx 1-5, xxxxxxxxxxxx 1-2, xxxxxxxxxxxx 1, B 1-1000",
+    );
     // The message speaks of fewer users than were accepted before.
     check(
         &[(1..=10, "city", "A"), (1..=5, "country", "B")],
