@@ -306,3 +306,20 @@ fn the_most_frequent_changes_come_first_and_only_some_are_kept() {
     assert_eq!(kept, expected);
     assert!(found.changes.iter().all(|change| change.to.to_string() == "new" && change.attribute == "city"));
 }
+
+#[test]
+fn an_attribute_whose_rows_are_all_skipped_has_no_group() {
+    let rows: Vec<_> = [0, 1, 2].map(|attribute| (7, attribute, "a".to_owned())).into();
+    let tell = |attribute: &Attribute, filter: &mut SkipFilter<'_>| {
+        if attribute.name != "country" {
+            let text = SentValue::Text("a".into());
+            filter.mark_sent(&text, Some(SkipReason::Resumed), [User::Id(7)].into_iter());
+        }
+        Ok(())
+    };
+    let whole = plan(Kind::Id, &rows, 1);
+    assert_eq!(whole.first_groups().collect::<Vec<_>>(), [0, 1, 2]);
+    let (left, ..) = without(whole, u64::MAX, tell).unwrap();
+    assert_eq!(left.first_groups().collect::<Vec<_>>(), [0]);
+    assert_eq!(left.attribute(0).name, "country");
+}
