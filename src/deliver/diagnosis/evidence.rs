@@ -184,6 +184,10 @@ impl Diagnosis {
             self.test_value(knowledge);
             return Finding::Nothing;
         }
+        let is_evidence = alone > 0 && exists == Some(true) && self.rejection.is_structured;
+        if group_is_user && is_evidence && self.suspects_attribute(knowledge, plan) {
+            return self.reject_value(knowledge, plan);
+        }
         if is_accepted || group_is_user || self.singly {
             // A failure gets here only after all attempts for this user alone.
             let enough = match (trusted || self.rejection.is_trouble, knowledge.rejects_at_random()) {
@@ -279,9 +283,11 @@ impl Diagnosis {
         }
         knowledge.show_rejected(self.group, &self.rejection.pattern, plan);
         self.fail_all(&reason);
-        let is_attribute = self.rejection.suggested == SuggestedCause::Attribute
-            && !knowledge.attribute_is_accepted(self.group, plan);
-        if is_attribute { Finding::Attribute(reason) } else { Finding::Group(reason) }
+        if self.suspects_attribute(knowledge, plan) {
+            Finding::Attribute(reason)
+        } else {
+            Finding::Group(reason)
+        }
     }
 
     /// Takes out the users that the server names, so that the others can be sent together. False if it names no new ones.
@@ -309,6 +315,12 @@ impl Diagnosis {
     /// Whether the message is about the value or the attribute.
     pub(super) fn suspects_value(&self) -> bool {
         matches!(self.rejection.suggested, SuggestedCause::Value | SuggestedCause::Attribute)
+    }
+
+    /// Whether the message is about the attribute, of which nothing was accepted.
+    fn suspects_attribute(&self, knowledge: &Knowledge, plan: &Plan) -> bool {
+        self.rejection.suggested == SuggestedCause::Attribute
+            && !knowledge.attribute_is_accepted(self.group, plan)
     }
 
     fn drop_user(&mut self, position: u32, reason: Reason) {

@@ -8,6 +8,8 @@
 //!
 //! - the address: a GET of the operation is not found either;
 //! - the key, after a 403: a GET is rejected as well;
+//! - the attribute: the message is about it, or the same for many values; an existing user is rejected alone, and none of
+//!   its values was accepted;
 //! - the value: it is rejected for each of two existing users alone, and for all others without them;
 //! - a user: it is rejected twice when it is alone, and others get the value; or it is rejected and a GET doesn't find it;
 //!   or the server names it and accepts all others;

@@ -169,6 +169,29 @@ fn a_refused_attribute_is_found_by_its_values() {
         },
         "A 1-2, B 3-4, C 5-6, A 1-2, B 3-4, C 5-6, R 1-6, A 1, A 1, A 2, B 3, B 4, C 5, C 6",
     );
+    // One user who exists is enough if the message is about the attribute, also where each has a value of its own.
+    check(
+        &[(1..=40, "email", "e#"), (1..=2, "country", "Y")],
+        &singly(),
+        &FaultyServer {
+            bad_attributes: refuses([("email", 400, r#"{"attribute": ["bad"]}"#)]),
+            ..FaultyServer::default()
+        },
+        "Y 1-2, e1 1",
+    );
+    // Once one of its values was accepted, it is no longer the attribute.
+    check(
+        &[(1..=4, "email", "e#"), (1..=2, "country", "Y")],
+        &singly(),
+        &FaultyServer {
+            bad_values: refuses([
+                ("e2", 400, r#"{"attribute": ["bad"]}"#),
+                ("e3", 400, r#"{"attribute": ["bad"]}"#),
+            ]),
+            ..FaultyServer::default()
+        },
+        "Y 1-2, e1 1, e2 2, e2 2, e3 3, e4 4",
+    );
     // Ten of its values wait until the account is known to be well, and then fail together.
     check(
         &[
