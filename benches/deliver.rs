@@ -81,7 +81,7 @@ fn median(ratios: &mut [f64]) -> f64 {
     ratios[ratios.len() / 2]
 }
 
-/// So many groups of as many users.
+/// This many groups of as many users.
 fn plan(groups: u64) -> Arc<Plan> {
     let mut dictionary = Dictionary::new(&attrsync::input::ReadOptions::default());
     let mut builder = Builder::new(OnConflict::Last);

@@ -67,7 +67,7 @@ impl Input {
         builder
     }
 
-    /// As `take`, in so many bytes of memory.
+    /// As `take`, in this many bytes of memory.
     fn take_within(&self, memory: u64) -> Builder {
         let resources = Resources { memory, ..Resources::default() };
         let mut builder = Builder::new(OnConflict::Last).resources(&resources);

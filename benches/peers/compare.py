@@ -168,7 +168,7 @@ def agreed(answers: dict[str, Answer]) -> Answer:
 
 
 def compare(entrants: list[Entrant], file: Path, rows: int, runs: int) -> Answer:
-    """Runs all in turns, once and then so many times, and returns what they agree on."""
+    """Runs all in turns, once and then this many times, and returns what they agree on."""
     answers: dict[str, Answer] = {}
     for number in range(1 + runs):
         for entrant in entrants:

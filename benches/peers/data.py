@@ -94,7 +94,7 @@ ROWS = """
 
 
 def write(attributes: list[Attribute], rows: int, seed: int, file: Path) -> None:
-    """Writes so many rows, whole or not at all."""
+    """Writes this many rows, whole or not at all."""
     values = " ".join(f"WHEN {kind} THEN ({it.value})::VARCHAR" for kind, it in enumerate(attributes))
     query = ROWS.format(
         kinds=len(attributes),

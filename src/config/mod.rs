@@ -213,7 +213,7 @@ pub fn reports_of_wrong_settings(
     let directory = environment.directory.as_path();
     let config = directory.join(named.text("config").map_or(Path::new(FILE), Path::new));
     let file = match named.text("config") {
-        // Whoever put it there must not say where reports go.
+        // Its author must not decide where reports go.
         None if is_foreign(&config) => File::default(),
         _ => File::read(&config, &config).unwrap_or_default(),
     };

@@ -237,7 +237,7 @@ impl Evidence<'_> {
         }
     }
 
-    /// What is told of each row is true.
+    /// What is reported of each row is true.
     fn judge_rows(&self, verdict: &mut Verdict) {
         let (life, expected) = (self.life, &self.job.expected);
         if self.job.kind == Kind::Sync {

@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn where_values_are_too_many_only_the_users_are_counted() {
         let mut compared = comparison(false);
-        compared.differs(1, &SentValue::Null, || panic!("nobody asks for the value"));
+        compared.differs(1, &SentValue::Null, || panic!("the value is not needed"));
         assert!(compared.changes.is_empty() && compared.changed.contains(1));
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct Cost<'a> {
     pub(super) why: Why,
 }
 
-/// Why an attribute takes so many requests.
+/// Why an attribute takes many requests.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Why {
     /// Hardly any two users share a value.

@@ -45,7 +45,7 @@ impl PullSpeed {
         Self { begun: now, samples }
     }
 
-    /// How far reading is, when so many users and pages were read.
+    /// How far reading is, once this many users and pages were read.
     pub fn observe(
         &mut self,
         now: Instant,

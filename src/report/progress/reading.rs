@@ -38,7 +38,7 @@ impl ReadingSpeed {
         Self { begun: now, samples }
     }
 
-    /// How far reading is, when so much was read.
+    /// How far reading is, once this much was read.
     pub fn observe(&mut self, now: Instant, so_far: ReadSoFar) -> ReadingState {
         self.samples.sample(now, so_far);
         let bytes_per_second = self.samples.per_second(|sample| sample.bytes);

@@ -15,7 +15,7 @@ fn rejecting(ids: &[&str], reject: Reject) -> Options {
     Options { reject_ids, reject, ..Options::default() }
 }
 
-/// So many users of one city.
+/// This many users of one city.
 fn oslo(users: u64) -> Workdir {
     let rows: Vec<String> = (1..=users).map(|user| format!("{user},city,Oslo")).collect();
     Workdir::with_rows(&rows.iter().map(String::as_str).collect::<Vec<_>>())

@@ -173,7 +173,7 @@ fn a_ledger_where_none_can_be_is_a_wrong_setting() {
     }
 }
 
-/// The same command where files can't grow beyond so many blocks.
+/// The same command where files can't grow beyond this many blocks.
 pub(super) fn cramped(command: &Command, blocks: u32) -> Command {
     let mut shell = Command::new("sh");
     // What ignores this signal gets an error, as on a full disk.

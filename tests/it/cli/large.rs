@@ -134,7 +134,7 @@ fn a_temporary_file_that_is_lost_ends_the_program_as_its_own_failure() {
     let workdir = desk_with_names();
     let mut child = workdir.attrsync(&format!("plan users.csv --bodies - {LITTLE}")).spawn().unwrap();
     let mut bodies = BufReader::new(child.stdout.take().unwrap());
-    // Now it waits until somebody reads on.
+    // Now it waits until the reader goes on.
     bodies.read_line(&mut String::new()).unwrap();
     let open = |path: PathBuf| fs::OpenOptions::new().write(true).open(path).unwrap();
     // All of them at once: it may end when the first one is lost.

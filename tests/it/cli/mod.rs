@@ -96,7 +96,7 @@ impl Workdir {
         workdir
     }
 
-    /// With so many users in `users.csv`, each with a city of his own: as many requests.
+    /// With this many users in `users.csv`, each with its own city: as many requests.
     pub(crate) fn with_cities(users: u32) -> Self {
         let rows: Vec<String> = (1..=users).map(|user| format!("{user},city,City {user}")).collect();
         Self::with_rows(&rows.iter().map(String::as_str).collect::<Vec<_>>())

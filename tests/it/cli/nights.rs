@@ -61,7 +61,7 @@ fn the_crontab_of_the_readme_says_nothing_while_all_is_well_and_corrects_what_ot
     assert!(run.stdout.is_empty() && run.stderr.contains("invalid"), "{}", run.stderr);
 }
 
-/// Users who share so many values, as unfavourably as can be: all but one value have one user.
+/// Users who share this many values in the worst way: all but one value have one user.
 fn shared(attribute: &str, values: u32) -> String {
     let row = |user: u32| format!("{user},v{}@example.com\n", user.min(values));
     format!("user_id,{attribute}\n{}", (1..=80_000).map(row).collect::<String>())

@@ -41,7 +41,7 @@ impl Server {
         ended(self.remembering(workdir, arguments))
     }
 
-    /// Runs it until it ends or so many requests have come in all, then kills it.
+    /// Runs it until it ends or this many requests have come in all, then kills it.
     pub(super) fn kill_after(&self, requests: u64, command: &mut Command, rng: &mut StdRng) {
         let child = RefCell::new(command.spawn().unwrap());
         self.until(|counters| {

@@ -1,4 +1,4 @@
-//! Accounting under fire: whatever befalls the requests, what is told of each row is true.
+//! Accounting under fire: whatever happens to the requests, what is reported of each row is true.
 
 use std::collections::BTreeSet;
 use std::num::{NonZeroU32, NonZeroUsize};

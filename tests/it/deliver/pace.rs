@@ -123,7 +123,7 @@ fn no_more_are_in_flight_than_allowed() {
     assert_eq!(most.load(Ordering::Relaxed), 5);
 }
 
-/// A server that works on so many at a time, each for a fifth of a second; all others queue up.
+/// A server that works on this many requests at a time, each for a fifth of a second; all others queue up.
 fn queueing(workers: usize) -> super::scripted::Script {
     const WORK: Duration = Duration::from_millis(200);
     let mut free = vec![Duration::ZERO; workers];

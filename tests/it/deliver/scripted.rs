@@ -180,7 +180,7 @@ impl Transport for Api {
     }
 
     async fn probe(&self, _id: RequestId, _operation: Operation) -> Result<Reply, SendError> {
-        // A script that answers 404 whoever is asked for has no such address.
+        // A script that answers 404 for every user has no such address.
         let asked = Asked {
             number: usize::MAX,
             at: attrsync::clock::monotonic_now() - self.begun,

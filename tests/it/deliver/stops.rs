@@ -182,7 +182,7 @@ fn requests_that_never_end_do_not_hold_up_a_stop_for_ever() {
     let run = run_until(&many_cities(1000), &options(), Box::new(stuck), Some((MINUTE, Stop::Interrupted)));
     assert_eq!(run.end, End::Stopped(Stop::Interrupted));
     assert!(run.took <= MINUTE + Duration::from_secs(31), "{:?}", run.took);
-    // Whoever may have got the value is told of.
+    // Users who may have got the value are reported.
     let unsent = run.users(|outcome| matches!(outcome, Outcome::Unsent(_)));
     assert_eq!(unsent.len(), run.sent.len() - run.acknowledged().len());
     assert!(run.settled.iter().all(|(_, _, attempts)| *attempts == 1));

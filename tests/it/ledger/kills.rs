@@ -115,7 +115,7 @@ fn child(folder: &Path) -> Child {
         .unwrap()
 }
 
-/// Waits for so many commits; false if the child ended before.
+/// Waits for this many commits; false if the child ended before.
 fn wait_for_commits(child: &mut Child, mut commits: u32) -> bool {
     let stdout = child.stdout.as_mut().unwrap();
     let mut byte = [0];

@@ -115,7 +115,7 @@ impl Past {
 }
 
 impl Begun {
-    /// Records so many of the batches.
+    /// Records this many of the batches.
     fn acknowledge(mut self, count: usize) -> Self {
         for batch in self.plan.batches().take(count) {
             self.ledger.record(&self.plan, batch, 1);

@@ -349,7 +349,7 @@ fn what_a_killed_run_may_have_sent_is_not_known_though_all_was_compacted_just_be
     assert_eq!(left(&house), 0);
     drop(house.begin(&vec![row(1, "city", "Lima")], Changes::All, Resume::No));
     assert_eq!(left(&house), 10);
-    // So much that it is worthwhile to compact.
+    // Enough to be worth compacting.
     let others = (11..=20).map(|user| row(user, "city", "Bonn")).collect();
     let run = house.begin(&others, Changes::All, Resume::No);
     house.complete(run);

@@ -102,7 +102,7 @@ pub(super) enum Resume {
     No,
 }
 
-/// So many threads take what is known out of a plan.
+/// This many threads take what is known out of a plan.
 pub(super) const TWO: NonZeroUsize = NonZeroUsize::new(2).expect("2 is not 0");
 
 /// What the ledger leaves of a plan.

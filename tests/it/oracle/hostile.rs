@@ -16,14 +16,14 @@ pub(crate) fn hostile() -> impl Strategy<Value = Vec<u8>> {
         1 => select(&[", ,\n", "\"\",\"\"\n", "\u{a0}\n", "\u{1a}", "\"a\" ,"][..])
             .prop_map(str::as_bytes),
     ];
-    // So many rows that a quote before them is one that swallows an input.
+    // Enough rows that a quote before them counts as one that swallows an input.
     let many = prop_oneof![9 => Just(Vec::new()), 1 => Just(b"3,city,a\n3,city,b\n".repeat(51))];
     let pieces = prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat());
     (pieces, many).prop_map(|(pieces, many)| [pieces, many].concat())
 }
 
 /// Lines that are nearly rows, so that many of them are valid, and many settle something: a user and an attribute, of
-/// which there are few, and a value; or, without attributes, a user and so many values. The last line may not end.
+/// which there are few, and a value; or, without attributes, a user and `values` values. The last line may not end.
 pub(crate) fn hostile_lines(
     attributes: &'static [&'static str],
     values: usize,

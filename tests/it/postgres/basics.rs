@@ -26,7 +26,7 @@ fn check(ledger: &str) {
     );
     check_state(&server, &workdir);
 
-    // Somebody else changes a value.
+    // Another program changes a value.
     let elsewhere = Workdir::with_rows(&["3,city,Rome"]);
     server.sync(&elsewhere, "users.csv").exits(0);
     run("pull").exits(0).says("read 4 users");

@@ -12,7 +12,7 @@ use super::super::cli::{Ended, KEY, Server, Workdir, ended};
 /// A request that is never answered.
 const STALL: Fault = Fault { kind: FaultKind::Stall, moment: Moment::BeforeApplying };
 
-/// A server that answers some requests, then so many never, and then all.
+/// A server that answers some requests, then never answers a number of them, and then answers all.
 pub(super) fn stalling(answers: usize, stalls: usize) -> Server {
     let mut script = vec![None; answers];
     script.extend(vec![Some(STALL); stalls]);

@@ -16,7 +16,7 @@ use super::{Database, Relay, Session, database};
 /// The server is asked this often.
 const GLANCE: Duration = Duration::from_millis(2);
 
-/// So many that nothing but a large tolerance moves slots apart.
+/// A rate so high that only a large tolerance moves slots apart.
 const REQUESTS: u32 = 100_000;
 
 /// If another process needs this tolerance, in microseconds, slots are this much farther apart for all.
@@ -81,7 +81,7 @@ impl Process {
         panic!("blocks stay small");
     }
 
-    /// Starts so many requests.
+    /// Starts this many requests.
     fn start(&self, requests: u32, interval: Duration) {
         self.runtime.block_on(async {
             for _ in 0..requests {

@@ -35,7 +35,7 @@ fn one_of_the_programs_that_start_at_one_moment_has_the_ledger_and_the_others_ar
         let workdir = Workdir::new();
         let rows = workdir.path("users.csv");
         assert!(Command::new("mkfifo").arg(&rows).status().unwrap().success());
-        // Reading from a pipe begins when somebody writes to it.
+        // Reading from a pipe begins when another process writes to it.
         let child = syncing(&server, &workdir, &ledger, "").spawn().unwrap();
         (workdir, child)
     };

@@ -33,7 +33,7 @@ struct Shape {
     attributes: usize,
     /// Of each attribute, at most.
     values: u64,
-    /// Every so many rows one that is no row.
+    /// After each time this many rows comes one that is invalid.
     noise: u64,
     seed: u64,
 }

@@ -25,7 +25,7 @@ const STANDARD_BY_ID: &str = "users-by-id/mass_update_standard_attributes/";
 const CUSTOM_BY_ID: &str = "users-by-id/mass_update_custom_attributes/";
 const FOREVER: Duration = Duration::from_hours(1);
 
-/// A sandbox with somebody who talks to it.
+/// A sandbox and a client of it.
 struct Rehearsal {
     sandbox: Sandbox,
     client: Client,

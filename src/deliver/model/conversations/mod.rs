@@ -35,7 +35,7 @@ fn with_attempts(most: u32) -> Options {
     Options { max_attempts: NonZeroU32::new(most).unwrap(), ..singly() }
 }
 
-/// So many requests at a time, as quickly as they are answered.
+/// This many requests at a time, as quickly as they are answered.
 fn several(options: Options, most: usize) -> Options {
     let rate = Rate { requests: NonZeroU32::new(100).unwrap(), window: Duration::from_secs(1) };
     Options { concurrency: NonZeroUsize::new(most).unwrap(), rate, ..options }

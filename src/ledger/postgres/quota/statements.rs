@@ -19,7 +19,7 @@ const UNKNOWN_TO_A_NEW_SERVER: Duration = Duration::from_secs(5);
 /// If the next free slot is later than this, the server's clock was set back.
 const FARTHEST: Duration = Duration::from_mins(1);
 
-/// How long a tolerance holds that nobody asks for any more.
+/// How long a tolerance holds after the last process has asked for it.
 const TOLERANT: Duration = Duration::from_mins(1);
 
 /// The longest pause of all. One who asks again after it does no harm.

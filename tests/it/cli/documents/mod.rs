@@ -107,7 +107,7 @@ fn check_command(line: &str) {
     assert!(output.status.success() && help.contains("Usage: attrsync"), "{line}: {output:?}");
 }
 
-#[expect(clippy::disallowed_methods, reason = "whoever runs the tests asks for it by a variable")]
+#[expect(clippy::disallowed_methods, reason = "a variable asks the tests to do it")]
 fn update_is_asked_for() -> bool {
     std::env::var_os("UPDATE_README").is_some()
 }
