@@ -24,8 +24,11 @@ const ALONE_WITH_CHANCE: u32 = 4;
 /// How many times a user must be rejected alone before it fails, if its value is accepted for others. Once may be chance.
 const ALONE: u32 = 2;
 
+/// Among so few users the first and the last of a request are often at fault without the value.
+const FEW_USERS: u32 = 16;
+
 /// How many users must be rejected alone before a value fails, if the API doesn't tell which users exist, or fails for them
-/// instead of rejecting them. Up to four of them may well be unknown, see [`MOST_TESTS`].
+/// instead of rejecting them, or if their batch has no others. Up to four of them may well be unknown, see [`MOST_TESTS`].
 const WITHOUT_EXISTENCE: usize = 5;
 
 impl Diagnosis {
@@ -128,13 +131,13 @@ impl Diagnosis {
                 self.search.clear_suspicion();
                 return Finding::Nothing;
             }
-            if self.is_value_doubted && !is_accepted {
+            if self.doubts >= self.most_doubts() && !is_accepted {
                 return self.reject_value(knowledge, plan);
             }
             self.search.rejected(part);
             self.rejected_in_a_row += 1;
         }
-        let turns = if self.suspects_value() { 1 } else { TURNS };
+        let turns = if self.suspects_value() || self.doubts > 0 { 1 } else { TURNS };
         if !is_accepted && self.rejected_in_a_row >= turns && self.tests < MOST_TESTS {
             self.search.isolate(Side::First);
         }
@@ -236,31 +239,42 @@ impl Diagnosis {
             };
         }
         if is_last {
-            // One who exists is enough if the group has no others. Otherwise it takes as many, also from other batches.
-            let is_whole = plan.group_len(self.group) == self.opened_with;
-            let is_shown = (exists == Some(true) && is_whole) || is_too_large;
-            if is_shown || knowledge.add_rejected_alone(self.group, self.rejected_alone.len()) >= enough {
-                return self.reject_value(knowledge, plan);
-            }
-            let reason = self.rejection.reason.clone();
-            return self.fail_all(&reason);
+            return self.reject_alone(exists == Some(true), knowledge, plan);
         }
         self.search.isolate(Side::Last);
         Finding::Nothing
     }
 
     /// Sends all others together, to see whether only the users that were rejected alone are at fault. The value fails if
-    /// there are no others, or once they are rejected, too.
+    /// there are no others, or once they are rejected, too; of few users, two more are sent alone first, and then the others.
     fn doubt_value(&mut self, knowledge: &mut Knowledge, plan: &Plan) -> Finding {
-        let is_last = self.search.rest().next().is_none() && self.present.is_empty();
-        if is_last || std::mem::replace(&mut self.is_value_doubted, true) {
-            return self.reject_value(knowledge, plan);
+        if self.search.rest().next().is_none() && self.present.is_empty() {
+            return self.reject_alone(true, knowledge, plan);
         }
+        self.doubts += 1;
         let mut others = std::mem::take(&mut self.present);
         self.search.rest().for_each(|part| others.extend(self.range(&part)));
         self.apart.extend(self.rejected_alone.drain(..).map(|position| self.users[position as usize]));
         self.replace_users(others);
         Finding::Nothing
+    }
+
+    /// All users were rejected alone. They fail, and so does the value if the group has no other users, or enough users in all
+    /// its batches were rejected alone.
+    fn reject_alone(&mut self, exists: bool, knowledge: &mut Knowledge, plan: &Plan) -> Finding {
+        let is_whole = plan.group_len(self.group) == self.opened_with;
+        // Those of each doubt are kept apart.
+        let alone = self.rejected_alone.len() + 2 * self.doubts as usize;
+        if (is_whole && exists) || knowledge.add_rejected_alone(self.group, alone) >= WITHOUT_EXISTENCE {
+            return self.reject_value(knowledge, plan);
+        }
+        let reason = self.rejection.reason.clone();
+        self.fail_all(&reason)
+    }
+
+    /// How many times others are sent together before the value fails.
+    fn most_doubts(&self) -> u32 {
+        if self.opened_with <= FEW_USERS { 2 } else { 1 }
     }
 
     /// Asks for a single user next, if the value is still in doubt.

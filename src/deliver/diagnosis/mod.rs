@@ -143,8 +143,8 @@ pub(super) struct Diagnosis {
     check: Option<Check>,
     /// Existing users that were rejected alone while no user got the value: evidence against the value.
     rejected_alone: Vec<u32>,
-    /// Enough users were rejected alone to fail the value, unless the others are accepted.
-    is_value_doubted: bool,
+    /// How many times enough users were rejected alone to fail the value, unless the others are accepted.
+    doubts: u32,
     /// How many users were sent alone to test the value.
     tests: u32,
     rejected_in_a_row: u32,
@@ -201,7 +201,7 @@ impl Diagnosis {
             singly: false,
             check: None,
             rejected_alone: Vec::new(),
-            is_value_doubted: false,
+            doubts: 0,
             tests: 0,
             rejected_in_a_row: 0,
             asked: None,

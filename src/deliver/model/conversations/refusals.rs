@@ -41,7 +41,7 @@ fn a_refused_value_is_told_from_users_who_do_not_exist() {
             ..FaultyServer::default()
         },
         "A 1-8, A 1-4, A 1-2, A 1, GET 1, A 8, GET 8, GET 7, GET 2, A 3-6, A 3, GET 3, A 6, GET 6, \
-         A 2 4-5 7, B 2 4-8, B 1 3",
+         A 2 4-5 7, A 2 4, A 2, A 7, A 4-5, B 2 4-8, B 1 3",
     );
     // Where a GET tells nothing, more users have to be rejected alone.
     check(
@@ -94,7 +94,8 @@ fn a_cause_that_was_confirmed_is_believed_the_next_time() {
             ..FaultyServer::default()
         },
         "A 1-4, A 1-2, A 3, GET 4, A 4, B 11-13, B 14, GET 14, B 14, B 11-12, B 11, GET 11, B 12, GET 12, \
-         E 1-2, E 3-4, E 5-6, E 7-8, C 21-22, C 21, GET 21, C 22, GET 22",
+         B 13, GET 13, B 13, E 1-2, E 3-4, E 5-6, E 7-8, C 21-22, C 21, GET 21, C 22, GET 22, C 23-24, C 23, \
+         GET 23, C 24, GET 24",
     );
     // Any other message is not where requests are rejected at random: they are sent again first.
     check(
