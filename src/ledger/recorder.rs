@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::{Ledger, LedgerError, RunId};
-use crate::deliver::{Event, Outcome};
+use crate::deliver::{Event, Outcome, Reason};
 use crate::plan::{Batch, Plan};
 
 /// How long an acknowledgement may wait for its commit. Delivery holds an event back for up to 50 ms as well, so a crash loses
@@ -81,10 +81,21 @@ impl Recorder {
         Ok(std::mem::take(&mut self.held))
     }
 
-    /// The events to release after an error: all except those about rows, which can't be recorded. The requests were made, so
-    /// they count.
-    pub fn requests(&mut self) -> impl Iterator<Item = Event> {
-        self.held.drain(..).filter(|event| !matches!(event, Event::Finished { .. }))
+    /// The events to release after an error, as they count without being recorded.
+    pub fn release_unrecorded(&mut self) -> impl Iterator<Item = Event> {
+        self.held.drain(..).map(Self::unrecorded)
+    }
+
+    /// An event as it counts if the ledger can't record it. Rows that were acknowledged are unsent, as the next run sends them
+    /// again. All else is true without the ledger.
+    pub fn unrecorded(event: Event) -> Event {
+        match event {
+            Event::Finished { batch, outcome: Outcome::Acknowledged, attempts } => {
+                let error = "sent and acknowledged, but the ledger could not record it".to_owned();
+                Event::Finished { batch, outcome: Outcome::Unsent(Reason { status: None, error }), attempts }
+            }
+            other => other,
+        }
     }
 
     /// Notes that the API doesn't have the value that it acknowledged. It is recorded when the run is finished.

@@ -131,10 +131,7 @@ impl<P: Progress> EventConsumer<P> {
             if matches!(error, LedgerError::LeaseLost { .. }) {
                 recorder.doubt(&event);
             }
-            if !matches!(event, Event::Finished { .. }) {
-                self.count(&event);
-            }
-            return;
+            return self.count(&Recorder::unrecorded(event));
         }
         recorder.take(event, clock::monotonic_now());
         while !recorder.is_due(clock::monotonic_now())
@@ -146,7 +143,7 @@ impl<P: Progress> EventConsumer<P> {
             Ok(recorded) => recorded,
             Err(error) => {
                 self.error = Some(RecordError::Ledger(error));
-                recorder.requests().collect()
+                recorder.release_unrecorded().collect()
             }
         };
         for event in &recorded {

@@ -206,7 +206,8 @@ fn what_the_ledger_cannot_record_stays_unsent_and_requests_still_count() {
     assert_eq!((tally.fates.acknowledged, tally.fates.unsent), (0, 4));
     assert_eq!((tally.requests.sent, tally.requests.acknowledged), (3, 3));
     let report = std::fs::read_to_string(&output).unwrap();
-    assert_eq!(report.lines().filter(|line| line.contains(",unsent,")).count(), 4);
+    let unsent = ",unsent,,\"sent and acknowledged, but the ledger could not record it\",1,";
+    assert_eq!(report.lines().filter(|line| line.contains(unsent)).count(), 4, "{report}");
 }
 
 #[test]
