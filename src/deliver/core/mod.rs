@@ -236,11 +236,8 @@ impl Core {
 
     fn outstanding(&self) -> usize {
         let waiting: usize = self.waiting.values().map(|waiting| waiting.requests.len()).sum();
-        self.queue.len()
-            + usize::from(self.decided.is_some())
-            + self.in_flight.len()
-            + self.diagnoses.len()
-            + waiting
+        debug_assert!(self.decided.is_none(), "asked while a request is about to be sent");
+        self.queue.len() + self.in_flight.len() + self.diagnoses.len() + waiting
     }
 
     fn enqueue(&mut self, request: PendingRequest, at: Instant) {

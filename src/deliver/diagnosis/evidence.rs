@@ -69,10 +69,7 @@ impl Diagnosis {
         }
         if self.search.accepted(part) == Found::Contradiction && !again {
             // It was never its users: the size, if nothing as large was ever accepted, or chance.
-            if knowledge.users.is_plausible(self.rejected)
-                && self.rejected > length(&users)
-                && !self.rejection.is_trouble
-            {
+            if knowledge.users.is_plausible(self.rejected) && !self.rejection.is_trouble {
                 knowledge.users.reject(self.rejected);
             } else {
                 knowledge.add_random_rejection(&self.rejection.pattern);
