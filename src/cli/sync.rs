@@ -208,6 +208,8 @@ impl SyncRun {
                 let mut remaining = self.remaining(ledger, read.plan, &mut signals).await?;
                 fates.unchanged = remaining.known.total().unchanged;
                 fates.resumed = remaining.known.total().resumed;
+                options.known_attributes =
+                    remaining.known.attributes_with_values().map(str::to_owned).collect();
                 if let Some(note) = &remaining.note {
                     self.console.warning(note);
                 }

@@ -1,5 +1,6 @@
 //! The options of delivery.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
@@ -138,6 +139,8 @@ pub struct Options {
     pub address: String,
     /// The account is known to have acknowledged something: its address was right, and so was the key of that time.
     pub proven: bool,
+    /// Attributes of which the account is known to have values. If values of them are refused, it is not for the attribute.
+    pub known_attributes: BTreeSet<String>,
 }
 
 impl Options {
@@ -178,6 +181,7 @@ impl Default for Options {
             run: "run".into(),
             address: String::new(),
             proven: false,
+            known_attributes: BTreeSet::new(),
         }
     }
 }

@@ -264,7 +264,7 @@ impl LedgerReader {
         let pulls: BTreeMap<u64, PullRow> =
             self.database.pulls()?.into_iter().map(|pull| (pull.run, pull)).collect();
         let mut dated = Vec::new();
-        let mut also_known = HashSet::new();
+        let (mut also_known, mut also_read) = (HashSet::new(), HashSet::new());
         for read in self.database.entries(self.database.headings(state.expired)?) {
             let JournalEntry { heading, groups } = read?;
             let attribute = self.of_entry(attributes, heading.attribute)?;
@@ -282,7 +282,10 @@ impl LedgerReader {
                 let takes_it = names_it && group.users.clone().any(|other| other != *user);
                 let origin = match group.source {
                     Source::Sent { .. } => Origin::Sent,
-                    Source::Read { .. } => Origin::Read,
+                    Source::Read { run } => {
+                        also_read.extend(has_it.then_some((attribute.id, run)));
+                        Origin::Read
+                    }
                 };
                 if has_it {
                     if entry <= state.merged {
@@ -304,6 +307,7 @@ impl LedgerReader {
                     let (origin, entry, by) = match group.source {
                         Source::Sent { .. } if also_known.contains(&attribute.id) => return,
                         Source::Sent { .. } => (Origin::Sent, attribute.generation, None),
+                        Source::Read { run } if also_read.contains(&(attribute.id, run)) => return,
                         Source::Read { run } => match pulls.get(&run) {
                             Some(pull) => (Origin::Read, pull.last, Some((RunId(run), pull.started))),
                             None => (Origin::Read, attribute.generation, None),

@@ -84,7 +84,7 @@ impl Core {
         }
     }
 
-    pub(super) fn fail_attribute(&mut self, group: u32, reason: &Reason, now: Instant) {
+    fn fail_attribute(&mut self, group: u32, reason: &Reason, now: Instant) {
         let plan = Arc::clone(&self.plan);
         let attribute = &plan.attribute(group).name;
         info!(attribute, "the attribute is refused");
@@ -149,7 +149,6 @@ impl Core {
                 self.fail_waiting(group, &reason, now);
                 self.judge_attributes(now);
             }
-            Finding::Attribute(reason) => self.fail_attribute(group, &reason, now),
         }
         if self.follows_another(id) {
             self.diagnosis(id).stage = Stage::AwaitsDiagnosis;

@@ -157,6 +157,8 @@ impl Core {
     pub(super) fn new(plan: Arc<Plan>, options: &Options, sample: Option<Sample>) -> Self {
         let mut cursor = plan.cursor();
         let next = cursor.next(&plan);
+        let mut knowledge = Knowledge::new(options.proven);
+        knowledge.add_known_attributes(&options.known_attributes);
         Self {
             phase: next.map_or(Phase::Ordinary, |batch| plan.phase(batch)),
             canary: CanaryRun::new(options.canary.clone(), &plan),
@@ -172,7 +174,7 @@ impl Core {
             group_diagnosis: HashMap::new(),
             waiting: HashMap::new(),
             long_search: None,
-            knowledge: Knowledge::new(options.proven),
+            knowledge,
             outage: OutageDetector::default(),
             account: None,
             ahead: None,

@@ -184,10 +184,6 @@ impl Diagnosis {
             self.test_value(knowledge);
             return Finding::Nothing;
         }
-        let is_evidence = alone > 0 && exists == Some(true) && self.rejection.is_structured;
-        if group_is_user && is_evidence && self.suspects_attribute(knowledge, plan) {
-            return self.reject_value(knowledge, plan);
-        }
         if is_accepted || group_is_user || self.singly {
             // A failure gets here only after all attempts for this user alone.
             let enough = match (trusted || self.rejection.is_trouble, knowledge.rejects_at_random()) {
@@ -197,10 +193,19 @@ impl Diagnosis {
             };
             if alone >= enough {
                 knowledge.confirm(&self.rejection.pattern);
+                if is_accepted {
+                    knowledge.confirm_user(&self.rejection.pattern);
+                }
                 if !group_is_user {
                     knowledge.add_offender(user, Offender::Rejected);
                 }
-                self.drop_user(position, self.rejection.reason.clone());
+                let reason = self.rejection.reason.clone();
+                self.drop_user(position, reason.clone());
+                let is_evidence = exists == Some(true) && !self.singly && self.rejection.is_structured;
+                if group_is_user && is_evidence && self.rejection.suggested == SuggestedCause::Attribute {
+                    knowledge.show_rejected(self.group, &self.rejection.pattern, plan);
+                    return Finding::Group(reason);
+                }
             }
             return Finding::Nothing;
         }
@@ -217,8 +222,9 @@ impl Diagnosis {
         self.search.found(position);
         self.rejected_alone.push(position);
         self.tests += 1;
+        let is_about_value = self.suspects_value() && !knowledge.was_for_user(&self.rejection.pattern);
         let is_blamed =
-            is_too_large || (exists == Some(true) && self.suspects_value() && self.rejection.is_structured);
+            is_too_large || (exists == Some(true) && is_about_value && self.rejection.is_structured);
         let enough = match exists {
             _ if is_blamed => 1,
             Some(true) => 2,
@@ -249,19 +255,28 @@ impl Diagnosis {
             return self.reject_alone(true, knowledge, plan);
         }
         self.doubts += 1;
-        let mut others = std::mem::take(&mut self.present);
-        self.search.rest().for_each(|part| others.extend(self.range(&part)));
-        self.apart.extend(self.rejected_alone.drain(..).map(|position| self.users[position as usize]));
-        self.replace_users(others);
+        self.go_on_with_others();
         Finding::Nothing
     }
 
-    /// All users were rejected alone. They fail, and so does the value if the group has no other users, or enough users in all
-    /// its batches were rejected alone.
+    /// Keeps the users that were rejected alone apart, and continues with all others.
+    fn go_on_with_others(&mut self) {
+        let mut others = std::mem::take(&mut self.present);
+        self.search.rest().for_each(|part| others.extend(self.range(&part)));
+        self.rejected_apart += self.rejected_alone.len();
+        self.apart.extend(self.rejected_alone.drain(..).map(|position| self.users[position as usize]));
+        self.replace_users(others);
+    }
+
+    /// All users that were searched were rejected alone. They fail, and so does the value if the group has no other users, or
+    /// enough users in all its batches were rejected alone. Users who were left out before are tested first.
     fn reject_alone(&mut self, exists: bool, knowledge: &mut Knowledge, plan: &Plan) -> Finding {
+        if !self.named.is_empty() || self.apart.len() > self.rejected_apart {
+            self.go_on_with_others();
+            return Finding::Nothing;
+        }
         let is_whole = plan.group_len(self.group) == self.opened_with;
-        // Those of each doubt are kept apart.
-        let alone = self.rejected_alone.len() + 2 * self.doubts as usize;
+        let alone = self.rejected_alone.len() + self.rejected_apart;
         if (is_whole && exists) || knowledge.add_rejected_alone(self.group, alone) >= WITHOUT_EXISTENCE {
             return self.reject_value(knowledge, plan);
         }
@@ -285,20 +300,16 @@ impl Diagnosis {
         }
     }
 
-    /// The value fails for all of the group, or the attribute for all values.
+    /// The value fails for all of the group.
     pub(super) fn reject_value(&mut self, knowledge: &mut Knowledge, plan: &Plan) -> Finding {
         let reason = self.rejection.reason.clone();
-        knowledge.confirm(&self.rejection.pattern);
+        knowledge.confirm_value(&self.rejection.pattern);
         if plan.group_len(self.group) > self.opened_with {
             knowledge.reject_group(self.group, &reason);
         }
         knowledge.show_rejected(self.group, &self.rejection.pattern, plan);
         self.fail_all(&reason);
-        if self.suspects_attribute(knowledge, plan) {
-            Finding::Attribute(reason)
-        } else {
-            Finding::Group(reason)
-        }
+        Finding::Group(reason)
     }
 
     /// Takes out the users that the server names, so that the others can be sent together. False if it names no new ones.
@@ -326,12 +337,6 @@ impl Diagnosis {
     /// Whether the message is about the value or the attribute.
     pub(super) fn suspects_value(&self) -> bool {
         matches!(self.rejection.suggested, SuggestedCause::Value | SuggestedCause::Attribute)
-    }
-
-    /// Whether the message is about the attribute, of which nothing was accepted.
-    fn suspects_attribute(&self, knowledge: &Knowledge, plan: &Plan) -> bool {
-        self.rejection.suggested == SuggestedCause::Attribute
-            && !knowledge.attribute_is_accepted(self.group, plan)
     }
 
     fn drop_user(&mut self, position: u32, reason: Reason) {

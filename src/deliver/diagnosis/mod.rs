@@ -8,8 +8,8 @@
 //!
 //! - the address: a GET of the operation is not found either;
 //! - the key, after a 403: a GET is rejected as well;
-//! - the attribute: the message is about it, or the same for many values; an existing user is rejected alone, and none of
-//!   its values was accepted;
+//! - the attribute: ten of its values are rejected with the same message, for one of them that is shown not to be for its
+//!   users, and none of its values was accepted or is known to be in the account;
 //! - the value: it is rejected for each of two existing users alone, and for all others without them;
 //! - a user: it is rejected twice when it is alone, and others get the value; or it is rejected and a GET doesn't find it;
 //!   or the server names it and accepts all others;
@@ -20,6 +20,8 @@
 //! from then on, unless a rejection with the same message turns out to be chance.
 
 mod evidence;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 
@@ -110,8 +112,6 @@ pub(super) enum Finding {
     KeyRefused,
     /// The value is rejected for all users.
     Group(Reason),
-    /// The attribute is rejected with all values.
-    Attribute(Reason),
 }
 
 /// Users that are finished.
@@ -145,6 +145,8 @@ pub(super) struct Diagnosis {
     rejected_alone: Vec<u32>,
     /// How many times enough users were rejected alone to fail the value, unless the others are accepted.
     doubts: u32,
+    /// How many of those that are kept apart were rejected alone before.
+    rejected_apart: usize,
     /// How many users were sent alone to test the value.
     tests: u32,
     rejected_in_a_row: u32,
@@ -202,6 +204,7 @@ impl Diagnosis {
             check: None,
             rejected_alone: Vec::new(),
             doubts: 0,
+            rejected_apart: 0,
             tests: 0,
             rejected_in_a_row: 0,
             asked: None,
@@ -252,7 +255,7 @@ impl Diagnosis {
         let is_accepted = knowledge.is_accepted(self.group);
         let trusted = knowledge.trusts(&self.rejection.pattern);
         if !is_accepted && self.suspects_value() {
-            if trusted && self.rejection.is_structured {
+            if knowledge.trusts_value(&self.rejection.pattern) && self.rejection.is_structured {
                 return self.reject_value(knowledge, plan);
             }
             self.search.isolate(Side::First);
@@ -372,7 +375,8 @@ impl Diagnosis {
 
     /// Takes out users that other diagnoses found to be offenders.
     fn leave_out_offenders(&mut self, knowledge: &Knowledge, plan: &Plan) {
-        if !knowledge.has_offenders() || self.together || self.singly {
+        // A user who is tested goes by its position among the others.
+        if !knowledge.has_offenders() || self.together || self.singly || self.check.is_some() {
             return;
         }
         let why = |user: &Candidate| knowledge.offender(plan.user_number(self.group, user.place));
@@ -456,45 +460,4 @@ impl Diagnosis {
 
 fn length(users: &[Candidate]) -> u32 {
     u32::try_from(users.len()).expect("a batch numbers its users in 32 bits")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::deliver::model;
-
-    fn rejection() -> Rejection {
-        Rejection {
-            reason: Reason { status: Some(400), error: "no".to_owned() },
-            pattern: "no".to_owned(),
-            is_structured: false,
-            suggested: SuggestedCause::Nothing,
-            is_trouble: false,
-        }
-    }
-
-    #[test]
-    fn a_user_who_is_tested_again_is_left_with_the_others() {
-        for again in 0..3 {
-            let mut diagnosis = Diagnosis::new(&UserSet::of(0, [0, 1, 2]), 1, rejection());
-            diagnosis.search.found(again);
-            diagnosis.check = Some(Check::again(again));
-            diagnosis.leave_all();
-            let left: Vec<u32> =
-                diagnosis.drain().flat_map(|left| left.users.places().collect::<Vec<_>>()).collect();
-            assert_eq!(left, [0, 1, 2]);
-        }
-    }
-
-    #[test]
-    fn users_who_were_found_missing_meanwhile_are_asked_about_and_not_nobody() {
-        let plan = model::plan([(1, "city", "Oslo"), (2, "city", "Oslo")]);
-        let mut knowledge = Knowledge::new(true);
-        knowledge.add_random_rejection("no");
-        knowledge.add_offender(1, Offender::Unknown);
-        knowledge.add_offender(2, Offender::Unknown);
-        let mut diagnosis = Diagnosis::new(&UserSet::of(0, [0, 1]), 1, rejection());
-        assert_eq!(diagnosis.begin(&mut knowledge, &plan), Finding::Nothing);
-        assert_eq!(diagnosis.ask(u32::MAX, &mut knowledge, &plan), Some(Question::Update(0..2)));
-    }
 }

@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::deliver::size_limit::SizeLimit;
 use crate::deliver::user_set::UserSet;
@@ -48,16 +48,28 @@ pub(in crate::deliver) struct Knowledge {
     /// How many users of a group were rejected alone, of whom it is not known that they exist, as long as no user of the group
     /// was accepted.
     rejected_alone: HashMap<u32, usize>,
+    /// Attributes of which a value was accepted, or is known to be in the account.
     accepted_attributes: HashSet<String>,
     rejected_attributes: HashMap<String, Reason>,
     /// Groups that were rejected, by attribute and pattern, as long as nothing of the attribute was accepted.
     rejected_of_attribute: HashMap<(String, String), RejectedGroups>,
     offenders: HashMap<u64, Offender>,
     existing: Existing,
-    /// By pattern of the messages: whether a rejection with it had no cause. Those that had one are here, too.
-    patterns: HashMap<String, bool>,
+    /// Messages whose cause was found, by pattern.
+    patterns: HashMap<String, Causes>,
     random_rejections: u32,
     streak: Streak,
+}
+
+/// What caused the rejections with one message.
+#[derive(Clone, Copy, Debug, Default)]
+struct Causes {
+    /// Once it was nothing: the same request was accepted later.
+    chance: bool,
+    /// Once it was a value.
+    value: bool,
+    /// Once it was a user who was rejected with a value that others got.
+    user: bool,
 }
 
 /// Groups of an attribute that were rejected with the same message.
@@ -116,6 +128,11 @@ impl Knowledge {
             random_rejections: 0,
             streak: Streak::default(),
         }
+    }
+
+    /// The account is known to have values of these attributes.
+    pub(in crate::deliver) fn add_known_attributes(&mut self, attributes: &BTreeSet<String>) {
+        self.accepted_attributes.extend(attributes.iter().cloned());
     }
 
     /// These users were acknowledged in a request of this size in bytes.
@@ -210,11 +227,6 @@ impl Knowledge {
             .is_some_and(|rejected| rejected.is_shown && rejected.groups.len() >= GROUPS)
     }
 
-    /// Whether anything of the group's attribute was accepted.
-    pub(in crate::deliver) fn attribute_is_accepted(&self, group: u32, plan: &Plan) -> bool {
-        self.accepted_attributes.contains(&plan.attribute(group).name)
-    }
-
     /// Counts a rejection with this message. Returns true if enough groups in a row were rejected with it that the account
     /// is to be checked.
     pub(in crate::deliver) fn is_streak(&mut self, group: u32, pattern: &str, most: usize) -> bool {
@@ -258,18 +270,38 @@ impl Knowledge {
 
     /// The cause of a rejection with this message was confirmed.
     pub(in crate::deliver) fn confirm(&mut self, pattern: &str) {
-        self.had_no_cause(pattern);
+        self.causes(pattern);
+    }
+
+    /// It was confirmed that the value is the cause.
+    pub(in crate::deliver) fn confirm_value(&mut self, pattern: &str) {
+        self.causes(pattern).value = true;
+    }
+
+    /// It was confirmed that a user is the cause, as others got the value.
+    pub(in crate::deliver) fn confirm_user(&mut self, pattern: &str) {
+        self.causes(pattern).user = true;
     }
 
     /// A request that was rejected with this message was accepted the second time.
     pub(in crate::deliver) fn add_random_rejection(&mut self, pattern: &str) {
         self.random_rejections += 1;
-        *self.had_no_cause(pattern) = true;
+        self.causes(pattern).chance = true;
     }
 
     /// Whether every rejection with this message had a cause so far.
     pub(in crate::deliver) fn trusts(&self, pattern: &str) -> bool {
-        self.patterns.get(pattern).is_some_and(|had_no_cause| !had_no_cause)
+        self.patterns.get(pattern).is_some_and(|causes| !causes.chance)
+    }
+
+    /// Whether every rejection with this message was for the value so far, and at least one was.
+    pub(in crate::deliver) fn trusts_value(&self, pattern: &str) -> bool {
+        self.patterns.get(pattern).is_some_and(|causes| causes.value && !causes.user && !causes.chance)
+    }
+
+    /// Whether a rejection with this message was for a user, with a value that others got.
+    pub(in crate::deliver) fn was_for_user(&self, pattern: &str) -> bool {
+        self.patterns.get(pattern).is_some_and(|causes| causes.user)
     }
 
     /// Whether requests are rejected at random, so that sending one again is cheaper than a search.
@@ -277,7 +309,7 @@ impl Knowledge {
         self.random_rejections > 0
     }
 
-    fn had_no_cause(&mut self, pattern: &str) -> &mut bool {
+    fn causes(&mut self, pattern: &str) -> &mut Causes {
         if self.patterns.len() >= MOST_PATTERNS && !self.patterns.contains_key(pattern) {
             self.patterns.clear();
         }

@@ -49,7 +49,6 @@ fn an_acknowledgement_shows_what_exists_and_says_nothing_of_others() {
     knowledge.add_offender(one, Offender::Unknown);
     knowledge.add_offender(other, Offender::Rejected);
     assert!(knowledge.has_offenders() && !knowledge.exists(one, &plan));
-    assert!(!knowledge.attribute_is_accepted(country.group, &plan));
 
     let part = cities[0].split_front(2);
     knowledge.acknowledged(&part, 100, &plan);
@@ -57,12 +56,13 @@ fn an_acknowledgement_shows_what_exists_and_says_nothing_of_others() {
     assert!(knowledge.exists(one, &plan) && !knowledge.exists(other, &plan));
     assert_eq!((knowledge.offender(one), knowledge.offender(other)), (None, Some(Offender::Rejected)));
     assert!(knowledge.is_accepted(part.group) && !knowledge.is_accepted(cities[1].group));
-    assert!(knowledge.attribute_is_accepted(cities[1].group, &plan));
-    assert!(!knowledge.attribute_is_accepted(country.group, &plan));
+    assert_eq!(knowledge.rejected_of_attribute(cities[1].group, "no", &plan), 0);
+    assert_eq!(knowledge.rejected_of_attribute(country.group, "no", &plan), 1);
 
     // A group that was accepted whole needs no memory: nothing of it is sent any more.
     knowledge.acknowledged(&country, 100, &plan);
-    assert!(!knowledge.is_accepted(country.group) && knowledge.attribute_is_accepted(country.group, &plan));
+    assert!(!knowledge.is_accepted(country.group));
+    assert_eq!(knowledge.rejected_of_attribute(country.group, "no", &plan), 0);
     knowledge.acknowledged(&cities[0], 100, &plan);
     assert!(!knowledge.has_offenders() && knowledge.exists(other, &plan));
 }
@@ -131,6 +131,25 @@ fn an_attribute_is_blamed_for_enough_groups_of_which_one_was_confirmed() {
     knowledge.acknowledged(&cities[11], 100, &plan);
     assert!(!knowledge.is_attribute_rejected(cities[0].group, "no", &plan));
     assert_eq!(knowledge.rejected_of_attribute(cities[0].group, "no", &plan), 0);
+
+    let mut knowledge = Knowledge::new(true);
+    knowledge.add_known_attributes(&["city".to_owned()].into());
+    assert_eq!(knowledge.rejected_of_attribute(cities[0].group, "no", &plan), 0, "the account has values");
+    assert_eq!(knowledge.rejected_of_attribute(country.group, "no", &plan), 1);
+}
+
+#[test]
+fn a_message_that_was_for_a_user_is_not_believed_to_be_for_a_value() {
+    let mut knowledge = Knowledge::new(true);
+    knowledge.confirm("no");
+    assert!(knowledge.trusts("no") && !knowledge.trusts_value("no") && !knowledge.was_for_user("no"));
+    knowledge.confirm_value("no");
+    assert!(knowledge.trusts("no") && knowledge.trusts_value("no") && !knowledge.trusts_value("other"));
+    knowledge.confirm_user("no");
+    assert!(knowledge.trusts("no") && !knowledge.trusts_value("no") && knowledge.was_for_user("no"));
+    knowledge.confirm_value("chance");
+    knowledge.add_random_rejection("chance");
+    assert!(!knowledge.trusts("chance") && !knowledge.trusts_value("chance"));
 }
 
 #[test]

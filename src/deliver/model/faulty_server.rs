@@ -33,6 +33,7 @@ pub(super) struct FaultyServer {
     /// Users for which the server fails with this status.
     pub(super) poison: BTreeSet<u64>,
     pub(super) poison_status: u16,
+    pub(super) poison_body: &'static str,
     pub(super) bad_values: BTreeMap<String, (u16, String)>,
     pub(super) bad_attributes: BTreeMap<String, (u16, String)>,
     pub(super) refuses_all: Option<(u16, String)>,
@@ -59,6 +60,7 @@ impl Default for FaultyServer {
             naming: Naming::Nobody,
             poison: BTreeSet::new(),
             poison_status: 500,
+            poison_body: "<html>oops</html>",
             bad_values: BTreeMap::new(),
             bad_attributes: BTreeMap::new(),
             refuses_all: None,
@@ -188,7 +190,7 @@ impl FaultyServer {
             return Some(self.refuse_unknown(&unknown));
         }
         if ids.iter().any(|id| self.poison.contains(id)) {
-            return Some(reply(self.poison_status, "<html>oops</html>"));
+            return Some(reply(self.poison_status, self.poison_body));
         }
         (self.chance > 0.0 && dice.random_bool(self.chance)).then(|| reply(400, ""))
     }

@@ -121,6 +121,11 @@ impl KnownPlan {
         })
     }
 
+    /// The attributes of which a value is known.
+    pub fn attributes_with_values(&self) -> impl Iterator<Item = &str> {
+        self.attributes.iter().filter(|(_, rows)| rows.known() > 0).map(|(name, _)| name.as_str())
+    }
+
     fn add(&mut self, attribute: &str, rows: KnownRows, changes: Vec<ValueChange>) {
         self.attributes.push((attribute.to_owned(), rows));
         self.changes.extend(changes);

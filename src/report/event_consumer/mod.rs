@@ -28,9 +28,9 @@ const BETWEEN_SNAPSHOTS: Duration = Duration::from_secs(1);
 
 /// Takes events, and blocks while it writes.
 ///
-/// A report that can't be written is given up at once, as one with rows missing would be wrong. What the ledger can't
-/// record is not counted: those rows stay unsent. Either way the run has to stop, and the requests that are still in
-/// flight are counted.
+/// A report that can't be written is given up at once, as one with rows missing would be wrong. Rows that the
+/// ledger can't record as acknowledged are unsent. Either way the run has to stop, and the requests that are still in flight
+/// are counted.
 #[derive(Debug)]
 pub struct EventConsumer<P> {
     plan: Arc<Plan>,

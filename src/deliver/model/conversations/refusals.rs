@@ -1,8 +1,11 @@
 //! Users, values, attributes and accounts that are refused.
 
+use std::time::Duration;
+
 use super::{OK, answer, check, check_canary, check_of, first, refuses, several, singly};
 use crate::deliver::event::Outcome;
 use crate::deliver::model::faulty_server::{FaultyServer, Naming, words};
+use crate::deliver::options::Options;
 
 #[test]
 fn a_refused_value_is_told_from_users_who_do_not_exist() {
@@ -170,7 +173,7 @@ fn a_refused_attribute_is_found_by_its_values() {
         },
         "A 1-2, B 3-4, C 5-6, A 1-2, B 3-4, C 5-6, R 1-6, A 1, A 1, A 2, B 3, B 4, C 5, C 6",
     );
-    // One user who exists is enough if the message is about the attribute, also where each has a value of its own.
+    // Where each user has a value of its own, ten are refused before the attribute is at fault, one of them twice.
     check(
         &[(1..=40, "email", "e#"), (1..=2, "country", "Y")],
         &singly(),
@@ -178,7 +181,7 @@ fn a_refused_attribute_is_found_by_its_values() {
             bad_attributes: refuses([("email", 400, r#"{"attribute": ["bad"]}"#)]),
             ..FaultyServer::default()
         },
-        "Y 1-2, e1 1",
+        "Y 1-2, e1 1, e1 1, e2 2, e3 3, e4 4, e5 5, e6 6, e7 7, e8 8, e9 9, e10 10, Y 1",
     );
     // Once one of its values was accepted, it is no longer the attribute.
     check(
@@ -192,6 +195,54 @@ fn a_refused_attribute_is_found_by_its_values() {
             ..FaultyServer::default()
         },
         "Y 1-2, e1 1, e2 2, e2 2, e3 3, e4 4",
+    );
+    // So it is where a user is refused with whatever attribute, …
+    let archived = FaultyServer {
+        poison: [5].into(),
+        poison_status: 400,
+        poison_body: r#"{"attribute": ["archived"]}"#,
+        ..FaultyServer::default()
+    };
+    let emails = [(1..=10, "city", "A"), (5..=9, "email", "e#")];
+    check(
+        &emails,
+        &several(singly(), 4),
+        &archived,
+        "A 1-10, A 1, A 2-5, A 2-3, A 4, GET 5, A 5, A 5, A 6-10, e5 5, e6 6, e7 7, e8 8, e9 9",
+    );
+    // … and where the account is known to have values of the attribute.
+    // Words that were for a user once are not believed to be for the value of others.
+    check(
+        &[(1..=5, "city", "A"), (6..=9, "country", "B")],
+        &singly(),
+        &FaultyServer { poison: [5, 6].into(), ..archived.clone() },
+        "A 1-5, A 1, A 2-3, A 4, GET 5, A 5, A 5, B 6-9, B 6, GET 6, B 9, B 7-8",
+    );
+    let known = Options { known_attributes: ["email".to_owned()].into(), ..singly() };
+    let failed = FaultyServer { poison: (1..=12).collect(), ..archived };
+    check(
+        &[(20..=21, "country", "Y"), (1..=14, "email", "e#")],
+        &known,
+        &failed,
+        "Y 20-21, e1 1, GET 1, e1 1, e2 2, e3 3, e4 4, e5 5, e6 6, e7 7, e8 8, e9 9, e10 10, Y 20, e11 11, e12 12, \
+         e13 13, e14 14",
+    );
+    // Users who are left out because other requests with them failed are tested before a value fails for them.
+    check(
+        &[(1..=2, "city", "R"), (5..=6, "city", "P"), (1..=8, "country", "A")],
+        &Options { retry_initial_delay: Duration::from_mins(1), ..singly() },
+        &FaultyServer {
+            poison: [5].into(),
+            poison_status: 409,
+            script: vec![
+                answer("P 5-6", 0..1, 500, ""),
+                answer("P 5-6", 1..2, 400, ""),
+                answer("P 6", 0..9, 400, ""),
+                answer("P 5", 0..9, 200, OK),
+            ],
+            ..FaultyServer::default()
+        },
+        "R 1-2, P 5-6, A 1-8, A 1-4, A 5-6, A 5, GET 5, A 5, A 6-8, P 5-6, P 6, P 6, P 5, P 6, P 6",
     );
     // Ten of its values wait until the account is known to be well, and then fail together.
     check(
