@@ -42,6 +42,8 @@ pub struct KnownValues<'l> {
     identity: Option<u64>,
     /// The run that is continued, the one that it continues, and so on.
     continued: HashSet<u64>,
+    /// Runs of failures reports since the input was changed: what they sent stays, also where it was corrected.
+    corrected: HashSet<u64>,
     /// The runs that read the account instead of sending, and when each began.
     pulls: BTreeMap<u64, Timestamp>,
     /// Which users there were, with every entry since; `None` if that is not known or doesn't matter.
@@ -82,9 +84,11 @@ impl LedgerReader {
             Some(target) => self.untrusted_up_to(&runs, target, Some(content))?,
             None => UntrustedUpTo::default(),
         };
-        let (mut begun, mut continued) = (BEYOND, HashSet::new());
+        let (mut begun, mut continued, mut corrected) = (BEYOND, HashSet::new(), HashSet::new());
         if let Some(unfinished) = continues {
             begun = self.chain(&runs, unfinished.run, &mut continued)?;
+            let same = since_same(&runs, unfinished.run, content);
+            corrected.extend(of_failures_reports(&runs, same).filter(|run| !continued.contains(run)));
             continued.extend(of_failures_reports(&runs, begun));
         }
         // Entries that were compacted already may be replayed again, as long as all later ones are replayed, too.
@@ -138,6 +142,7 @@ impl LedgerReader {
             entries,
             identity,
             continued,
+            corrected,
             pulls,
             list,
             after,
@@ -156,6 +161,15 @@ impl LedgerReader {
         }
         Ok(begun)
     }
+}
+
+/// The entry before the first run of those that this one goes back to without a change of the input.
+fn since_same(runs: &[RunRow], from: RunId, content: &str) -> u64 {
+    let (mut next, mut since) = (from.0, BEYOND);
+    while let Some(run) = runs.iter().find(|run| run.id == next && run.content == content) {
+        (next, since) = (run.continues, run.after);
+    }
+    since
 }
 
 /// Runs since this entry that only read failures reports. What was acknowledged to them counts as acknowledged to the run that
@@ -234,6 +248,8 @@ pub struct KnownAttribute<'l> {
 enum EntryEffect {
     /// Users have the value; and whether a row with it is skipped.
     Value(Option<SkipReason>),
+    /// The rows of users are done, whatever value they have.
+    Done,
     /// The ids of users were changed.
     Renames,
     /// The same, if the attribute itself is the users' id; and whether rows of users that kept their id are skipped.
@@ -285,7 +301,9 @@ impl KnownValues<'_> {
         };
         let unchanged = self.unchanged();
         let own_meaning = move |heading: &EntryHeader| {
-            if self.continued.contains(&heading.run) {
+            if self.corrected.contains(&heading.run) {
+                EntryEffect::Done
+            } else if self.continued.contains(&heading.run) {
                 EntryEffect::Value(Some(SkipReason::Resumed))
             } else if own == self.identity {
                 EntryEffect::OwnRenames(unchanged)
@@ -408,7 +426,8 @@ fn hold_recent(
         match (meaning, &group.value) {
             _ if !is_recent(group.source) => group.users.by_ref().for_each(drop),
             (EntryEffect::Value(spare), Some(value)) => known.mark_sent(value, spare, &mut group.users),
-            (EntryEffect::Value(_), None) => known.mark_unknown(&mut group.users),
+            (EntryEffect::Done, Some(_)) => known.mark_done(&mut group.users),
+            (EntryEffect::Value(_) | EntryEffect::Done, None) => known.mark_unknown(&mut group.users),
             (EntryEffect::Read(spare), _) if has_custom(&group) => {
                 known.mark_sent(&SentValue::Null, spare, &mut group.users);
             }

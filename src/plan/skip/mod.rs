@@ -386,6 +386,25 @@ impl<'p> SkipFilter<'p> {
         }
     }
 
+    /// Reports that the rows of these users are done, earlier than all that was reported before. They are skipped, whatever
+    /// value they have.
+    pub fn mark_done<'u>(&mut self, users: impl Iterator<Item = User<'u>>) {
+        self.known();
+        let Self { users: lookup, plan, range, reported: Some(known), skipped, counts, .. } = self else {
+            return;
+        };
+        let ReportedUsers { index, reported, groups, .. } = known;
+        let skipped = skipped.get_or_insert_with(|| FixedBitSet::with_capacity(plan.ids.len()));
+        for user in users.filter_map(|user| lookup.number(&user)) {
+            let Some(position) = index.find(user).filter(|position| !reported.put(*position)) else {
+                continue;
+            };
+            let group = groups.of(position, plan, range, index);
+            let find = |group| GroupSearch::new(&plan.ids, plan.groups.range(group).positions()).find(user);
+            counts.resumed += group.and_then(find).map_or(0, |row| u64::from(!skipped.put(row)));
+        }
+    }
+
     /// Reports users that the account had when its list was read.
     pub fn mark_listed<'u>(&mut self, users: impl Iterator<Item = User<'u>>) {
         let lookup = self.users;

@@ -269,6 +269,25 @@ fn rows_that_are_taken_out_are_not_superseded() {
 }
 
 #[test]
+fn rows_that_are_done_are_skipped_whatever_value_they_have() {
+    let (text, resumed) = (SentValue::Text("a".into()), Some(SkipReason::Resumed));
+    let tell = |_: &Attribute, filter: &mut SkipFilter<'_>| {
+        filter.mark_sent(&text, resumed, [User::Id(2)].into_iter());
+        filter.mark_done([1, 2, 4, 9].map(User::Id).into_iter());
+        filter.mark_sent(&text, resumed, [1, 3].map(User::Id).into_iter());
+        Ok(())
+    };
+    let rows: Vec<_> = [(1, "a"), (2, "b"), (3, "a"), (4, "b"), (5, "b")]
+        .map(|(user, text)| (user, 0, text.to_owned()))
+        .into();
+    for memory in [1, u64::MAX] {
+        let (left, _, found) = without(plan(Kind::Id, &rows, 100), memory, tell).unwrap();
+        // The second user's newer value is another one, so the row is sent.
+        assert_eq!((left.rows(), found.total().resumed), (2, 3));
+    }
+}
+
+#[test]
 fn a_value_of_one_user_is_compared_by_its_meaning() {
     // Each user has a value of its own, so values are compared user by user.
     let rows: Vec<_> = (1..=8).map(|user| (user, 2, format!("U{user}@x.test"))).collect();

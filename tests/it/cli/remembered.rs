@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-use super::interrupted::stop;
+use super::interrupted::{signal, stop};
 use super::truth::naive_state;
 use super::{Ended, Server, Workdir, ended, users_csv};
 
@@ -343,9 +343,42 @@ fn a_failures_report_fed_back_counts_for_the_run_that_it_came_from() {
     assert!(!rest.stderr.contains("run 1"), "{}", rest.stderr);
 
     let run = server.remember(&workdir, "users.csv").exits(0);
+    assert_eq!((run.rows("resumed"), run.rows("acknowledged")), (5, 1));
+    run.says("continuing run 1, begun ").says("5 rows are done");
+    let corrected = workdir.read("users.csv").replace("City 4", "Corrected");
+    workdir.file("users.csv", corrected);
+    check_state(&server, &workdir);
+}
+
+#[test]
+fn an_input_that_is_changed_after_its_failures_report_was_sent_counts() {
+    // The first run stops at its third request, and the one with the changed input at its first.
+    let mut script = vec![None; 7];
+    (script[2], script[6]) = (Some(KEY_REFUSED), Some(KEY_REFUSED));
+    let (workdir, server) = (Workdir::with_cities(6), Server::new(Options { script, ..Options::default() }));
+    server.remember(&workdir, "users.csv --concurrency 1").exits(4);
+    let report = workdir.read("failures.csv").replace("City 4", "Corrected").replace("City 5", "Corrected");
+    workdir.file("failures.csv", report);
+    server.remember(&workdir, "failures.csv").exits(0);
+    workdir.file("users.csv", workdir.read("users.csv").replace("City 5", "Changed"));
+    server.remember(&workdir, "users.csv").exits(4);
+    let run = server.remember(&workdir, "users.csv").exits(0);
     assert_eq!((run.rows("resumed"), run.rows("acknowledged")), (4, 2));
     check_state(&server, &workdir);
-    run.says("continuing run 1, begun ").says("4 rows are done");
+}
+
+#[test]
+fn rows_of_a_failures_report_that_may_not_have_been_sent_are_not_left_out() {
+    let stall = Fault { kind: FaultKind::Stall, moment: Moment::BeforeApplying };
+    let script = vec![None, None, Some(KEY_REFUSED), Some(stall)];
+    let (workdir, server) = (Workdir::with_cities(4), Server::new(Options { script, ..Options::default() }));
+    server.remember(&workdir, "users.csv --concurrency 1").exits(4);
+    let child = server.remembering(&workdir, "failures.csv").spawn().unwrap();
+    server.until(|counters| counters.requests == 4);
+    stop(child, "INT", |child| signal(child, "INT")).exits(130);
+    let run = server.remember(&workdir, "users.csv").exits(0);
+    assert_eq!((run.rows("resumed"), run.rows("acknowledged")), (2, 2));
+    check_state(&server, &workdir);
 }
 
 #[test]
