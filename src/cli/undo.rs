@@ -8,7 +8,7 @@ use clap::Args;
 use super::console::Console;
 use super::failure::Failure;
 use super::output::Output;
-use crate::config::{Destination, Environment, ledger_flag, ledger_secret, resolve_ledger};
+use crate::config::{Destination, Environment, check_output, ledger_flag, ledger_secret, resolve_ledger};
 use crate::input::IdType;
 use crate::ledger::{LedgerError, LedgerReader, RunId, TargetKey, UndoCounts, UndoError, UndoRun};
 use crate::plan::SentValue;
@@ -64,7 +64,11 @@ pub(super) fn run(flags: &UndoFlags, environment: &Environment) -> ExitCode {
 }
 
 fn undo(flags: &UndoFlags, environment: &Environment) -> Result<(), Failure> {
-    let reader = LedgerReader::open(&resolve_ledger(flags.ledger.as_deref(), environment)?)?;
+    let ledger = resolve_ledger(flags.ledger.as_deref(), environment)?;
+    if let Some(output) = &flags.output {
+        check_output("output", output, &ledger, environment)?;
+    }
+    let reader = LedgerReader::open(&ledger)?;
     let run = reader.undo(RunId(flags.run)).map_err(failure)?;
     let to = flags.output.clone().map_or(Destination::Stdout, Destination::from);
     let output = Output::create(&to)?;

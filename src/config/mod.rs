@@ -87,7 +87,10 @@ pub fn resolve_sync(
 ) -> Result<SyncMode, ConfigError> {
     let (mut layer, mut file) = merge(&typed.layer, environment)?;
     let settings_file = match saved {
-        Some(plan) => saved_plan::lay_over(plan, &mut layer, &mut file)?,
+        Some(plan) => {
+            let sent = layer.text("dry_run").is_none();
+            saved_plan::lay_over(plan, sent, &mut layer, &mut file)?
+        }
         None => SettingsFile::OfThisCommand,
     };
     let options = layer.parse()?;
@@ -131,7 +134,7 @@ pub fn resolve_plan(
             let message = "a saved plan has only rows that are sent";
             return Err(ConfigError::at(layer.place("failures"), message).with_hint("leave it out"));
         }
-        saved_plan::lay_over(plan, &mut layer, &mut file)?;
+        saved_plan::lay_over(plan, false, &mut layer, &mut file)?;
     }
     planning(&typed.inputs, (layer, file), environment, files)
 }
@@ -340,6 +343,25 @@ pub fn resolve_ledger(
     }
     let (layer, _) = merge(&Layer::default(), environment)?;
     ledger::location(&layer.parse()?.ledger.known.path, &layer, environment)
+}
+
+/// Rejects an output of a command that reads this ledger, if it would overwrite a ledger, the settings or a secret.
+pub fn check_output(
+    option: &str,
+    output: &Path,
+    ledger: &LedgerLocation,
+    environment: &Environment,
+) -> Result<(), ConfigError> {
+    let directory = environment.directory.as_path();
+    let variables = Layer::of_variables(&environment.variables);
+    let config = variables.text("config").map_or(Path::new(FILE), Path::new);
+    // Settings that can't be used say nothing of other files, and are not overwritten either.
+    let layer =
+        merge(&Layer::default(), environment).map_or_else(|_unusable| variables.clone(), |(layer, _)| layer);
+    [ledger.path(), Some(ledger_path(&layer))].into_iter().flatten().try_for_each(|ledger| {
+        let (config, ledger) = (Some(config), Some(ledger));
+        ProtectedFiles { inputs: &[], config, ledger, layer: &layer, directory }.spare(option, output)
+    })
 }
 
 /// Lays flags over variables, and both over the file that they name.

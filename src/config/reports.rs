@@ -169,7 +169,7 @@ impl ProtectedFiles<'_> {
     }
 
     /// Rejects a report that would overwrite a file that is needed.
-    fn spare(&self, name: &str, path: &Path) -> Result<(), ConfigError> {
+    pub(super) fn spare(&self, name: &str, path: &Path) -> Result<(), ConfigError> {
         let is = |other: &Path| self.is_same(path, other);
         let is_input = || {
             self.inputs.iter().any(|input| match input {

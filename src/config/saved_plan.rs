@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::Typed;
-use super::endpoint::is_loopback;
 use super::environment::Environment;
 use super::error::ConfigError;
 use super::file::File;
@@ -55,10 +54,11 @@ pub fn saved_plan<G>(typed: &Typed<G>, environment: &Environment) -> Result<Opti
     Ok(Some(path.into()))
 }
 
-/// Takes what a saved plan has decided from the plan. Its address counts where no other is given. Returns which settings
-/// file a command needs that sends rows of the plan again.
+/// Takes what a saved plan has decided from the plan. Its address counts where no other is given; if the key is `sent` there, it
+/// has to be at user.com. Returns which settings file a command needs that sends rows of the plan again.
 pub(super) fn lay_over(
     plan: &SavedHeader,
+    sent: bool,
     layer: &mut Layer,
     file: &mut File,
 ) -> Result<SettingsFile, ConfigError> {
@@ -89,7 +89,9 @@ pub(super) fn lay_over(
     let is_given = layer.text("base_url").is_some() || layer.text("subdomain").is_some();
     match &plan.target.base_url {
         Some(base_url) if !is_given && !layer.parse()?.target.sandbox => {
-            check_address(base_url, &layer.place("plan"))?;
+            if sent {
+                check_address(base_url, &layer.place("plan"))?;
+            }
             let texts = vec![OsString::from(base_url)];
             layer.set("base_url", Entry { texts, source: OptionSource::Flag });
         }
@@ -117,13 +119,13 @@ fn settings_file(plan: &SavedHeader, layer: &Layer, file: &File) -> SettingsFile
     }
 }
 
-/// Rejects an address to which the key must not go because of what a file says.
+/// Rejects an address to which the key must not go because of what a file says. At one of this computer, any of its users may
+/// listen.
 fn check_address(base_url: &str, place: &str) -> Result<(), ConfigError> {
-    let is_safe = reqwest::Url::parse(base_url).is_ok_and(|url| {
-        let is_of_user_com = url.host_str().is_some_and(|host| host.ends_with(".user.com"));
-        is_loopback(&url) || (is_of_user_com && url.scheme() == "https")
+    let is_of_user_com = reqwest::Url::parse(base_url).is_ok_and(|url| {
+        url.scheme() == "https" && url.host_str().is_some_and(|host| host.ends_with(".user.com"))
     });
-    if is_safe {
+    if is_of_user_com {
         return Ok(());
     }
     let message = format!("the plan goes to `{base_url}`, which is not at user.com");

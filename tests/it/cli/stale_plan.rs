@@ -117,8 +117,8 @@ fn a_plan_goes_to_the_account_that_it_was_made_for() {
     let rehearsal = workdir.run("sync --plan plan.jsonl --sandbox --summary -").exits(3);
     assert_eq!(rehearsal.summary()["reason"], "stale_plan");
 
-    // If no account is named, it is the plan's.
-    let mut command = server.remembering(&workdir, "--plan plan.jsonl");
+    let named = format!("--plan plan.jsonl --base-url {}", server.sandbox.base_url());
+    let mut command = server.remembering(&workdir, &named);
     command.env_remove("ATTRSYNC_BASE_URL");
     assert_eq!(super::ended(command).exits(0).rows("acknowledged"), 10);
 }
@@ -132,6 +132,13 @@ fn the_key_goes_to_no_address_that_only_a_plan_names() {
     command.env("ATTRSYNC_TOKEN", super::KEY);
     let run = super::ended(command).exits(2);
     run.says(elsewhere).says("hint: if the key may go there, say so with `--base-url");
+    workdir.run("plan --plan plan.jsonl").exits(0);
+    // Any user of this computer may listen at one of its addresses.
+    let (workdir, server) = saved("");
+    let mut command = server.remembering(&workdir, "--plan plan.jsonl");
+    command.env_remove("ATTRSYNC_BASE_URL");
+    super::ended(command).exits(2).says("say so with `--base-url http://127.0.0.1:");
+    assert_eq!(server.counters().requests, 0);
 }
 
 #[test]

@@ -56,6 +56,30 @@ fn the_printed_command_sends_what_undo_has_written() {
 }
 
 #[test]
+fn undo_overwrites_no_ledger_and_nothing_that_a_run_needs() {
+    let (workdir, _server) = replaced();
+    workdir.file("attrsync.toml", "token_file = 'tok'\n");
+    workdir.file("tok", KEY);
+    std::os::unix::fs::symlink("attrsync.ledger", workdir.path("link")).unwrap();
+    let before = workdir.run("history").exits(0).stdout;
+    for output in ["attrsync.ledger", "./attrsync.ledger-wal", "link", "tok", "attrsync.toml"] {
+        let undo = workdir.run(&format!("undo 3 --output {output}")).exits(2);
+        undo.says(&format!("--output: `{output}` "))
+            .says("would be lost")
+            .says("name another file with `--output`");
+    }
+    // Also where another ledger is read, and where the settings can't be used.
+    std::fs::copy(workdir.path("attrsync.ledger"), workdir.path("other")).unwrap();
+    workdir.file("attrsync.toml", "rate = 'x'\n");
+    for output in ["other", "attrsync.ledger", "attrsync.toml"] {
+        workdir.run(&format!("undo 3 --ledger other --output {output}")).exits(2).says("would be lost");
+    }
+    workdir.file("attrsync.toml", "");
+    assert_eq!(workdir.run("history").exits(0).stdout, before);
+    assert_eq!(workdir.read("tok"), KEY);
+}
+
+#[test]
 fn a_run_can_be_undone_only_as_long_as_its_dates_are_kept() {
     let (workdir, server) = (Workdir::with_rows(&["1,city,Oslo"]), Server::friendly());
     server.remember(&workdir, "users.csv").exits(0);
