@@ -14,6 +14,8 @@ pub(super) struct InputColumns {
     pub(super) row_layout: RowLayout,
     /// Columns of a wide input that are neither attributes nor ignored by the options.
     pub(super) unknown: Vec<usize>,
+    /// Columns of a wide input without a name. Spreadsheets add such columns, and leave them empty.
+    pub(super) nameless: Vec<usize>,
 }
 
 /// Which columns hold the parts of a row.
@@ -70,7 +72,7 @@ impl InputColumns {
         let user = single(&all(&Role::User), "user_id");
         let (attribute, value) = (all(&Role::Attribute), all(&Role::Value));
         let is_long = !attribute.is_empty() && !value.is_empty() && options.layout != Layout::Wide;
-        let mut unknown = Vec::new();
+        let (mut unknown, mut nameless) = (Vec::new(), Vec::new());
         let row_layout = if is_long {
             RowLayout::Long {
                 user: user?,
@@ -89,8 +91,8 @@ impl InputColumns {
                     Some(name) => {
                         attributes.push(AttributeColumn { column, name, attribute: AttributeId(0) });
                     }
-                    // Spreadsheets add columns without a name.
-                    None if *role == Role::Ignored || trim(&names[column]).is_empty() => {}
+                    None if *role == Role::Ignored => {}
+                    None if trim(&names[column]).is_empty() => nameless.push(column),
                     None => unknown.push(column),
                 }
             }
@@ -103,7 +105,7 @@ impl InputColumns {
             }
             RowLayout::Wide { user, attributes }
         };
-        Ok(Self { names: names.to_vec(), row_layout, unknown })
+        Ok(Self { names: names.to_vec(), row_layout, unknown, nameless })
     }
 
     /// Whether a record repeats the header, in the columns that matter.

@@ -259,6 +259,11 @@ impl<S: Sink> RowBuilder<S> {
         if user == Err(RowError::RepeatedHeader) {
             return self.unparsable(context, record, RowError::RepeatedHeader);
         }
+        for value in context.columns.nameless.iter().map(|column| record.get(*column)) {
+            if !trim(value).is_empty() {
+                self.warnings.count(RowWarning::NamelessColumn, || place(context, record.line, value));
+            }
+        }
         for AttributeColumn { column, name, attribute } in attributes {
             let value = record.get(*column);
             let written = RawRow { user: user_text, attribute: name.as_bytes(), value, line: record.line };

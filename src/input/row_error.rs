@@ -56,6 +56,7 @@ pub(super) enum RowWarning {
     Value(AttributeId, Rule),
     NoLineEnd,
     LoneReturn,
+    NamelessColumn,
 }
 
 impl RowWarning {
@@ -69,6 +70,7 @@ impl RowWarning {
                 "a carriage return within a line was taken for its end: put quotes round values that have one"
                     .to_owned()
             }
+            Self::NamelessColumn => "a column without a name is not sent, and has a value".to_owned(),
             Self::NoLineEnd => "the last line has no line end: is the input whole?".to_owned(),
         }
     }

@@ -162,6 +162,17 @@ fn unknown_columns_of_a_wide_input_are_told_refused_or_ignored() {
 }
 
 #[test]
+fn a_column_without_a_name_is_warned_of_if_it_has_values() {
+    let text = b"user_id,city, ,\n1,a,,\n2,b,x,y\n3,c, ,z\n";
+    let reading = read_bytes(text, &ReadOptions::default()).unwrap();
+    let [warning] = &reading.warnings[..] else { panic!("{:?}", reading.warnings) };
+    assert_eq!(warning.what, "a column without a name is not sent, and has a value");
+    assert_eq!((warning.count, reading.counts.read), (3, 3));
+    let places: Vec<_> = warning.places.iter().map(|place| (place.line, place.found.as_str())).collect();
+    assert_eq!(places, [(3, "x"), (3, "y"), (4, "z")]);
+}
+
+#[test]
 fn a_header_without_rows_is_warned_of() {
     for text in ["user_id,attribute,value\n", "user_id,city", "user_id,city\n,\n\n"] {
         let reading = read_bytes(text.as_bytes(), &ReadOptions::default()).unwrap();
