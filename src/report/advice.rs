@@ -42,7 +42,8 @@ impl Advice {
         let next = match end {
             _ if !fates.add_up() => Some("keep the reports of this run, and report this error".to_owned()),
             End::Stopped(stop) if fates.unsent > 0 || matches!(stop, Stop::Canary(_)) => {
-                Some(send_the_rest(stop, report, rerun))
+                // Rows that were sent are in no report, even if they are to be sent again.
+                Some(send_the_rest(stop, report.filter(|_| fates.unsent > 0), rerun))
             }
             _ if fates.invalid + fates.failed > 0 => report.map(|report| report.correct(tally)),
             _ if exit == ExitCode::Incomplete => verified.map(look_at_users),

@@ -66,7 +66,8 @@ fn it_ends_the_same_if_there_are_no_others() {
     let (workdir, server) = (rows(), ignoring("30"));
     let run = server.sync(&workdir, "users.csv --allow-custom --canary 100 --summary -").exits(4);
     assert_eq!((run.summary()["reason"].as_str(), run.rows("unsent")), (Some("canary"), 0));
-    run.says("3 of 52 rows are not in User.com as sent");
+    run.says("3 of 52 rows are not in User.com as sent")
+        .says("to see why, then run the same command again; it starts from the beginning");
 }
 
 #[test]
