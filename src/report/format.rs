@@ -114,11 +114,13 @@ pub fn why_stopped(stop: &Stop) -> String {
             };
             format!("{what} for {} (`--max-outage`): {}", period(*after), answer(reason))
         }
-        Stop::LongPause { pause, most } => format!(
-            "User.com asks for a pause of {}, which ends later than `--max-outage` allows ({})",
-            period(Duration::from_secs_f64(pause.as_secs_f64().ceil())),
-            period(*most)
-        ),
+        Stop::LongPause { pause, most } => {
+            // Or else it served none before that, and the time of the outage is up.
+            let who = if pause > most { "User.com" } else { "User.com serves no requests and" };
+            let pause = period(Duration::from_secs_f64(pause.as_secs_f64().ceil()));
+            let most = period(*most);
+            format!("{who} asks for a pause of {pause}, which ends later than `--max-outage` allows ({most})")
+        }
         Stop::OutOfTime(most) => format!("time was up after {} (`--max-duration`)", period(*most)),
         Stop::Canary(failure) => {
             let why = match failure {
@@ -222,6 +224,11 @@ mod tests {
         check(
             Stop::LongPause { pause: Duration::from_millis(3_599_950), most: after },
             "User.com asks for a pause of 1 hour, which ends later than `--max-outage` allows (10 minutes)",
+        );
+        check(
+            Stop::LongPause { pause: Duration::from_secs(2), most: after },
+            "User.com serves no requests and asks for a pause of 2 seconds, which ends later than `--max-outage` \
+             allows (10 minutes)",
         );
         check(Stop::OutOfTime(5 * after), "time was up after 50 minutes (`--max-duration`)");
         check(
