@@ -244,6 +244,12 @@ fn what_is_known_of_all_attributes_is_added_up() {
     };
     let sum = KnownRows { unchanged: 30, resumed: 32, equal: 34, changed: 36, missing: 38 };
     assert_eq!(plan.total(), sum);
+    assert_eq!(plan.attributes_with_values().collect::<Vec<_>>(), ["city", "email"]);
+    let new = KnownRows { missing: 1, ..KnownRows::default() };
+    let attributes =
+        [("city", new), ("email", KnownRows { equal: 1, ..new })].map(|(name, rows)| (name.to_owned(), rows));
+    let plan = KnownPlan { attributes: attributes.into(), changes: Vec::new() };
+    assert_eq!(plan.attributes_with_values().collect::<Vec<_>>(), ["email"]);
 }
 
 #[test]

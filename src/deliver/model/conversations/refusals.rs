@@ -132,6 +132,19 @@ fn a_cause_that_was_confirmed_is_believed_the_next_time() {
 }
 
 #[test]
+fn users_of_several_batches_count_together_against_their_value() {
+    let server =
+        FaultyServer { bad_values: refuses([("A", 400, r#"{"detail": "no"}"#)]), ..FaultyServer::default() };
+    check_of(
+        3,
+        &[(1..=12, "city", "A"), (1..=3, "country", "B")],
+        &singly(),
+        &server,
+        "A 1-3, A 1, GET 1, A 3, GET 3, A 2, GET 2, A 2, A 4-6, A 4, GET 4, A 6, GET 6, A 5, GET 5, A 5, B 1-3",
+    );
+}
+
+#[test]
 fn a_refused_attribute_is_found_by_its_values() {
     // It is tested as soon as anything else is accepted.
     check(
@@ -173,6 +186,7 @@ fn a_refused_attribute_is_found_by_its_values() {
         },
         "A 1-2, B 3-4, C 5-6, A 1-2, B 3-4, C 5-6, R 1-6, A 1, A 1, A 2, B 3, B 4, C 5, C 6",
     );
+    let emails_and_country = [(1..=11, "email", "e#"), (20..=21, "country", "Y")];
     // Where each user has a value of its own, ten are refused before the attribute is at fault, one of them twice.
     check(
         &[(1..=40, "email", "e#"), (1..=2, "country", "Y")],
@@ -183,6 +197,18 @@ fn a_refused_attribute_is_found_by_its_values() {
         },
         "Y 1-2, e1 1, e1 1, e2 2, e3 3, e4 4, e5 5, e6 6, e7 7, e8 8, e9 9, e10 10, Y 1",
     );
+    // It is not where nothing shows that the users exist, or where the message is about nothing.
+    let says = |body| FaultyServer {
+        bad_attributes: refuses([("email", 400, body)]),
+        shows_users: body != r#"{"attribute": ["bad"]}"#,
+        ..FaultyServer::default()
+    };
+    let all =
+        "Y 20-21, e1 1, GET 1, e1 1, e2 2, e3 3, e4 4, e5 5, e6 6, e7 7, e8 8, e9 9, e10 10, Y 20, e11 11";
+    check(&emails_and_country, &singly(), &says(r#"{"attribute": ["bad"]}"#), all);
+    let each = (2..=11).map(|user| format!(", GET {user}, e{user} {user}"));
+    let singles = each.fold(all.to_owned(), |sent, each| sent + &each);
+    check(&emails_and_country, &singly(), &says(r#"{"detail": "no"}"#), &singles);
     // Once one of its values was accepted, it is no longer the attribute.
     check(
         &[(1..=4, "email", "e#"), (1..=2, "country", "Y")],
